@@ -1,0 +1,26 @@
+"""The datasets there are: one line each. A fourth dataset is a file in ``datasets/`` and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """Where a dataset's code and files are, and the settings in which it differs from the common defaults."""
+
+    reader: str
+    """``module:Class`` inside ``raytune_planes.datasets``."""
+    folder: str
+    """Folder under ``--data DIR``."""
+    defaults: Mapping[str, object]
+    """Dotted settings below ``datasets.<name>``."""
+    primary: str
+    """The validation metric that stopping and the default goal look at."""
+
+
+CATALOG: Mapping[str, Entry] = {
+    "planesnet": Entry("planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy"),
+    "hrplanes": Entry("hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou"),
+    "fgvc": Entry("fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64}, "accuracy"),
+}

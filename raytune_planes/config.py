@@ -1,0 +1,277 @@
+"""Every setting of a trial: its type, default, unit and range. The page to read first.
+
+A setting's name is its dotted path (``datasets.fgvc.head.depth``), the same in search spaces, in ``--set``, in saved
+files, in MLflow parameters and in error messages. ``settings.py`` builds and flattens the tree.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from raytune_planes.catalog import CATALOG
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A branch of the tree: frozen, and refuses what it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Augment(Section):
+    """What is done to training images, whole batches at a time, image and mask together."""
+
+    flips: bool = True
+    """Mirror along either axis and turn by quarter turns at random: overhead pictures have no up."""
+    rotate: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Rotation by up to this many degrees either way; 0 for none."""
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Zoom by a factor drawn from [1 - scale, 1 + scale]; 0 for none."""
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Translation by up to this share of the side; 0 for none."""
+    color: Fraction = 0.2
+    """Strength of random brightness, contrast and saturation; 0 for none."""
+    noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Standard deviation of Gaussian noise, in units of the full brightness range; 0 for none."""
+    erase: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the area blanked by a random rectangle in half of the images; 0 for none."""
+
+
+class Head(Section):
+    """A dataset's classifier on the pooled image embedding."""
+
+    kind: Literal["mlp"] = "mlp"
+    """``mlp``: ``depth`` hidden layers, then a linear layer."""
+    depth: Annotated[int, Field(ge=0, le=3)] = 1
+    """Hidden layers; 0 is a linear classifier."""
+    width: Annotated[int, Field(ge=8, le=4096)] = 256
+    """Units of each hidden layer; ignored at depth 0."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout before every linear layer."""
+
+
+class Stop(Section):
+    """When this dataset has learnt enough (``stopping.rule`` says what then happens)."""
+
+    patience: Count = 2
+    """Epochs without an improvement of more than ``min_delta`` before the dataset rests."""
+    min_delta: NotNegative = 0.002
+    """What counts as an improvement of its primary validation metric."""
+    relative: bool = False
+    """Take ``min_delta`` as a share of the best value so far instead of absolute."""
+    target: Fraction | None = None
+    """Rest as soon as the primary validation metric reaches this; None for no target."""
+    min_epochs: Count = 2
+    """Epochs before the dataset may rest."""
+    margin: NotNegative = 0.005
+    """A resting dataset wakes when its metric falls below best x (1 - margin). Lu et al. 2020 use 0.005."""
+
+
+class Dataset(Section):
+    """One dataset: what is read, how it is shown to the model, and when it stops."""
+
+    reader: str = ""
+    """Which reader of the catalog reads it; empty for the one of its own name."""
+    root: str = ""
+    """Folder of the files; empty for the dataset's folder under ``--data``."""
+    enabled: bool = True
+    """Whether the dataset takes part."""
+    weight: NotNegative = 1.0
+    """Weight of its loss in the total."""
+    share: NotNegative = 1.0
+    """Its part of the training steps, relative to the others' (``mixing.rule: share``)."""
+    image_size: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 64
+    """Side in pixels at which the model sees it."""
+    tile: Annotated[int, Field(ge=16, le=8192)] = 320
+    """Side in source pixels of the tiles that large scenes are cut into; ignored by datasets of small pictures."""
+    limit: Annotated[int, Field(ge=0)] = 0
+    """Use at most this many training images, drawn with all classes in proportion; 0 for all."""
+    class_balanced: bool = False
+    """Draw training images with every class equally likely."""
+    augment: Augment = Augment()
+    head: Head = Head()
+    stop: Stop = Stop()
+
+
+class Classification(Section):
+    """Cross-entropy of the dataset's head."""
+
+    weight: NotNegative = 1.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability mass spread over the wrong classes."""
+
+
+class Segmentation(Section):
+    """Binary cross-entropy and soft Dice of the decoder's mask, for datasets with masks."""
+
+    weight: NotNegative = 1.0
+    dice: Fraction = 0.5
+    """Share of Dice in the sum of the two."""
+
+
+class Contrastive(Section):
+    """Multi-positive image-text contrast between image embeddings and class prompts."""
+
+    weight: NotNegative = 0.3
+    temperature: Annotated[float, Field(ge=0.005, le=1)] = 0.07
+    """Starting temperature of the similarity; it is learnt."""
+
+
+class Losses(Section):
+    """Every term is divided by its value at chance before these weights apply, so that 1 means the same to all."""
+
+    classification: Classification = Classification()
+    segmentation: Segmentation = Segmentation()
+    contrastive: Contrastive = Contrastive()
+
+
+class Balancing(Section):
+    """How the terms are weighed against each other during training, on top of their own weights."""
+
+    rule: Literal["fixed", "uncertainty", "dwa", "famo"] = "fixed"
+    """``fixed``: by their weights alone (Kurin et al. 2022, Xin et al. 2022 find that tuned weights suffice).
+    ``uncertainty``: Kendall et al. 2018. ``dwa``: Liu et al. 2019. ``famo``: Liu et al. 2023."""
+    dwa_temperature: Positive = 2.0
+    """Softness of DWA's weights."""
+    famo_lr: Positive = 0.025
+    """Learning rate of FAMO's task logits."""
+
+
+class Mixing(Section):
+    """Which dataset trains at which step."""
+
+    rule: Literal["share", "temperature", "gain"] = "share"
+    """``share``: by each dataset's ``share``. ``temperature``: by n^(1/T) of its n training images.
+    ``gain``: more steps for those whose validation improves most per step (Albalak et al. 2023)."""
+    temperature: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """T of ``temperature``: 1 follows the sizes, large values approach equal shares."""
+    explore: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Part of the steps that ``gain`` hands out evenly whatever it has seen."""
+
+
+class Stopping(Section):
+    """What happens when a dataset has converged."""
+
+    rule: Literal["none", "stop", "stop_and_go"] = "stop_and_go"
+    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse."""
+    freed: Literal["given", "saved"] = "given"
+    """``given``: its steps go to the datasets still training. ``saved``: the epoch gets shorter."""
+    trickle: Annotated[int, Field(ge=0)] = 4
+    """Under ``stop_and_go`` a resting dataset keeps one in this many of its steps; 0 for none. Lu et al. 2020 use 4."""
+
+
+class Backbone(Section):
+    """The residual image encoder, normalised by groups: no statistics are shared between images or datasets."""
+
+    kind: Literal["residual"] = "residual"
+    width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 24
+    """Channels of the first stage; each later stage doubles them."""
+    depth: Annotated[int, Field(ge=1, le=8)] = 1
+    """Residual blocks in each of the three stages (strides 2, 4 and 8)."""
+
+
+class Dit(Section):
+    """Transformer blocks with adaptive layer norm (Peebles & Xie 2023) over the last grid, conditioned on the dataset."""
+
+    depth: Annotated[int, Field(ge=0, le=12)] = 1
+    """Blocks; 0 leaves the tokens as they are."""
+    heads: Annotated[int, Field(ge=1, le=16)] = 4
+    """Attention heads; the grid's channels (4 x backbone width) must divide by it."""
+
+
+class Decoder(Section):
+    """The UNet that turns the pyramid into masks."""
+
+    width: Annotated[int, Field(ge=4, le=256, multiple_of=4)] = 16
+    """Channels at its finest level."""
+
+
+class Model(Section):
+    """Backbone, refinement and decoder, shared by all datasets."""
+
+    backbone: Backbone = Backbone()
+    dit: Dit = Dit()
+    decoder: Decoder = Decoder()
+
+
+class Text(Section):
+    """The encoder of the class prompts; it runs once per study and its output is cached."""
+
+    model: str = "minilm"
+    """``minilm`` (packaged, works offline), or any BERT by hub name (``bert-base-uncased``) or folder."""
+
+
+class Optim(Section):
+    """AdamW with a linear warm-up."""
+
+    lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    """Peak learning rate."""
+    weight_decay: NotNegative = 0.02
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up: down to zero along a cosine over the budget, or flat."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the budget's steps over which the rate rises."""
+    clip: NotNegative = 1.0
+    """Gradients are scaled down to this norm; 0 for no limit."""
+
+
+class Budget(Section):
+    """How long a trial trains. Samples seen = epochs x steps_per_epoch x batch_size."""
+
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
+    steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] = 60
+    """Optimiser steps between two validations, over all datasets together."""
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
+    """Images of a step, over all workers together; each step draws from one dataset."""
+
+
+class Devices(Section):
+    """Where the two encoders run; ``auto`` takes a GPU when the worker has one."""
+
+    vision: Literal["auto", "cpu", "cuda"] = "auto"
+    text: Literal["auto", "cpu", "cuda"] = "cpu"
+
+
+class TrialConfig(Section):
+    """The whole of a trial. The same tree, seed and processor give the same metrics."""
+
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    """By name: those of the catalog, and any other that says which ``reader`` reads it."""
+    losses: Losses = Losses()
+    balancing: Balancing = Balancing()
+    mixing: Mixing = Mixing()
+    stopping: Stopping = Stopping()
+    model: Model = Model()
+    text: Text = Text()
+    optim: Optim = Optim()
+    budget: Budget = Budget()
+    devices: Devices = Devices()
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> TrialConfig:
+        channels = 4 * self.model.backbone.width
+        if channels % self.model.dit.heads:
+            raise ValueError(
+                f"model.dit.heads = {self.model.dit.heads} does not divide the grid's {channels} channels "
+                f"(4 x model.backbone.width); choose heads that do"
+            )
+        if not any(d.enabled for d in self.datasets.values()):
+            raise ValueError("no dataset is enabled; set datasets.<name>.enabled to true for at least one")
+        if not any(d.enabled and d.share > 0 for d in self.datasets.values()):
+            raise ValueError("every enabled dataset has share 0; set datasets.<name>.share above 0 for at least one")
+        return self
+
+    @property
+    def active(self) -> dict[str, Dataset]:
+        """The enabled datasets, in the catalog's order."""
+        order = [*CATALOG, *self.datasets]
+        return {name: d for name, d in sorted(self.datasets.items(), key=lambda i: order.index(i[0])) if d.enabled}

@@ -1,0 +1,110 @@
+"""What every dataset offers: an index of its samples, its classes, and one decoded image at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Info:
+    """What the model and the report need to know of a dataset, independent of its files."""
+
+    name: str
+    classes: tuple[str, ...]
+    prompts: tuple[str, ...]
+    """One sentence per class, for the text encoder."""
+    has_masks: bool = False
+    parents: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Coarser labels, e.g. ``{"family": (0, 0, 1, ...)}``: the parent of every class."""
+    top_k: int = 0
+    """Report top-k accuracy as well; 0 for not."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image, or one tile of a scene, before it is decoded."""
+
+    path: Path
+    label: int
+    group: str
+    """Samples of one group (scene, picture) never straddle two splits."""
+    window: tuple[int, int, int, int] | None = None
+    """Crop (left, top, right, bottom) in source pixels; None for the whole picture."""
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    """Objects (left, top, right, bottom) in pixels of the window: what the mask is drawn from."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader found under its root."""
+
+    info: Info
+    samples: tuple[Sample, ...]
+    splits: Mapping[str, tuple[int, ...]]
+    """Indexes into ``samples`` for each of ``SPLITS``."""
+    warnings: tuple[str, ...] = ()
+    """Counted oddities that did not stop the reading, for people."""
+    synthetic: bool = False
+    """Whether the files were drawn by ``synth``."""
+
+
+class Reader(ABC):
+    """Reads one on-disk format. Building one touches no file; ``scan`` lists, ``load`` decodes."""
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    """Where people get the data, for the message about a missing folder."""
+    layout: ClassVar[str]
+    """The expected tree, a few lines, for the same message."""
+
+    def __init__(self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0) -> None:
+        self.root, self.name_in_study, self.image_size, self.tile, self.seed = root, name, image_size, tile, seed
+
+    @abstractmethod
+    def scan(self) -> Listing:
+        """List every sample without decoding pictures.
+
+        Raises:
+            UserError: the folder or a file of the format is missing or malformed; names file and line.
+        """
+
+    @abstractmethod
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
+        """Decode one sample at the study's image size.
+
+        Returns:
+            image_HWC uint8 RGB and, for datasets with masks, mask_HW uint8 in {0, 1}.
+
+        Raises:
+            UserError: the picture cannot be decoded; names its file.
+        """
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """A decoded dataset: read-only memory-mapped arrays that all trials of a machine share."""
+
+    info: Info
+    images_NHWC: np.ndarray
+    """uint8 RGB."""
+    labels_N: np.ndarray
+    """int64."""
+    masks_NHW: np.ndarray | None
+    """uint8 in {0, 1}; None without masks."""
+    splits: Mapping[str, np.ndarray]
+    """int64 indexes for each of ``SPLITS``."""
+    fingerprint: str
+    """Of the files, the reader's version and the size: two equal fingerprints hold equal arrays."""
+    synthetic: bool = False
+    warnings: Sequence[str] = ()
+
+    def counts(self) -> dict[str, int]:
+        return {split: len(index) for split, index in self.splits.items()}

@@ -1,0 +1,179 @@
+"""What an epoch, a trial and a study produced; the only place that makes the names of metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+FORMAT = 1
+"""Version of the record files."""
+
+
+def metric(split: str, dataset: str, name: str) -> str:
+    """``metric("val", "fgvc", "accuracy")`` -> ``"val/fgvc/accuracy"``."""
+    return f"{split}/{dataset}/{name}"
+
+
+def split_metric(key: str) -> tuple[str, str, str] | None:
+    """The parts of a name that ``metric`` made, or None for any other key."""
+    parts = key.split("/")
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
+
+
+HIGHER_IS_BETTER = frozenset({"accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "iou", "dice", "mask_f1"})
+"""Metrics in [0, 1] that grow with quality; every other metric is a loss or a cost."""
+
+
+class Action(StrEnum):
+    REST = "rest"
+    WAKE = "wake"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A dataset was put to rest or woken, and why."""
+
+    dataset: str
+    action: Action
+    epoch: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch of one trial, the same on every worker."""
+
+    epoch: int
+    """1 for the first."""
+    step: int
+    """Optimiser steps so far."""
+    samples: int
+    """Training images seen so far, over all workers."""
+    metrics: Mapping[str, float]
+    """Flat, by the names that ``metric`` makes."""
+    resting: tuple[str, ...] = ()
+    """Datasets at rest after this epoch."""
+    decisions: tuple[Decision, ...] = ()
+    """Taken after this epoch's validation."""
+    seconds: float = 0.0
+    """Wall-clock time of this epoch."""
+    time_ms: int = 0
+    """When it ended, in milliseconds since 1970."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> EpochRecord:
+        decisions = tuple(
+            Decision(d["dataset"], Action(d["action"]), d["epoch"], d["reason"]) for d in data["decisions"]
+        )
+        return EpochRecord(**{**data, "resting": tuple(data["resting"]), "decisions": decisions})
+
+
+class End(StrEnum):
+    """How a trial ended. Three ways that must never be confused, and two that are not ends."""
+
+    CONVERGED = "converged"
+    """Every dataset came to rest before the budget was spent."""
+    COMPLETED = "completed"
+    """The budget was spent."""
+    PRUNED = "pruned"
+    """The search stopped it."""
+    FAILED = "failed"
+    """An error, or a metric that is no number."""
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """The study was stopped while it ran; it can be resumed."""
+
+    @property
+    def is_complete(self) -> bool:
+        return self in (End.CONVERGED, End.COMPLETED)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial from its start to its end. ``trial_id`` ties records, checkpoint, Optuna trial and MLflow run."""
+
+    trial_id: str
+    number: int
+    """0 for the defaults."""
+    drawn: Mapping[str, Any]
+    """The settings that the sampler drew, by dotted path."""
+    config: Mapping[str, Any]
+    """Every setting, by dotted path."""
+    epochs: tuple[EpochRecord, ...] = ()
+    end: End = End.RUNNING
+    reason: str = ""
+    """Why it ended, for people."""
+    started_ms: int = 0
+    ended_ms: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Where and on what it ran: host, pool, data fingerprint, whether data is synthetic."""
+
+    def best(self, goal: Goal) -> EpochRecord | None:
+        """The epoch with the highest score under ``goal``; its metrics are the trial's result, its weights are kept."""
+        return max(self.epochs, key=lambda e: (goal.score(e.metrics), -e.epoch), default=None)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric to maximise or minimise."""
+
+    metric: str
+    mode: str = "max"
+
+    def worse_first(self, value: float) -> float:
+        """``value`` turned so that larger is better."""
+        return value if self.mode == "max" else -value
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a study wants: objectives to improve, and floors under which no metric may fall."""
+
+    objectives: tuple[Objective, ...]
+    floors: Mapping[str, float] = field(default_factory=dict)
+
+    def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """One value per objective, in order; NaN where the metric is absent."""
+        return tuple(metrics.get(o.metric, math.nan) for o in self.objectives)
+
+    def shortfalls(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """By how much each floor is missed; 0 when it is kept, 1 when its metric is absent."""
+        return {
+            key: max(0.0, floor - metrics[key]) if math.isfinite(metrics.get(key, math.nan)) else 1.0
+            for key, floor in self.floors.items()
+        }
+
+    def feasible(self, metrics: Mapping[str, float]) -> bool:
+        return not any(self.shortfalls(metrics).values())
+
+    def score(self, metrics: Mapping[str, float]) -> float:
+        """One number to rank epochs and trials by: the mean of the objectives, less 10 x each floor's shortfall.
+
+        The penalty's slope is steep enough that no gain of one objective in [0, 1] pays for losing a tenth of a floor.
+        """
+        values = [o.worse_first(v) for o, v in zip(self.objectives, self.values(metrics), strict=True)]
+        if not values or not all(math.isfinite(v) for v in values):
+            return -math.inf
+        return sum(values) / len(values) - 10 * sum(self.shortfalls(metrics).values())
+
+
+def not_finite(metrics: Mapping[str, float]) -> list[str]:
+    """Names of the metrics that are not finite numbers."""
+    return [k for k, v in metrics.items() if not math.isfinite(v)]
+
+
+def best_trial(trials: Iterable[TrialRecord], goal: Goal) -> TrialRecord | None:
+    """The complete trial that scores highest; a trial that keeps all floors goes before any that does not."""
+
+    def rank(trial: TrialRecord) -> tuple[bool, float, int]:
+        epoch = trial.best(goal)
+        metrics = epoch.metrics if epoch else {}
+        return goal.feasible(metrics), goal.score(metrics), -trial.number
+
+    return max((t for t in trials if t.end.is_complete and t.epochs), key=rank, default=None)

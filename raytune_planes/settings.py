@@ -1,0 +1,184 @@
+"""Dotted settings to a typed config and back; refuses what does not exist, all problems at once."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from raytune_planes.catalog import CATALOG
+from raytune_planes.config import Dataset, TrialConfig
+from raytune_planes.errors import UserError, did_you_mean, listed
+
+Value = Any  # a leaf: bool, int, float, str or None
+
+
+class Setting(NamedTuple):
+    """One leaf of the tree, for listings and suggestions."""
+
+    path: str
+    default: Value
+    type: object
+    about: str
+
+
+def make_config(*layers: Mapping[str, Value], source: str = "settings") -> TrialConfig:
+    """The config that results when each of ``layers`` (dotted path -> value) overrides those before it.
+
+    Starts from the defaults. Raises UserError naming every unknown path and every value out of range.
+    """
+    flat = defaults()
+    for layer in layers:
+        flat.update(layer)
+    flat |= _of_new_datasets(flat)
+    problems = [text for path in flat if (text := unknown(path, flat))]
+    if problems:
+        raise listed(problems, source)
+    try:
+        return TrialConfig.model_validate(nest(flat))
+    except ValidationError as error:
+        raise listed([_explain(e) for e in error.errors()], source) from None
+
+
+def defaults() -> dict[str, Value]:
+    """Every setting of the catalog's datasets and of the rest of the tree, by dotted path."""
+    flat = {f"datasets.{name}.{k}": v for name in CATALOG for k, v in _dataset_defaults(name).items()}
+    return flat | {k: v for k, v in flatten(TrialConfig.model_construct()).items() if not k.startswith("datasets")}
+
+
+def flatten(config: BaseModel) -> dict[str, Value]:
+    """Dotted path -> value of every leaf."""
+    return dict(_leaves("", config.model_dump()))
+
+
+def nest(flat: Mapping[str, Value]) -> dict[str, Any]:
+    """``{"a.b": 1}`` -> ``{"a": {"b": 1}}``."""
+    tree: dict[str, Any] = {}
+    for path, value in flat.items():
+        *branches, leaf = path.split(".")
+        node = tree
+        for branch in branches:
+            node = node.setdefault(branch, {})
+        node[leaf] = value
+    return tree
+
+
+def settings() -> Iterator[Setting]:
+    """Every setting with its default, type and meaning; a dataset's under each name of the catalog."""
+    flat = defaults()
+    for path, (kind, about) in _documented(TrialConfig):
+        if path.startswith("datasets"):
+            continue
+        yield Setting(path, flat[path], kind, about)
+    for name in CATALOG:
+        for path, (kind, about) in _documented(Dataset):
+            yield Setting(f"datasets.{name}.{path}", flat[f"datasets.{name}.{path}"], kind, about)
+
+
+def unknown(path: str, flat: Mapping[str, Value]) -> str:
+    """Why ``path`` is no setting, or ``""``; ``flat`` tells which datasets the user has added."""
+    names = _dataset_names(flat)
+    known = {k for k in defaults()} | {f"datasets.{n}.{k}" for n in names for k in _dataset_defaults(n)}
+    if path in known:
+        return ""
+    parts = path.split(".")
+    if parts[0] == "datasets" and len(parts) > 1 and parts[1] not in names:
+        fixed = did_you_mean(parts[1], names) or f"; a dataset of your own names its reader: datasets.{parts[1]}.reader"
+        return f"no dataset '{parts[1]}' (in '{path}'){fixed}"
+    branch = [k for k in known if k.startswith(path + ".")]
+    if branch:
+        return f"'{path}' is a section, not a setting; it holds {', '.join(sorted(branch)[:4])}, ..."
+    return f"no setting '{path}'{did_you_mean(path, known)}"
+
+
+def load(path: Path) -> dict[str, Value]:
+    """A saved configuration (nested or dotted YAML) as dotted settings. Raises UserError with file and line."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"no file {path}; give the path of a saved configuration") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read as YAML: {error}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path} holds no settings; expected lines like 'optim.lr: 0.001'")
+    return dict(_leaves("", tree))
+
+
+def save(config: TrialConfig, path: Path, about: str = "") -> None:
+    """Write every setting as dotted YAML, with ``about`` as a comment above."""
+    lines = [f"# {line}" for line in about.splitlines()]
+    path.write_text("\n".join([*lines, yaml.safe_dump(flatten(config), sort_keys=True)]), encoding="utf-8")
+
+
+def parse_assignments(assignments: list[str]) -> dict[str, Value]:
+    """``["a.b=1"]`` -> ``{"a.b": 1}``; values are read as YAML scalars. Raises UserError."""
+    wrong = [a for a in assignments if "=" not in a]
+    if wrong:
+        raise listed([f"'{a}' has no '='; write PATH=VALUE" for a in wrong], "--set")
+    try:
+        return {a.split("=", 1)[0].strip(): _scalar(a.split("=", 1)[1]) for a in assignments}
+    except yaml.YAMLError as error:
+        raise UserError(f"--set: a value cannot be read: {error}") from None
+
+
+def _scalar(text: str) -> Value:
+    value = yaml.safe_load(text)
+    if isinstance(value, str):  # YAML 1.1 reads 1e-5 as text
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _dataset_names(flat: Mapping[str, Value]) -> list[str]:
+    own = [k.split(".")[1] for k, v in flat.items() if k.startswith("datasets.") and k.endswith(".reader") and v]
+    return list(dict.fromkeys([*CATALOG, *own]))
+
+
+def _of_new_datasets(flat: Mapping[str, Value]) -> dict[str, Value]:
+    """Defaults of the datasets that the user added, where not set."""
+    full = {f"datasets.{n}.{k}": v for n in _dataset_names(flat) for k, v in _dataset_defaults(n).items()}
+    return {k: v for k, v in full.items() if k not in flat}
+
+
+def _dataset_defaults(name: str) -> dict[str, Value]:
+    own = CATALOG[name].defaults if name in CATALOG else {}
+    return flatten(Dataset()) | dict(own)
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Value]]:
+    if isinstance(value, dict) and (value or not prefix):
+        for key, inner in value.items():
+            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), inner)
+    elif value != {}:
+        yield prefix, value
+
+
+def _documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, tuple[object, str]]]:
+    for name, field in model.model_fields.items():
+        path, kind = f"{prefix}{name}", field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _documented(kind, path + ".")
+        else:
+            yield path, (kind, field.description or "")
+
+
+def _explain(error: ErrorDetails) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    if not path:
+        return str(error["ctx"]["error"]) if "ctx" in error and "error" in error["ctx"] else error["msg"]
+    return f"{path} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def is_number(kind: object) -> bool:
+    """Whether a setting's type is int or float, also when None or a range is allowed with it."""
+    if isinstance(kind, types.UnionType) or typing.get_origin(kind) in (typing.Annotated, typing.Union):
+        return any(is_number(k) for k in typing.get_args(kind))
+    return kind in (int, float)

@@ -1,0 +1,29 @@
+"""What several tests share: small threads, no network, and the real pictures where a machine has them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``planesnet/``, ``hrplanes/`` and ``fgvc-aircraft-2013b/`` holding real pictures."""
+    named = os.environ.get("RAYTUNE_PLANES_REAL")
+    if named:
+        return Path(named)
+    if not ARCHIVES.is_dir():
+        pytest.skip("no real pictures here; set RAYTUNE_PLANES_REAL to a folder that holds the three datasets")
+    folder = tmp_path_factory.mktemp("real")
+    for name in ("planesnet", "hrplanes", "fgvc"):
+        with zipfile.ZipFile(ARCHIVES / f"{name}.zip") as archive:
+            archive.extractall(folder)
+    return folder
