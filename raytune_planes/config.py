@@ -177,7 +177,7 @@ class Backbone(Section):
 
 
 class Dit(Section):
-    """Transformer blocks with adaptive layer norm (Peebles & Xie 2023) over the last grid, conditioned on the dataset."""
+    """Transformer blocks over the last grid, conditioned on the dataset by adaptive layer norm (Peebles & Xie 2023)."""
 
     depth: Annotated[int, Field(ge=0, le=12)] = 1
     """Blocks; 0 leaves the tokens as they are."""
@@ -236,6 +236,8 @@ class Devices(Section):
 
     vision: Literal["auto", "cpu", "cuda"] = "auto"
     text: Literal["auto", "cpu", "cuda"] = "cpu"
+    threads: Count = 1
+    """CPU threads of each worker. Sums may round differently with another number."""
 
 
 class TrialConfig(Section):

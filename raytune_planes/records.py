@@ -23,7 +23,7 @@ def split_metric(key: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
-HIGHER_IS_BETTER = frozenset({"accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "iou", "dice", "mask_f1"})
+HIGHER_IS_BETTER = frozenset({"accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "iou", "dice"})
 """Metrics in [0, 1] that grow with quality; every other metric is a loss or a cost."""
 
 

@@ -84,7 +84,7 @@ def settings() -> Iterator[Setting]:
 def unknown(path: str, flat: Mapping[str, Value]) -> str:
     """Why ``path`` is no setting, or ``""``; ``flat`` tells which datasets the user has added."""
     names = _dataset_names(flat)
-    known = {k for k in defaults()} | {f"datasets.{n}.{k}" for n in names for k in _dataset_defaults(n)}
+    known = set(defaults()) | {f"datasets.{n}.{k}" for n in names for k in _dataset_defaults(n)}
     if path in known:
         return ""
     parts = path.split(".")

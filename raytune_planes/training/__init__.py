@@ -1,0 +1,1 @@
+"""The trainer: one loop over several datasets, with no knowledge of Ray."""

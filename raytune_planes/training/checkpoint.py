@@ -1,0 +1,74 @@
+"""Checkpoints that are whole or absent: written beside, renamed into place, and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from raytune_planes.errors import UserError
+
+MAGIC = b"RTPLANES"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after an epoch. ``state`` holds tensors and plain values only."""
+
+    state: Mapping[str, Any]
+    """All that resuming needs."""
+    model: Mapping[str, Any]
+    """What prediction needs: weights, settings, class names, prompt embeddings."""
+    is_best: bool
+    """No epoch before scored higher under the goal."""
+
+    def save(self, folder: Path) -> None:
+        """Write ``last.pt`` and, when this is the best epoch, ``best.pt``."""
+        if self.is_best:
+            save(self.model, folder / "best.pt")
+        save(self.state, folder / "last.pt")
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checksum and ``content`` to ``path`` in one step: a reader never sees half of it."""
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, buffer)
+    body = buffer.getvalue()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(MAGIC + hashlib.sha256(body).digest() + body)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read what ``save`` wrote, on the CPU, without running any code from the file.
+
+    Raises:
+        UserError: there is no such file, it is cut short or changed, or another version wrote it.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"no checkpoint at {path} ({error.strerror}); give the path of a best.pt or last.pt") from None
+    head, body = raw[: len(MAGIC) + 32], raw[len(MAGIC) + 32 :]
+    if not head.startswith(MAGIC):
+        raise UserError(f"{path} is no checkpoint of raytune-planes; give the path of a best.pt or last.pt")
+    if hashlib.sha256(body).digest() != head[len(MAGIC) :]:
+        raise UserError(f"{path} is damaged (its checksum does not match); use another checkpoint of the trial")
+    content: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    if content.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has checkpoint format {content.get('format')}, this version reads {FORMAT}; "
+            "open it with the version of raytune-planes that wrote it"
+        )
+    return content
