@@ -24,3 +24,13 @@ CATALOG: Mapping[str, Entry] = {
     "hrplanes": Entry("hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou"),
     "fgvc": Entry("fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64}, "accuracy"),
 }
+
+
+def entry(name: str, reader: str = "") -> Entry:
+    """The entry that reads the dataset ``name``: that of ``reader`` where one is named, else its own."""
+    return CATALOG[reader or name]
+
+
+def primary_metric(name: str, reader: str = "") -> str:
+    """The validation metric of the dataset ``name`` that stopping and the default goal look at."""
+    return entry(name, reader).primary

@@ -1,0 +1,104 @@
+"""The training loop: one dataset a step, all of them validated each epoch, converged ones at rest."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.records import SCORE, End, EpochRecord, Goal, metric
+from raytune_planes.training import checkpoint
+from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker, Worker
+
+Report = Callable[[EpochRecord, Checkpoint], None]
+
+
+class StopTrial(Exception):
+    """Raised by ``report`` to end a trial in good order, e.g. because the search prunes it."""
+
+    def __init__(self, end: End, reason: str) -> None:
+        super().__init__(reason)
+        self.end, self.reason = end, reason
+
+
+def train(
+    config: TrialConfig,
+    data: Mapping[str, Arrays],
+    prompts: Mapping[str, np.ndarray],
+    goal: Goal,
+    *,
+    worker: Worker | None = None,
+    resume: Path | None = None,
+    report: Report,
+) -> tuple[End, str]:
+    """Train one configuration to its end.
+
+    Args:
+        config: Every setting.
+        data: The decoded arrays of each enabled dataset.
+        prompts: For each dataset the embeddings of its class prompts, [K, W] with unit rows.
+        goal: Ranks the epochs; the weights of the best one are kept.
+        worker: This process among those that train together; alone when None.
+        resume: A ``last.pt`` to go on from, with the same metrics as if it had never stopped.
+        report: Called after every epoch, on every worker.
+
+    Returns:
+        How the trial ended, and why.
+
+    Raises:
+        UserError: ``resume`` cannot be read or belongs to another configuration.
+    """
+    worker = worker or LocalWorker(config.devices.vision)
+    torch.set_num_threads(config.devices.threads)
+    trainer = Trainer(config, data, prompts, worker)
+    best = -math.inf
+    if resume is not None:
+        best = trainer.restore(checkpoint.load(resume), str(resume))
+    while trainer.epoch < config.budget.epochs and not trainer.stopping.all_rest:
+        record = run_epoch(trainer, goal)
+        bad = [k for k, v in record.metrics.items() if not math.isfinite(v)]
+        if bad:
+            return End.FAILED, f"{bad[0]} is {record.metrics[bad[0]]} after epoch {record.epoch}: the training diverged"
+        is_best = record.metrics[SCORE] > best
+        best = max(best, record.metrics[SCORE])
+        try:
+            report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best))
+        except StopTrial as stop:
+            return stop.end, stop.reason
+    if trainer.stopping.all_rest:
+        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}"
+    return End.COMPLETED, f"the budget of {config.budget.epochs} epochs is spent"
+
+
+def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
+    """Train an epoch, validate every dataset, and decide who rests in the next."""
+    started = time.perf_counter()
+    order = trainer.mixer.epoch(trainer.config.budget.steps_per_epoch, trainer.stopping.resting)
+    metrics = trainer.train_epoch(order)
+    metrics |= trainer.evaluate("val")
+    metrics[SCORE] = goal.score(metrics)
+    decisions = trainer.stopping.update(trainer.epoch, metrics)
+    steps = Counter(order)
+    values = {name: metrics[key] for name, key in trainer.primary.items() if key in metrics}
+    trainer.mixer.learn(values, steps)
+    metrics |= {metric("train", name, "steps"): float(steps[name]) for name in trainer.data}
+    metrics |= {metric("train", name, "resting"): float(name in trainer.stopping.resting) for name in trainer.data}
+    return EpochRecord(
+        epoch=trainer.epoch,
+        step=trainer.step,
+        samples=trainer.step * trainer.config.budget.batch_size,
+        metrics=metrics,
+        resting=trainer.stopping.resting,
+        decisions=decisions,
+        seconds=time.perf_counter() - started,
+        time_ms=int(time.time() * 1000),
+    )

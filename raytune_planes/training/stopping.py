@@ -1,0 +1,110 @@
+"""When a dataset has learnt enough it rests, and when it gets worse it wakes: decided from validation alone.
+
+The rules follow the multi-task schedule of Lu et al. 2020 (12-in-1, section 3.2): plateau, rest, and restart below a
+share of the best. Every decision is a pure function of the metrics so far, hence the same on every worker and after
+a resume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from raytune_planes import config
+from raytune_planes.records import Action, Decision
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known of one dataset after some epochs."""
+
+    best: float = -math.inf
+    """Highest value of its primary metric."""
+    reference: float = -math.inf
+    """The value that the next improvement is measured from."""
+    stale: int = 0
+    """Epochs in training since the last improvement."""
+    epochs: int = 0
+    """Epochs seen."""
+    resting: bool = False
+
+
+def advance(before: Progress, value: float, rule: str, stop: config.Stop) -> tuple[Progress, Action | None, str]:
+    """One dataset after one more epoch in which its primary metric reached ``value``.
+
+    Returns:
+        The new state, what was decided if anything, and why.
+    """
+    needed = stop.min_delta * (abs(before.reference) if stop.relative and math.isfinite(before.reference) else 1.0)
+    improved = value > before.reference + needed
+    now = replace(
+        before,
+        best=max(before.best, value),
+        reference=value if improved else before.reference,
+        stale=0 if improved else before.stale + (not before.resting),
+        epochs=before.epochs + 1,
+    )
+    if rule == "none":
+        return now, None, ""
+    if before.resting:
+        return _maybe_wake(now, value, rule, stop)
+    return _maybe_rest(now, value, stop)
+
+
+def _maybe_rest(now: Progress, value: float, stop: config.Stop) -> tuple[Progress, Action | None, str]:
+    if now.epochs < stop.min_epochs:
+        return now, None, ""
+    if stop.target is not None and value >= stop.target:
+        return replace(now, resting=True), Action.REST, f"reached its target: {value:.4g} >= {stop.target:.4g}"
+    if now.stale >= stop.patience:
+        kind = "relative" if stop.relative else "absolute"
+        why = f"no gain above {stop.min_delta:g} ({kind}) for {now.stale} epochs; best {now.best:.4g}"
+        return replace(now, resting=True), Action.REST, why
+    return now, None, ""
+
+
+def _maybe_wake(now: Progress, value: float, rule: str, stop: config.Stop) -> tuple[Progress, Action | None, str]:
+    threshold = now.best * (1 - stop.margin)
+    if rule == "stop_and_go" and value < threshold:
+        # Its reference falls to where it is: it must have the chance to improve before it may rest again.
+        woken = replace(now, resting=False, stale=0, reference=value)
+        return woken, Action.WAKE, f"fell to {value:.4g}, below {threshold:.4g} = best {now.best:.4g} x (1 - margin)"
+    return now, None, ""
+
+
+class Stopping:
+    """The datasets of one trial, and which of them rest."""
+
+    def __init__(self, rule: str, stops: Mapping[str, config.Stop], primary: Mapping[str, str]) -> None:
+        """``primary`` names each dataset's validation metric, e.g. ``val/fgvc/accuracy``."""
+        self._rule, self._stops, self._primary = rule, stops, primary
+        self._progress = {name: Progress() for name in stops}
+
+    @property
+    def resting(self) -> tuple[str, ...]:
+        return tuple(name for name, p in self._progress.items() if p.resting)
+
+    @property
+    def all_rest(self) -> bool:
+        return all(p.resting for p in self._progress.values())
+
+    def update(self, epoch: int, metrics: Mapping[str, float]) -> tuple[Decision, ...]:
+        """Take in the validation of ``epoch``; a dataset whose metric is absent is left as it is."""
+        decisions = []
+        for name, before in self._progress.items():
+            value = metrics.get(self._primary[name])
+            if value is None:
+                continue
+            now, action, reason = advance(before, value, self._rule, self._stops[name])
+            self._progress[name] = now
+            if action is not None:
+                decisions.append(Decision(name, action, epoch, reason))
+        return tuple(decisions)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: asdict(p) for name, p in self._progress.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._progress = {name: Progress(**state[name]) for name in self._progress}

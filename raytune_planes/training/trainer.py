@@ -1,0 +1,223 @@
+"""The parts of a training run and its two motions: an epoch of steps, and an evaluation of a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytune_planes.catalog import primary_metric
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
+from raytune_planes.errors import UserError
+from raytune_planes.losses import terms
+from raytune_planes.losses.balancing import BALANCERS
+from raytune_planes.model.aircraft import Aircraft, Output
+from raytune_planes.records import TERMS, EpochRecord, metric
+from raytune_planes.settings import flatten
+from raytune_planes.training.metrics import Tally
+from raytune_planes.training.mixing import Mixer
+from raytune_planes.training.optim import make_optimizer, rate, set_rate
+from raytune_planes.training.stopping import Stopping
+from raytune_planes.training.workers import Worker
+
+EVAL_BATCH = 128
+"""Images of an evaluation batch; fixed, because sums of floats depend on how they are cut."""
+
+
+class Trainer:
+    """Everything that changes while a trial trains. ``state_dict`` holds all of it."""
+
+    def __init__(
+        self, config: TrialConfig, data: Mapping[str, Arrays], prompts: Mapping[str, np.ndarray], worker: Worker
+    ) -> None:
+        # The seed comes first: the weights are drawn next, the same on every worker.
+        torch.manual_seed(config.seed)
+        self.config, self.worker = config, worker
+        self.data = {name: data[name] for name in config.active}
+        self.epoch, self.step = 0, 0
+        self._prompts = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
+        infos = {name: arrays.info for name, arrays in self.data.items()}
+        text_width = next(iter(self._prompts.values())).shape[1]
+        self.model = Aircraft(infos, config, text_width)
+        self._parallel = worker.prepare(self.model)
+        self._weights = {
+            f"{name}/{term}": dataset.weight * getattr(config.losses, term).weight
+            for name, dataset in config.active.items()
+            for term in TERMS
+            if term != "segmentation" or infos[name].has_masks
+        }
+        self.balancer = BALANCERS[config.balancing.rule](
+            [task for task, weight in self._weights.items() if weight > 0], config.balancing
+        )
+        self._extra = list(self.balancer.parameters())
+        self.optimizer = make_optimizer(self.model, self._extra, config.optim)
+        datasets = config.active
+        self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
+        self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
+        self._streams = {
+            name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed) for name, d in datasets.items()
+        }
+        self.mixer = Mixer(
+            config.mixing,
+            config.stopping,
+            {name: d.share for name, d in datasets.items()},
+            {name: len(arrays.splits["train"]) for name, arrays in self.data.items()},
+        )
+        self._drawn: Counter[str] = Counter()
+
+    def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
+        """Take one optimiser step per entry of ``order``; returns ``train/...`` metrics over the epoch."""
+        self.model.train()
+        self.epoch += 1
+        self._seed_dropout()
+        tallies = self._tallies()
+        budget = self.config.budget
+        for i, name in enumerate(order):
+            set_rate(self.optimizer, rate(self.config.optim, (self.epoch - 1 + i / len(order)) / budget.epochs))
+            batch = self._streams[name].batch(self._drawn[name], self.worker.rank, self.worker.world)
+            self._drawn[name] += 1
+            self.step += 1
+            self._train_step(batch.to(self.worker.device), tallies[name])
+        metrics = self._collect("train", tallies)
+        self.balancer.end_epoch(
+            {task: metrics[key] for task in self._weights if (key := f"train/{task}_loss") in metrics}
+        )
+        return metrics
+
+    def _train_step(self, batch: Batch, tally: Tally) -> None:
+        output, losses = self._forward(batch)
+        tally.add(batch.label_B, output.logits_BK, losses)
+        if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
+            tally.add_mask(batch.mask_BHW, output.mask_logits_BHW)
+        tasks = self._weighted(batch.dataset, losses)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.balancer.combine(tasks).backward()
+        for parameter in self._extra:  # outside of the model, so nobody else averages them
+            if parameter.grad is not None:
+                parameter.grad = self._mean(parameter.grad)
+        if self.config.optim.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
+        self.optimizer.step()
+        if self.balancer.needs_after:
+            with torch.no_grad():
+                after = self._weighted(batch.dataset, self._forward(batch)[1])
+            self.balancer.after_step(self._floats(tasks), self._floats(after))
+
+    @torch.no_grad()
+    def evaluate(self, split: str) -> dict[str, float]:
+        """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``."""
+        self.model.eval()
+        tallies = self._tallies()
+        for name, arrays in self.data.items():
+            for batch in eval_batches(arrays, split, EVAL_BATCH, self.worker.rank, self.worker.world):
+                batch = batch.to(self.worker.device)
+                with self._precision():
+                    output: Output = self.model(name, batch.image_BCHW)
+                    # Workers may hold different numbers of batches here, so nothing is exchanged per batch.
+                    losses = terms(output, batch, self._prompts[name], self.config)
+                tallies[name].add(batch.label_B, output.logits_BK, losses)
+                if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
+                    tallies[name].add_mask(batch.mask_BHW, output.mask_logits_BHW)
+        return self._collect(split, tallies)
+
+    def _forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+        with self._precision():
+            output = self._parallel(batch.dataset, batch.image_BCHW)
+            prompts = self._prompts[batch.dataset]
+            return output, terms(output, batch, prompts, self.config, gather=self.worker.gather)
+
+    def _seed_dropout(self) -> None:
+        # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.
+        words = np.random.SeedSequence([self.config.seed, self.worker.rank, self.epoch]).generate_state(1, np.uint64)
+        torch.manual_seed(int(words[0] >> np.uint64(1)))
+
+    def _weighted(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        tasks = {f"{dataset}/{term}": value for term, value in losses.items()}
+        return {task: self._weights[task] * value for task, value in tasks.items() if self._weights[task] > 0}
+
+    def _mean(self, values: Tensor) -> Tensor:
+        summed = self.worker.sum(values.detach().double().flatten()) / self.worker.world
+        return summed.view_as(values).to(values.dtype)
+
+    def _floats(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        values = self._mean(torch.stack([v.detach().double() for v in losses.values()]))
+        return dict(zip(losses, values.tolist(), strict=True))
+
+    def _tallies(self) -> dict[str, Tally]:
+        return {name: Tally(arrays.info, TERMS, self.worker.device) for name, arrays in self.data.items()}
+
+    def _collect(self, split: str, tallies: Mapping[str, Tally]) -> dict[str, float]:
+        out: dict[str, float] = {}
+        for name, tally in tallies.items():
+            result = tally.result(self.worker.sum(tally.vector))
+            weighted = [self._weights[f"{name}/{t}"] * result[f"{t}_loss"] for t in self._terms_of(name) if result]
+            out |= {metric(split, name, key): value for key, value in self._applicable(name, result)}
+            if weighted:
+                out[metric(split, name, "loss")] = sum(weighted)
+        return out
+
+    def _terms_of(self, name: str) -> list[str]:
+        return [term for term in TERMS if f"{name}/{term}" in self._weights]
+
+    def _applicable(self, name: str, result: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+        absent = {f"{term}_loss" for term in TERMS} - {f"{term}_loss" for term in self._terms_of(name)}
+        return ((key, value) for key, value in result.items() if key not in absent)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        low = self.config.precision == "bfloat16"
+        return torch.autocast(self.worker.device.type, dtype=torch.bfloat16, enabled=low)
+
+    def state_dict(self, best: float) -> dict[str, Any]:
+        """All that ``restore`` needs; ``best`` is the highest score so far."""
+        return {
+            "config": flatten(self.config),
+            "best": best,
+            "epoch": self.epoch,
+            "step": self.step,
+            "drawn": dict(self._drawn),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "balancer": self.balancer.state_dict(),
+            "mixer": self.mixer.state_dict(),
+            "stopping": self.stopping.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any], source: str) -> float:
+        """Go on from ``state``; returns the highest score so far.
+
+        Raises:
+            UserError: the state belongs to another configuration.
+        """
+        mine = flatten(self.config)
+        other = [k for k in mine if k != "devices.vision" and mine[k] != state["config"].get(k)]
+        if other:
+            raise UserError(
+                f"{source} was trained with another configuration ({other[0]} differs: it has "
+                f"{state['config'].get(other[0])!r}, asked is {mine[other[0]]!r}); resume it with its own config.yaml"
+            )
+        self.epoch, self.step, self._drawn = state["epoch"], state["step"], Counter(state["drawn"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.balancer.load_state_dict(state["balancer"])
+        self.mixer.load_state_dict(state["mixer"])
+        self.stopping.load_state_dict(state["stopping"])
+        return float(state["best"])
+
+    def model_state(self, record: EpochRecord) -> dict[str, Any]:
+        """All that prediction needs, without the data: weights, settings, classes and prompt embeddings."""
+        return {
+            "config": flatten(self.config),
+            "infos": {name: asdict(arrays.info) for name, arrays in self.data.items()},
+            "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
+            "weights": self.model.state_dict(),
+            "epoch": record.epoch,
+            "metrics": dict(record.metrics),
+        }

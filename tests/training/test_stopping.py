@@ -1,0 +1,114 @@
+"""A dataset rests when it has learnt enough and wakes when it gets worse."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raytune_planes import config
+from raytune_planes.records import Action
+from raytune_planes.training.stopping import Stopping
+
+values = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+
+
+def run(rule: str, curve: list[float], **stop: object) -> list[tuple[int, str]]:
+    """(epoch, action) of every decision on one dataset's curve."""
+    stopping = Stopping(rule, {"a": config.Stop(**stop)}, {"a": "val/a/accuracy"})
+    out = []
+    for epoch, value in enumerate(curve, 1):
+        out += [(d.epoch, str(d.action)) for d in stopping.update(epoch, {"val/a/accuracy": value})]
+    return out
+
+
+def test_a_plateau_of_patience_epochs_puts_a_dataset_to_rest() -> None:
+    assert run("stop", [0.1, 0.5, 0.5, 0.5, 0.5], patience=2, min_epochs=1) == [(4, "rest")]
+
+
+def test_a_gain_of_no_more_than_min_delta_is_no_gain() -> None:
+    assert run("stop", [0.5, 0.51, 0.52], patience=2, min_delta=0.05, min_epochs=1) == [(3, "rest")]
+
+
+def test_a_relative_min_delta_scales_with_the_best() -> None:
+    curve = [0.1, 0.13, 0.16]
+    assert run("stop", curve, patience=1, min_delta=0.2, min_epochs=1, relative=True) == []
+    assert run("stop", curve, patience=1, min_delta=0.2, min_epochs=1) == [(2, "rest")]
+
+
+def test_a_target_puts_a_dataset_to_rest_at_once_but_not_before_min_epochs() -> None:
+    assert run("stop", [0.9, 0.9, 0.95], target=0.8, min_epochs=1) == [(1, "rest")]
+    assert run("stop", [0.9, 0.91, 0.95], target=0.8, min_epochs=3) == [(3, "rest")]
+
+
+def test_rule_none_never_decides() -> None:
+    assert run("none", [0.5] * 10, patience=1, min_epochs=1) == []
+
+
+def test_rule_stop_never_wakes() -> None:
+    assert run("stop", [0.5, 0.5, 0.5, 0.0, 0.0], patience=1, min_epochs=1) == [(2, "rest")]
+
+
+def test_a_resting_dataset_wakes_below_its_best_by_the_margin() -> None:
+    curve = [0.5, 0.5, 0.498, 0.49, 0.6]
+    assert run("stop_and_go", curve, patience=1, min_epochs=1, margin=0.01) == [(2, "rest"), (4, "wake")]
+
+
+def test_a_woken_dataset_may_rest_again_only_after_patience() -> None:
+    curve = [0.5, 0.5, 0.4, 0.4, 0.4, 0.4]
+    actions = run("stop_and_go", curve, patience=2, min_epochs=1, margin=0.01)
+    assert actions == [(3, "rest"), (4, "wake"), (6, "rest")]
+
+
+def test_a_decision_carries_its_reason() -> None:
+    stopping = Stopping("stop", {"a": config.Stop(patience=1, min_epochs=1)}, {"a": "val/a/accuracy"})
+    stopping.update(1, {"val/a/accuracy": 0.5})
+    (decision,) = stopping.update(2, {"val/a/accuracy": 0.5})
+    assert decision.action is Action.REST
+    assert decision.reason == "no gain above 0.002 (absolute) for 1 epochs; best 0.5"
+    assert stopping.resting == ("a",)
+    assert stopping.all_rest
+
+
+def test_a_dataset_without_its_metric_is_left_alone() -> None:
+    stopping = Stopping("stop", {"a": config.Stop(patience=1, min_epochs=1)}, {"a": "val/a/iou"})
+    assert stopping.update(1, {"val/a/accuracy": 0.5}) == ()
+    assert not stopping.all_rest
+
+
+@given(values, st.integers(1, 5), st.integers(1, 5))
+def test_more_patience_never_rests_sooner(curve: list[float], patience: int, more: int) -> None:
+    def first(p: int) -> float:
+        return next((float(e) for e, _ in run("stop", curve, patience=p, min_epochs=1)), float("inf"))
+
+    assert first(patience) <= first(patience + more)
+
+
+@given(values, st.integers(0, 29), st.sampled_from(["none", "stop", "stop_and_go"]), st.integers(1, 3))
+def test_resumed_state_decides_as_uninterrupted_state(curve: list[float], cut: int, rule: str, patience: int) -> None:
+    def fresh() -> Stopping:
+        return Stopping(rule, {"a": config.Stop(patience=patience, min_epochs=1)}, {"a": "val/a/accuracy"})
+
+    whole, first = fresh(), fresh()
+    expected, got = [], []
+    for epoch, value in enumerate(curve, 1):
+        if epoch == cut:
+            second = fresh()
+            second.load_state_dict(first.state_dict())
+            first = second
+        expected += whole.update(epoch, {"val/a/accuracy": value})
+        got += first.update(epoch, {"val/a/accuracy": value})
+    assert got == expected
+
+
+@given(values)
+def test_a_rule_is_a_pure_function_of_its_records(curve: list[float]) -> None:
+    assert run("stop_and_go", curve, patience=1) == run("stop_and_go", curve, patience=1)
+
+
+@pytest.mark.parametrize("rule", ["stop", "stop_and_go"])
+def test_rest_and_wake_alternate(rule: str) -> None:
+    curve = [0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.2, 0.2, 0.9]
+    actions = [a for _, a in run(rule, curve, patience=1, min_epochs=1)]
+    assert actions[0] == "rest"
+    assert all(a != b for a, b in zip(actions, actions[1:], strict=False))
