@@ -1,0 +1,75 @@
+"""The terms of the loss by name, each divided by its value at chance: 1 is guessing, 0 is perfect, for every term."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.losses.classification import classification
+from raytune_planes.losses.contrastive import contrastive
+from raytune_planes.losses.segmentation import segmentation
+
+if TYPE_CHECKING:
+    from raytune_planes.datasets.loaders import Batch
+    from raytune_planes.model.aircraft import Output
+
+
+def identity(tensor: Tensor) -> Tensor:
+    """The gathered batch of a single worker."""
+    return tensor
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a term is computed from: the model's output on a batch, and the batch's own prompts."""
+
+    output: Output
+    batch: Batch
+    prompts_KW: Tensor
+    """Unit rows, one per class of the batch's dataset."""
+    config: TrialConfig
+    gather: Callable[[Tensor], Tensor]
+    """All workers' rows, in rank order, differentiable: its backward pass sums over the workers."""
+
+
+TERMS: Mapping[str, Callable[[Case], Tensor | None]] = {
+    "classification": lambda c: classification(
+        c.output.logits_BK, c.batch.label_B, c.config.losses.classification.label_smoothing
+    ),
+    "segmentation": lambda c: (
+        segmentation(c.output.mask_logits_BHW, c.batch.mask_BHW, c.config.losses.segmentation.dice)
+        if c.output.mask_logits_BHW is not None and c.batch.mask_BHW is not None
+        else None
+    ),
+    "contrastive": lambda c: contrastive(
+        c.gather(c.output.embedding_BW),
+        c.gather(c.batch.label_B),
+        c.prompts_KW,
+        c.output.log_temperature,
+    ),
+}
+"""Name below ``losses`` -> the term of a case, or None where it does not apply."""
+
+
+def terms(
+    output: Output,
+    batch: Batch,
+    prompts_KW: Tensor,
+    config: TrialConfig,
+    gather: Callable[[Tensor], Tensor] = identity,
+) -> dict[str, Tensor]:
+    """The scalar terms that apply to ``batch``, unweighted, each divided by its chance value, in float32.
+
+    With several workers: the mean of each term over equal slices of a batch is the term of the whole batch, in value
+    and, when ``gather`` is differentiable with summed gradients (``torch.distributed.nn.functional.all_gather``), in
+    the gradient that data-parallel training averages.
+    """
+    with torch.autocast(output.logits_BK.device.type, enabled=False):
+        case = Case(output, batch, prompts_KW.to(output.embedding_BW), config, gather)
+        found = {name: term(case) for name, term in TERMS.items()}
+    return {name: term for name, term in found.items() if term is not None}

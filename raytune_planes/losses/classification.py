@@ -1,0 +1,22 @@
+"""Cross-entropy of a dataset's head, in units of guessing."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def classification(logits_BK: Tensor, label_B: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Mean cross-entropy over the batch divided by ln K: 1 for equal logits, whatever the number of classes.
+
+    ``smoothing`` of the target's mass is spread evenly over the K - 1 wrong classes.
+    """
+    classes = logits_BK.shape[1]
+    log_p_BK = F.log_softmax(logits_BK.float(), dim=1)
+    right_B = log_p_BK.gather(1, label_B[:, None])[:, 0]
+    if classes == 1:
+        return -right_B.mean()  # one class leaves nothing to guess: 0
+    wrong_B = (log_p_BK.sum(1) - right_B) / (classes - 1)
+    return -((1 - smoothing) * right_B + smoothing * wrong_B).mean() / math.log(classes)

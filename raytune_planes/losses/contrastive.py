@@ -1,0 +1,52 @@
+"""Contrast between images and class prompts in which equal prompts are positives, in units of guessing."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def contrastive(embedding_BW: Tensor, label_B: Tensor, prompts_KW: Tensor, log_temperature: Tensor) -> Tensor:
+    """Mean of the two directions, image to text and text to image, each divided by its value at chance.
+
+    ``embedding_BW`` and ``prompts_KW`` have unit rows; with several workers, embeddings and labels are the gathered
+    ones. Both directions are the supervised contrastive loss of Khosla et al. 2020 (eq. 2, the mean over positives
+    outside of the logarithm, which they find better than inside) less its floor:
+
+        -1/|P| sum_{p in P} ln softmax_p(similarity / temperature) - ln |P|
+
+    This is the Kullback-Leibler divergence from even attention to all positives P: 0 when these share all of the
+    softmax evenly, ln(N / |P|) when it is even over all N candidates, which is the chance value. Without the floor
+    taken off, a batch of one dataset (many images, few prompts) could never come near 0. Image to text: each image is
+    an anchor, all K prompts are candidates, those equal to its own are positives. Text to image: each different prompt
+    that the batch shows is an anchor, the images are candidates, those of that prompt are positives.
+
+    A direction whose chance value is 0 (a batch of one class leaves text to image nothing to choose) is left out.
+    """
+    similarity_BK = embedding_BW.float() @ prompts_KW.float().T * torch.exp(-log_temperature)
+    # Equality of rows, not of class names: two classes may share a sentence.
+    first_K = _first_equal_row(prompts_KW)
+    text_of_image_B = first_K[label_B]
+    anchors_G = text_of_image_B.unique()
+    directions = (
+        _divergence(similarity_BK, text_of_image_B[:, None] == first_K[None]),
+        _divergence(similarity_BK.T[anchors_G], anchors_G[:, None] == text_of_image_B[None]),
+    )
+    scaled = [loss / chance for loss, chance in directions if chance > 0]
+    return torch.stack(scaled).mean() if scaled else similarity_BK.sum() * 0.0
+
+
+def _divergence(similarity_AN: Tensor, positive_AN: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over anchors of the divergence from even attention to the positives, and the same at even attention."""
+    count_A = positive_AN.sum(1)
+    log_p_AN = F.log_softmax(similarity_AN, dim=1)
+    loss_A = -torch.where(positive_AN, log_p_AN, 0.0).sum(1) / count_A - count_A.log()
+    return loss_A.mean(), (similarity_AN.shape[1] / count_A).log().mean()
+
+
+def _first_equal_row(rows_KW: Tensor) -> Tensor:
+    """For each row, the index of the first row equal to it."""
+    _, group_K = torch.unique(rows_KW, dim=0, return_inverse=True)
+    same_KK = group_K[:, None] == group_K[None]
+    return same_KK.int().argmax(1)

@@ -1,0 +1,79 @@
+"""The model: one encoder for all datasets, a classifier for each, a mask decoder for those with masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Info
+from raytune_planes.model import BACKBONES, HEADS
+from raytune_planes.model.dit import Refinement
+from raytune_planes.model.unet import Decoder
+
+TEMPERATURES = (0.005, 1.0)
+"""Bounds of the learnt temperature, those of ``losses.contrastive.temperature``; CLIP bounds it likewise."""
+
+
+@dataclass
+class Output:
+    """What the model says of a batch of one dataset."""
+
+    logits_BK: Tensor
+    mask_logits_BHW: Tensor | None
+    """At the image's resolution; None for datasets without masks."""
+    embedding_BW: Tensor
+    """Unit rows in the space of the text encoder."""
+    log_temperature: Tensor
+    """Scalar: the logarithm of the similarity's temperature."""
+
+
+class Aircraft(nn.Module):
+    """Backbone, pyramid, DiT over the last grid, pooling, projection to the text width, heads and decoder.
+
+    Only the named dataset's own parts take part in a forward pass: the others get no gradient at all (None), so an
+    optimiser leaves them as they are.
+    """
+
+    def __init__(self, infos: Mapping[str, Info], config: TrialConfig, text_width: int) -> None:
+        super().__init__()
+        model = config.model
+        self.backbone = BACKBONES[model.backbone.kind](model.backbone)
+        features = self.backbone.channels[-1]
+        self.refinement = Refinement(features, model.dit.depth, model.dit.heads)
+        self.datasets = nn.ParameterDict({name: nn.Parameter(torch.randn(features) * 0.02) for name in infos})
+        self.norm = nn.LayerNorm(features)
+        self.projection = nn.Linear(features, text_width)
+        settings = {name: config.datasets[name].head for name in infos}
+        self.heads = nn.ModuleDict(
+            {
+                name: HEADS[settings[name].kind](features, len(info.classes), settings[name])
+                for name, info in infos.items()
+            }
+        )
+        self.with_masks = frozenset(name for name, info in infos.items() if info.has_masks)
+        self.decoder = Decoder(self.backbone.channels, model.decoder.width) if self.with_masks else None
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(config.losses.contrastive.temperature)))
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, dataset: str, image_BCHW: Tensor) -> Output:
+        """What the model says of images of ``dataset``: float32, normalised, sides that divide by 8."""
+        *skips, grid_BCHW = self.backbone(image_BCHW)
+        grid_BCHW = self.refinement(grid_BCHW, self.datasets[dataset])
+        pooled_BC = self.norm(grid_BCHW.mean((2, 3)))
+        with torch.no_grad():  # in place, as CLIP does: a clamp in the graph would stop the gradient at the bound
+            self.log_temperature.clamp_(*map(math.log, TEMPERATURES))
+        return Output(
+            logits_BK=self.heads[dataset](pooled_BC),
+            mask_logits_BHW=self._masks(dataset, [*skips, grid_BCHW]),
+            embedding_BW=F.normalize(self.projection(pooled_BC).float(), dim=1),
+            log_temperature=self.log_temperature,
+        )
+
+    def _masks(self, dataset: str, pyramid: list[Tensor]) -> Tensor | None:
+        return self.decoder(pyramid) if self.decoder is not None and dataset in self.with_masks else None

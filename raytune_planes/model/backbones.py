@@ -1,0 +1,85 @@
+"""Image encoders: a picture becomes a pyramid of feature maps at strides 2, 4 and 8."""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from raytune_planes.config import Backbone
+
+STRIDE = 8
+"""Of the coarsest map: an image's sides must divide by it."""
+
+CHANNELS_PER_GROUP = 8
+
+
+class Pyramid(nn.Module, ABC):
+    """What every backbone is to the rest of the model."""
+
+    channels: tuple[int, int, int]
+    """Of the maps at strides 2, 4 and 8."""
+
+    @abstractmethod
+    def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        """The three maps, finest first, for sides that divide by 8."""
+
+
+class Residual(Pyramid):
+    """A small CLIP-style ResNet (Radford et al. 2021): stem of 3x3 convolutions, average pooling before every stride.
+
+    Pooling before subsampling removes the frequencies that would alias (Zhang 2019): a plane keeps its features when it
+    moves by a pixel.
+
+    Every normalisation is GroupNorm (Wu & He 2018), whose statistics come from one image alone. BatchNorm's would mix
+    datasets: each training batch holds one dataset, so its running averages, used for validation, describe a mixture
+    that no batch ever had, and a dataset's validation can collapse to the majority class while its training loss falls.
+    """
+
+    def __init__(self, settings: Backbone) -> None:
+        super().__init__()
+        width = settings.width
+        self.channels = (width, 2 * width, 4 * width)
+        half = max(8, width // 2)
+        self.stem = nn.Sequential(*_unit(3, half), nn.AvgPool2d(2), *_unit(half, width))
+        inputs = (width, *self.channels[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(c_in if i == 0 else c_out, c_out) for i in range(settings.depth)))
+            for c_in, c_out in zip(inputs, self.channels, strict=True)
+        )
+
+    def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        sides = tuple(image_BCHW.shape[-2:])
+        assert all(side % STRIDE == 0 for side in sides), f"sides {sides} do not divide by {STRIDE}"
+        features = self.stem(image_BCHW.contiguous(memory_format=torch.channels_last))
+        return list(itertools.accumulate(self.stages, lambda maps, stage: stage(maps), initial=features))[1:]
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut (He et al. 2016); halves the sides where it changes the channels."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.shrink = c_in != c_out
+        self.first = nn.Sequential(*_unit(c_in, c_out))
+        self.second = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
+        self.norm = norm(c_out)
+        nn.init.zeros_(self.norm.weight)  # the block starts as its shortcut, so depth costs no trainability
+        self.shortcut = nn.Conv2d(c_in, c_out, 1, bias=False) if self.shrink else nn.Identity()
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        if self.shrink:
+            x_BCHW = F.avg_pool2d(x_BCHW, 2)
+        return F.relu(self.shortcut(x_BCHW) + self.norm(self.second(self.first(x_BCHW))))
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm over groups of eight channels: enough values per group even on the 3 x 3 grid of a 24-pixel chip."""
+    return nn.GroupNorm(max(1, channels // CHANNELS_PER_GROUP), channels)
+
+
+def _unit(c_in: int, c_out: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(c_in, c_out, 3, padding=1, bias=False), norm(c_out), nn.ReLU(inplace=True)
