@@ -1,0 +1,135 @@
+"""What is told about a study while it runs, and who listens: the contract of every tracker."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """One dataset as a study saw it: enough to say whether two studies trained on the same files."""
+
+    fingerprint: str
+    counts: Mapping[str, int]
+    """Samples by split."""
+    synthetic: bool = False
+    """Whether the pictures were drawn by ``synth``."""
+
+
+@dataclass(frozen=True)
+class StudyStart:
+    """What was asked, of what, with what: everything that is known before the first trial."""
+
+    name: str
+    goal: Goal
+    about: str = ""
+    """The question, in the words of the search space."""
+    space: str = ""
+    """Name of the search space."""
+    space_digest: str = ""
+    space_text: str = ""
+    """The search space as it was read, so that the study can be understood without the file."""
+    searched: tuple[str, ...] = ()
+    """Dotted paths of the dimensions."""
+    seed: int = 0
+    trials: int = 0
+    """How many were asked for."""
+    data: Mapping[str, DataDescription] = field(default_factory=dict)
+    """By dataset."""
+    commit: str = ""
+    """Git commit of the code; empty when unknown."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of Python and the libraries."""
+    started_ms: int = 0
+    """Milliseconds since 1970; a resumed study keeps its first start."""
+
+    @property
+    def study_id(self) -> str:
+        """Ties the files to MLflow's runs even when a name is used again after its folder was deleted."""
+        return hashlib.sha256(f"{self.name}\n{self.started_ms}".encode()).hexdigest()[:16]
+
+    @property
+    def synthetic(self) -> bool:
+        return any(d.synthetic for d in self.data.values())
+
+
+@dataclass(frozen=True)
+class StudyEnd:
+    """How a study ended."""
+
+    end: End = End.COMPLETED
+    """COMPLETED, INTERRUPTED (can be resumed) or FAILED."""
+    reason: str = ""
+    ended_ms: int = 0
+
+
+class Tracker(Protocol):
+    """Listens to one study. Called from the driver's process only."""
+
+    def start_study(self, start: StudyStart) -> None:
+        """Called again with the same name when a study is resumed."""
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        """Called again with the same id when a trial is resumed."""
+
+    def log_epoch(self, trial_id: str, epoch: EpochRecord) -> None:
+        """An epoch that is logged again with equal metrics, after a resume, must count once."""
+
+    def end_trial(self, trial: TrialRecord, artifacts: Sequence[Path] = ()) -> None:
+        """``artifacts`` are files to keep with the trial."""
+
+    def end_study(self, end: StudyEnd) -> None:
+        """Returns once nothing is left to write, or when waiting longer would be of no use."""
+
+
+class Trackers:
+    """Several trackers as one, in order, the source of truth first; none of them can stop a study.
+
+    Only a UserError at the start of a study passes: a folder that cannot be written is better said before the work.
+    """
+
+    def __init__(self, *trackers: Tracker) -> None:
+        self.trackers = trackers
+        self._silenced: set[tuple[int, str]] = set()
+
+    def start_study(self, start: StudyStart) -> None:
+        for tracker in self.trackers:
+            self._safely(tracker, lambda t=tracker: t.start_study(start), passing=UserError)  # type: ignore[misc]
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        for tracker in self.trackers:
+            self._safely(tracker, lambda t=tracker: t.start_trial(trial))  # type: ignore[misc]
+
+    def log_epoch(self, trial_id: str, epoch: EpochRecord) -> None:
+        for tracker in self.trackers:
+            self._safely(tracker, lambda t=tracker: t.log_epoch(trial_id, epoch))  # type: ignore[misc]
+
+    def end_trial(self, trial: TrialRecord, artifacts: Sequence[Path] = ()) -> None:
+        for tracker in self.trackers:
+            self._safely(tracker, lambda t=tracker: t.end_trial(trial, artifacts))  # type: ignore[misc]
+
+    def end_study(self, end: StudyEnd) -> None:
+        for tracker in self.trackers:
+            self._safely(tracker, lambda t=tracker: t.end_study(end))  # type: ignore[misc]
+
+    def _safely(self, tracker: Tracker, call: Callable[[], None], passing: type[Exception] | tuple[()] = ()) -> None:
+        try:
+            call()
+        except passing:
+            raise
+        except Exception as error:
+            key = (id(tracker), type(error).__name__)
+            if key not in self._silenced:  # once per kind of trouble: an epoch every few seconds would bury the study
+                self._silenced.add(key)
+                name = type(tracker).__name__
+                log.exception("%s: %s; the study goes on, later errors of this kind are not shown", name, error)

@@ -1,0 +1,88 @@
+"""Where a study's files lie, and writes that are whole or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.records import FORMAT
+
+STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "trials", "logs"
+TRIAL, EPOCHS, CONFIG, END = "trial.json", "epochs.jsonl", "config.yaml", "end.json"
+
+
+def study_folder(out: Path, name: str) -> Path:
+    """``<out>/<name>``. Raises UserError when ``name`` is no plain folder name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in (LOGS, "plots", "mlartifacts"):
+        raise UserError(
+            f"'{name}' cannot name a study; use up to 100 letters, digits, '-', '_' and '.', "
+            f"not one of '{LOGS}', 'plots', 'mlartifacts'"
+        )
+    return out / name
+
+
+def trial_folder(study: Path, number: int, trial_id: str) -> Path:
+    """``<study>/trials/0003-<trial_id>``."""
+    return study / TRIALS / f"{number:04d}-{trial_id}"
+
+
+def find_study(out: Path, name: str | None = None) -> Path:
+    """The folder of the study ``name``, or of the latest one. Raises UserError listing the studies there are."""
+    starts = {folder.name: _started_ms(folder) for folder in _study_folders(out)}
+    if not starts:
+        raise UserError(f"no study in {out}; run 'raytune-planes tune' first, or name its folder with --out")
+    if name is None:
+        return out / max(starts, key=lambda n: (starts[n], n))
+    if name not in starts:
+        there = ", ".join(sorted(starts, key=lambda n: -starts[n]))
+        raise UserError(f"no study '{name}' in {out}{did_you_mean(name, starts)}; there are: {there}")
+    return out / name
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """A record file as written by ``save_json``. Raises UserError when it is of a newer format."""
+    data = json.loads(path.read_bytes())
+    if not isinstance(data, dict):
+        raise ValueError(f"{path.name} holds no object")
+    if data.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {data.get('format')!r}, this version reads {FORMAT}; "
+            f"use the version of raytune-planes that wrote it, or a newer one"
+        )
+    return data
+
+
+def save_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write ``data`` with the format's version, whole or not at all."""
+    write_whole(path, json.dumps({"format": FORMAT, **data}, indent=1, allow_nan=False) + "\n")
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # else a power cut can forget the new name
+    finally:
+        os.close(folder)
+
+
+def _study_folders(out: Path) -> list[Path]:
+    return [p.parent for p in out.glob(f"*/{STUDY}")]
+
+
+def _started_ms(folder: Path) -> int:
+    try:
+        return int(json.loads((folder / STUDY).read_bytes())["start"]["started_ms"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0  # unreadable: still listed, never the latest

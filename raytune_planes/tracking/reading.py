@@ -1,0 +1,152 @@
+"""Read a study back from its folder, whatever state it was left in, and the text form of each record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
+from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
+from raytune_planes.tracking.files import END, EPOCHS, STUDY, TRIAL, TRIALS, load_json
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """All that a study's folder says. Reports, ``best`` and MLflow are made from this alone."""
+
+    folder: Path
+    start: StudyStart
+    trials: tuple[TrialRecord, ...] = ()
+    """By number."""
+    end: StudyEnd | None = None
+    """None while it runs, and after its driver was killed."""
+    warnings: tuple[str, ...] = ()
+    """What could not be read and was left out, for people."""
+
+
+def read_study(folder: Path) -> StudyFiles:
+    """Read a study back from its folder, also while it runs or after it was killed.
+
+    Lines and trials that cannot be read are left out and named in ``warnings``.
+
+    Raises:
+        UserError: there is no study in ``folder``, or a newer version of this program wrote it.
+    """
+    start, end = read_ends(folder)
+    trials: list[TrialRecord] = []
+    warnings: list[str] = []
+    for trial in sorted(p for p in (folder / TRIALS).glob("*") if p.is_dir()):
+        try:
+            record, told = read_trial(trial)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            warnings.append(f"{trial}: left out, its records cannot be read: {_why(error)}")
+            continue
+        trials.append(record)
+        warnings += told
+    trials.sort(key=lambda t: (t.number, t.trial_id))
+    return StudyFiles(folder, start, tuple(trials), end, tuple(warnings))
+
+
+def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
+    """A study's start and end, without its trials. Raises UserError like ``read_study``."""
+    path = folder / STUDY
+    if not path.is_file():
+        raise UserError(f"no study in {folder}: it has no {STUDY}")
+    try:
+        data = load_json(path)
+        return _start_from_json(data["start"]), _end_from_json(data["end"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read: {_why(error)}; the trials beside it are untouched") from None
+
+
+def read_trial(folder: Path) -> tuple[TrialRecord, tuple[str, ...]]:
+    """A trial's record and what was left out of it, for people.
+
+    Raises:
+        UserError: a newer version of this program wrote it.
+        OSError, ValueError, KeyError, TypeError: ``trial.json`` or ``end.json`` is missing or malformed.
+    """
+    start = load_json(folder / TRIAL)
+    end = load_json(folder / END) if (folder / END).is_file() else {}
+    epochs, warnings = read_epochs(folder / EPOCHS)
+    record = TrialRecord(
+        trial_id=str(start["trial_id"]),
+        number=int(start["number"]),
+        drawn=dict(start["drawn"]),
+        config=dict(start["config"]),
+        epochs=epochs,
+        end=End(end.get("end", End.RUNNING)),
+        reason=str(end.get("reason", "")),
+        started_ms=int(start["started_ms"]),
+        ended_ms=int(end.get("ended_ms", 0)),
+        tags={str(k): str(v) for k, v in {**start["tags"], **end.get("tags", {})}.items()},
+    )
+    return record, warnings
+
+
+def read_epochs(path: Path) -> tuple[tuple[EpochRecord, ...], tuple[str, ...]]:
+    """Epochs by number, the last line of each counting, and a sentence for every line that cannot be read."""
+    epochs: dict[int, EpochRecord] = {}
+    warnings = []
+    for number, line, whole in epoch_lines(path):
+        try:
+            record = epoch_from_line(line)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = "is unreadable" if whole else "was cut short when its writer died"
+            warnings.append(f"{path}, line {number}: {what} and is left out ({_why(error)})")
+            continue
+        epochs[record.epoch] = record
+    return tuple(epochs[number] for number in sorted(epochs)), tuple(warnings)
+
+
+def epoch_lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """Number, bytes and whether it is whole (ends in a newline), of each line that is not blank."""
+    if not path.is_file():
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if line.strip():
+            yield number, line, line.endswith(b"\n")
+
+
+def epoch_to_line(epoch: EpochRecord) -> str:
+    """One line of strict JSON: a metric that is no number stands as ``"nan"`` or ``"inf"``."""
+    data = epoch.to_json()
+    metrics = {k: float(v) for k, v in epoch.metrics.items()}
+    data["metrics"] = {k: v if abs(v) < float("inf") else str(v) for k, v in metrics.items()}
+    return json.dumps(data, allow_nan=False) + "\n"
+
+
+def epoch_from_line(line: bytes) -> EpochRecord:
+    """The inverse of ``epoch_to_line``. Raises ValueError, KeyError or TypeError."""
+    data = json.loads(line)
+    return EpochRecord.from_json({**data, "metrics": {str(k): float(v) for k, v in data["metrics"].items()}})
+
+
+def start_to_json(start: StudyStart) -> dict[str, Any]:
+    return dataclasses.asdict(start)
+
+
+def end_to_json(end: StudyEnd | None) -> dict[str, Any] | None:
+    return dataclasses.asdict(end) if end else None
+
+
+def _start_from_json(data: Mapping[str, Any]) -> StudyStart:
+    goal = Goal(
+        tuple(Objective(**o) for o in data["goal"]["objectives"]),
+        {str(k): float(v) for k, v in data["goal"]["floors"].items()},
+    )
+    described = {name: DataDescription(**d) for name, d in data["data"].items()}
+    return StudyStart(**{**data, "goal": goal, "data": described, "searched": tuple(data["searched"])})
+
+
+def _end_from_json(data: Mapping[str, Any] | None) -> StudyEnd | None:
+    return StudyEnd(**{**data, "end": End(data["end"])}) if data else None
+
+
+def _why(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
