@@ -1,0 +1,101 @@
+"""From settings and a data folder to what a trial trains on: decoded arrays and prompt embeddings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets import reader
+from raytune_planes.datasets.base import Arrays, Info
+from raytune_planes.datasets.cache import decode, default_cache
+from raytune_planes.datasets.synthetic import synthesise
+from raytune_planes.errors import UserError
+from raytune_planes.model.text import encode_prompts
+from raytune_planes.training.workers import pick_device
+
+Say = Callable[[str], None]
+
+SPLIT_SEED = 0
+"""Splits never change with a trial's seed: what one trial trains on, no other may be judged on."""
+
+
+@dataclass(frozen=True)
+class SyntheticSizes:
+    """How much data is drawn when no ``--data`` is given."""
+
+    planesnet: int = 2000
+    hrplanes: int = 16
+    fgvc: int = 1200
+    fgvc_classes: int = 20
+
+
+def data_folder(data: Path | None, cache: Path | None, say: Say, sizes: SyntheticSizes | None = None) -> Path:
+    """``data``, or a folder of synthetic pictures, drawn once and kept in the cache.
+
+    Raises:
+        UserError: ``data`` is no folder.
+    """
+    if data is not None:
+        if not data.is_dir():
+            raise UserError(
+                f"no folder {data}; --data names a folder that holds planesnet/, hrplanes/ and fgvc-aircraft-2013b/. "
+                "Leave it out to run on synthetic data"
+            )
+        return data.resolve()
+    sizes = sizes or SyntheticSizes()
+    name = f"synthetic-{sizes.planesnet}-{sizes.hrplanes}-{sizes.fgvc}-{sizes.fgvc_classes}"
+    folder = (cache or default_cache()) / name
+    if not folder.is_dir():
+        say(
+            f"No --data given: drawing SYNTHETIC data ({sizes.planesnet} chips, {sizes.hrplanes} scenes, "
+            f"{sizes.fgvc} pictures of {sizes.fgvc_classes} variants)"
+        )
+        _draw(folder, sizes)
+    return folder
+
+
+def _draw(folder: Path, sizes: SyntheticSizes) -> None:
+    """Draw beside, then rename: two studies that start at once, or a kill, never leave half a folder."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        synthesise(temporary, **asdict(sizes), seed=0)
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_data(config: TrialConfig, data: Path, cache: Path | None, say: Say = lambda _: None) -> dict[str, Arrays]:
+    """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
+
+    Raises:
+        UserError: files are missing or malformed; see each reader.
+    """
+    out = {}
+    for name, settings in config.active.items():
+        arrays = decode(reader(name, settings, data, SPLIT_SEED), cache or default_cache())
+        for warning in arrays.warnings:
+            say(f"{name}: {warning}")
+        out[name] = arrays
+    return out
+
+
+def embed_prompts(
+    infos: Mapping[str, Info], config: TrialConfig, cache: Path | None, say: Say = lambda _: None
+) -> dict[str, np.ndarray]:
+    """Unit embeddings [K, W] of every dataset's class prompts; runs the text encoder only for those not cached.
+
+    Raises:
+        UserError: the text encoder is not to be had.
+    """
+    prompts = {name: info.prompts for name, info in infos.items()}
+    device = str(pick_device(config.devices.text))
+    return encode_prompts(prompts, config.text, device, (cache or default_cache()) / "prompts")
