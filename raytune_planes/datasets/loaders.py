@@ -1,0 +1,141 @@
+"""Batches of a decoded dataset: training batches by number, evaluation batches in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytune_planes import config
+from raytune_planes.datasets import sampling, transforms
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.errors import UserError
+
+CENTRE, SPREAD = 0.5, 0.25
+"""Images reach the model as (x - CENTRE) / SPREAD with x in [0, 1]: the same for all datasets, so that no statistics
+of one leak into another."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one dataset, ready for the model."""
+
+    dataset: str
+    image_BCHW: Tensor
+    """float32, normalised."""
+    label_B: Tensor
+    """int64."""
+    mask_BHW: Tensor | None
+    """float32 in {0, 1}; None for datasets without masks."""
+
+    def __len__(self) -> int:
+        return len(self.label_B)
+
+    def to(self, device: torch.device | str) -> Batch:
+        mask = None if self.mask_BHW is None else self.mask_BHW.to(device, non_blocking=True)
+        image, label = (t.to(device, non_blocking=True) for t in (self.image_BCHW, self.label_B))
+        return Batch(self.dataset, image, label, mask)
+
+
+class TrainStream:
+    """The training batches of one dataset, each a pure function of seed and number: nothing to save or to restore.
+
+    The images form one endless sequence, pass after pass in fresh order, cut into full batches; a batch may lie across
+    the border of two passes. A worker takes its contiguous part of the batch, with the augmentation that the whole
+    batch would have given it.
+    """
+
+    def __init__(self, arrays: Arrays, settings: config.Dataset, batch_size: int, seed: int) -> None:
+        """``batch_size`` is the number of images over all workers together.
+
+        Raises:
+            UserError: the dataset has no training images.
+        """
+        name, train_N = arrays.info.name, arrays.splits["train"]
+        if not len(train_N):
+            raise UserError(f"{name} has no training images; add some, or set datasets.{name}.enabled=false")
+        labels_N = np.asarray(arrays.labels_N)[train_N]
+        kept = sampling.stratified(labels_N, settings.limit, seed, name)
+        self.size = len(kept)
+        """Training images in use: one pass."""
+        self.batch_size = batch_size
+        self._pixels, self._augment, self._seed = _Pixels(arrays), settings.augment, seed
+        self._order: sampling.Stream
+        if settings.class_balanced:
+            self._order = sampling.Balanced(train_N[kept], labels_N[kept], seed, name)
+        else:
+            self._order = sampling.Shuffled(train_N[kept], seed, name)
+
+    def batch(self, index: int, rank: int = 0, world: int = 1) -> Batch:
+        """Batch ``index`` (0 is the first), or the part of worker ``rank`` of ``world``.
+
+        Raises:
+            UserError: the batch cannot be shared evenly.
+        """
+        part = share(self.batch_size, rank, world)
+        chosen = self.indexes(index)[part]
+        random = sampling.seeds(self._seed, self._pixels.name, sampling.AUGMENT, index)
+        generator = torch.Generator().manual_seed(int(random.generate_state(1, np.uint64)[0]))
+        draws_BD = transforms.draw(self.batch_size, generator)[part]
+        image_BCHW, mask_BHW = self._pixels.at(chosen)
+        image_BCHW, mask_BHW = transforms.apply(image_BCHW, mask_BHW, self._augment, draws_BD)
+        return Batch(self._pixels.name, normalise(image_BCHW), self._pixels.labels(chosen), mask_BHW)
+
+    def indexes(self, index: int) -> np.ndarray:
+        """The images of the whole batch ``index``, as indexes into the dataset's arrays."""
+        return self._order.at(np.arange(index * self.batch_size, (index + 1) * self.batch_size))
+
+
+def share(batch_size: int, rank: int, world: int) -> slice:
+    """The contiguous part of a batch that worker ``rank`` of ``world`` takes.
+
+    Raises:
+        UserError: the parts would differ in size, and with them the weight of an image in the mean gradient.
+    """
+    if batch_size % world:
+        lower = batch_size - batch_size % world
+        allowed = f"{lower} or {lower + world}" if lower else f"{world}"
+        raise UserError(f"budget.batch_size = {batch_size} does not divide by {world} workers; set it to {allowed}")
+    each = batch_size // world
+    return slice(rank * each, (rank + 1) * each)
+
+
+def eval_batches(arrays: Arrays, split: str, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    """The split in order without augmentation, every sample exactly once over all workers.
+
+    Worker ``rank`` gets its contiguous part, in batches of at most ``batch_size`` images; the parts differ by at most
+    one sample, so workers may see different numbers of batches, or none.
+    """
+    index_N, pixels = arrays.splits[split], _Pixels(arrays)
+    first, last = (len(index_N) * r // world for r in (rank, rank + 1))
+    for start in range(first, last, batch_size):
+        chosen = index_N[start : min(start + batch_size, last)]
+        image_BCHW, mask_BHW = pixels.at(chosen)
+        yield Batch(pixels.name, normalise(image_BCHW), pixels.labels(chosen), mask_BHW)
+
+
+def normalise(image_BCHW: Tensor) -> Tensor:
+    """From [0, 1] to what the model sees; changes the tensor it is given."""
+    return image_BCHW.sub_(CENTRE).div_(SPREAD)
+
+
+class _Pixels:
+    """Pictures and masks by index, as tensors of their own."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self.name = arrays.info.name
+        # as plain arrays: indexing np.memmap costs a Python call that looks for its file each time
+        self._images_NHWC, self._labels_N = np.asarray(arrays.images_NHWC), np.asarray(arrays.labels_N)
+        self._masks_NHW = None if arrays.masks_NHW is None else np.asarray(arrays.masks_NHW)
+
+    def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        """image_BCHW in [0, 1] and mask_BHW in {0, 1}, float32."""
+        image_BHWC = torch.from_numpy(self._images_NHWC[chosen])  # indexing copies, so that the map stays untouched
+        image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        return image_BCHW, None if self._masks_NHW is None else torch.from_numpy(self._masks_NHW[chosen]).float()
+
+    def labels(self, chosen: np.ndarray) -> Tensor:
+        return torch.from_numpy(self._labels_N[chosen])
