@@ -40,6 +40,8 @@ class Sample:
     """Crop (left, top, right, bottom) in source pixels; None for the whole picture."""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     """Objects (left, top, right, bottom) in pixels of the window: what the mask is drawn from."""
+    row: int | None = None
+    """Position within ``path`` when that file holds many images; None for a file of one picture."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,36 @@
+"""Image datasets in their public on-disk formats: reading, writing, caching and drawing them."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from raytune_planes.catalog import CATALOG
+from raytune_planes.config import Dataset
+from raytune_planes.datasets.base import Reader
+from raytune_planes.errors import UserError, did_you_mean
+
+
+def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Reader:
+    """The reader of dataset ``name``: its root is ``config.root``, or the dataset's folder under ``data``.
+
+    Builds the reader only; no file is touched.
+
+    Raises:
+        UserError: no such reader in the catalog, or neither a root nor a data folder is given.
+    """
+    kind = config.reader or name
+    if kind not in CATALOG:
+        raise UserError(
+            f"datasets.{name}.reader = '{kind}': no such reader{did_you_mean(kind, CATALOG)} "
+            f"The readers are {', '.join(CATALOG)}."
+        )
+    entry = CATALOG[kind]
+    if not config.root and data is None:
+        raise UserError(
+            f"dataset '{name}' has no folder: give --data DIR (with {entry.folder}/ in it) or set datasets.{name}.root"
+        )
+    root = Path(config.root) if config.root or data is None else data / entry.folder
+    module, _, attribute = entry.reader.partition(":")
+    found: type[Reader] = getattr(importlib.import_module(f"raytune_planes.datasets.{module}"), attribute)
+    return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed)

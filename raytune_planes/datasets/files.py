@@ -1,0 +1,87 @@
+"""How readers find files: sorted listings that stay inside the root, lines of text, the message about missing data."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from raytune_planes.datasets.base import Reader
+from raytune_planes.errors import UserError
+
+MARKER = "SYNTHETIC"
+"""File that ``synth`` leaves in a dataset's folder, so that no result on drawn pictures passes for a real one."""
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+
+
+def absent(reader: Reader, looked_for: str) -> UserError:
+    """The error for data that are not there: what was looked for, the tree, the source, and how to go on without."""
+    return UserError(
+        f"dataset '{reader.name_in_study}': {looked_for}\n"
+        f"The expected files:\n{textwrap.indent(textwrap.dedent(reader.layout).strip(), '    ')}\n"
+        f"Where they come from: {reader.source}\n"
+        f"To go on without them, leave out --data (the study then runs on synthetic data), "
+        f"or set datasets.{reader.name_in_study}.enabled=false."
+    )
+
+
+def expect_root(reader: Reader) -> Path:
+    """The reader's root. Raises UserError when there is no such folder."""
+    if not reader.root.is_dir():
+        raise absent(reader, f"no folder {reader.root}")
+    return reader.root
+
+
+def walk(root: Path) -> Iterator[Path]:
+    """Every file below ``root``, sorted, without hidden ones and without what archives made on a Mac add.
+
+    Links to folders are not followed: what they show inside the root is listed at its own place.
+
+    Raises:
+        UserError: a link leads outside of the root.
+    """
+    for entry in sorted(os.scandir(root), key=lambda e: e.name):
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
+            continue
+        if entry.is_symlink():
+            inside(root, Path(entry.path))
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(Path(entry.path))
+        elif entry.is_file():
+            yield Path(entry.path)
+
+
+def inside(root: Path, path: Path) -> Path:
+    """``path``, which must lie below ``root`` also after following links. Raises UserError."""
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(
+            f"{path} leads outside of {root} (to {path.resolve()}); "
+            f"put the files themselves below {root}, or point datasets.<name>.root at the folder that holds them"
+        )
+    return path
+
+
+def lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file with their numbers from 1, stripped, without blank ones and byte order mark.
+
+    Raises:
+        UserError: the file cannot be read as UTF-8 text.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not UTF-8 text; it is expected to hold lines of labels or names") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return [(n, stripped) for n, line in enumerate(text.splitlines(), 1) if (stripped := line.strip())]
+
+
+def some(names: Sequence[object], most: int = 3) -> str:
+    """``"a, b, c and 4 more"``: the first few of ``names`` for a message."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def is_synthetic(root: Path) -> bool:
+    return (root / MARKER).is_file()

@@ -1,0 +1,72 @@
+"""Split samples by group, so that no scene, crop or duplicate straddles two splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from raytune_planes.datasets.base import SPLITS
+
+FRACTIONS = (0.8, 0.1, 0.1)
+"""Of the samples of every class, for each of ``SPLITS``."""
+
+
+def by_group(
+    groups: Sequence[str], labels: Sequence[int], *, seed: int, fractions: Sequence[float] = FRACTIONS
+) -> dict[str, tuple[int, ...]]:
+    """Indexes for each of ``SPLITS``: whole groups, in about the given fractions of every label.
+
+    Groups come in the order of a hash of seed and name and go where the counts per label stay nearest to their targets
+    (iterative stratification, Sechidis et al. 2011, over groups). A split that then lacks a label gets the smallest
+    group that has it, as long as this takes the label from no other split.
+    """
+    names = sorted(set(groups), key=lambda name: hash_of(seed, name))
+    kinds = sorted(set(labels))
+    row, column = {name: i for i, name in enumerate(names)}, {label: i for i, label in enumerate(kinds)}
+    counts_GK = np.zeros((len(names), len(kinds)))
+    for group, label in zip(groups, labels, strict=True):
+        counts_GK[row[group], column[label]] += 1
+    split_G = _repair(_greedy(counts_GK, np.asarray(fractions, dtype=float)), counts_GK, len(fractions))
+    chosen = {name: int(split) for name, split in zip(names, split_G, strict=True)}
+    return {s: tuple(i for i, g in enumerate(groups) if chosen[g] == n) for n, s in enumerate(SPLITS)}
+
+
+def by_name(split_of: Mapping[str, str], groups: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Indexes for each of ``SPLITS`` where every group's split is given."""
+    return {split: tuple(i for i, group in enumerate(groups) if split_of[group] == split) for split in SPLITS}
+
+
+def hash_of(seed: int, name: str) -> str:
+    """A number for ``name`` that looks random, is the same everywhere and differs between seeds."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+
+def _greedy(counts_GK: np.ndarray, fractions_S: np.ndarray) -> np.ndarray:
+    targets_SK = fractions_S[:, None] * counts_GK.sum(0)
+    filled_SK = np.zeros_like(targets_SK)
+    split_G = np.zeros(len(counts_GK), dtype=np.int64)
+    for group, count_K in enumerate(counts_GK):
+        # The rise of the sum of (filled - target)^2 / target if the group went to each split.
+        rise_SK = (2 * (filled_SK - targets_SK) + count_K) * count_K / np.maximum(targets_SK, 1e-9)
+        split_G[group] = int(np.argmin(rise_SK.sum(1)))
+        filled_SK[split_G[group]] += count_K
+    return split_G
+
+
+def _repair(split_G: np.ndarray, counts_GK: np.ndarray, splits: int) -> np.ndarray:
+    has_GK = counts_GK > 0
+    # The rarest label first: its groups carry the common ones along.
+    for label in np.argsort(has_GK.sum(0), kind="stable"):
+        for split in range(splits):
+            if (has_GK[:, label] & (split_G == split)).any():
+                continue
+            givers = [
+                g
+                for g in np.flatnonzero(has_GK[:, label])
+                if (has_GK[split_G == split_G[g]].sum(0)[has_GK[g]] > 1).all()
+            ]
+            if givers:
+                split_G[min(givers, key=lambda g: counts_GK[g].sum())] = split
+    return split_G
