@@ -1,0 +1,152 @@
+"""What is wrong with a space before a study starts: settings, ranges, conditions, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.records import HIGHER_IS_BETTER, split_metric
+from raytune_planes.settings import Value, flatten, make_config, nest, unknown
+from raytune_planes.space.dimension import AtRandom, Dimension, Space, show, suggest
+from raytune_planes.space.file import Types
+
+METRICS = (*sorted(HIGHER_IS_BETTER), "loss")
+JOINT_DRAWS = 200
+"""Random configurations that must all be valid: rules between two settings show only there."""
+
+
+def check(space: Space, *layers: Mapping[str, Value]) -> None:
+    """Refuse a space that could not run, with ``layers`` (dotted path -> value) over its fixed settings.
+
+    Raises:
+        UserError: naming every problem.
+    """
+    found = list(problems(space, *layers))
+    if found:
+        raise listed(found, f"search space {space.name}")
+
+
+def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
+    """Every problem of a space, in the order of the file's sections."""
+    try:
+        base = flatten(make_config(space.fixed, *layers, source="fixed"))
+    except UserError as error:
+        yield str(error)
+        base = flatten(make_config())
+    yield from _goal_problems(space, base)
+    searched = {d.path: d for d in space.search}
+    yield from (f"'{path}' stands under both fixed and search; keep one" for path in searched if path in space.fixed)
+    if not searched:
+        yield "search: nothing to vary; give at least one dimension"
+    misfits = [(d, text) for d in space.search if (text := _misfit(d, base) or _condition_misfit(d, searched, space))]
+    yield from (text for _, text in misfits)
+    if not misfits and searched:
+        yield from _invalid_together(space, base)
+
+
+def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
+    if not space.goal.objectives:
+        yield "objectives: none; give at least one, such as {metric: val/fgvc/accuracy, mode: max}"
+    metrics = [o.metric for o in space.goal.objectives]
+    yield from (f"objectives: {m} stands there twice" for m in dict.fromkeys(metrics) if metrics.count(m) > 1)
+    for objective in space.goal.objectives:
+        problem = _metric_problem(objective.metric, base)
+        better = "max" if objective.metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"
+        if problem:
+            yield f"objectives: {problem}"
+        elif objective.mode not in ("max", "min"):
+            yield f"objectives: {objective.metric}: no mode '{objective.mode}'; it is max or min"
+        elif objective.mode != better:
+            yield f"objectives: {objective.metric} is better when it is {_side(better)}; its mode is {better}"
+    for metric, floor in space.goal.floors.items():
+        problem = _metric_problem(metric, base)
+        if problem:
+            yield f"floors: {problem}"
+        elif metric.rsplit("/", 1)[-1] not in HIGHER_IS_BETTER:
+            yield f"floors: {metric} is better when it is smaller, so it can have no floor"
+        elif not 0 < floor <= 1:
+            yield f"floors: {metric}: {floor:g} is outside (0, 1]"
+
+
+def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
+    names = [path.split(".")[1] for path in base if path.startswith("datasets.") and path.endswith(".enabled")]
+    parts = split_metric(key)
+    if parts is None:
+        return f"no metric '{key}'; metrics are named val/<dataset>/<name>, such as val/fgvc/accuracy"
+    split, dataset, name = parts
+    if split != "val":
+        return f"'{key}' is not measured on the validation split; a search may look at val/... only"
+    if dataset not in names:
+        return (
+            f"no dataset '{dataset}' (in '{key}'){did_you_mean(dataset, names) or '; there are: ' + ', '.join(names)}"
+        )
+    if name not in METRICS:
+        return f"no metric '{name}' (in '{key}'){did_you_mean(name, METRICS)} (there are: {', '.join(METRICS)})"
+    if not base[f"datasets.{dataset}.enabled"]:
+        return f"'{key}' is never measured: datasets.{dataset}.enabled is false"
+    return ""
+
+
+def _misfit(dimension: Dimension, base: Mapping[str, Value]) -> str:
+    """Why a dimension does not fit its setting, or ``""``."""
+    path, types = dimension.path, Types().of(dimension.path)
+    missing = unknown(path, base)
+    if missing:
+        return f"search: {missing}"
+    if dimension.kind == "float" and float not in types:
+        allowed = "a whole number: write {int: [low, high]}" if int in types else "no number: write {choice: [a, b]}"
+        return f"search: {path} is {allowed}"
+    if dimension.kind == "int" and not types & {int, float}:
+        return f"search: {path} is no number: write {{choice: [a, b]}}"
+    refused = {show(v): why for v in dimension.values() if (why := _invalid(base, {path: v}))}
+    if refused:
+        values, why = list(refused), next(iter(refused.values()))
+        named = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
+        return f"search: {path}: {named} would be refused ({why})"
+    return ""
+
+
+def _condition_misfit(dimension: Dimension, searched: Mapping[str, Dimension], space: Space) -> str:
+    for path, allowed in dimension.when.items():
+        other = searched.get(path)
+        if other is None:
+            why = "is fixed, not searched" if path in space.fixed else f"is not searched{did_you_mean(path, searched)}"
+            return f"search: {dimension.path}: when: {path} {why}"
+        if other.kind == "float":
+            return (
+                f"search: {dimension.path}: when: {path} is a range of real numbers; only int and choice can be named"
+            )
+        outside = [show(v) for v in allowed if not other.contains(v)]
+        if outside:
+            return f"search: {dimension.path}: when: {path} never is {', '.join(outside)}; it is {other.text()}"
+        if not allowed:
+            return f"search: {dimension.path}: when: {path} has an empty list, so the dimension would never be drawn"
+    return ""
+
+
+def _invalid_together(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
+    """The first of many random configurations that is invalid though each of its values alone is valid."""
+    draw = AtRandom(seed=0)
+    for _ in range(JOINT_DRAWS):
+        drawn = suggest(space, draw)
+        why = _invalid(base, drawn)
+        if why:
+            yield f"search: values that are valid alone are not together: {why}"
+            return
+
+
+def _invalid(base: Mapping[str, Value], drawn: Mapping[str, Value]) -> str:
+    """Why the config refuses ``drawn`` over ``base``, or ``""``. Not ``make_config``: this runs a thousand times."""
+    try:
+        TrialConfig.model_validate(nest({**base, **drawn}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        return str(first["msg"]).removeprefix("Value error, ")
+    return ""
+
+
+def _side(mode: str) -> str:
+    return "larger" if mode == "max" else "smaller"

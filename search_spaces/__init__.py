@@ -1,0 +1,1 @@
+"""Search spaces that come with the package: one question per YAML file."""
