@@ -1,0 +1,231 @@
+"""The search: proposes configurations, learns how they ended, and remembers all of it in a database.
+
+No Ray here: a study, a simulation and a test drive it alike. ``searcher.py`` lets Ray Tune ask it.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.settings import Value, defaults
+from raytune_planes.space import Given, Space, suggest
+from raytune_planes.tuning.samplers import build, check_sampler, quiet
+
+ID, DIGEST, GIVEN = "trial_id", "space", "given"
+"""Attributes in the database: our id of a trial, the space's digest, values that a trial is given."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A trial to run."""
+
+    trial_id: str
+    number: int
+    drawn: dict[str, Value]
+
+
+class Search:
+    """Optuna over one space: asks for trials, is told their ends; everything it knows is in the database.
+
+    Trial 0 takes the defaults; ``start_from`` (whole configurations, dotted path -> value) come next. ``limit`` is the
+    number of trials over all runs of the study. Without a ``database`` file nothing outlives the process.
+
+    Raises:
+        UserError: the sampler cannot search this space, or the database holds a study of another space.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        database: Path | None = None,
+        *,
+        name: str = "study",
+        sampler: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        start_from: Sequence[Mapping[str, Value]] = (),
+        limit: int | None = None,
+    ) -> None:
+        self.space, self.goal, self.seed, self.limit = space, space.goal, seed, limit
+        self.sampler, self.options = sampler or space.study.sampler, dict(options or {})
+        check_sampler(self.sampler, space)
+        with quiet():
+            self._study = optuna.create_study(
+                storage=_storage(database),
+                study_name=name,
+                directions=["maximize" if o.mode == "max" else "minimize" for o in self.goal.objectives],
+                load_if_exists=True,
+            )
+        self._open: dict[str, optuna.Trial] = {}
+        if self.trials:
+            self._check_same_space(database)
+        else:
+            self._begin(start_from)
+
+    def ask(self, trial_id: str | None = None) -> Suggestion | None:
+        """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
+        turn = self.asked
+        if self.limit is not None and turn >= self.limit:
+            return None
+        self._study.sampler = build(self.sampler, self.seed, turn, self.options)
+        with quiet():
+            trial = self._study.ask()
+            drawn = suggest(self.space, _OptunaDraw(trial))
+        trial_id = trial_id or uuid.uuid4().hex[:8]
+        trial.set_user_attr(ID, trial_id)  # last: a trial with an id is one that was drawn completely
+        self._open[trial_id] = trial
+        return Suggestion(trial_id, trial.number, drawn)
+
+    def report(self, trial_id: str, epoch: EpochRecord) -> None:
+        """Note how a trial stands; kept for the sampler when there is one objective (Optuna allows it only then)."""
+        trial, values = self._open.get(trial_id), self.goal.values(epoch.metrics)
+        if trial is not None and len(values) == 1 and math.isfinite(values[0]):
+            trial.report(values[0], epoch.samples)
+
+    def tell(self, record: TrialRecord) -> None:
+        """Note how a trial ended; again, or while it can still be resumed, has no effect.
+
+        Complete means converged or its budget spent, with the metrics of its best epoch. A trial whose objectives are
+        missing or no numbers has failed, whatever it says of itself.
+        """
+        trial = self._open.get(record.trial_id)
+        if trial is None or record.end in (End.RUNNING, End.INTERRUPTED):
+            return
+        best = record.best(self.goal)
+        metrics = best.metrics if best else {}
+        values = self.goal.values(metrics)
+        missing = [o.metric for o, v in zip(self.goal.objectives, values, strict=True) if not math.isfinite(v)]
+        if record.end is End.FAILED or (record.end.is_complete and missing):
+            self._fail(trial, record.reason if record.end is End.FAILED else f"no number for {', '.join(missing)}")
+        else:
+            for metric, floor in self.goal.floors.items():
+                value = metrics.get(metric, math.nan)
+                trial.set_constraint(metric, floor - value if math.isfinite(value) else 1.0)
+            samples = record.epochs[-1].samples if record.epochs else 0
+            self._attributes(trial, end=record.end.value, reason=record.reason, samples=samples)
+            with quiet():
+                if record.end is End.PRUNED:
+                    self._study.tell(trial, state=TrialState.PRUNED)
+                else:
+                    self._study.tell(trial, list(values))
+        del self._open[record.trial_id]
+
+    def running(self) -> tuple[Suggestion, ...]:
+        """Trials that were handed out and whose end was never told: a driver that died left them."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return tuple(Suggestion(t.user_attrs[ID], t.number, self._drawn(t)) for t in trials if ID in t.user_attrs)
+
+    def adopt(self, trial_id: str) -> Suggestion:
+        """Take over a trial of an earlier run that goes on now, under its id and number."""
+        found = next((s for s in self.running() if s.trial_id == trial_id), None)
+        assert found is not None, f"trial {trial_id} is not running"
+        if trial_id not in self._open:
+            self._open[trial_id] = self._trial(self.trials[found.number])
+        return found
+
+    def abandon(self, keep: Collection[str] = (), reason: str = "the study was stopped and did not resume it") -> int:
+        """Mark every running trial but those of ``keep`` as failed; returns how many. None is left running for ever."""
+        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        lost = [t for t in trials if t.user_attrs.get(ID) not in keep]
+        for trial in lost:
+            self._fail(self._trial(trial), reason)
+            self._open.pop(trial.user_attrs.get(ID, ""), None)
+        return len(lost)
+
+    @property
+    def asked(self) -> int:
+        """Trials handed out so far, over all runs of the study."""
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(trial.state is not TrialState.WAITING for trial in trials)
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """The trials as Optuna knows them, by number."""
+        return self._study.get_trials(deepcopy=False)
+
+    def _begin(self, start_from: Sequence[Mapping[str, Value]]) -> None:
+        self._study.set_user_attr(DIGEST, self.space.digest)
+        with quiet():
+            self._study.set_metric_names([o.metric for o in self.goal.objectives])
+        fixed = {**defaults(), **self.space.fixed}
+        for values in (self.space.first(), *(suggest(self.space, Given({**fixed, **flat})) for flat in start_from)):
+            # Optuna cannot hold a value outside its range; a baseline that was moved into it would be no baseline.
+            inside = {k: v for k, v in values.items() if (d := self.space.dimension(k)) and d.contains(v)}
+            outside = {k: v for k, v in values.items() if k not in inside}
+            self._study.enqueue_trial(inside, user_attrs={GIVEN: outside})
+
+    def _check_same_space(self, database: Path | None) -> None:
+        if self._study.user_attrs.get(DIGEST) != self.space.digest:
+            raise UserError(
+                f"the study in {database} was started with another search space, or other fixed settings, objectives "
+                f"or floors; go on with those, or give the new study a name of its own (--name)"
+            )
+
+    def _fail(self, trial: optuna.Trial, reason: str) -> None:
+        self._attributes(trial, end=End.FAILED.value, reason=reason)
+        with quiet():
+            self._study.tell(trial, state=TrialState.FAIL)
+
+    def _attributes(self, trial: optuna.Trial, **values: str | int) -> None:
+        for key, value in values.items():
+            trial.set_user_attr(key, value)
+
+    def _trial(self, frozen: FrozenTrial) -> optuna.Trial:
+        with quiet():
+            return optuna.Trial(self._study, frozen._trial_id)  # Optuna has no public way back to a running trial
+
+    def _drawn(self, frozen: FrozenTrial) -> dict[str, Value]:
+        values = {**frozen.params, **frozen.user_attrs.get(GIVEN, {})}
+        return {d.path: values[d.path] for d in self.space.search if d.path in values}
+
+
+class _OptunaDraw:
+    """Draws from an Optuna trial, but for the values that the trial was given from outside the ranges."""
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial, self.given = trial, trial.user_attrs.get(GIVEN, {})
+
+    def real(self, path: str, low: float, high: float, log: bool, step: float | None) -> float:
+        return self.given[path] if path in self.given else self.trial.suggest_float(path, low, high, log=log, step=step)
+
+    def whole(self, path: str, low: int, high: int, log: bool, step: int) -> int:
+        return self.given[path] if path in self.given else self.trial.suggest_int(path, low, high, log=log, step=step)
+
+    def choice(self, path: str, options: tuple[Value, ...]) -> Value:
+        return self.given[path] if path in self.given else self.trial.suggest_categorical(path, options)
+
+
+def _storage(database: Path | None) -> BaseStorage:
+    """A database that optuna-dashboard can read while the study writes."""
+    if database is None:
+        return InMemoryStorage()
+    database.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for the writer; it stays in the file
+    except sqlite3.Error as error:
+        raise UserError(f"{database} cannot be opened as the database of a study: {error}") from None
+    with quiet():
+        arguments = {"timeout": 60, "factory": _Connection}
+        return RDBStorage(f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": arguments})
+
+
+class _Connection(sqlite3.Connection):
+    """Does not wait for the disk at every commit: only a loss of power can take what the records still hold."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.execute("PRAGMA synchronous=NORMAL")

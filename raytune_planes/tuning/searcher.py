@@ -1,0 +1,60 @@
+"""Lets Ray Tune ask our search for trials."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from raytune_planes.tuning.search import Search, Suggestion
+
+__all__ = ["Search", "Suggestion", "TuneSearcher"]
+
+
+class TuneSearcher(Searcher):
+    """Hands out the trials to ``resume`` first, then what the search proposes, until its limit or ``finish``.
+
+    A trial's configuration is ``{"trial_id", "number", "drawn"}``. A resumed trial keeps the id it had, whatever Tune
+    calls it now: that id ties trial, MLflow run and checkpoint. What happens to a trial reaches ``Search.report`` and
+    ``Search.tell`` from whoever keeps the records, because Tune's own result says neither why a trial ended nor which
+    of its epochs was the best.
+    """
+
+    def __init__(self, search: Search, resume: Sequence[Suggestion] = ()) -> None:
+        super().__init__()
+        self.search: Search | None = search
+        self._waiting = deque(search.adopt(suggestion.trial_id) for suggestion in resume)
+        self._finished = False
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next trial's configuration, or ``Searcher.FINISHED``."""
+        assert self.search is not None, "a searcher that was unpickled belongs to no study"
+        if self._finished:
+            return str(Searcher.FINISHED)
+        suggestion = self._waiting.popleft() if self._waiting else self.search.ask(trial_id)
+        if suggestion is None:
+            return str(Searcher.FINISHED)
+        return {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
+
+    def finish(self) -> None:
+        """Start no more trials: the study's budget is spent."""
+        self._finished = True
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: ``Search.tell`` hears it from the records."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Tune wants a file; the state is in the search's database."""
+        Path(checkpoint_path).write_text("the state of this search is in its Optuna database\n", encoding="utf-8")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a new ``Search`` on the same database knows everything."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            **self.__dict__,
+            "search": None,
+        }  # Tune pickles its whole setting; a database connection cannot go along
