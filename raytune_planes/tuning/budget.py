@@ -1,0 +1,71 @@
+"""When a study has had enough: by trials, hours, samples, or because the best no longer moves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from raytune_planes.records import End, Goal, TrialRecord
+from raytune_planes.space import StudySettings
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a study may spend; None for no limit. Whichever is reached first ends it."""
+
+    trials: int | None = None
+    """Trials that ended, whatever their end."""
+    hours: float | None = None
+    """Wall clock over all runs of the study."""
+    samples: int | None = None
+    """Training images over all trials."""
+    patience: int | None = None
+    """Trials that ended since the best one did."""
+
+    @staticmethod
+    def of(study: StudySettings) -> Limits:
+        return Limits(study.trials, study.hours, study.samples, study.patience)
+
+
+class StudyBudget:
+    """Says when a study ends and why.
+
+    ``clock`` gives seconds; ``spent_seconds`` is what earlier runs of the same study took.
+    """
+
+    def __init__(self, limits: Limits, goal: Goal, clock: Callable[[], float], spent_seconds: float = 0.0) -> None:
+        self.limits, self.goal = limits, goal
+        self._clock, self._started, self._spent = clock, clock(), spent_seconds
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock of the study so far, over all its runs."""
+        return self._spent + self._clock() - self._started
+
+    def ended(self, trials: Iterable[TrialRecord]) -> str:
+        """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
+        trials = list(trials)
+        done = [t for t in trials if t.end not in (End.RUNNING, End.INTERRUPTED)]
+        samples = sum(t.epochs[-1].samples for t in trials if t.epochs)
+        limits = self.limits
+        if limits.trials is not None and len(done) >= limits.trials:
+            return f"{len(done)} trials of {limits.trials} are done"
+        if limits.hours is not None and self.seconds >= limits.hours * 3600:
+            return f"{self.seconds / 3600:.2f} hours of {limits.hours:g} are over"
+        if limits.samples is not None and samples >= limits.samples:
+            return f"{samples:,} samples of {limits.samples:,} are spent"
+        since = since_best(done, self.goal)
+        if limits.patience is not None and since >= limits.patience:
+            return f"the best has not moved for {since} trials"
+        return ""
+
+
+def since_best(done: Iterable[TrialRecord], goal: Goal) -> int:
+    """How many trials ended after the best complete one did; 0 while none is complete."""
+    best, since = (False, -math.inf), 0
+    for trial in sorted(done, key=lambda t: (t.ended_ms, t.number)):
+        epoch = trial.best(goal) if trial.end.is_complete else None
+        rank = (goal.feasible(epoch.metrics), goal.score(epoch.metrics)) if epoch else (False, -math.inf)
+        best, since = (rank, 0) if rank > best else (best, since + 1)
+    return since if best[1] > -math.inf else 0

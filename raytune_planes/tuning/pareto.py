@@ -1,0 +1,136 @@
+"""What several objectives leave to choose from: the front, its knee, and the trial to take."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.records import HIGHER_IS_BETTER, Goal, TrialRecord, best_trial, split_metric
+
+Vector = Sequence[float]
+"""One number per objective, larger is better."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The trial to take, and what was beside it."""
+
+    trial: TrialRecord
+    reason: str
+    """Why this one, for people; says so when no trial keeps the floors."""
+    feasible: bool
+    shortfalls: Mapping[str, float]
+    """Floor -> by how much it is missed; only those that are."""
+    front: tuple[TrialRecord, ...]
+    """Trials that no other beats in every objective, best in the first objective first; empty when none is feasible."""
+    knee: TrialRecord | None
+
+
+def choose(trials: Iterable[TrialRecord], goal: Goal, prefer: str | None = None) -> Choice | None:
+    """The best complete trial, or the one best in the metric ``prefer``, among those that keep every floor.
+
+    When none keeps them: the nearest, with its shortfall. None when no trial is complete.
+
+    Raises:
+        UserError: no trial has the metric ``prefer``.
+    """
+    complete = [t for t in trials if t.end.is_complete and t.epochs and _is_measured(t, goal)]
+    if not complete:
+        return None
+    beside = front(complete, goal)
+    if not beside:
+        nearest = min(complete, key=lambda t: (_shortfall(t, goal), -goal.score(_metrics(t, goal)), t.number))
+        missed = {k: v for k, v in goal.shortfalls(_metrics(nearest, goal)).items() if v > 0}
+        said = ", ".join(f"{metric} by {by:.4f}" for metric, by in missed.items())
+        return Choice(nearest, f"no trial keeps every floor; the nearest misses {said}", False, missed, (), None)
+    feasible = [t for t in complete if not _shortfall(t, goal)]
+    if prefer is None:
+        trial = best_trial(feasible, goal)
+        assert trial is not None
+        reason = "highest mean of the objectives" if len(goal.objectives) > 1 else f"best {goal.objectives[0].metric}"
+    else:
+        trial, reason = _preferred(feasible, goal, prefer), f"best {prefer}"
+    kept = f" among the {len(feasible)} of {len(complete)} trials that keep every floor" if goal.floors else ""
+    return Choice(trial, reason + kept, True, {}, beside, knee(beside, goal))
+
+
+def front(trials: Iterable[TrialRecord], goal: Goal) -> tuple[TrialRecord, ...]:
+    """The complete trials that keep every floor and that no other such trial dominates."""
+    feasible = [
+        t for t in trials if t.end.is_complete and t.epochs and _is_measured(t, goal) and not _shortfall(t, goal)
+    ]
+    vectors = [vector(goal, _metrics(t, goal)) for t in feasible]
+    best = [t for t, rank in zip(feasible, ranks(vectors), strict=True) if rank == 0]
+    return tuple(sorted(best, key=lambda t: (-vector(goal, _metrics(t, goal))[0], t.number)))
+
+
+def knee(trials: Sequence[TrialRecord], goal: Goal) -> TrialRecord | None:
+    """The member of a front farthest beyond the plane through the front's extremes (Das 1999).
+
+    With each objective scaled to [0, 1] over the front, that is the largest sum. A front of fewer than three has none.
+    """
+    if len(goal.objectives) < 2 or len(trials) < 3:
+        return None
+    vectors = [vector(goal, _metrics(t, goal)) for t in trials]
+    lows, highs = [list(map(f, zip(*vectors, strict=True))) for f in (min, max)]
+    spans = [high - low or 1.0 for low, high in zip(lows, highs, strict=True)]
+    sums = [sum((v - low) / span for v, low, span in zip(each, lows, spans, strict=True)) for each in vectors]
+    return trials[sums.index(max(sums))]
+
+
+def vector(goal: Goal, metrics: Mapping[str, float]) -> tuple[float, ...]:
+    """The objectives, turned so that larger is better."""
+    return tuple(o.worse_first(v) for o, v in zip(goal.objectives, goal.values(metrics), strict=True))
+
+
+def dominates(one: Vector, other: Vector) -> bool:
+    """Whether ``one`` is nowhere worse and somewhere better."""
+    return all(a >= b for a, b in zip(one, other, strict=True)) and any(a > b for a, b in zip(one, other, strict=True))
+
+
+def ranks(vectors: Sequence[Vector]) -> list[int]:
+    """Non-dominated sorting (Deb et al. 2002): 0 for the front, 1 for the front of the others, and so on.
+
+    By binary search for each vector's front, from the largest down (Zhang et al. 2015): nothing after a vector can
+    dominate it, and what no member of a front dominates, no member of a later one does.
+    """
+    found, fronts = [0] * len(vectors), list[list[Vector]]()
+    for i in sorted(range(len(vectors)), key=lambda i: tuple(vectors[i]), reverse=True):
+        found[i] = bisect_left(fronts, True, key=partial(_admits, vector=vectors[i]))
+        if found[i] == len(fronts):
+            fronts.append([])
+        fronts[found[i]].append(vectors[i])
+    return found
+
+
+def _admits(front: Sequence[Vector], vector: Vector) -> bool:
+    return not any(dominates(other, vector) for other in reversed(front))
+
+
+def _preferred(trials: Sequence[TrialRecord], goal: Goal, metric: str) -> TrialRecord:
+    having = [t for t in trials if math.isfinite(_metrics(t, goal).get(metric, math.nan))]
+    if not having:
+        known = sorted({k for t in trials for k in _metrics(t, goal) if k.startswith("val/")})
+        raise UserError(
+            f"no trial has the metric '{metric}'{did_you_mean(metric, known)}; there are: {', '.join(known)}"
+        )
+    parts = split_metric(metric)
+    sign = 1 if parts and parts[2] in HIGHER_IS_BETTER else -1
+    return max(having, key=lambda t: (sign * _metrics(t, goal)[metric], goal.score(_metrics(t, goal)), -t.number))
+
+
+def _metrics(trial: TrialRecord, goal: Goal) -> Mapping[str, float]:
+    best = trial.best(goal)
+    return best.metrics if best else {}
+
+
+def _shortfall(trial: TrialRecord, goal: Goal) -> float:
+    return sum(goal.shortfalls(_metrics(trial, goal)).values())
+
+
+def _is_measured(trial: TrialRecord, goal: Goal) -> bool:
+    return all(map(math.isfinite, goal.values(_metrics(trial, goal))))

@@ -1,0 +1,198 @@
+"""Stops trials that fall behind: asynchronous successive halving on several datasets at once, with floors.
+
+MO-ASHA (Schmucker et al. 2021) at equal samples seen, because trials differ in batch size and in the length of an
+epoch. Pure Python over epoch records: the same records in the same order give the same verdicts, so that a resumed
+study decides as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from raytune_planes.records import EpochRecord, Goal, TrialRecord
+from raytune_planes.tuning.pareto import Vector, ranks
+
+BASELINE = 0
+"""Number of the trial that runs the defaults. It is never stopped: everything is compared with it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether to stop a trial, and why; the reason is empty where nothing was judged."""
+
+    stop: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a metric stands at chance and where it should get: progress is 0 at the one and 1 at the other."""
+
+    chance: float = 0.0
+    target: float = 1.0
+
+    def progress(self, value: float) -> float:
+        return (value - self.chance) / (self.target - self.chance)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """A trial at a rung."""
+
+    progress: tuple[float, ...]
+    """Per objective."""
+    floors: Mapping[str, float]
+    """Value of each floor's metric; 0 where it was not measured."""
+
+
+class Rungs:
+    """Judges trials at ``grace``, ``grace x reduction``, ``grace x reduction^2``, ... samples, below ``budget``.
+
+    A trial is judged once at a rung: the highest it has reached, at its metrics interpolated to exactly the rung's
+    samples. It goes on if it is among the first ``1 / reduction`` of all that ever stood there, in this order:
+
+    1. Those that keep pace with every floor before those that do not (constraint domination, Deb et al. 2002). A floor
+       is meant for the end of training, so at a rung (``floors="pace"``) it is the lower of the floor and of what the
+       baseline had there: who stands where the defaults stood is not behind, however low early metrics are. Being
+       below it alone stops nobody; it only puts a trial behind others that are not, at equal compute.
+       ``strict`` takes the floor itself at every rung, ``ignore`` leaves floors to the end of the trial.
+    2. By non-dominated sorting of progress per objective, to which come the floors' metrics, each counted up to its
+       floor and no further, so that among trials below a floor the nearer ones count as better in that respect.
+    3. Within a front, spread out: first the highest mean progress, then always the trial farthest from those taken
+       (the epsilon-net order of Salinas et al. 2021).
+
+    With one objective and no floor this is ASHA (Li et al. 2020). Nobody is stopped at a rung where fewer than
+    ``reduction`` trials have stood, nor the baseline, nor a trial at its end.
+    """
+
+    def __init__(
+        self,
+        goal: Goal,
+        grace: int,
+        reduction: int = 3,
+        *,
+        budget: int | None = None,
+        floors: Literal["pace", "strict", "ignore"] = "pace",
+        scales: Mapping[str, Scale] | None = None,
+    ) -> None:
+        assert grace > 0, grace
+        assert reduction > 1, reduction
+        self.goal, self.grace, self.reduction, self.budget, self.floors = goal, grace, reduction, budget, floors
+        self._scales = {o.metric: _scale(o.mode) for o in goal.objectives} | dict(scales or {})
+        self._last: dict[int, EpochRecord] = {}
+        self._judged: dict[int, int] = {}
+        self._stopped: dict[int, Verdict] = {}
+        self._rungs: dict[int, dict[int, _Standing]] = {}
+
+    def judge(self, number: int, epoch: EpochRecord, *, final: bool = False) -> Verdict:
+        """Take note of a trial's epoch and say whether it goes on.
+
+        Args:
+            number: of the trial.
+            final: it ends with this epoch anyway, so that stopping it would save nothing and misname its end.
+        """
+        before, self._last[number] = self._last.get(number), epoch
+        rung = self._highest(epoch.samples)
+        if rung <= self._judged.get(number, -1):  # a stop that did not reach the trial is said again
+            return self._stopped.get(number, Verdict(False)) if not final else Verdict(False)
+        self._judged[number] = rung
+        standing = self._standing(before, epoch, self.level(rung))
+        if standing is None:
+            return Verdict(False)
+        at = self._rungs.setdefault(rung, {})
+        at[number] = standing
+        order, passing = self._order(at), math.ceil(len(at) / self.reduction)
+        reason = f"at {self.level(rung):,} samples: place {order.index(number) + 1} of {len(at)}, {passing} go on"
+        equals = any(at[other] == standing for other in order[:passing])  # itself among them, or as good as one
+        if number == BASELINE or len(at) < self.reduction or equals:
+            return Verdict(False, reason)
+        behind = self._behind(standing, at)
+        verdict = Verdict(True, reason + (f"; behind on {', '.join(behind)}" if behind else ""))
+        self._stopped[number] = verdict
+        return Verdict(False, reason) if final else verdict
+
+    def replay(self, trials: Iterable[TrialRecord]) -> None:
+        """Take note of all epochs that earlier runs of the study recorded, in the order in which they ended."""
+        epochs = [(epoch.time_ms, trial.number, epoch) for trial in trials for epoch in trial.epochs]
+        for _, number, epoch in sorted(epochs, key=lambda item: (item[0], item[1], item[2].epoch)):
+            self.judge(number, epoch)
+
+    def level(self, rung: int) -> int:
+        """Samples of a rung; 0 is the lowest."""
+        return self.grace * int(self.reduction) ** rung
+
+    def _highest(self, samples: int) -> int:
+        rung = -1
+        while self.level(rung + 1) <= samples and (self.budget is None or self.level(rung + 1) < self.budget):
+            rung += 1
+        return rung
+
+    def _standing(self, before: EpochRecord | None, epoch: EpochRecord, level: int) -> _Standing | None:
+        """None where an objective is no number: the trial fails elsewhere, and must not push others out."""
+        objectives = self.goal.objectives
+        progress = tuple(
+            self._scales[o.metric].progress(_at(o.metric, before, epoch, level, self._scales[o.metric].chance))
+            for o in objectives
+        )
+        floors = {metric: _at(metric, before, epoch, level, math.nan) for metric in self.goal.floors}
+        floors = {metric: value if math.isfinite(value) else 0.0 for metric, value in floors.items()}
+        return _Standing(progress, floors) if all(map(math.isfinite, progress)) else None
+
+    def _order(self, at: Mapping[int, _Standing]) -> list[int]:
+        """The trials of a rung, best first."""
+        order: list[int] = []
+        for late in (False, True):
+            group = [n for n, standing in at.items() if bool(self._behind(standing, at)) == late]
+            vectors = [self._vector(at[n]) for n in group]
+            layers = ranks(vectors)
+            for rank in range(max(layers, default=-1) + 1):
+                layer = [i for i, r in enumerate(layers) if r == rank]
+                order += [group[layer[i]] for i in spread([vectors[i] for i in layer])]
+        return order
+
+    def _behind(self, standing: _Standing, at: Mapping[int, _Standing]) -> list[str]:
+        """Floors with which a trial does not keep pace."""
+        if self.floors == "ignore":
+            return []
+        baseline = at.get(BASELINE) if self.floors == "pace" else None
+        return [
+            metric
+            for metric, floor in self.goal.floors.items()
+            if standing.floors[metric] < min(floor, baseline.floors[metric] if baseline else floor)
+        ]
+
+    def _vector(self, standing: _Standing) -> Vector:
+        if self.floors == "ignore":
+            return standing.progress
+        return (*standing.progress, *(min(standing.floors[m], floor) for m, floor in self.goal.floors.items()))
+
+
+def spread(vectors: Sequence[Vector]) -> list[int]:
+    """Indexes in epsilon-net order: the highest mean first, then each time the one farthest from all before it."""
+    if not vectors:
+        return []
+    first = max(range(len(vectors)), key=lambda i: (sum(vectors[i]), -i))
+    order, left = [first], [i for i in range(len(vectors)) if i != first]
+    distances = {i: math.dist(vectors[i], vectors[first]) for i in left}
+    while left:
+        farthest = max(left, key=lambda i: (distances[i], -i))
+        order.append(farthest)
+        left.remove(farthest)
+        distances = {i: min(distances[i], math.dist(vectors[i], vectors[farthest])) for i in left}
+    return order
+
+
+def _at(metric: str, before: EpochRecord | None, epoch: EpochRecord, level: int, chance: float) -> float:
+    """A metric at exactly ``level`` samples, on the line between two reports; before the first, from ``chance``."""
+    now = epoch.metrics.get(metric, math.nan)
+    start, was = (before.samples, before.metrics.get(metric, math.nan)) if before else (0, chance)
+    if not math.isfinite(was) or epoch.samples <= start:
+        return now
+    return was + (now - was) * min(1.0, max(0.0, (level - start) / (epoch.samples - start)))
+
+
+def _scale(mode: str) -> Scale:
+    return Scale(0.0, 1.0) if mode == "max" else Scale(1.0, 0.0)  # losses are divided by their value at chance
