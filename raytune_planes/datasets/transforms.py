@@ -83,12 +83,13 @@ def _warp(
     move_x, move_y = (2 * settings.shift * _symmetric(draws_BD[:, c]) for c in (SHIFT_X, SHIFT_Y))
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
     rows = (mirror * cos, -mirror * sin, move_x, sin, cos, move_y)
-    xx, xy, x0, yx, yy, y0 = (_per_image(v, images_BCHW)[:, 0] for v in rows)
+    xx, xy, x0, yx, yy, y0 = (_per_image(v, images_BCHW)[:, 0, 0] for v in rows)
     side = images_BCHW.shape[-1]
     centre = (torch.arange(side, device=images_BCHW.device, dtype=images_BCHW.dtype) * 2 + 1) / side - 1
-    x, y = centre[None, None, :], centre[None, :, None]
+    along_x = torch.stack([xx * centre, yx * centre], dim=-1)[:, None]
+    along_y = torch.stack([xy * centre + x0, yy * centre + y0], dim=-1)[:, :, None]
     # By hand: affine_grid multiplies matrices in batches, whose rounding depends on the size of the batch.
-    grid_BHW2 = torch.stack([xx * x + (xy * y + x0), yx * x + (yy * y + y0)], dim=-1)
+    grid_BHW2 = along_x + along_y
     both = images_BCHW if masks_BHW is None else torch.cat([images_BCHW, masks_BHW[:, None]], dim=1)
     both = functional.grid_sample(both, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)
     if masks_BHW is None:
