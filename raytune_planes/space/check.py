@@ -41,8 +41,9 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     yield from (f"'{path}' stands under both fixed and search; keep one" for path in searched if path in space.fixed)
     if not searched:
         yield "search: nothing to vary; give at least one dimension"
-    misfits = [(d, text) for d in space.search if (text := _misfit(d, base) or _condition_misfit(d, searched, space))]
-    yield from (text for _, text in misfits)
+    types = Types()
+    misfits = [text for d in space.search if (text := _misfit(d, types, base) or _condition_misfit(d, searched, space))]
+    yield from misfits
     if not misfits and searched:
         yield from _invalid_together(space, base)
 
@@ -90,9 +91,9 @@ def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
     return ""
 
 
-def _misfit(dimension: Dimension, base: Mapping[str, Value]) -> str:
+def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> str:
     """Why a dimension does not fit its setting, or ``""``."""
-    path, types = dimension.path, Types().of(dimension.path)
+    path, types = dimension.path, known.of(dimension.path)
     missing = unknown(path, base)
     if missing:
         return f"search: {missing}"
