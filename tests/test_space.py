@@ -296,7 +296,7 @@ def test_what_is_no_plain_yaml_mapping_is_refused(tmp_path: Path, text: str, mes
 
 
 def test_a_misspelt_space_is_told_with_a_suggestion() -> None:
-    with pytest.raises(UserError, match="no search space 'quik'; did you mean 'quick'.*there are: fgvc_capacity"):
+    with pytest.raises(UserError, match=r"no search space 'quik'; did you mean 'quick'.*there are: fgvc_capacity"):
         load_space("quik")
     with pytest.raises(UserError, match=r"no search space ./nowhere.yaml; .* one of: fgvc_capacity"):
         load_space("./nowhere.yaml")
@@ -373,5 +373,5 @@ def test_a_base_configuration_moves_the_start_but_keeps_the_search() -> None:
 
 def test_check_sees_the_layers_above_the_fixed_settings() -> None:
     check(SPACES["quick"], {"seed": 1})
-    with pytest.raises(UserError, match="search space quick: .*seed = -1"):
+    with pytest.raises(UserError, match=r"search space quick: .*seed = -1"):
         check(SPACES["quick"], {"seed": -1})

@@ -1,0 +1,91 @@
+"""What ends a study, and that it says which."""
+
+from __future__ import annotations
+
+import pytest
+
+from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
+from raytune_planes.space import StudySettings
+from raytune_planes.tuning.budget import Limits, StudyBudget, since_best
+
+FGVC, PLANES = "val/fgvc/accuracy", "val/planesnet/accuracy"
+GOAL = Goal((Objective(FGVC),), {PLANES: 0.9})
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def trial(number: int, fgvc: float = 0.5, planes: float = 0.95, end: End = End.COMPLETED) -> TrialRecord:
+    epochs = (
+        EpochRecord(1, 10, 320, {FGVC: 0.0, PLANES: planes}),
+        EpochRecord(2, 20, 640, {FGVC: fgvc, PLANES: planes}),
+    )
+    return TrialRecord(f"t{number}", number, {}, {}, epochs, end, ended_ms=number)
+
+
+def ended(so_far: list[TrialRecord], /, **limits: float) -> str:
+    return StudyBudget(Limits(**limits), GOAL, Clock()).ended(so_far)  # type: ignore[arg-type]
+
+
+def test_without_limits_a_study_goes_on() -> None:
+    assert ended([trial(n) for n in range(50)]) == ""
+
+
+def test_trials_that_ended_count_whatever_their_end_and_running_ones_do_not() -> None:
+    trials = [trial(0), trial(1, end=End.FAILED), trial(2, end=End.PRUNED), trial(3, end=End.RUNNING)]
+    assert ended([*trials, trial(4, end=End.INTERRUPTED)], trials=4) == ""
+    assert ended([*trials, trial(4)], trials=4) == "4 trials of 4 are done"
+
+
+def test_hours_count_over_all_runs_of_the_study() -> None:
+    clock = Clock()
+    budget = StudyBudget(Limits(hours=1.0), GOAL, clock, spent_seconds=3000)
+    clock.now += 599
+    assert budget.ended([]) == ""
+    clock.now += 1
+    assert budget.seconds == 3600
+    assert budget.ended([]) == "1.00 hours of 1 are over"
+
+
+def test_samples_of_running_and_stopped_trials_count() -> None:
+    trials = [trial(0), trial(1, end=End.PRUNED), trial(2, end=End.RUNNING)]
+    assert ended(trials, samples=1921) == ""
+    assert ended(trials, samples=1920) == "1,920 samples of 1,920 are spent"
+
+
+def test_a_best_that_does_not_move_ends_the_study() -> None:
+    trials = [trial(0, 0.3), trial(1, 0.5), trial(2, 0.5), trial(3, end=End.PRUNED), trial(4, 0.4)]
+    assert since_best(trials, GOAL) == 3
+    assert ended(trials, patience=4) == ""
+    assert ended(trials, patience=3) == "the best has not moved for 3 trials"
+
+
+def test_the_first_trial_that_keeps_the_floors_moves_the_best_whatever_its_score() -> None:
+    assert since_best([trial(0, 0.9, planes=0.89), trial(1, 0.1), trial(2, 0.9, planes=0.89)], GOAL) == 1
+
+
+def test_patience_waits_for_a_first_complete_trial() -> None:
+    assert since_best([trial(n, end=End.FAILED) for n in range(9)], GOAL) == 0
+
+
+def test_the_order_in_which_trials_ended_decides_not_their_numbers() -> None:
+    early, late = trial(5, 0.9), trial(1, 0.5)
+    assert since_best([TrialRecord(**{**vars(late), "ended_ms": 9}), early], GOAL) == 1
+
+
+def test_whichever_limit_is_reached_first_is_named() -> None:
+    trials = [trial(0), trial(1)]
+    assert ended(trials, trials=9, samples=1000).endswith("samples of 1,000 are spent")
+    assert ended(trials, trials=2, samples=10_000).startswith("2 trials")
+
+
+@pytest.mark.parametrize("study", [StudySettings(), StudySettings(trials=7, hours=2.0, samples=9, patience=3)])
+def test_the_limits_are_those_of_the_space(study: StudySettings) -> None:
+    assert Limits.of(study) == Limits(study.trials, study.hours, study.samples, study.patience)
