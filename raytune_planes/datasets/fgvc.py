@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,9 @@ def _prompt(variant: str, above: Mapping[str, str]) -> str:
 
 
 def _article(name: str) -> str:
-    return f"{'an' if name[:1].upper() in 'AEIO' else 'a'} {name}"
+    letters = re.match("[A-Za-z]*", name).group()  # type: ignore[union-attr]  # it always matches
+    spelled = letters.isupper() and len(letters) < 4  # "an F-16", "an MD-11"
+    return f"{'an' if name[:1].upper() in ('AEFHILMNORSX' if spelled else 'AEIO') else 'a'} {name}"
 
 
 def _one_based(box: Box) -> str:

@@ -41,15 +41,7 @@ def walk(root: Path) -> Iterator[Path]:
     Raises:
         UserError: a link leads outside of the root.
     """
-    for entry in sorted(os.scandir(root), key=lambda e: e.name):
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
-            continue
-        if entry.is_symlink():
-            inside(root, Path(entry.path))
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk(Path(entry.path))
-        elif entry.is_file():
-            yield Path(entry.path)
+    return _walk(root, root)
 
 
 def inside(root: Path, path: Path) -> Path:
@@ -85,3 +77,15 @@ def some(names: Sequence[object], most: int = 3) -> str:
 
 def is_synthetic(root: Path) -> bool:
     return (root / MARKER).is_file()
+
+
+def _walk(root: Path, folder: Path) -> Iterator[Path]:
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        if entry.name.startswith(".") or entry.name == "__MACOSX":
+            continue
+        if entry.is_symlink():
+            inside(root, Path(entry.path))
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(root, Path(entry.path))
+        elif entry.is_file():
+            yield Path(entry.path)
