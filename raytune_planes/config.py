@@ -59,7 +59,7 @@ class Head(Section):
 class Stop(Section):
     """When this dataset has learnt enough (``stopping.rule`` says what then happens)."""
 
-    patience: Count = 2
+    patience: Count = 3
     """Epochs without an improvement of more than ``min_delta`` before the dataset rests."""
     min_delta: NotNegative = 0.002
     """What counts as an improvement of its primary validation metric."""
@@ -67,8 +67,8 @@ class Stop(Section):
     """Take ``min_delta`` as a share of the best value so far instead of absolute."""
     target: Fraction | None = None
     """Rest as soon as the primary validation metric reaches this; None for no target."""
-    min_epochs: Count = 2
-    """Epochs before the dataset may rest."""
+    min_epochs: Count = 4
+    """Epochs before the dataset may rest: early on, a dataset that learns slowly looks like one that has converged."""
     margin: NotNegative = 0.005
     """A resting dataset wakes when its metric falls below best x (1 - margin). Lu et al. 2020 use 0.005."""
 

@@ -36,7 +36,7 @@ FAST = {
 
 
 def toy_data(images: int = 48, seed: int = 0) -> dict[str, Arrays]:
-    """Noise with a bright bar whose place tells the class; masks are the bar."""
+    """Noise with a bar whose colour tells the class; masks are the bar."""
     rng = np.random.default_rng(seed)
     return {name: _arrays(info, images, rng) for name, info in INFOS.items()}
 
@@ -49,8 +49,8 @@ def _arrays(info: Info, images: int, rng: np.random.Generator) -> Arrays:
     for i, label in enumerate(labels):
         if classes == 2 and label == 0:
             continue
-        row = 2 + 2 * (label % 6)
-        pictures[i, row : row + 3, 3:13] = (250, 40 * (label % 6), 200)
+        row = int(rng.integers(2, 11))
+        pictures[i, row : row + 3, 3:13] = [250 if (label + 1) & bit else 10 for bit in (1, 2, 4)]
         masks[i, row : row + 3, 3:13] = 1
     order = rng.permutation(images)
     cuts = (images * 2 // 3, images * 5 // 6)

@@ -1,0 +1,46 @@
+"""The command line: picks a verb, and turns a user's mistake into one message and exit status 2."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from raytune_planes import __version__
+from raytune_planes.commands import VERBS
+from raytune_planes.errors import UserError
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status: 0, 1 (something failed), 2 (a mistake) or 130 (Ctrl-C)."""
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except UserError as error:
+        print(f"raytune-planes {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nraytune-planes {args.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `raytune-planes best | head`
+        sys.stderr.close()
+        return 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """All verbs with their arguments. Imports none of the heavy libraries."""
+    parser = argparse.ArgumentParser(
+        prog="raytune-planes", description="Tune one model on several aircraft image datasets at once."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, verb in VERBS.items():
+        about = (verb.__doc__ or "").splitlines()[0]
+        own = verbs.add_parser(name, help=about, description=about, allow_abbrev=False)
+        verb.arguments(own)
+        own.set_defaults(run=verb.run)
+    return parser

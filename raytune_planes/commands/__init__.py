@@ -1,0 +1,17 @@
+"""The verbs of the command line, one file each. Importing them is cheap; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+
+from raytune_planes.commands import best, check, synth, train, tune, ui
+
+VERBS: Mapping[str, ModuleType] = {
+    "tune": tune,
+    "best": best,
+    "ui": ui,
+    "train": train,
+    "check": check,
+    "synth": synth,
+}

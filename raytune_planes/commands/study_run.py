@@ -1,0 +1,175 @@
+"""One study from the command line: what was asked becomes a plan, the plan is run, and its end is told."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from raytune_planes import preparation
+from raytune_planes.errors import UserError
+from raytune_planes.report import summary
+from raytune_planes.settings import load, parse_assignments
+from raytune_planes.space import Space, StudySettings, check, load_space, with_base, with_fixed
+from raytune_planes.space.writing import to_yaml
+from raytune_planes.terminal import make_view
+from raytune_planes.tracking import files
+from raytune_planes.tracking.base import Trackers
+from raytune_planes.tracking.jsonl import JsonlTracker
+from raytune_planes.tracking.mlflow import MlflowTracker
+from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tuning.plan import StudyPlan, prepare
+from raytune_planes.tuning.study import Outcome, run_study
+
+ASKED = "asked.json"
+"""In a study's folder: the command line, so that ``--resume`` needs only the study's name."""
+LIMITS = ("trials", "hours", "samples", "patience")
+HERE = ("concurrent", "tracking_uri", "confirm", "seeds")
+"""What a resumed study takes from the new command line, besides its limits, when given there."""
+LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the study. Returns 0 with a best configuration, 1 when no trial came to its end, 130 when interrupted."""
+    plan = make_plan(args)
+    _remember(args, plan)
+    # Both ask the store for nothing yet; records on disk come first, they are the source.
+    trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri))
+    outcome = run_study(plan, view=make_view(sys.stdout), trackers=trackers)
+    return conclude(args, plan, outcome)
+
+
+def make_plan(args: argparse.Namespace) -> StudyPlan:
+    """All that was asked, checked, with the data decoded.
+
+    Raises:
+        UserError: anything that cannot be run: a setting, the space, the data, the name of the study.
+    """
+    space, text = _space(args)
+    name = args.resume or args.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = files.study_folder(args.out, name)
+    if not args.resume and (folder / files.STUDY).is_file():
+        raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
+    data = preparation.data_folder(args.data, args.cache, _say)
+    material = prepare(space, data, args.cache, _say)
+    for dataset, described in material.data.items():
+        counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
+        _say(f"{dataset}:{' SYNTHETIC,' if described.synthetic else ''} {counts}")
+    return StudyPlan(
+        name=name,
+        space=space,
+        out=args.out.resolve(),
+        material=material,
+        settings=_settings(space, args),
+        space_text=text,
+        workers=args.workers,
+        cpus_per_worker=args.cpus_per_worker,
+        gpus_per_worker=args.gpus_per_worker,
+        concurrent=args.concurrent,
+        seed=args.seed,
+        start_from=tuple(load(path) for path in args.start_from),
+        commit=_commit(),
+        versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
+    )
+
+
+def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int:
+    """Tell how the study ended and what it found; keep the best model in the registry."""
+    _say(f"\\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
+    choice = summary.choose(outcome.study)
+    _say(summary.as_text(choice))
+    if outcome.interrupted:
+        _say(f"Go on with it: raytune-planes tune --resume {plan.name}{_out(args)}")
+        return 130
+    if choice.trial is None:
+        return 1
+    _register(plan, args.tracking_uri)
+    return 0
+
+
+def recall(args: argparse.Namespace) -> argparse.Namespace:
+    """The command line that started the study ``args.resume``, with new limits where ``args`` gives them.
+
+    Raises:
+        UserError: there is no such study, or it was not started from the command line.
+    """
+    path = files.study_folder(args.out, args.resume) / ASKED
+    try:
+        asked: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(
+            f"no study '{args.resume}' to resume in {args.out} ({path} is missing or damaged); "
+            "'raytune-planes best' lists the studies there are"
+        ) from None
+    paths = {"data", "cache", "out", "config"}
+    known = {k: Path(v) if k in paths and v is not None else v for k, v in asked.items()}
+    known["start_from"] = [Path(p) for p in known["start_from"]]
+    new = {k: v for k in (*LIMITS, *HERE) if (v := getattr(args, k)) is not None}
+    return argparse.Namespace(**{**vars(args), **known, **new, "resume": args.resume, "out": args.out})
+
+
+def _remember(args: argparse.Namespace, plan: StudyPlan) -> None:
+    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb")}
+    for key in ("data", "config"):
+        own[key] = own[key] and str(own[key].resolve())
+    own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
+    space = Path(args.space)
+    own["space"] = str(space.resolve()) if space.is_file() else args.space
+    folder = files.study_folder(plan.out, plan.name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_whole(folder / ASKED, json.dumps(own, indent=1, default=str) + "\\n")
+    except OSError as error:
+        raise UserError(f"results cannot be written to {folder}: {error}; choose another folder with --out") from None
+
+
+def _space(args: argparse.Namespace) -> tuple[Space, str]:
+    space = load_space(args.space)
+    if args.config:
+        space = with_base(space, load(args.config))
+    space = with_fixed(space, parse_assignments(args.set)) if args.set else space
+    check(space)
+    return space, to_yaml(space)
+
+
+def _settings(space: Space, args: argparse.Namespace) -> StudySettings:
+    given: dict[str, Any] = {k: v for k in (*LIMITS, "sampler") if (v := getattr(args, k)) is not None}
+    if args.no_rungs:
+        given["rungs"] = space.study.rungs.model_copy(update={"enabled": False})
+    return space.study.model_copy(update=given)
+
+
+def _register(plan: StudyPlan, uri: str | None) -> None:
+    """A store that is away costs the registration, never the study."""
+    from raytune_planes.commands.champion import register
+
+    where = uri or default_uri(plan.out)
+    try:
+        number = register(files.study_folder(plan.out, plan.name), where)
+    except Exception as error:
+        _say(f"The best model is not in MLflow's registry ({type(error).__name__}: {str(error).splitlines()[0]})")
+    else:
+        _say(f"Model: models:/raytune-planes@champion (version {number}) in {without_secrets(where)}")
+
+
+def _out(args: argparse.Namespace) -> str:
+    return "" if args.out == Path("results") else f" --out {args.out}"
+
+
+def _commit() -> str:
+    """Commit of the working folder's repository; empty outside of one."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,34 @@
+"""Draw synthetic aircraft in the on-disk formats of the three datasets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from raytune_planes.commands.arguments import at_least
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where to write; must not exist or be empty")
+    parser.add_argument("--planesnet", type=at_least(20), default=4000, metavar="N", help="chips (default: 4000)")
+    parser.add_argument("--hrplanes", type=at_least(3), default=24, metavar="N", help="scenes (default: 24)")
+    parser.add_argument("--fgvc", type=at_least(6), default=6000, metavar="N", help="photographs (default: 6000)")
+    parser.add_argument("--fgvc-classes", type=at_least(2), default=100, metavar="N", help="variants (default: 100)")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S")
+
+
+def run(args: argparse.Namespace) -> None:
+    from raytune_planes.datasets.synthetic import synthesise
+    from raytune_planes.errors import UserError
+
+    if args.folder.exists() and (not args.folder.is_dir() or any(args.folder.iterdir())):
+        raise UserError(f"{args.folder} is not empty; name a new folder, so that nothing of yours is overwritten")
+    synthesise(
+        args.folder,
+        planesnet=args.planesnet,
+        hrplanes=args.hrplanes,
+        fgvc=args.fgvc,
+        fgvc_classes=args.fgvc_classes,
+        seed=args.seed,
+    )
+    print(f"SYNTHETIC data is in {args.folder}; use it with: raytune-planes tune --data {args.folder}")

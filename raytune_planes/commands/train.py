@@ -1,0 +1,48 @@
+"""Train one configuration, without a search."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raytune_planes.commands.arguments import add_data, add_set
+
+if TYPE_CHECKING:
+    from raytune_planes.records import Goal
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="saved settings, e.g. a study's best.yaml")
+    add_set(parser)
+    add_data(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/train"),
+        metavar="DIR",
+        help="folder of the run (default: results/train)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint under --out")
+    parser.add_argument("--test", action="store_true", help="evaluate the best epoch on the test split at the end")
+
+
+def run(args: argparse.Namespace) -> int:
+    from raytune_planes.commands.training_run import TrainingRun
+    from raytune_planes.settings import load, make_config, parse_assignments
+
+    layers = [load(args.config)] if args.config else []
+    config = make_config(*layers, parse_assignments(args.set))
+    goal = _goal_of_study(args.config)
+    return TrainingRun(config, args.out, resume=args.resume).train(args.data, args.cache, goal=goal, test=args.test)
+
+
+def _goal_of_study(config: Path | None) -> Goal | None:
+    """A ``best.yaml`` in its study's folder is trained with the study's goal, so that the same epoch comes out best."""
+    from raytune_planes.tracking import files, reading
+
+    if config is None or not (config.parent / files.STUDY).is_file():
+        return None
+    start, _ = reading.read_ends(config.parent)
+    print(f"Epochs are ranked by the goal of study {start.name}")
+    return start.goal

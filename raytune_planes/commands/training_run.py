@@ -1,0 +1,105 @@
+"""One training outside of a search: its folder, its lines on the terminal, its files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from raytune_planes.catalog import primary_metric
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.errors import UserError
+from raytune_planes.preparation import data_folder, embed_prompts, open_data
+from raytune_planes.records import SCORE, Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
+from raytune_planes.settings import flatten
+from raytune_planes.tracking import files, jsonl, published, reading
+from raytune_planes.training.checkpoint import Checkpoint, load
+from raytune_planes.training.loop import train
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
+
+
+class TrainingRun:
+    """Trains ``config`` into the folder ``out``: config.yaml, epochs.jsonl, last.pt, best.pt, log.json."""
+
+    def __init__(self, config: TrialConfig, out: Path, *, resume: bool = False) -> None:
+        self.config, self.out, self.resume = config, out, resume
+        names = {name: primary_metric(name, d.reader) for name, d in config.active.items()}
+        self.shown = {name: metric("val", name, key) for name, key in names.items()}
+        self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
+        self.record = TrialRecord("train", 0, {}, flatten(config))
+
+    def train(self, data: Path | None, cache: Path | None, *, goal: Goal | None = None, test: bool = False) -> int:
+        """Returns the exit status: 0 when the training came to its end, 1 when it failed.
+
+        Raises:
+            UserError: the folder is in use, data is missing, or there is nothing to resume.
+        """
+        self.goal = goal or self.goal
+        last = self.out / "last.pt"
+        self._open(last)
+        folder = data_folder(data, cache, print)
+        arrays = open_data(self.config, folder, cache, print)
+        prompts = embed_prompts({name: a.info for name, a in arrays.items()}, self.config, cache)
+        self._introduce(arrays)
+        resume = last if self.resume else None
+        end, reason = train(self.config, arrays, prompts, self.goal, resume=resume, report=self._report)
+        self.record = replace(self.record, end=end, reason=reason)
+        print(f"{end}: {reason}")
+        best = self.record.best(self.goal)
+        if best is not None:
+            print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / 'best.pt'})")
+            files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
+        if test and best is not None:
+            trainer = Trainer(self.config, arrays, prompts, LocalWorker(self.config.devices.vision))
+            trainer.model.load_state_dict(load(self.out / "best.pt")["weights"])
+            on_test = trainer.evaluate("test")
+            print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
+        return 1 if end is End.FAILED else 0
+
+    def _open(self, last: Path) -> None:
+        epochs = self.out / files.EPOCHS
+        if self.resume and not last.is_file():
+            raise UserError(f"nothing to resume: {last} does not exist; leave out --resume to start")
+        if not self.resume and epochs.is_file():
+            raise UserError(f"{self.out} holds a training already; give --resume to go on with it, or another --out")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            files.write_whole(self.out / files.CONFIG, jsonl.dotted_yaml(self.record.config, "one training"))
+        except OSError as error:
+            raise UserError(f"{self.out} cannot be written: {error.strerror}; choose another --out") from None
+        if self.resume:
+            known = int(load(last)["epoch"])
+            past = tuple(e for e in reading.read_epochs(epochs)[0] if e.epoch <= known)
+            files.write_whole(epochs, "".join(reading.epoch_to_line(e) for e in past))
+            self.record = replace(self.record, epochs=past)
+
+    def _report(self, epoch: EpochRecord, state: Checkpoint) -> None:
+        state.save(self.out)
+        with (self.out / files.EPOCHS).open("a", encoding="utf-8") as file:
+            file.write(reading.epoch_to_line(epoch))
+        self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
+        resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
+        print(
+            f"epoch {epoch.epoch}/{self.config.budget.epochs}  {self._values(epoch.metrics)}"
+            f"  score {epoch.metrics[SCORE]:.4f}  {epoch.samples} samples{resting}",
+            flush=True,
+        )
+        for decision in epoch.decisions:
+            print(f"  {_sentence(decision)}", flush=True)
+
+    def _introduce(self, arrays: Mapping[str, Arrays]) -> None:
+        for name, a in arrays.items():
+            counts = ", ".join(f"{n} {split}" for split, n in a.counts().items())
+            kind = " SYNTHETIC" if a.synthetic else ""
+            print(f"{name}:{kind} {counts}; {len(a.info.classes)} classes at {a.images_NHWC.shape[1]} px")
+
+    def _values(self, metrics: Mapping[str, float]) -> str:
+        parts = [(name, key.rsplit("/", 1)[1], metrics.get(key)) for name, key in self.shown.items()]
+        return "  ".join(f"{name} {key} {value:.4f}" for name, key, value in parts if value is not None)
+
+
+def _sentence(decision: Decision) -> str:
+    return f"{decision.dataset}: {decision.action}: {decision.reason}"

@@ -1,0 +1,58 @@
+"""Search for the best configuration over many trials."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "space",
+        nargs="?",
+        default="quick",
+        metavar="SPACE",
+        help="a packaged space or a YAML file (default: quick)",
+    )
+    add_data(parser)
+    add_out(parser)
+    add_set(parser)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="saved settings that trial 0 and the rest build on")
+    parser.add_argument("--name", metavar="STUDY", help="name of the study (default: the space and the time)")
+    parser.add_argument("--resume", metavar="STUDY", help="go on with a study that was interrupted, or extend it")
+    parser.add_argument(
+        "--start-from", type=Path, action="append", default=[], metavar="FILE", help="try this configuration early"
+    )
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="of the search (default: 0)")
+    _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
+    _place(parser.add_argument_group("where trials run"))
+    check = parser.add_argument_group("final check, on the test split that the search never sees")
+    check.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
+    check.add_argument("--seeds", type=at_least(2), default=3, metavar="S", help="with S seeds each (default: 3)")
+    tracking = parser.add_argument_group("tracking")
+    tracking.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///OUT/mlflow.db)")
+
+
+def _limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--trials", type=at_least(1), metavar="N", help="trials in all (default: the space's)")
+    group.add_argument("--hours", type=at_least(0, float), metavar="H", help="wall-clock time")
+    group.add_argument("--samples", type=at_least(1), metavar="N", help="training images over all trials")
+    group.add_argument("--patience", type=at_least(1), metavar="N", help="ended trials without a better best")
+    group.add_argument("--sampler", choices=("tpe", "random", "nsga2", "gp"), help="how configurations are chosen")
+    group.add_argument("--no-rungs", action="store_true", help="let every trial train to its end")
+
+
+def _place(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="processes per trial (default: 1)")
+    group.add_argument("--cpus-per-worker", type=at_least(1), default=1, metavar="N", help="(default: 1)")
+    group.add_argument("--gpus-per-worker", type=at_least(0, float), default=0.0, metavar="X", help="fractions allowed")
+    group.add_argument("--concurrent", type=at_least(1), metavar="N", help="trials at once (default: as many as fit)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from raytune_planes.commands import study_run
+
+    args = study_run.recall(args) if args.resume else args
+    return study_run.run(args)

@@ -1,0 +1,19 @@
+"""Open the MLflow UI on the results."""
+
+from __future__ import annotations
+
+import argparse
+
+from raytune_planes.commands.arguments import add_out, at_least
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=at_least(1), default=5000, metavar="N", help="on loopback (default: 5000)")
+    parser.add_argument("--tracking-uri", metavar="URI", help="another MLflow store than the one under --out")
+    add_out(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from raytune_planes.tracking.mlflow import serve_ui
+
+    return serve_ui(args.out, int(args.port), args.tracking_uri)

