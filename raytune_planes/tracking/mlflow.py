@@ -1,0 +1,177 @@
+"""The tracker that keeps MLflow up to date from the files, in the background; it may fail and nothing is lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import EpochRecord, TrialRecord
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.base import StudyEnd, StudyStart
+from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 30.0
+"""How long a store that did not answer is left alone."""
+LAST_TRIES = 3
+"""How often it is tried, a second apart, once the study has ended."""
+GATHER_S = 0.5
+"""How long news are gathered before they are sent: many epochs then travel together."""
+
+
+class MlflowTracker:
+    """Sends what the files hold and the store lacks, whenever something is told. Put it after ``JsonlTracker``.
+
+    It keeps no records of its own. A store that is away is tried again now and then; what it missed is found by
+    comparing with the files, at the latest at the end of the study or by ``sync``.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        uri: str | None = None,
+        *,
+        experiment: str = EXPERIMENT,
+        retry_s: float = RETRY_S,
+        patience_s: float = 60.0,
+    ) -> None:
+        """``patience_s`` bounds how long the end of a study waits for a store that is slow."""
+        self.out, self.uri, self.experiment = out, uri or default_uri(out), experiment
+        self.retry_s, self.patience_s = retry_s, patience_s
+        self._news = threading.Condition()
+        self._trials: dict[str, Path] = {}
+        self._stale: set[str] = set()
+        self._study_stale, self._closing, self._behind = False, False, False
+        self._thread: threading.Thread | None = None
+        self._folder = Path()
+
+    def start_study(self, start: StudyStart) -> None:
+        assert self._thread is None, "a tracker follows one study"
+        self._folder = files.study_folder(self.out, start.name)
+        self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
+        self._thread.start()
+        self._tell(None)
+
+    def start_trial(self, trial: TrialRecord) -> None:
+        self._trials[trial.trial_id] = files.trial_folder(self._folder, trial.number, trial.trial_id)
+        self._tell(trial.trial_id)
+
+    def log_epoch(self, trial_id: str, epoch: EpochRecord) -> None:
+        self._tell(trial_id)
+
+    def end_trial(self, trial: TrialRecord, artifacts: Sequence[Path] = ()) -> None:
+        self._trials[trial.trial_id] = files.trial_folder(self._folder, trial.number, trial.trial_id)
+        self._tell(trial.trial_id)
+        self._tell(None)
+
+    def end_study(self, end: StudyEnd) -> None:
+        """Send the rest. When the store does not answer, say once how to send it later."""
+        if self._thread is None:
+            return
+        with self._news:
+            self._closing = True
+            self._news.notify_all()
+        self._thread.join(self.patience_s)
+        if self._thread.is_alive() or self._behind:
+            log.warning(
+                "MLflow at %s has not got all of this study. Nothing is lost: 'raytune-planes sync %s' sends the rest",
+                without_secrets(self.uri),
+                self._folder.name,
+            )
+
+    def _tell(self, trial_id: str | None) -> None:
+        with self._news:
+            if trial_id is None:
+                self._study_stale = True
+            else:
+                self._stale.add(trial_id)
+            self._news.notify_all()
+
+    def _follow(self) -> None:
+        """The thread: gather, send, and after a failure wait."""
+        store: MlflowStore | None = None
+        last_tries = LAST_TRIES
+        while last_tries:
+            with self._news:
+                self._news.wait_for(lambda: self._stale or self._study_stale or self._closing)
+                self._news.wait_for(lambda: self._closing, GATHER_S)
+                stale, study_stale, closing = self._stale, self._study_stale, self._closing
+                self._stale, self._study_stale = set(), False
+            try:
+                store = store or self._open()
+                for trial_id in stale:
+                    store.push_trial(reading.read_trial(self._trials[trial_id])[0], self._trials[trial_id])
+                if closing:
+                    push(store, self._folder)
+                elif study_stale:
+                    store.push_study(reading.read_study(self._folder))
+                self._heard()
+                last_tries = 0 if closing else last_tries
+            except Exception as error:  # whatever MLflow and its database raise: the study must go on
+                store = None  # what it held is no longer known
+                self._missed(error)
+                with self._news:
+                    self._stale |= stale
+                    self._study_stale |= study_stale
+                if closing:
+                    last_tries -= 1
+                    time.sleep(1 if last_tries else 0)
+                with self._news:
+                    self._news.wait_for(lambda: self._closing, self.retry_s)
+
+    def _open(self) -> MlflowStore:
+        start = reading.read_ends(self._folder)[0]
+        return MlflowStore(self.uri, start, self.out / "mlartifacts", self.experiment)
+
+    def _heard(self) -> None:
+        if self._behind:
+            log.info("MLflow at %s answers again; what it missed has been sent", without_secrets(self.uri))
+        self._behind = False
+
+    def _missed(self, error: Exception) -> None:
+        if not self._behind:
+            where, why = without_secrets(self.uri), without_secrets(first_line(error))
+            log.warning("MLflow at %s does not answer; the study goes on, its records are in files (%s)", where, why)
+        self._behind = True
+
+
+def push(store: MlflowStore, folder: Path) -> None:
+    """Send all of a study that ``store`` lacks."""
+    study = reading.read_study(folder)
+    for trial in study.trials:
+        store.push_trial(trial, files.trial_folder(folder, trial.number, trial.trial_id))
+    store.push_study(study)
+
+
+def sync(folder: Path, uri: str | None = None, *, experiment: str = EXPERIMENT) -> tuple[str, ...]:
+    """Send what an MLflow store lacks of the study in ``folder``; a second time changes nothing.
+
+    Returns the names of the runs that got anything.
+
+    Raises:
+        UserError: no study is there, or the store does not answer.
+    """
+    study = reading.read_study(folder)
+    uri = uri or default_uri(folder.parent)
+    try:
+        store = MlflowStore(uri, study.start, folder.parent / "mlartifacts", experiment)
+        push(store, folder)
+    except UserError:
+        raise
+    except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's and the system's
+        where, why = without_secrets(uri), without_secrets(first_line(error))
+        raise UserError(
+            f"MLflow at {where} did not take the study: {why}; the files are complete, try again"
+        ) from error
+    return tuple(sorted(store.changed))
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the pages some libraries add."""
+    return f"{type(error).__name__}: {(str(error).strip() or 'no message').splitlines()[0][:200]}"

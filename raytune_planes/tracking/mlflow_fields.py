@@ -1,0 +1,157 @@
+"""What a run of MLflow says of a study or a trial: names, tags, parameters, metrics and notes; no call to MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
+from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.gains import best_of, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.reading import StudyFiles
+
+BEST_FIRST = ("metrics.score DESC", "attributes.run_name ASC")
+"""``order_by`` of ``search_runs`` that puts a study's best trial first.
+
+Only complete trials that keep every floor have a ``score``, so the UI's column sorts the same way; every trial that has
+a result has a ``penalised_score``."""
+
+STATUS = {
+    End.COMPLETED: "FINISHED",
+    End.CONVERGED: "FINISHED",
+    End.PRUNED: "KILLED",
+    End.INTERRUPTED: "KILLED",
+    End.FAILED: "FAILED",
+    End.RUNNING: "RUNNING",
+}
+"""MLflow knows fewer ends than we do: the tag ``end`` tells pruned from interrupted and converged from completed."""
+
+LONGEST = 5000
+"""Characters of a tag; older servers refuse more."""
+
+Point = tuple[str, float, int, int]
+"""Metric, value, time in milliseconds, step."""
+
+
+def study_tags(start: StudyStart) -> dict[str, str]:
+    """Tags that the study's run and all its trials' runs share: what to filter by."""
+    tags = {
+        "study": start.name,
+        "study_id": start.study_id,
+        "space": start.space,
+        "space_digest": start.space_digest,
+        "synthetic": str(start.synthetic).lower(),
+        **{f"data.{name}": described.fingerprint for name, described in start.data.items()},
+        "mlflow.source.name": "raytune-planes tune",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": start.commit,
+    }
+    return {key: value[:LONGEST] for key, value in tags.items() if value}
+
+
+def parent_tags(start: StudyStart) -> dict[str, str]:
+    versions = {f"version.{name}": version for name, version in start.versions.items()}
+    goal = goal_in_words(start.goal)
+    return {**study_tags(start), "kind": "study", "goal": goal[:LONGEST], "seed": str(start.seed), **versions}
+
+
+def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
+    own = {"kind": "trial", "trial": str(trial.number), "trial_id": trial.trial_id}
+    return {**study_tags(start), **{k: v[:LONGEST] for k, v in trial.tags.items()}, **own}
+
+
+def end_tags(trial: TrialRecord) -> dict[str, str]:
+    """How the trial stands; written again whenever that changes."""
+    resting = trial.epochs[-1].resting if trial.epochs else ()
+    tags = {"end": str(trial.end), "reason": trial.reason[:LONGEST], "mlflow.note.content": trial_note(trial)}
+    return tags | ({"resting": ", ".join(resting)} if resting else {})
+
+
+def trial_name(trial: TrialRecord) -> str:
+    return f"trial {trial.number:03d}" + (" (defaults)" if trial.number == 0 else "")
+
+
+def params(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
+    """The drawn settings; of the defaults' trial, which draws none, the settings that the others draw."""
+    values = trial.drawn or {path: trial.config[path] for path in start.searched if path in trial.config}
+    return {path: str(value) for path, value in values.items()}
+
+
+def epoch_points(epoch: EpochRecord) -> list[Point]:
+    """An epoch's metrics at step = epoch. ``samples`` comes last: where it is, all of the epoch is."""
+    resting = {f"resting/{name}": 1.0 for name in epoch.resting}
+    values = {**epoch.metrics, **resting, "seconds": epoch.seconds, "samples": float(epoch.samples)}
+    return [(key, float(value), epoch.time_ms, epoch.epoch) for key, value in values.items()]
+
+
+def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
+    """A trial's result, at the step of its best epoch: scores, and validation metrics as ``best/fgvc/accuracy``."""
+    epoch = trial.best(goal)
+    if epoch is None or trial.end in (End.RUNNING, End.INTERRUPTED):
+        return []
+    values = {}
+    for key, value in epoch.metrics.items():
+        parts = split_metric(key)
+        if parts and parts[0] == "val" and parts[2] in HIGHER_IS_BETTER:
+            values[f"best/{parts[1]}/{parts[2]}"] = value
+    feasible, score = goal.feasible(epoch.metrics), goal.score(epoch.metrics)
+    values |= {"feasible": float(feasible), "best_epoch": float(epoch.epoch)}
+    if math.isfinite(score):
+        values |= {"penalised_score": score} | ({"score": score} if feasible and trial.end.is_complete else {})
+    return [(key, value, trial.ended_ms, epoch.epoch) for key, value in values.items()]
+
+
+def study_points(study: StudyFiles) -> list[Point]:
+    """``best_score`` after each complete trial, in the order in which they ended."""
+    goal, best = study.start.goal, -math.inf
+    points: list[Point] = []
+    for trial in sorted(study.trials, key=lambda t: (t.ended_ms, t.number)):
+        scored = [value for key, value, _, _ in result_points(trial, goal) if key == "score"]
+        best = max(best, *scored, -math.inf)
+        if scored:
+            points.append(("best_score", best, trial.ended_ms, len(points) + 1))
+    return points
+
+
+def study_note(study: StudyFiles) -> str:
+    """Markdown for the study's run: what was asked, and what is best so far."""
+    start = study.start
+    best, defaults = best_of(study), defaults_trial(study)
+    ends = ", ".join(f"{n} {end}" for end in End if (n := sum(t.end is end for t in study.trials)))
+    lines = [f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}."]
+    lines += [
+        "",
+        f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}.",
+    ]
+    if start.synthetic:
+        lines += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
+    if best is None:
+        return _cut("\n".join([*lines, "", "No trial is complete yet."]))
+    epoch = best.best(start.goal)
+    assert epoch is not None, "a best trial has epochs"
+    kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
+    lines += ["", f"Best: **{trial_name(best)}**, score {start.goal.score(epoch.metrics):.4f}{kept}."]
+    lines += ["", "| metric | defaults | best | gain |", "|---|---:|---:|---:|"]
+    for gain in gains(defaults, best, start.goal):
+        lines.append(f"| {gain.metric} | {gain.before:.4f} | {gain.after:.4f} | {gain.difference:+.4f} |")
+    lines += ["", "| drawn setting | best |", "|---|---|"]
+    lines += [f"| `{path}` | {value} |" for path, value in params(start, best).items()]
+    lines += ["", "Sort the trials by `score`, highest first: only complete trials that keep every floor have one."]
+    return _cut("\n".join(lines))
+
+
+def trial_note(trial: TrialRecord) -> str:
+    decisions = [d for epoch in trial.epochs for d in epoch.decisions]
+    told = [f"- epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in decisions]
+    head = f"**{trial.end}**" + (f": {trial.reason}" if trial.reason else "")
+    return _cut("\n".join([head, *([""] if told else []), *told]))
+
+
+def digest(*parts: Any) -> str:
+    """A short hash of records; equal records have equal text."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 4] + "\n..."

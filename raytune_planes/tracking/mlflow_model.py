@@ -1,0 +1,158 @@
+"""The best trial's model in MLflow's registry, under the alias ``champion``: its files and the code that reads them."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.errors import UserError
+from raytune_planes.tracking import reading
+from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.mlflow import push
+from raytune_planes.tracking.mlflow_connection import connect, default_uri
+from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
+
+MODEL = "raytune-planes"
+"""Name in the registry: ``models:/raytune-planes@champion``."""
+CHAMPION = "champion"
+
+
+def register_champion(
+    folder: Path,
+    uri: str | None = None,
+    *,
+    loader: str,
+    artifacts: Mapping[str, Path],
+    input_example: Any,
+    output_example: Any,
+    requirements: Sequence[str],
+    code: Sequence[Path] = (),
+    name: str = MODEL,
+    experiment: str = EXPERIMENT,
+) -> str:
+    """Log the model of the best trial of the study in ``folder``, register it and give it the alias.
+
+    Args:
+        loader: ``module:function``; called with {artifact name: path}, it returns a function from input to output.
+        artifacts: the files that ``loader`` reads: the checkpoint, the configuration, what it must know of the data.
+        input_example: one input, as MLflow knows them (a table, an array, a dict of arrays).
+        output_example: what the model returns for it; both make the signature.
+        requirements: packages as for pip; nothing is inferred, so no network is needed.
+        code: folders of packages that travel with the model, for those that no index has.
+
+    Returns:
+        The version in the registry; that of an earlier call when this trial's model is there already.
+
+    Raises:
+        UserError: no trial of the study is complete.
+    """
+    study = reading.read_study(folder)
+    best = best_of(study)
+    if best is None:
+        raise UserError(f"study {study.start.name} has no complete trial, so there is no model to register")
+    uri = uri or default_uri(folder.parent)
+    store = MlflowStore(uri, study.start, folder.parent / "mlartifacts", experiment)
+    push(store, folder)
+    run_id = store.run_id(best.trial_id)
+    assert run_id is not None, "the trial was just sent"
+    marks = {"study": study.start.name, "study_id": study.start.study_id, "trial_id": best.trial_id}
+    version = _version_with(uri, name, marks)
+    if version is None:
+        epoch = best.best(study.start.goal)
+        model_uri = log_model(
+            uri,
+            run_id,
+            loader=loader,
+            artifacts=artifacts,
+            input_example=input_example,
+            output_example=output_example,
+            requirements=requirements,
+            code=code,
+            step=epoch.epoch if epoch else 0,
+        )
+        version = _register(uri, name, model_uri, run_id, marks)
+    connect(uri).set_registered_model_alias(name, CHAMPION, version)
+    return version
+
+
+def log_model(
+    uri: str,
+    run_id: str,
+    *,
+    loader: str,
+    artifacts: Mapping[str, Path],
+    input_example: Any,
+    output_example: Any,
+    requirements: Sequence[str],
+    code: Sequence[Path] = (),
+    step: int = 0,
+    name: str = "model",
+) -> str:
+    """Log a model to a run without pickling anything of ours; returns its ``models:/`` address.
+
+    Arguments as for ``register_champion``; the metrics of the run at ``step`` are attached to the model.
+    """
+    with warnings.catch_warnings():
+        # MLflow warns of its own type hints on import, and of what an array in a signature might miss.
+        warnings.simplefilter("ignore")
+        return _log_model(uri, run_id, loader, artifacts, input_example, output_example, requirements, code, step, name)
+
+
+def _log_model(
+    uri: str,
+    run_id: str,
+    loader: str,
+    artifacts: Mapping[str, Path],
+    input_example: Any,
+    output_example: Any,
+    requirements: Sequence[str],
+    code: Sequence[Path],
+    step: int,
+    name: str,
+) -> str:
+    client = connect(uri)
+    import mlflow
+    from mlflow.models import infer_signature
+
+    # Found without importing it: MLflow runs this file when it loads the model.
+    script = importlib.util.find_spec("raytune_planes.tracking.mlflow_serving")
+    assert script is not None, "part of this package"
+    assert script.origin is not None, "part of this package"
+    before, run = mlflow.get_tracking_uri(), client.get_run(run_id)
+    mlflow.set_tracking_uri(uri)
+    try:
+        with mlflow.start_run(run_id=run_id):
+            logged = mlflow.pyfunc.log_model(
+                name=name,
+                python_model=script.origin,
+                model_config={"loader": loader},
+                artifacts={key: str(path) for key, path in artifacts.items()},
+                signature=infer_signature(input_example, output_example),
+                input_example=input_example,
+                pip_requirements=list(requirements),
+                code_paths=[str(path) for path in code] or None,
+                step=step,
+            )
+    finally:
+        mlflow.set_tracking_uri(before)
+        client.set_terminated(run_id, run.info.status, run.info.end_time)  # start_run has made it run again
+    return str(logged.model_uri)
+
+
+def _version_with(uri: str, name: str, marks: Mapping[str, str]) -> str | None:
+    found = connect(uri).search_model_versions(f"name = '{name}'")
+    return next((str(v.version) for v in found if marks.items() <= v.tags.items()), None)
+
+
+def _register(uri: str, name: str, model_uri: str, run_id: str, marks: Mapping[str, str]) -> str:
+    client = connect(uri)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name, description="The best model of the latest study has the alias 'champion'.")
+    logged = client.get_logged_model(model_uri.removeprefix("models:/"))
+    created = client.create_model_version(
+        name, logged.artifact_location, run_id, tags=dict(marks), model_id=logged.model_id
+    )
+    return str(created.version)
