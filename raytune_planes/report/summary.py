@@ -1,0 +1,225 @@
+"""What ``best`` prints: which trial is best, what it changed, what that bought, and how to go on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.settings import defaults
+from raytune_planes.tracking.files import BEST, CONFIG, trial_folder
+from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.mlflow_connection import without_secrets
+from raytune_planes.tracking.reading import StudyFiles
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting of the best trial that differs from the package's defaults."""
+
+    path: str
+    before: Any
+    after: Any
+    drawn: bool
+    """By the search; else set by the space or by the person who asked."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The answer of a study, as values."""
+
+    study: StudyFiles
+    best: TrialRecord
+    epoch: EpochRecord
+    """Of the best trial: the one whose metrics are its result."""
+    gains: tuple[Gain, ...]
+    changes: tuple[Change, ...]
+    shortfalls: Mapping[str, float]
+    """By how much the best trial misses each floor it misses; empty when it keeps all."""
+
+    @property
+    def feasible(self) -> bool:
+        return not self.shortfalls
+
+
+def summarise(study: StudyFiles) -> Summary | None:
+    """The answer of ``study``, or None while no trial is complete."""
+    best = best_of(study)
+    epoch = best.best(study.start.goal) if best else None
+    if best is None or epoch is None:
+        return None
+    usual = defaults()
+    changes = [
+        Change(path, usual.get(path), value, path in best.drawn)
+        for path, value in sorted(best.config.items())
+        if path not in usual or usual[path] != value
+    ]
+    missed = {key: gap for key, gap in study.start.goal.shortfalls(epoch.metrics).items() if gap > 0}
+    bought = gains(defaults_trial(study), best, study.start.goal)
+    return Summary(study, best, epoch, bought, tuple(sorted(changes, key=lambda c: not c.drawn)), missed)
+
+
+def as_text(study: StudyFiles, *, tracking_uri: str = "") -> str:
+    """The whole answer for a terminal; ``tracking_uri`` is named when it is not the database beside the study."""
+    summary = summarise(study)
+    head = [f"study {study.start.name}: {_ends(study)}", *_asked(study)]
+    if summary is None:
+        return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri)])
+    parts = [_verdict(summary), _bought(summary), _changed(summary), _where(study, summary, tracking_uri)]
+    return "\n".join([*head, *(line for part in parts if part for line in ["", *part])])
+
+
+def as_json(study: StudyFiles) -> dict[str, Any]:
+    """The same for programs: numbers as numbers, NaN as None."""
+    summary = summarise(study)
+    start = study.start
+    data: dict[str, Any] = {
+        "study": start.name,
+        "study_id": start.study_id,
+        "space": start.space,
+        "seed": start.seed,
+        "synthetic": start.synthetic,
+        "folder": str(study.folder),
+        "running": study.end is None,
+        "trials": {str(end): count for end, count in _counts(study).items()},
+        "objectives": [{"metric": o.metric, "mode": o.mode} for o in start.goal.objectives],
+        "floors": dict(start.goal.floors),
+        "best": None,
+    }
+    if summary is not None:
+        data["best"] = {
+            "trial": summary.best.number,
+            "trial_id": summary.best.trial_id,
+            "end": str(summary.best.end),
+            "reason": summary.best.reason,
+            "epoch": summary.epoch.epoch,
+            "score": _number(start.goal.score(summary.epoch.metrics)),
+            "feasible": summary.feasible,
+            "shortfalls": dict(summary.shortfalls),
+            "drawn": dict(summary.best.drawn),
+            "metrics": {key: _number(value) for key, value in summary.epoch.metrics.items()},
+            "gains": {
+                g.metric: {"defaults": _number(g.before), "best": _number(g.after), "gain": _number(g.difference)}
+                for g in summary.gains
+            },
+            "config": dict(summary.best.config),
+        }
+    return data
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    """Aligned columns under a header; the columns numbered in ``right`` end at the same place."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = []
+    for row in [header, *rows]:
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        lines.append("  " + "  ".join(cells).rstrip())
+    return lines
+
+
+def _ends(study: StudyFiles) -> str:
+    counts = ", ".join(f"{count} {end}" for end, count in _counts(study).items())
+    state = "" if study.end else "; it has not ended"
+    number = len(study.trials)
+    return f"{number} trial{'' if number == 1 else 's'} ({counts}){state}" if number else f"no trials{state}"
+
+
+def _counts(study: StudyFiles) -> dict[End, int]:
+    return {end: n for end in End if (n := sum(t.end is end for t in study.trials))}
+
+
+def _asked(study: StudyFiles) -> list[str]:
+    synthetic = [name for name, described in study.start.data.items() if described.synthetic]
+    lines = [f"goal: {goal_in_words(study.start.goal)}"]
+    if synthetic:
+        lines.append(f"data: synthetic ({', '.join(synthetic)}); the figures say how the search works, not more")
+    return lines
+
+
+def _verdict(summary: Summary) -> list[str]:
+    goal, best = summary.study.start.goal, summary.best
+    score = f"score {goal.score(summary.epoch.metrics):.4f}"
+    at = f"at epoch {summary.epoch.epoch} of {len(best.epochs)} ({best.end}: {best.reason or 'no reason given'})"
+    if summary.feasible:
+        floors = "; every floor is kept" if goal.floors else ""
+        name = "the defaults: no trial beat them" if best.number == 0 else f"trial {best.number}"
+        return [f"best: {name}, {score} {at}{floors}"]
+    missed = "; ".join(
+        f"{key} is {summary.epoch.metrics.get(key, math.nan):.4f}, {gap:.4f} below its floor of {goal.floors[key]:g}"
+        for key, gap in summary.shortfalls.items()
+    )
+    return [
+        "no complete trial keeps every floor",
+        f"nearest: trial {best.number}, {score} {at}: {missed}",
+        "lower the floor, widen the space or run more trials",
+    ]
+
+
+def _bought(summary: Summary) -> list[str]:
+    if defaults_trial(summary.study) is None:
+        note = ["  the defaults' trial has no result, so there is nothing to compare with"]
+    else:
+        note = []
+    goal = summary.study.start.goal
+    named = {o.metric: "objective" for o in goal.objectives} | {key: f"floor {f:g}" for key, f in goal.floors.items()}
+    header = ("metric", "defaults", "best", "gain", "")
+    rows = [
+        (g.metric, _shown(g.before), _shown(g.after), _signed(g.difference), named.get(g.metric, ""))
+        for g in summary.gains
+    ]
+    return [*table(header, rows, right=(1, 2, 3)), *note]
+
+
+def _changed(summary: Summary) -> list[str]:
+    if not summary.changes:
+        return ["no setting differs from the defaults"]
+    rows = [(c.path, _value(c.before), _value(c.after), "" if c.drawn else "set") for c in summary.changes]
+    return [*table(("setting", "default", "best", ""), rows, right=(1, 2))]
+
+
+def _no_best(study: StudyFiles) -> list[str]:
+    failed = [t for t in study.trials if t.end is End.FAILED]
+    lines = ["no trial is complete, so there is no best one"]
+    lines += [f"  trial {t.number} failed: {t.reason}" for t in failed[:5]]
+    return lines + ([f"  and {len(failed) - 5} more failed"] if len(failed) > 5 else [])
+
+
+def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str) -> list[str]:
+    out = study.folder.parent
+    rows = [("results", str(study.folder))]
+    if summary is not None:
+        rows.append(("train it again", f"raytune-planes train --config {_quoted(_config(summary))}"))
+    elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else ""
+    rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere or f' --out {_quoted(out)}'}"))
+    lines = [f"{name + ':':22}{value}" for name, value in rows]
+    return [*lines, *(f"warning: {text}" for text in study.warnings)]
+
+
+def _config(summary: Summary) -> Path:
+    """``best.yaml``, or the trial's own settings while the study has not written it."""
+    study, best = summary.study, summary.best
+    whole = study.folder / BEST
+    return whole if study.end and whole.is_file() else trial_folder(study.folder, best.number, best.trial_id) / CONFIG
+
+
+def _quoted(path: Path) -> str:
+    return f"'{path}'" if " " in str(path) else str(path)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}" if math.isfinite(value) else "-"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

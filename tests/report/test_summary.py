@@ -1,0 +1,141 @@
+"""What ``best`` says of a study: the right trial, the right figures, and how to go on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from raytune_planes.records import End, Goal, Objective, TrialRecord, best_trial
+from raytune_planes.report.summary import as_json, as_text, summarise, table
+from raytune_planes.settings import defaults
+from raytune_planes.tracking import JsonlTracker, StudyFiles, read_study
+from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
+
+
+def study(*trials: TrialRecord, running: bool = False) -> StudyFiles:
+    return StudyFiles(Path("results/quick-1"), START, trials, None if running else FINISH)
+
+
+def column(text: str, name: str) -> list[str]:
+    """The cells of the line that starts with ``name``."""
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [name])
+
+
+def test_the_best_trial_is_that_of_the_records_not_the_pruned_one_that_led() -> None:
+    summary = summarise(study(*three_trials()))
+    assert summary is not None
+    assert summary.best == best_trial(three_trials(), GOAL) == three_trials()[3]
+    assert summary.epoch.epoch == 2
+    assert summary.feasible
+
+
+def test_the_table_shows_defaults_best_and_gain_of_every_quality() -> None:
+    text = as_text(study(*three_trials()))
+    assert column(text, "val/fgvc/accuracy") == ["val/fgvc/accuracy", "0.3000", "0.5000", "+0.2000", "objective"]
+    assert column(text, "val/planesnet/accuracy")[1:] == ["0.9500", "0.9300", "-0.0200", "floor", "0.9"]
+    assert "val/fgvc/loss" not in text
+    assert "best: trial 3, score 0.5500 at epoch 2 of 2 (converged: all datasets rest); every floor is kept" in text
+
+
+def test_the_metrics_of_a_goal_are_shown_even_when_they_are_losses() -> None:
+    start = replace(START, goal=Goal((Objective("val/fgvc/loss", "min"),)))
+    text = as_text(replace(study(*three_trials()), start=start))
+    assert column(text, "val/fgvc/loss")[1:] == ["2.5000", "2.5000", "+0.0000", "objective"]
+    assert "goal: lower val/fgvc/loss" in text
+
+
+def test_drawn_settings_come_first_and_those_set_by_hand_are_marked() -> None:
+    own = {**defaults(), "optim.lr": 0.01, "budget.epochs": 3}
+    record = ended(replace(trial(1, {"optim.lr": 0.01}), config=own), End.COMPLETED, "done", epoch(1, 0.4))
+    summary = summarise(study(record))
+    assert summary is not None
+    changes = [(c.path, c.before, c.after, c.drawn) for c in summary.changes]
+    assert changes == [("optim.lr", 0.002, 0.01, True), ("budget.epochs", 12, 3, False)]
+    assert column(as_text(study(record)), "budget.epochs") == ["budget.epochs", "12", "3", "set"]
+
+
+def test_without_a_feasible_trial_the_nearest_is_shown_with_what_it_misses() -> None:
+    near = ended(trial(0), End.COMPLETED, "done", epoch(1, 0.2, planesnet=0.875))
+    far = ended(trial(1), End.COMPLETED, "done", epoch(1, 0.9, planesnet=0.5))
+    text = as_text(study(near, far))
+    assert "no complete trial keeps every floor" in text
+    assert "nearest: trial 0" in text
+    assert "val/planesnet/accuracy is 0.8750, 0.0250 below its floor of 0.9" in text
+    data = as_json(study(near, far))["best"]
+    assert (data["trial"], data["feasible"]) == (0, False)
+    assert abs(data["shortfalls"]["val/planesnet/accuracy"] - 0.025) < 1e-12
+
+
+def test_a_trial_that_keeps_the_floors_goes_before_one_that_scores_higher() -> None:
+    keeps = ended(trial(0), End.COMPLETED, "done", epoch(1, 0.1, iou=0.1, planesnet=0.9))
+    leads = ended(trial(1), End.COMPLETED, "done", epoch(1, 0.99, iou=0.99, planesnet=0.89))
+    assert GOAL.score(leads.epochs[0].metrics) > GOAL.score(keeps.epochs[0].metrics)
+    assert as_json(study(keeps, leads))["best"]["trial"] == 0
+    assert "best: the defaults: no trial beat them" in as_text(study(keeps, leads))
+
+
+def test_with_no_complete_trial_the_failures_are_told() -> None:
+    failed = [ended(trial(n), End.FAILED, f"reason {n}") for n in range(7)]
+    text = as_text(study(*failed))
+    assert "no trial is complete, so there is no best one" in text
+    assert "trial 4 failed: reason 4" in text
+    assert "and 2 more failed" in text
+    assert "train --config" not in text
+    assert as_json(study(*failed))["best"] is None
+
+
+def test_a_study_with_no_trial_and_one_that_runs_say_so() -> None:
+    assert "study quick-1: no trials; it has not ended" in as_text(study(running=True))
+    assert "1 trial (1 completed); it has not ended" in as_text(study(three_trials()[0], running=True))
+
+
+def test_defaults_that_failed_leave_nothing_to_compare_with() -> None:
+    text = as_text(study(ended(trial(0), End.FAILED, "boom"), three_trials()[3]))
+    assert "the defaults' trial has no result, so there is nothing to compare with" in text
+    assert column(text, "val/fgvc/accuracy") == ["val/fgvc/accuracy", "-", "0.5000", "-", "objective"]
+
+
+def test_the_json_is_strict_and_names_the_trial_its_score_and_its_gain() -> None:
+    data = json.loads(json.dumps(as_json(study(*three_trials())), allow_nan=False))
+    best = data["best"]
+    assert (best["trial_id"], best["end"], best["epoch"], best["feasible"]) == ("ab03", "converged", 2, True)
+    assert best["score"] == GOAL.score(three_trials()[3].epochs[1].metrics)
+    assert best["drawn"] == {"optim.lr": 0.004, "datasets.fgvc.head.depth": 2}
+    assert best["gains"]["val/hrplanes/iou"] == {"defaults": 0.5, "best": 0.6, "gain": 0.6 - 0.5}
+    assert data["trials"] == {"converged": 1, "completed": 1, "pruned": 1, "failed": 1}
+
+
+def test_a_metric_that_is_no_number_is_null_in_json() -> None:
+    record = ended(trial(0), End.COMPLETED, "done", epoch(1, 0.1, **{"val/fgvc/loss": float("inf")}))
+    data = json.loads(json.dumps(as_json(study(record)), allow_nan=False))
+    assert data["best"]["metrics"]["val/fgvc/loss"] is None
+
+
+def test_the_lines_to_go_on_name_files_that_are_there(tmp_path: Path) -> None:
+    out = tmp_path / "my results"
+    play(JsonlTracker(out))
+    ended_study = read_study(out / "quick-1")
+    text = as_text(ended_study)
+    assert f"raytune-planes train --config '{out}/quick-1/best.yaml'" in text
+    assert f"raytune-planes ui --out '{out}'" in text
+    running = as_text(replace(ended_study, end=None))
+    config = out / "quick-1/trials/0003-ab03/config.yaml"
+    assert config.is_file()
+    assert f"raytune-planes train --config '{config}'" in running
+
+
+def test_a_tracking_server_is_named_without_its_password() -> None:
+    text = as_text(study(*three_trials()), tracking_uri="http://me:secret@host:5000")
+    assert "raytune-planes ui --tracking-uri http://***@host:5000" in text
+
+
+def test_synthetic_data_and_unreadable_records_are_said() -> None:
+    text = as_text(replace(study(*three_trials()), warnings=("epochs.jsonl, line 3: was cut short",)))
+    assert "data: synthetic (fgvc)" in text
+    assert "warning: epochs.jsonl, line 3: was cut short" in text
+
+
+def test_columns_are_aligned() -> None:
+    lines = table(("name", "value"), [("a", "1"), ("long name", "22")], right=(1,))
+    assert lines == ["  name       value", "  a              1", "  long name     22"]
