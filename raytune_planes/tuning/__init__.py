@@ -1,0 +1,1 @@
+"""Search over trials: the only home of Ray and Optuna."""

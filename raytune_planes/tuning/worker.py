@@ -1,0 +1,95 @@
+"""A worker of a Ray Train group, as the training loop sees it: its place, its device, and three exchanges."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from raytune_planes.training.workers import LocalWorker, Worker, pick_device
+
+
+def make_worker(workers: int, device: str) -> Worker:
+    """This process among ``workers``; ``device`` is the setting ``devices.vision``. Call inside the training function.
+
+    Raises:
+        UserError: ``cuda`` was asked for and this process sees none.
+    """
+    return RayWorker(device) if workers > 1 else LocalWorker(device)
+
+
+def backend(device: str, gpus_per_worker: float) -> str:
+    """nccl where every worker has a GPU to itself; it refuses two ranks on one GPU, gloo does not."""
+    return "nccl" if gpus_per_worker >= 1 and device != "cpu" else "gloo"
+
+
+class RayWorker:
+    """One of several processes that Ray Train started and joined in a process group."""
+
+    def __init__(self, device: str) -> None:
+        context = ray.train.get_context()
+        self.rank: int = context.get_world_rank()
+        self.world: int = context.get_world_size()
+        wanted = pick_device(device)
+        self.device: torch.device = ray.train.torch.get_device() if wanted.type == "cuda" else wanted
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Wrap ``model`` so that backward passes average the gradients over the workers.
+
+        A step trains one dataset, so the other datasets' heads get no gradient: these are looked for.
+        """
+        traceable = _Traceable(model.to(self.device))
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(traceable, device_ids=devices, find_unused_parameters=True)
+
+    def sum(self, values_N: Tensor) -> Tensor:
+        """The element-wise sum over all workers."""
+        summed = values_N.to(self.device).clone()
+        dist.all_reduce(summed)
+        return summed.to(values_N.device)
+
+    def gather(self, rows_BD: Tensor) -> Tensor:
+        """The rows of all workers in rank order, [world x B, D]; every worker brings equally many."""
+        gathered: Tensor = _Gather.apply(rows_BD, self.rank, self.world)
+        return gathered
+
+
+class _Traceable(nn.Module):
+    """A model whose output is a dataclass in which no parameter stands as it is.
+
+    DDP looks for used parameters from the output backwards; one that is an output itself would count as unused.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Any) -> Any:
+        output = self.model(*inputs)
+        held = {f.name: getattr(output, f.name) for f in dataclasses.fields(output)}
+        return dataclasses.replace(output, **{k: v.view_as(v) for k, v in held.items() if isinstance(v, nn.Parameter)})
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather with gradients, out of all-reduce alone: gloo has no all-gather for tensors on a GPU."""
+
+    @staticmethod
+    def forward(ctx: Any, rows_BD: Tensor, rank: int, world: int) -> Tensor:
+        ctx.rank, ctx.count = rank, len(rows_BD)
+        gathered = rows_BD.new_zeros(world * len(rows_BD), *rows_BD.shape[1:])
+        gathered[rank * len(rows_BD) : (rank + 1) * len(rows_BD)] = rows_BD
+        dist.all_reduce(gathered)
+        return gathered
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        # Every worker's loss depends on every row, and DDP divides by the number of workers afterwards.
+        summed = gradients[0].clone()
+        dist.all_reduce(summed)
+        return summed[ctx.rank * ctx.count : (ctx.rank + 1) * ctx.count], None, None
