@@ -1,0 +1,231 @@
+"""One trial: the function that Ray Tune calls, and the training function that each of its workers runs."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.cache import open_cached
+from raytune_planes.errors import UserError
+from raytune_planes.records import SCORE, End, EpochRecord, Goal
+from raytune_planes.settings import Value, make_config
+from raytune_planes.tracking.files import trial_folder, write_whole
+from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.loop import StopTrial, train
+from raytune_planes.training.workers import Worker
+
+LAST, BEST, STOP, ERROR = "last.pt", "best.pt", "stop.json", "error.txt"
+
+
+class Entry(NamedTuple):
+    """A decoded dataset on disk, and the settings it was decoded for."""
+
+    dataset: str
+    image_size: int
+    tile: int
+    folder: str
+    """Of the cache; every machine of a cluster must see it."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all trials of a study have in common. All paths are absolute."""
+
+    layers: tuple[Mapping[str, Value], ...]
+    """Settings by dotted path, later ones override earlier ones; a trial's drawn settings override them all."""
+    entries: tuple[Entry, ...]
+    prompts: Mapping[str, str]
+    """Text model -> path of an ``.npz`` of its prompt embeddings by dataset, [K, W]."""
+    goal: Goal
+    study: str
+    """The study's folder, shared by all machines."""
+    workers: int = 1
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+
+    def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
+        """Raises UserError when the drawn settings do not fit together."""
+        return make_config(*self.layers, drawn, source="this trial's settings")
+
+    def folder(self, number: int, trial_id: str) -> Path:
+        return trial_folder(Path(self.study), number, trial_id)
+
+
+def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """Train one configuration in the calling process, or in a group of workers when the task asks for several.
+
+    Args:
+        asked: ``trial_id``, ``number`` and ``drawn`` (dotted path -> value).
+
+    Returns:
+        ``end`` and ``reason``: the last thing that Tune reports of the trial. Whatever goes wrong with this
+        configuration ends as ``failed`` with a reason; only the loss of a process passes, so that Tune tries again.
+    """
+    folder = task.folder(asked["number"], asked["trial_id"])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _fit(asked, task, folder)
+    except Exception as error:
+        if lost := _lost_process(error):
+            raise lost from error
+        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        return {"end": End.FAILED.value, "reason": explain(error)}
+
+
+def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    from raytune_planes.tuning import reaper, worker
+
+    config = task.config(asked["drawn"])  # before any worker is asked for
+    alone = task.workers == 1
+    gpus = {"GPU": task.gpus_per_worker} if task.gpus_per_worker else {}
+    trainer = TorchTrainer(
+        train_here,
+        train_loop_config={"asked": dict(asked), "task": task},
+        torch_config=TorchConfig(backend=worker.backend(config.devices.vision, task.gpus_per_worker)),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=0 if alone else task.workers,
+            use_gpu=bool(gpus),
+            resources_per_worker=None if alone else {"CPU": task.cpus_per_worker, **gpus},
+        ),
+        run_config=ray.train.RunConfig(
+            name=asked["trial_id"],
+            storage_path=str(folder.parent.parent / "ray" / "train"),
+            callbacks=[] if alone else [TuneReportCallback(), reaper.Remember(asked["trial_id"])],
+            # An unplaceable group is tried for ever by default.
+            failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=3),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    outcome: dict[str, Any] = trainer.fit().return_value
+    return outcome
+
+
+def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The training function of every worker, also of one that is alone in the trial's own process."""
+    from raytune_planes.tuning.worker import make_worker
+
+    asked, task = job["asked"], job["task"]
+    config = task.config(asked["drawn"])
+    if config.budget.batch_size % task.workers:
+        raise UserError(
+            f"budget.batch_size = {config.budget.batch_size} cannot be shared evenly by {task.workers} workers; "
+            f"choose a multiple of {task.workers}"
+        )
+    folder = task.folder(asked["number"], asked["trial_id"])
+    with np.load(task.prompts[config.text.model]) as stored:
+        prompts = dict(stored)
+    last = folder / LAST
+    trained_by = make_worker(task.workers, config.devices.vision)
+    end, reason = train(
+        config,
+        open_entries(task.entries, config),
+        prompts,
+        task.goal,
+        worker=trained_by,
+        resume=last if last.is_file() else None,
+        report=Reporter(folder, trained_by),
+    )
+    return {"end": end.value, "reason": reason}
+
+
+class Reporter:
+    """Tells Tune of each epoch, keeps its checkpoint, and ends the trial where the driver wishes it."""
+
+    def __init__(self, folder: Path, worker: Worker) -> None:
+        self._folder, self._worker = folder, worker
+        self._cpu_seconds = time.process_time()
+
+    def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
+        """Raises StopTrial when ``stop_trial`` was called for this trial's folder."""
+        told = {
+            "record": record.to_json(),
+            SCORE: record.metrics[SCORE],
+            "host": socket.gethostname(),
+            "cpu_seconds": (time.process_time() - self._cpu_seconds) * self._worker.world,
+        }
+        # The driver hears of an epoch before its checkpoint counts: a resumed trial repeats an epoch that was not
+        # heard of, and never skips one.
+        if self._worker.world == 1:
+            from ray import tune
+
+            tune.report(told)  # returns when the driver has dealt with it
+        else:
+            import ray.train
+
+            ray.train.report(told)
+        if self._worker.rank == 0:
+            checkpoint.save(self._folder)
+        # Only the first worker looks, so that all of them stop after the same epoch.
+        wish = _wish(self._folder) if self._worker.rank == 0 else None
+        if float(self._worker.sum(torch.tensor([float(wish is not None)], dtype=torch.float64))):
+            raise wish or StopTrial(End.PRUNED, "the first worker knows why")
+
+
+def stop_trial(folder: Path, end: End, reason: str) -> None:
+    """Ask the trial of ``folder`` to end after its current epoch. Called by the driver, on another machine perhaps."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / STOP, json.dumps({"end": end.value, "reason": reason}))
+
+
+def _wish(folder: Path) -> StopTrial | None:
+    try:
+        told = json.loads((folder / STOP).read_bytes())
+    except FileNotFoundError:
+        return None
+    return StopTrial(End(told["end"]), told["reason"])
+
+
+def open_entries(entries: tuple[Entry, ...], config: TrialConfig) -> dict[str, Arrays]:
+    """The decoded arrays of each enabled dataset, at the size and tile that ``config`` asks for.
+
+    Raises:
+        UserError: a dataset was not decoded like that.
+    """
+    found: dict[str, Arrays] = {}
+    for name, asked in config.active.items():
+        match = [e for e in entries if (e.dataset, e.image_size, e.tile) == (name, asked.image_size, asked.tile)]
+        if not match:
+            there = ", ".join(f"{e.image_size} px (tile {e.tile})" for e in entries if e.dataset == name) or "none"
+            raise UserError(
+                f"dataset '{name}' is not decoded at {asked.image_size} px (tile {asked.tile}); decoded: {there}"
+            )
+        found[name] = open_cached(Path(match[0].folder))
+    return found
+
+
+def explain(error: BaseException) -> str:
+    """An error as one line for people: the first failed worker's own where a group failed."""
+    inner = [e for e in getattr(error, "worker_failures", {}).values() if e is not None]
+    error = inner[0] if inner else error
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return text
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+        return f"does not fit into memory: {text[:300]}"
+    return f"{type(error).__name__}: {text[:300]}"
+
+
+def _lost_process(error: BaseException) -> Exception | None:
+    """The failure that says a process or machine was lost, if that is what ``error`` tells of."""
+    from ray.exceptions import NodeDiedError, RayActorError, WorkerCrashedError
+    from ray.train import TrainingFailedError
+
+    if not isinstance(error, TrainingFailedError):
+        return None
+    inner = getattr(error, "worker_failures", {}).values()
+    return next((e for e in inner if isinstance(e, (RayActorError, WorkerCrashedError, NodeDiedError))), None)
