@@ -1,0 +1,150 @@
+"""The Ray that a study runs on: attached to where there is one, started where not, and asked what fits."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytune_planes.errors import UserError
+
+LEVERS: Mapping[str, str] = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # a report is consumed per check; the default of 2 s delays each
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less per worker group
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # else every process imports tensorboardX; our records do more
+    "RAY_AIR_NEW_OUTPUT": "0",  # the new output engine prints a table even when told to be silent
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the study has its own, which keeps records whole
+    "TUNE_WARN_THRESHOLD_S": "30",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "600",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # datasets of the user's own may have relative paths
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asked for no GPU sees none
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` makes Ray build a second environment
+    "OMP_NUM_THREADS": "1",  # the setting devices.threads counts; libraries must not start one thread per core
+}
+"""Environment of driver and workers (measured on Ray 2.60); what the user set stays."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one machine of the cluster offers."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Cluster:
+    nodes: tuple[Node, ...]
+    started_here: bool
+    """Whether this process started it, and hence ends it."""
+
+    @property
+    def cpus(self) -> float:
+        return sum(n.cpus for n in self.nodes)
+
+    @property
+    def gpus(self) -> float:
+        return sum(n.gpus for n in self.nodes)
+
+    def places(self, cpus: int, gpus: float) -> int:
+        """How many workers of this size fit at once; each needs its share on a single machine."""
+        return sum(int(min(n.cpus // cpus, (n.gpus + 1e-9) // gpus if gpus else n.cpus // cpus)) for n in self.nodes)
+
+    def concurrent(self, workers: int, cpus: int, gpus: float, asked: int | None) -> int:
+        """How many trials can run at once.
+
+        Raises:
+            UserError: not even one trial fits, or fewer than ``asked``.
+        """
+        fit = self.places(cpus, gpus) // workers
+        if fit >= (asked or 1):
+            return asked or fit
+        many = f"{workers} workers x " if workers > 1 else ""
+        size = f"{many}{_count(cpus, 'CPU')}" + (f" and {many}{gpus:g} GPU" if gpus else "")
+        there = f"{_count(self.cpus, 'CPU')}" + (f" and {_count(self.gpus, 'GPU')}" if gpus else "")
+        spread = f" on {len(self.nodes)} machines" if len(self.nodes) > 1 else ""
+        if fit == 0:
+            raise UserError(
+                f"a trial needs {size}; the cluster has {there}{spread}. "
+                "Ask for less with --workers, --cpus-per-worker or --gpus-per-worker, or use a larger cluster"
+            )
+        raise UserError(
+            f"{asked} trials at once need {size} each; the cluster has {there}{spread}, enough for {fit}. "
+            f"Ask for --concurrent {fit} or less"
+        )
+
+
+@contextmanager
+def connected() -> Iterator[Cluster]:
+    """Ray for the time of a study.
+
+    A cluster that ``RAY_ADDRESS`` names or that ``ray start`` or ``ray up`` left on this machine is used as it is and
+    left running; otherwise one is started on this machine, reachable from nowhere else, and ended.
+
+    Raises:
+        UserError: ``RAY_ADDRESS`` names a cluster that does not answer.
+    """
+    for name, value in LEVERS.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told with the trial it happened to
+    named, found = os.environ.get("RAY_ADDRESS", ""), _head_on_this_machine()
+    attach = bool(found) if named in ("", "auto") else named != "local"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if attach:
+                environment = {"env_vars": {k: os.environ[k] for k in LEVERS}}
+                ray.init(log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
+            else:
+                _stay_on_loopback()
+                # Errors of workers come with their trials; what else they print is libraries' chatter.
+                ray.init("local", log_to_driver=False, logging_level="CRITICAL", include_dashboard=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            if not attach:
+                raise
+            raise UserError(
+                f"the Ray cluster at {named or found} does not answer ({error}); start it, or unset RAY_ADDRESS "
+                "to run on this machine alone"
+            ) from None
+    try:
+        nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+        yield Cluster(tuple(Node(r.get("CPU", 0.0), r.get("GPU", 0.0)) for r in nodes), started_here=not attach)
+    finally:
+        ray.shutdown()
+
+
+def _stay_on_loopback() -> None:
+    """Make the Ray that is started next listen on 127.0.0.1 only: who reaches its ports can run code here.
+
+    On Linux it listens on every interface unless told that it is no cluster, which it reads when it is imported.
+    """
+    from ray._private import ray_constants
+
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def _head_on_this_machine() -> str:
+    """Address of the head that ``ray start`` left on this machine, or ``""`` where none answers."""
+    note = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    try:
+        address = note.read_text().strip()
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=2):
+            return address
+    except (OSError, ValueError):
+        return ""
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
