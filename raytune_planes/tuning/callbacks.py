@@ -1,0 +1,179 @@
+"""Turns what Ray Tune tells of trials into records, and hands each to those who listen: files first, then people."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.settings import flatten
+from raytune_planes.terminal import View
+from raytune_planes.tracking.base import Trackers
+from raytune_planes.tuning import reaper
+from raytune_planes.tuning.budget import StudyBudget
+from raytune_planes.tuning.rungs import Rungs
+from raytune_planes.tuning.search import Search
+from raytune_planes.tuning.trial import BEST, ERROR, STOP, Task, stop_trial
+
+
+class Recorder(tune.Callback):
+    """Keeps the study's trials and decides, with ``rungs`` and ``budget``, which of them go on.
+
+    Tune calls it in the driver's main thread. A trial waits while its epoch is dealt with here, so that a trial that
+    is pruned stops after the very epoch that said so.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        search: Search,
+        trackers: Trackers,
+        view: View,
+        *,
+        rungs: Rungs | None,
+        budget: StudyBudget,
+        earlier: Sequence[TrialRecord] = (),
+        finish: Callable[[], None],
+        is_interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``earlier``: trials of previous runs of the study. ``finish``: called once, when the budget is spent."""
+        self.trials = {t.trial_id: t for t in earlier}
+        self.spent = ""
+        """Which limit of the budget ended the study."""
+        self.cpu_seconds: dict[str, float] = {}
+        """Processor time of the trials of this run, by id."""
+        self._task, self._search, self._trackers, self._view = task, search, trackers, view
+        self._rungs, self._budget, self._finish, self._is_interrupted = rungs, budget, finish, is_interrupted
+        self._here: set[str] = set()
+        self._first_s = self._last_s = time.monotonic()
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raises KeyboardInterrupt between two events of Tune, where all records are whole."""
+        if self._is_interrupted():
+            raise KeyboardInterrupt
+        self._check_budget()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        asked = trial.config
+        if asked["trial_id"] in self._here:
+            return  # Tune tries it again after a lost process
+        if not self._here:
+            self._first_s = time.monotonic()
+        self._here.add(asked["trial_id"])
+        known = self.trials.get(asked["trial_id"])
+        record = TrialRecord(
+            trial_id=asked["trial_id"],
+            number=asked["number"],
+            drawn=asked["drawn"],
+            config=self._settings(asked["drawn"]),
+            epochs=known.epochs if known else (),
+            started_ms=known.started_ms if known else _now_ms(),
+        )
+        (self._folder(record) / STOP).unlink(missing_ok=True)
+        self._keep(record)
+        self._trackers.start_trial(record)
+        self._view.trial_started(record)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        record = self.trials[trial.config["trial_id"]]
+        if "end" in result:
+            self._end(record, End(result["end"]), result["reason"])
+        elif "record" in result:
+            self.cpu_seconds[record.trial_id] = result["cpu_seconds"]
+            self._epoch(record, EpochRecord.from_json(result["record"]), result["host"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        record = self.trials[trial.config["trial_id"]]
+        if record.end is End.RUNNING:
+            self._end(record, End.FAILED, "ended without a word of its training")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        reaper.reap(trial.config["trial_id"])
+        if trial.config["trial_id"] not in self.trials:
+            self.on_trial_start(iteration, trials, trial)
+        record = self.trials[trial.config["trial_id"]]
+        last = str(trial.get_error() or "its process was lost").strip().splitlines()
+        self._end(record, End.FAILED, f"lost {trial.num_failures} times: {last[-1][:300]}")
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        reaper.reap(trial.config["trial_id"])
+        record = self.trials.get(trial.config["trial_id"])
+        if record is not None:
+            after = f"epoch {record.epochs[-1].epoch}" if record.epochs else "its start"
+            self._view.note(f"trial {record.number} lost a process and goes on from {after}")
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time from the first start of a trial to the last end of one, in this run."""
+        return self._last_s - self._first_s
+
+    def close(self, reason: str) -> None:
+        """The study stops here: what still runs can be resumed."""
+        for record in self._running():
+            self._end(record, End.INTERRUPTED, reason)
+
+    def _epoch(self, record: TrialRecord, epoch: EpochRecord, host: str) -> None:
+        if record.epochs and epoch.epoch <= record.epochs[-1].epoch:
+            return  # trained again after a resume, with the same result
+        record = replace(record, epochs=(*record.epochs, epoch), tags={**record.tags, "host": host})
+        self._keep(record)
+        self._trackers.log_epoch(record.trial_id, epoch)
+        self._search.report(record.trial_id, epoch)
+        self._view.epoch(record, epoch)
+        verdict = self._rungs.judge(record.number, epoch, final=_is_final(record)) if self._rungs else None
+        if verdict is not None and verdict.stop:
+            stop_trial(self._folder(record), End.PRUNED, verdict.reason)
+        self._check_budget()
+
+    def _end(self, record: TrialRecord, end: End, reason: str) -> None:
+        self._last_s = time.monotonic()
+        record = replace(record, end=end, reason=reason, ended_ms=_now_ms())
+        self._keep(record)
+        folder = self._folder(record)
+        self._trackers.end_trial(record, [p for p in (folder / BEST, folder / ERROR) if p.is_file()])
+        self._search.tell(record)
+        self._view.trial_ended(record)
+        self._check_budget()
+
+    def _check_budget(self) -> None:
+        if self.spent:
+            return
+        self.spent = self._budget.ended(self.trials.values())
+        if self.spent:
+            self._finish()
+            for record in self._running():
+                stop_trial(self._folder(record), End.INTERRUPTED, self.spent)
+
+    def _running(self) -> list[TrialRecord]:
+        return [t for t in self.trials.values() if t.end is End.RUNNING and t.trial_id in self._here]
+
+    def _keep(self, record: TrialRecord) -> None:
+        self.trials[record.trial_id] = record
+
+    def _folder(self, record: TrialRecord) -> Path:
+        return self._task.folder(record.number, record.trial_id)
+
+    def _settings(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return flatten(self._task.config(drawn))
+        except UserError:  # the trial will say so, and fail
+            return {k: v for layer in (*self._task.layers, drawn) for k, v in layer.items()}
+
+
+def _is_final(record: TrialRecord) -> bool:
+    """Whether the last epoch ends the trial anyway."""
+    last = record.epochs[-1]
+    enabled = [k for k, v in record.config.items() if k.startswith("datasets.") and k.endswith(".enabled") and v]
+    return last.epoch >= record.config["budget.epochs"] or len(last.resting) >= len(enabled)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

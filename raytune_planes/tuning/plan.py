@@ -1,0 +1,136 @@
+"""Everything a study is asked to do, settled before the first trial; and the data that its trials will need."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.cache import default_cache, entry
+from raytune_planes.preparation import embed_prompts, open_data
+from raytune_planes.settings import Value, make_config
+from raytune_planes.space import Space, StudySettings
+from raytune_planes.tracking.base import DataDescription
+from raytune_planes.tuning.trial import Entry, Task
+
+DECODED_FOR = ("image_size", "tile")
+"""Settings of a dataset that decide its decoded arrays."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What trials train on, ready on disk."""
+
+    entries: tuple[Entry, ...]
+    prompts: Mapping[str, Mapping[str, np.ndarray]]
+    """Text model -> dataset -> embeddings of its class prompts, [K, W]."""
+    data: Mapping[str, DataDescription]
+    """By dataset, at its first size."""
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A study, as asked."""
+
+    name: str
+    space: Space
+    """With the user's own settings worked in."""
+    out: Path
+    """Folder of all studies."""
+    material: Material
+    settings: StudySettings
+    """The space's own, or what the command line said instead: trials, limits, sampler, rungs."""
+    space_text: str = ""
+    """The search space as YAML, kept with the study."""
+    workers: int = 1
+    """Processes that train one trial together."""
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    concurrent: int | None = None
+    """Trials at once; None for as many as fit."""
+    seed: int = 0
+    """Of the search; a trial's own seed is a setting."""
+    start_from: tuple[Mapping[str, Value], ...] = ()
+    """Configurations to try after the defaults."""
+    retries: int = 2
+    """How often a trial that lost a process goes on from its last checkpoint."""
+    commit: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def layers(self) -> tuple[Mapping[str, Value], ...]:
+        """Settings of every trial, lowest first; what is drawn comes on top."""
+        return (self.space.fixed, self.space.start, {"devices.threads": self.cpus_per_worker})
+
+    def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
+        """Raises UserError when the drawn settings do not fit together."""
+        return make_config(*self.layers, drawn, source=f"search space {self.space.name}")
+
+    def task(self, folder: Path) -> Task:
+        """What every trial of the study in ``folder`` is told; writes the prompts there."""
+        prompts = {}
+        for i, (model, embeddings) in enumerate(self.material.prompts.items()):
+            path = folder.resolve() / f"prompts-{i}.npz"
+            np.savez(path, allow_pickle=False, **embeddings)
+            prompts[model] = str(path)
+        return Task(
+            layers=self.layers,
+            entries=self.material.entries,
+            prompts=prompts,
+            goal=self.space.goal,
+            study=str(folder.resolve()),
+            workers=self.workers,
+            cpus_per_worker=self.cpus_per_worker,
+            gpus_per_worker=self.gpus_per_worker,
+        )
+
+
+def prepare(space: Space, data: Path, cache: Path | None, say: Callable[[str], None]) -> Material:
+    """Decode every dataset at every size that a trial of ``space`` may ask for, and embed the prompts.
+
+    Raises:
+        UserError: files are missing or malformed, or the text encoder is not to be had.
+    """
+    cache = (cache or default_cache()).resolve()
+    entries: dict[Entry, Arrays] = {}
+    prompts: dict[str, Mapping[str, np.ndarray]] = {}
+    told: set[str] = set()
+
+    def say_once(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            say(text)
+
+    for config in _variants(space):
+        arrays = open_data(config, data, cache, say_once)
+        for name, found in arrays.items():
+            asked = config.datasets[name]
+            folder = str(entry(cache, found.fingerprint))
+            entries[Entry(name, asked.image_size, asked.tile, folder)] = found
+        known = {name: found.info for name, found in arrays.items()}
+        embedded = embed_prompts(known, config, cache, say_once)
+        prompts[config.text.model] = {**prompts.get(config.text.model, {}), **embedded}
+    described = {
+        e.dataset: DataDescription(a.fingerprint, a.counts(), a.synthetic) for e, a in reversed(entries.items())
+    }
+    return Material(tuple(entries), prompts, described)
+
+
+def _variants(space: Space) -> Iterator[TrialConfig]:
+    """One configuration per combination of the searched settings that decide what is decoded or embedded."""
+    deciding = {
+        d.path: d.values()
+        for d in space.search
+        if d.path == "text.model" or (d.path.startswith("datasets.") and d.path.split(".")[-1] in DECODED_FOR)
+    }
+    switched = [d.path for d in space.search if d.path.startswith("datasets.") and d.path.endswith(".enabled")]
+    for values in itertools.product(*deciding.values()):
+        chosen = dict(zip(deciding, values, strict=True)) | dict.fromkeys(switched, True)
+        yield make_config(space.fixed, space.start, chosen, source=f"search space {space.name}")
+    if deciding:  # the defaults may lie outside of the ranges
+        yield make_config(space.fixed, space.start, dict.fromkeys(switched, True), source=f"search space {space.name}")

@@ -1,0 +1,229 @@
+"""A study from its plan to its end: Ray Tune asks our search, runs the trials, and every event becomes a record."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.catalog import primary_metric
+from raytune_planes.records import End, TrialRecord, metric
+from raytune_planes.terminal import Outline, View
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
+from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tuning.budget import Limits, StudyBudget
+from raytune_planes.tuning.callbacks import Recorder
+from raytune_planes.tuning.cluster import Cluster, connected
+from raytune_planes.tuning.interrupt import Interrupt
+from raytune_planes.tuning.lease import Lease
+from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.rungs import Rungs
+from raytune_planes.tuning.search import Search
+from raytune_planes.tuning.searcher import TuneSearcher
+from raytune_planes.tuning.trial import run_trial
+
+DATABASE = "optuna.db"
+DRIVER_MEMORY_BYTES = 200 * 2**20
+"""What the trial's own process asks for when workers do the training: CPUs asked here would be missing there."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study came to."""
+
+    study: StudyFiles
+    """All its records, as read back from its folder."""
+    reason: str
+    """Which limit ended it, or what stopped it."""
+    interrupted: bool
+    seconds: float
+    """Wall-clock time from the first trial of this run to the end of the last."""
+    busy_core_s: float
+    """Processor time that trials of this run used."""
+    cores: float
+    """Processors that they could have used at once."""
+
+    @property
+    def parallelism(self) -> str:
+        """``1.8 of 2 cores busy (90 %)``."""
+        used = self.busy_core_s / self.seconds if self.seconds else 0.0
+        return f"{used:.1f} of {self.cores:g} cores busy ({100 * used / self.cores:.0f} %)"
+
+
+def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
+    """Run a study to its end, or go on with the one that its folder holds.
+
+    Ctrl-C and SIGTERM end it in good order: unfinished trials are interrupted, and the same plan goes on with them.
+
+    Raises:
+        UserError: a trial does not fit into the cluster, another driver runs the study, the folder cannot be written or
+            holds a study of another space.
+    """
+    folder = files.study_folder(plan.out, plan.name)
+    with _quiet_libraries(), Interrupt() as interrupt, connected() as cluster:
+        at_once = cluster.concurrent(plan.workers, plan.cpus_per_worker, plan.gpus_per_worker, plan.concurrent)
+        with Lease(folder):
+            return _Study(plan, folder, view, trackers, interrupt).run(cluster, at_once)
+
+
+class _Study:
+    """One run of a study: what was there before, the parts that work together, and their end."""
+
+    def __init__(self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt) -> None:
+        self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
+        self._interrupt = interrupt
+        settings = plan.settings
+        self._earlier = reading.read_study(folder).trials if (folder / files.STUDY).is_file() else ()
+        self._search = Search(
+            plan.space,
+            folder / DATABASE,
+            name=plan.name,
+            sampler=settings.sampler,
+            seed=plan.seed,
+            start_from=plan.start_from,
+            limit=settings.trials,
+        )
+        resumable = self._search.running()
+        self._search.abandon(keep=[s.trial_id for s in resumable])
+        self._searcher = TuneSearcher(self._search, resume=resumable)
+        self._task = plan.task(folder)
+        self._recorder = Recorder(
+            self._task,
+            self._search,
+            trackers,
+            view,
+            rungs=_rungs(plan, self._earlier),
+            budget=StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier)),
+            earlier=self._earlier,
+            finish=self._searcher.finish,
+            is_interrupted=lambda: interrupt.asked,
+        )
+
+    def run(self, cluster: Cluster, at_once: int) -> Outcome:
+        plan = self._plan
+        cores = float(at_once * plan.workers * plan.cpus_per_worker)
+        self._trackers.start_study(self._start())
+        self._view.start(self._outline(cluster, at_once))
+        end, reason = End.FAILED, "the driver broke down"
+        try:
+            self._tune(at_once)
+            end, reason = End.COMPLETED, self._recorder.spent or f"all {plan.settings.trials} trials have ended"
+        except KeyboardInterrupt:
+            end, reason = End.INTERRUPTED, "interrupted by Ctrl-C or SIGTERM"
+        except BaseException as error:
+            reason = f"the driver broke down: {type(error).__name__}: {error}"
+            raise
+        finally:
+            self._recorder.close(reason)
+            self._trackers.end_study(StudyEnd(end, reason, int(time.time() * 1000)))
+            self._view.stop()
+        return Outcome(
+            study=reading.read_study(self._folder),
+            reason=reason,
+            interrupted=end is End.INTERRUPTED,
+            seconds=self._recorder.seconds,
+            busy_core_s=sum(self._recorder.cpu_seconds.values()),
+            cores=cores,
+        )
+
+    def _tune(self, at_once: int) -> None:
+        from ray import tune
+
+        plan, alone = self._plan, self._plan.workers == 1
+        here = {"CPU": float(plan.cpus_per_worker), "GPU": plan.gpus_per_worker}
+        tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(run_trial, task=self._task),
+                here if alone else {"memory": DRIVER_MEMORY_BYTES},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=self._searcher,
+                num_samples=-1,
+                max_concurrent_trials=at_once,
+                # A process that has imported torch takes the next trial; one that led a worker group does not.
+                reuse_actors=alone,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=str((self._folder / "ray").resolve()),
+                name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
+                verbose=0,
+                callbacks=[self._recorder],
+                failure_config=tune.FailureConfig(max_failures=plan.retries),
+                log_to_file=False,
+            ),
+        ).fit()
+
+    def _start(self) -> StudyStart:
+        plan = self._plan
+        return StudyStart(
+            name=plan.name,
+            goal=plan.space.goal,
+            about=plan.space.about,
+            space=plan.space.name,
+            space_digest=plan.space.digest,
+            space_text=plan.space_text,
+            searched=tuple(d.path for d in plan.space.search),
+            seed=plan.seed,
+            trials=plan.settings.trials,
+            data=plan.material.data,
+            commit=plan.commit,
+            versions=plan.versions,
+            started_ms=int(time.time() * 1000),
+        )
+
+    def _outline(self, cluster: Cluster, at_once: int) -> Outline:
+        plan = self._plan
+        config = plan.config(plan.space.first())
+        place = "this machine" if cluster.started_here else "a Ray cluster"
+        machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
+        each = f", {plan.workers} workers each" if plan.workers > 1 else ""
+        return Outline(
+            name=plan.name,
+            goal=plan.space.goal,
+            primary={name: metric("val", name, primary_metric(name, d.reader)) for name, d in config.active.items()},
+            trials=plan.settings.trials,
+            epochs=config.budget.epochs,
+            about=f"{at_once} at a time{each}, on {place}{machines} ({cluster.cpus:g} CPUs); records in {self._folder}",
+            earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
+        )
+
+
+def trained_seconds(trials: Sequence[TrialRecord]) -> float:
+    """Wall-clock time in which at least one of ``trials`` trained."""
+    total = until = 0.0
+    for start, end in sorted((e.time_ms / 1000 - e.seconds, e.time_ms / 1000) for t in trials for e in t.epochs):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def _folder_name(trial: Any) -> str:
+    return f"{trial.config['number']:04d}-{trial.config['trial_id']}"
+
+
+def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
+    """The rungs of the study, as the trials of its earlier runs left them."""
+    settings, budget = plan.settings.rungs, plan.config(plan.space.first()).budget
+    if not settings.enabled:
+        return None
+    samples = budget.epochs * budget.steps_per_epoch * budget.batch_size
+    grace = max(1, round(settings.grace * samples))
+    rungs = Rungs(plan.space.goal, grace, settings.reduction, budget=samples, floors=settings.floors)
+    rungs.replay(earlier)
+    return rungs
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Ray's and torch's remarks about their own future are not for people who run a study."""
+    with warnings.catch_warnings():
+        for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
+            warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
+        yield
