@@ -65,11 +65,12 @@ class ThisMachineRunner(CommandRunnerInterface):
         self._tell_ports([port_forward] if isinstance(port_forward, tuple) else port_forward or [])
         if not cmd:
             return ""
-        cmd, stop_after = _without_shutdown(cmd)
-        if cmd.strip().endswith("ray stop"):  # `ray up` puts "export NAME=value; " before it
+        _refuse_detached()
+        script = _script(cmd)
+        cmd, stop_after = (cmd, bool(asked().options["stop"])) if script else _without_shutdown(cmd)
+        if not script and cmd.strip().endswith("ray stop"):  # `ray up` puts "export NAME=value; " before it
             self.stop(with_scripts=asked().verb in ("down", "teardown"))
             return ""
-        script = _script(cmd)
         with self._session(private=script is not None) as folder:
             environment = self._environment(folder, environment_variables or {})
             if "ray start" in cmd:
@@ -95,6 +96,7 @@ class ThisMachineRunner(CommandRunnerInterface):
         """
         if with_scripts:
             scripts = processes.recorded(self.place.scripts)
+            self.place.tags.unlink(missing_ok=True)
             if scripts:
                 click.echo(f"Asking {len(scripts)} running script(s) of this cluster to end.")
             processes.end(scripts, SCRIPT_PATIENCE_S)
@@ -163,6 +165,8 @@ class ThisMachineRunner(CommandRunnerInterface):
                 if not chosen.exists():
                     raise LaunchError("no head runs here, so there is no dashboard; start one with `ray up`")
                 port = int(chosen.read_text())
+                if _free(port):
+                    raise LaunchError(f"the head has no dashboard on port {port}; install ray[default] for one")
             click.echo(f"Nothing to forward, this machine is the head: http://localhost:{port}")
 
 
@@ -175,13 +179,16 @@ def _script(cmd: str) -> list[str] | None:
     return [sys.executable, os.path.abspath(options["script"]), *arguments]
 
 
-def _without_shutdown(cmd: str) -> tuple[str, bool]:
-    """``cmd`` without the shutdown that ``--stop`` appends, and whether it was there."""
+def _refuse_detached() -> None:
     verb, options = asked()
     if verb in ("submit", "exec", "attach") and (options.get("screen") or options.get("tmux")):
         raise LaunchError("--screen and --tmux are for hosts over ssh; here, start `ray submit` inside screen or tmux")
+
+
+def _without_shutdown(cmd: str) -> tuple[str, bool]:
+    """``cmd`` without the shutdown that ``--stop`` appends, and whether it was there."""
     kept, count = SHUTDOWN.subn("", cmd)
-    if options.get("stop") and verb in ("submit", "exec") and not count:
+    if asked().verb == "exec" and asked().options.get("stop") and not count:
         raise LaunchError(f"--stop would power off this machine, so it is refused; run `ray down` afterwards ({cmd})")
     return kept, bool(count)
 

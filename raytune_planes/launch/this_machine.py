@@ -31,7 +31,6 @@ class ThisMachine(NodeProvider):
         super().__init__(provider_config, cluster_name)
         self.place = place(cluster_name)
         self._lock = threading.Lock()
-        self._gone = False
 
     def node_tags(self, node_id: str) -> dict[str, str]:
         saved = json.loads(self.place.tags.read_text()) if self.place.tags.exists() else {}
@@ -50,13 +49,13 @@ class ThisMachine(NodeProvider):
         return [NODE] if tag_filters.get(TAG_RAY_NODE_KIND, NODE_KIND_HEAD) == NODE_KIND_HEAD else []
 
     def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
-        return [] if self._gone else self.non_terminated_nodes(tag_filters)
+        """Nothing after the `ray stop` that opens `ray down`, which then need not wait for a node to vanish."""
+        return self.non_terminated_nodes(tag_filters) if self.place.tags.exists() else []
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
         self.set_node_tags(NODE, tags)
 
     def terminate_node(self, node_id: str) -> None:
-        self._gone = True
         self.place.tags.unlink(missing_ok=True)
 
     def is_running(self, node_id: str) -> bool:
