@@ -1,0 +1,39 @@
+"""What a person sees of a running study: a table that lives in a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+from typing import Protocol, TextIO
+
+from raytune_planes.records import EpochRecord, TrialRecord
+from raytune_planes.terminal.board import Outline
+from raytune_planes.terminal.plain import PlainView
+
+__all__ = ["Outline", "PlainView", "View", "make_view"]
+
+
+class View(Protocol):
+    """Told of a study by its driver."""
+
+    def start(self, outline: Outline) -> None: ...
+
+    def trial_started(self, trial: TrialRecord) -> None: ...
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        """``trial`` already holds ``epoch``."""
+
+    def trial_ended(self, trial: TrialRecord) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Something a person should read that belongs to no trial."""
+
+    def stop(self) -> None:
+        """No more is shown; called however the study ends, perhaps twice."""
+
+
+def make_view(stream: TextIO) -> View:
+    """The live table where ``stream`` is a terminal, plain lines where not."""
+    if not stream.isatty():
+        return PlainView(stream)
+    from raytune_planes.terminal.live import LiveView
+
+    return LiveView(stream)

@@ -1,0 +1,110 @@
+"""What is known of a study while people watch it, and how it is put in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a study before its first trial."""
+
+    name: str
+    goal: Goal
+    primary: Mapping[str, str]
+    """Dataset -> the validation metric to show."""
+    trials: int
+    """How many were asked for."""
+    epochs: int
+    """Of a trial that runs to its end, as far as the space fixes it."""
+    about: str = ""
+    """One line: the question, the machine, where results go."""
+    earlier: tuple[TrialRecord, ...] = ()
+    """Trials that ended before the study was resumed."""
+
+
+class Board:
+    """What both views know: the trials, the best one, and how long the rest may take."""
+
+    def __init__(self, outline: Outline) -> None:
+        self.outline = outline
+        self.trials = {t.trial_id: t for t in outline.earlier}
+        self._earlier = frozenset(self.trials)
+        self._start_s = time.monotonic()
+
+    def take(self, trial: TrialRecord) -> None:
+        self.trials[trial.trial_id] = trial
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._start_s
+
+    @property
+    def ended(self) -> int:
+        return sum(t.end not in (End.RUNNING, End.INTERRUPTED) for t in self.trials.values())
+
+    def remaining_s(self) -> float | None:
+        """From the pace of the epochs so far; None before the first one. An ended trial counts as all of its epochs."""
+        epochs = self.outline.epochs
+        done = sum(
+            min(len(t.epochs), epochs) if t.end is End.RUNNING else epochs
+            for t in self.trials.values()
+            if t.trial_id not in self._earlier
+        )
+        left = (self.outline.trials - len(self._earlier)) * epochs - done
+        return self.elapsed_s * left / done if done else None
+
+    def best(self) -> TrialRecord | None:
+        """The highest score so far, of all trials that are neither pruned nor failed."""
+        goal = self.outline.goal
+        fit = [t for t in self.trials.values() if t.epochs and t.end not in (End.PRUNED, End.FAILED)]
+        return max(fit, key=lambda t: (score_of(t, goal), -t.number), default=None)
+
+    def values(self, trial: TrialRecord) -> dict[str, str]:
+        """Dataset -> its primary metric at the trial's best epoch, or last one while it runs; ``z`` marks rest."""
+        at = trial.epochs[-1] if trial.end is End.RUNNING and trial.epochs else trial.best(self.outline.goal)
+        if at is None:
+            return {}
+        resting = trial.epochs[-1].resting
+        return {
+            name: f"{at.metrics[key]:.3f}{' z' if name in resting else ''}"
+            for name, key in self.outline.primary.items()
+            if key in at.metrics
+        }
+
+
+def decisions(trial: TrialRecord, epoch: EpochRecord) -> list[str]:
+    verbs = {Action.REST: "rests", Action.WAKE: "wakes"}
+    return [
+        f"trial {trial.number}: {d.dataset} {verbs[d.action]} after epoch {d.epoch}: {d.reason}"
+        for d in epoch.decisions
+    ]
+
+
+def score_of(trial: TrialRecord, goal: Goal) -> float:
+    best = trial.best(goal)
+    return goal.score(best.metrics) if best else float("-inf")
+
+
+def progress(trial: TrialRecord) -> str:
+    return f"{trial.epochs[-1].epoch if trial.epochs else 0}/{trial.config.get('budget.epochs', '?')}"
+
+
+def short_name(key: str) -> str:
+    parts = split_metric(key)
+    return parts[2] if parts else key
+
+
+def short_value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def clock(seconds: float) -> str:
+    """``75`` -> ``1:15``; hours where there are some."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

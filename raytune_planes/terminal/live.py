@@ -1,0 +1,117 @@
+"""The view of a study in a terminal: a table that is drawn anew while it runs. The only home of rich."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.terminal.board import Board, Outline, clock, decisions, progress, score_of, short_name
+
+MARKS: Mapping[End, str] = {
+    End.RUNNING: "cyan",
+    End.CONVERGED: "green",
+    End.COMPLETED: "green",
+    End.PRUNED: "yellow",
+    End.FAILED: "red",
+    End.INTERRUPTED: "magenta",
+}
+"""End -> colour."""
+
+
+class LiveView:
+    """A table that is drawn anew twice a second: one row per trial, the newest below, and the last decisions."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream)
+        self._board: Board | None = None
+        self._live: Live | None = None
+        self._lines: deque[str] = deque(maxlen=5)
+        self._lock = threading.Lock()  # the table is drawn by a thread of rich
+
+    def start(self, outline: Outline) -> None:
+        self._board = Board(outline)
+        self._console.print(f"[bold]study {outline.name}[/]  {outline.about}", highlight=False)
+        self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=2, transient=False)
+        self._live.start()
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        self._take(trial)
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        self._take(trial, *decisions(trial, epoch))
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        told = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)
+        self._take(trial, *([f"trial {trial.number} {trial.end}: {trial.reason}"] if told else []))
+
+    def note(self, text: str) -> None:
+        if self._live is None:
+            self._console.print(text, highlight=False, markup=False)
+        else:
+            self._live.console.print(text, highlight=False, markup=False)
+
+    def stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _take(self, trial: TrialRecord, *lines: str) -> None:
+        assert self._board is not None, "start comes first"
+        with self._lock:
+            self._board.take(trial)
+            self._lines.extend(lines)
+
+    def _draw(self) -> RenderableType:
+        assert self._board is not None
+        with self._lock:
+            table, lines = self._table(self._board), [Text(line, "dim") for line in self._lines]
+            board = self._board
+            left = board.remaining_s()
+            foot = f"{board.ended} of {board.outline.trials} trials   {clock(board.elapsed_s)} elapsed"
+            foot += f"   about {clock(left)} to go" if left else ""
+        return Group(table, *lines, Text(foot, "bold"))
+
+    def _table(self, board: Board) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("trial", "", "epoch"):
+            table.add_column(name, justify="left" if name == "" else "right")
+        for name, key in board.outline.primary.items():
+            table.add_column(f"{name}\n{short_name(key)}", justify="right")
+        for name in ("score", "images", "time"):
+            table.add_column(name, justify="right")
+        best = board.best()
+        shown = self._shown(board, best)
+        if len(shown) < len(board.trials):
+            table.caption = f"{len(board.trials) - len(shown)} more trials are not shown"
+        for trial in shown:
+            values = board.values(trial)
+            is_best = best is not None and trial.trial_id == best.trial_id
+            score = f"{score_of(trial, board.outline.goal):.4f}" if trial.epochs else ""
+            table.add_row(
+                str(trial.number),
+                Text(str(trial.end), MARKS[trial.end]),
+                progress(trial),
+                *(values.get(name, "") for name in board.outline.primary),
+                f"{score} *" if is_best else score,
+                f"{trial.epochs[-1].samples:,}" if trial.epochs else "",
+                clock(sum(e.seconds for e in trial.epochs)),
+                style="bold" if is_best else "",
+            )
+        return table
+
+    def _shown(self, board: Board, best: TrialRecord | None) -> list[TrialRecord]:
+        """As many trials as the terminal has lines for: all that run, the defaults, the best, then the newest."""
+        room = max(4, self._console.height - len(self._lines) - 7)
+        order = sorted(
+            board.trials.values(),
+            key=lambda t: (t.end is not End.RUNNING, t is not best, t.number != 0, -t.number),
+        )
+        return sorted(order[:room], key=lambda t: t.number)

@@ -1,0 +1,60 @@
+"""The view of a study where there is no terminal: one line per event."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from raytune_planes.records import EpochRecord, TrialRecord
+from raytune_planes.terminal.board import Board, Outline, clock, decisions, progress, score_of, short_name, short_value
+
+
+class PlainView:
+    """One line per event, for logs, pipes and continuous integration."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._board: Board | None = None
+
+    def start(self, outline: Outline) -> None:
+        self._board = Board(outline)
+        again = f", {len(outline.earlier)} of them from before" if outline.earlier else ""
+        self._say(f"study {outline.name}: {outline.trials} trials{again}. {outline.about}".strip())
+
+    def trial_started(self, trial: TrialRecord) -> None:
+        self._know().take(trial)
+        drawn = ", ".join(f"{path} = {short_value(value)}" for path, value in trial.drawn.items())
+        self._say(f"trial {trial.number} starts{' again' if trial.epochs else ''}: {drawn or 'the defaults'}")
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        board = self._know()
+        board.take(trial)
+        values = ", ".join(
+            f"{name} {short_name(board.outline.primary[name])} {value}" for name, value in board.values(trial).items()
+        )
+        self._say(f"trial {trial.number} epoch {progress(trial)}: {values} ({epoch.seconds:.1f} s)")
+        for line in decisions(trial, epoch):
+            self._say(line)
+
+    def trial_ended(self, trial: TrialRecord) -> None:
+        board = self._know()
+        board.take(trial)
+        best = board.best()
+        mark = ", the best so far" if best is not None and best.trial_id == trial.trial_id else ""
+        score = f", score {score_of(trial, board.outline.goal):.4f}{mark}" if trial.epochs else ""
+        left = board.remaining_s()
+        rest = f"; {board.ended} of {board.outline.trials} trials, {clock(board.elapsed_s)} so far"
+        rest += f", about {clock(left)} to go" if left else ""
+        self._say(f"trial {trial.number} {trial.end}: {trial.reason}{score}{rest}")
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def stop(self) -> None:
+        self._stream.flush()
+
+    def _say(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def _know(self) -> Board:
+        assert self._board is not None, "start comes first"
+        return self._board

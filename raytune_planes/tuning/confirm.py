@@ -1,0 +1,210 @@
+"""The final check of a study: its best and the defaults from scratch, with new seeds, on the unseen test split."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, split_metric
+from raytune_planes.terminal import View
+from raytune_planes.tracking.files import CONFIG, study_folder, write_whole
+from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tuning.cluster import Cluster, connected
+from raytune_planes.tuning.interrupt import Interrupt
+from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.trial import BEST, Task, explain, open_entries
+
+FILE = "confirm.json"
+RESULT = "result.json"
+T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
+"""97.5 % points of Student's t for 1, 2, ... degrees of freedom; beyond these 1.96 + 2.5 / n is within 0.005."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric over seeds: its mean and the 95 % interval of that mean by Student's t."""
+
+    mean: float
+    low: float
+    """Like ``high``, not a number with fewer than two seeds."""
+    high: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """One configuration of the study, trained anew."""
+
+    number: int
+    """Of the trial that it was; 0 for the defaults."""
+    metrics: Mapping[str, Interval]
+    """``test/<dataset>/<metric>``."""
+    failures: tuple[str, ...] = ()
+    """Of the seeds that came to no result."""
+
+
+def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: View) -> tuple[Confirmed, ...]:
+    """Train the ``best`` best trials and the defaults with ``seeds`` new seeds each; the defaults come first.
+
+    Each training keeps the epoch that validation ranks highest and looks at the test split once. What an earlier call
+    finished is not done again.
+
+    Raises:
+        UserError: no trial came to its end, or one training does not fit into the cluster.
+        KeyboardInterrupt: the person or the system wished it; finished trainings are kept.
+    """
+    folder = study_folder(plan.out, plan.name).resolve()
+    chosen = choose(study.trials, study.start.goal, best)
+    if not chosen:
+        raise UserError(f"no trial of study {plan.name} came to its end; there is nothing to confirm")
+    first = 1 + int(plan.config({}).seed)  # the search itself trained with the seed before
+    jobs = [(trial, seed) for trial in chosen for seed in range(first, first + seeds)]
+    with Interrupt() as interrupt, connected() as cluster:
+        found: dict[tuple[int, int], dict[str, Any]] = {}
+        for job, result in _train(plan, folder, jobs, cluster, interrupt):
+            trial, seed = job
+            found[trial.number, seed] = result
+            view.note(f"confirmed {len(found)} of {len(jobs)}: trial {trial.number} with seed {seed}{_said(result)}")
+    confirmed = tuple(
+        _summary(trial.number, [found[trial.number, seed] for t, seed in jobs if t is trial]) for trial in chosen
+    )
+    write_whole(folder / FILE, json.dumps([asdict(c) for c in confirmed], indent=1) + "\n")
+    return confirmed
+
+
+def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRecord]:
+    """The defaults, then the ``best`` best others: those that keep all floors first, by score."""
+
+    def rank(trial: TrialRecord) -> tuple[bool, float, int]:
+        epoch = trial.best(goal)
+        metrics = epoch.metrics if epoch else {}
+        return goal.feasible(metrics), goal.score(metrics), -trial.number
+
+    ended = [t for t in trials if t.end.is_complete and t.epochs]
+    defaults = [t for t in ended if t.number == 0]
+    others = sorted((t for t in ended if t.number != 0), key=rank, reverse=True)
+    return defaults + others[:best]
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Mean and 95 % interval."""
+    mean, n = statistics.fmean(values), len(values)
+    if n < 2:
+        return Interval(mean, math.nan, math.nan, tuple(values))
+    t = T_95[n - 2] if n - 2 < len(T_95) else 1.96 + 2.5 / (n - 1)
+    half = t * statistics.stdev(values) / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, tuple(values))
+
+
+def describe(confirmed: Sequence[Confirmed]) -> str:
+    """A table for people: one line per metric that grows with quality, one column per configuration."""
+    keys = sorted(
+        {k for c in confirmed for k in c.metrics if (parts := split_metric(k)) and parts[2] in HIGHER_IS_BETTER}
+    )
+    seeds = max((len(i.values) for c in confirmed for i in c.metrics.values()), default=0)
+    heads = ["defaults" if c.number == 0 else f"trial {c.number}" for c in confirmed]
+    lines = [f"On the test split, mean of {seeds} seeds with its 95 % interval:"]
+    lines.append(f"{'':34}" + "".join(f"{head:>26}" for head in heads))
+    for key in keys:
+        lines.append(f"{key:34}" + "".join(f"{_cell(c.metrics.get(key)):>26}" for c in confirmed))
+    for head, c in zip(heads, confirmed, strict=True):
+        lines += [f"{head}: {why}" for why in c.failures]
+    return "\n".join(lines)
+
+
+def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+    """Train one configuration alone in this process and evaluate its best epoch on the test split.
+
+    Returns:
+        ``metrics``, or ``failed`` with the reason.
+    """
+    from raytune_planes.settings import flatten, make_config
+    from raytune_planes.tracking.jsonl import dotted_yaml
+    from raytune_planes.training.checkpoint import Checkpoint, load
+    from raytune_planes.training.loop import train
+    from raytune_planes.training.trainer import Trainer
+    from raytune_planes.training.workers import LocalWorker
+
+    kept = folder / RESULT
+    if kept.is_file():
+        result: dict[str, Any] = json.loads(kept.read_bytes())
+        return result
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = make_config(*task.layers, drawn, {"seed": seed}, source="confirmed settings")
+        write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
+        data = open_entries(task.entries, config)
+        with np.load(task.prompts[config.text.model]) as stored:
+            prompts = dict(stored)
+
+        def keep(_: object, checkpoint: Checkpoint) -> None:
+            checkpoint.save(folder)
+
+        last = folder / "last.pt"
+        end, reason = train(config, data, prompts, task.goal, resume=last if last.is_file() else None, report=keep)
+        if end is End.FAILED:
+            return {"failed": reason}
+        trainer = Trainer(config, data, prompts, LocalWorker(config.devices.vision))
+        trainer.model.load_state_dict(load(folder / BEST)["weights"])
+        result = {"metrics": trainer.evaluate("test")}
+    except Exception as error:
+        return {"failed": explain(error)}
+    write_whole(kept, json.dumps(result))
+    return result
+
+
+def _train(
+    plan: StudyPlan, folder: Path, jobs: Sequence[tuple[TrialRecord, int]], cluster: Cluster, interrupt: Interrupt
+) -> Iterator[tuple[tuple[TrialRecord, int], dict[str, Any]]]:
+    """Each job with its result, as they end."""
+    import ray
+
+    cluster.concurrent(1, plan.cpus_per_worker, plan.gpus_per_worker, None)
+    task = ray.put(replace(plan.task(folder), workers=1))
+    remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=plan.gpus_per_worker, max_retries=2)(train_again)
+    waiting = {
+        remote.remote(task, dict(trial.drawn), seed, folder / "confirm" / f"{trial.number:04d}-seed{seed}"): (
+            trial,
+            seed,
+        )
+        for trial, seed in jobs
+    }
+    while waiting:
+        done, _ = ray.wait(list(waiting), timeout=0.5)
+        if interrupt.asked:
+            raise KeyboardInterrupt
+        for reference in done:
+            job = waiting.pop(reference)
+            try:
+                result = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                result = {"failed": explain(error)}
+            yield job, result
+
+
+def _summary(number: int, results: Sequence[Mapping[str, Any]]) -> Confirmed:
+    measured = [r["metrics"] for r in results if "metrics" in r]
+    keys = sorted(set.intersection(*(set(m) for m in measured))) if measured else []
+    return Confirmed(
+        number,
+        {key: interval([m[key] for m in measured]) for key in keys},
+        tuple(str(r["failed"]) for r in results if "failed" in r),
+    )
+
+
+def _said(result: Mapping[str, Any]) -> str:
+    return f" failed: {result['failed']}" if "failed" in result else ""
+
+
+def _cell(found: Interval | None) -> str:
+    if found is None:
+        return "-"
+    return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
