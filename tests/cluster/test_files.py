@@ -1,0 +1,180 @@
+"""Every file in cluster/ passes what Ray and KubeRay check, without any cluster."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.providers import _get_node_provider_cls
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from tests.cluster import kuberay
+
+FOLDER = Path(__file__).resolve().parents[2] / "cluster"
+DOCUMENTS = {path.name: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
+LAUNCHED = [name for name, document in DOCUMENTS.items() if "kind" not in document]
+KUBERNETES = [name for name, document in DOCUMENTS.items() if "kind" in document]
+README = (FOLDER / "README.md").read_text()
+
+
+@pytest.fixture(params=LAUNCHED)
+def prepared(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """A file as Ray's launcher prepares it: with the provider's defaults filled in."""
+    config: dict[str, Any] = prepare_config(copy.deepcopy(DOCUMENTS[request.param]))
+    return config
+
+
+def commands(config: dict[str, Any]) -> list[str]:
+    return [command for key, value in config.items() if key.endswith("_commands") for command in value]
+
+
+def test_both_kinds_of_file_are_here() -> None:
+    assert LAUNCHED == ["aws.yaml", "cluster.yaml", "gcp.yaml", "onprem.yaml"]
+    assert KUBERNETES == ["kuberay-raycluster.yaml", "kuberay-rayjob.yaml"]
+
+
+def test_rays_schema_accepts_the_file(prepared: dict[str, Any]) -> None:
+    validate_config(prepared)
+
+
+def test_the_provider_is_there(prepared: dict[str, Any]) -> None:
+    if prepared["provider"]["type"] in ("aws", "gcp"):
+        pytest.skip("the cloud's own client is no dependency of the project")
+    assert _get_node_provider_cls(prepared["provider"])
+
+
+def test_every_command_is_one_that_a_shell_understands(prepared: dict[str, Any]) -> None:
+    for command in commands(prepared):
+        parsed = subprocess.run(["bash", "-n", "-c", command], capture_output=True, text=True)
+        assert parsed.returncode == 0, f"{command}\n{parsed.stderr}"
+        assert "\n" not in command.strip(), f"folded in the wrong place: {command}"
+
+
+def test_what_is_mounted_exists(prepared: dict[str, Any]) -> None:
+    for remote, local in prepared["file_mounts"].items():
+        assert remote.startswith("~/")
+        if local.startswith("~/.ray/"):
+            assert "get-auth-token --generate" in README  # the user makes it
+        else:
+            assert (FOLDER / local / "pyproject.toml").is_file(), local
+
+
+def test_the_file_excludes_what_must_not_travel(prepared: dict[str, Any]) -> None:
+    if prepared["file_mounts"]:
+        assert {".venv", ".git", "results"} <= set(prepared["rsync_exclude"])
+
+
+def test_scripts_that_commands_name_exist(prepared: dict[str, Any]) -> None:
+    for script in re.findall(r"~/raytune_planes/(\S+\.(?:sh|py))", " ".join(commands(prepared))):
+        assert os.access(FOLDER.parent / script, os.X_OK), script
+
+
+def test_nothing_but_rays_own_ports_is_open_beyond_loopback(prepared: dict[str, Any]) -> None:
+    heads = [c for c in prepared["head_start_ray_commands"] if "ray start" in c]
+    assert len(heads) == 1
+    assert "--dashboard-host=127.0.0.1" in heads[0]
+    assert "0.0.0.0" not in " ".join(commands(prepared)) + (FOLDER / "mlflow_head.sh").read_text()
+
+
+def test_every_host_of_a_cluster_wants_the_token(prepared: dict[str, Any]) -> None:
+    if prepared["provider"]["type"] == "external":
+        pytest.skip("this machine's token is made by the provider")
+    assert prepared["file_mounts"]["~/.ray/auth_token"] == "~/.ray/auth_token"
+    assert "export RAY_AUTH_MODE=token" in " ".join(prepared["setup_commands"])
+
+
+def test_no_default_of_ray_installs_another_ray(prepared: dict[str, Any]) -> None:
+    assert "pip install -U" not in " ".join(commands(prepared))
+    assert "nightly" not in " ".join(commands(prepared))
+
+
+def test_the_environment_that_setup_writes_can_be_read_again_and_again(
+    prepared: dict[str, Any], tmp_path: Path
+) -> None:
+    """Runs the two commands that touch the login shell, in a home of its own."""
+    writing = [c for c in prepared["setup_commands"] if "raytune_planes.sh" in c]
+    for command in writing * 2:
+        subprocess.run(["bash", "-c", command], check=True, env={**os.environ, "HOME": str(tmp_path)})
+    if writing:
+        assert (tmp_path / ".bashrc").read_text() == ". ~/.raytune_planes.sh\n"
+        show = ". ~/.bashrc; echo $PATH; echo $RAY_AUTH_MODE; echo $MLFLOW_TRACKING_URI"
+        environment = {**os.environ, "HOME": str(tmp_path)}
+        shown = subprocess.run(["bash", "-c", show], env=environment, capture_output=True, text=True, check=True).stdout
+        path, mode, uri = shown.splitlines()
+        assert path.startswith(f"{tmp_path}/raytune_planes/.venv/bin:")
+        assert (mode, uri) == ("token", "http://127.0.0.1:5000")
+
+
+@pytest.mark.parametrize("name", KUBERNETES)
+def test_kuberay_knows_every_field(name: str) -> None:
+    assert kuberay.problems(DOCUMENTS[name]) == []
+
+
+@pytest.mark.parametrize("name", KUBERNETES)
+def test_pods_mount_volumes_that_they_have(name: str) -> None:
+    for pod in pods(DOCUMENTS[name]):
+        volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
+        for container in pod["spec"]["containers"]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert container["resources"]["limits"].keys() == container["resources"]["requests"].keys()
+
+
+def pods(document: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = document["spec"].get("rayClusterSpec", document["spec"])
+    return [spec["headGroupSpec"]["template"], *(group["template"] for group in spec["workerGroupSpecs"])]
+
+
+def test_both_kubernetes_files_describe_the_same_cluster() -> None:
+    cluster, job = (DOCUMENTS[name]["spec"] for name in KUBERNETES)
+    assert job["rayClusterSpec"] == cluster
+    entry = shlex.split(job["entrypoint"])
+    assert (FOLDER.parent / entry[1]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        (("spec", "rayVerison"), "2.60.0", ".spec: no field 'rayVerison'"),
+        (("spec", "headGroupSpec", "rayStartParams", "num-cpus"), 0, "0 must be text"),
+        (("spec", "autoscalerOptions", "version"), "v3", "'v3' is none of v1, v2"),
+        (("spec", "authOptions"), "token", ".spec.authOptions: must be an object"),
+        (("spec", "workerGroupSpecs"), {}, ".spec.workerGroupSpecs: must be a list"),
+        (("apiVersion",), "ray.io/v1beta1", "'ray.io/v1beta1' is none of ray.io/v1"),
+    ],
+)
+def test_a_planted_fault_is_found(path: tuple[str, ...], value: Any, problem: str) -> None:
+    document = copy.deepcopy(DOCUMENTS["kuberay-raycluster.yaml"])
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    assert any(problem in found for found in kuberay.problems(document))
+
+
+def test_the_rays_that_kubernetes_and_the_project_use_are_the_same() -> None:
+    import ray
+
+    for name in KUBERNETES:
+        spec = DOCUMENTS[name]["spec"]
+        assert spec.get("rayClusterSpec", spec)["rayVersion"] == ray.__version__
+
+
+def test_the_readme_names_every_file_and_what_to_change_is_marked() -> None:
+    for path in FOLDER.iterdir():
+        if path.suffix in (".yaml", ".sh", ".py"):
+            assert f"`{path.name}`" in README, path.name
+    assert all("CHANGE-ME" in (FOLDER / name).read_text() for name in DOCUMENTS if name != "cluster.yaml")
+
+
+def test_tune_hands_its_arguments_to_the_command_line() -> None:
+    tree = ast.parse((FOLDER / "tune.py").read_text())
+    assert len(tree.body) <= 5
+    assert "main(['tune', *sys.argv[1:]])" in ast.unparse(tree)
