@@ -31,7 +31,7 @@ class RungSettings(Section):
     """The first rung, as a share of the samples of a trial with this space's own budget."""
     reduction: Annotated[int, Field(ge=2, le=16)] = 3
     """Each rung lies this many times higher than the one below, and one in this many trials passes it."""
-    floors: Literal["pace", "strict", "ignore"] = "pace"
+    floors: Literal["reach", "strict", "ignore"] = "reach"
     """How floors count at a rung (``tuning/rungs.py``)."""
 
 

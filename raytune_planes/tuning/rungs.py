@@ -45,7 +45,7 @@ class _Standing:
     progress: tuple[float, ...]
     """Per objective."""
     floors: Mapping[str, float]
-    """Value of each floor's metric; 0 where it was not measured."""
+    """What each floor's metric counts for, at most the floor; 0 where it was not measured."""
 
 
 class Rungs:
@@ -54,13 +54,16 @@ class Rungs:
     A trial is judged once at a rung: the highest it has reached, at its metrics interpolated to exactly the rung's
     samples. It goes on if it is among the first ``1 / reduction`` of all that ever stood there, in this order:
 
-    1. Those that keep pace with every floor before those that do not (constraint domination, Deb et al. 2002). A floor
-       is meant for the end of training, so at a rung (``floors="pace"``) it is the lower of the floor and of what the
-       baseline had there: who stands where the defaults stood is not behind, however low early metrics are. Being
-       below it alone stops nobody; it only puts a trial behind others that are not, at equal compute.
-       ``strict`` takes the floor itself at every rung, ``ignore`` leaves floors to the end of the trial.
-    2. By non-dominated sorting of progress per objective, to which come the floors' metrics, each counted up to its
-       floor and no further, so that among trials below a floor the nearer ones count as better in that respect.
+    1. Those that can still keep every floor before those that cannot (constraint domination, Deb et al. 2002). A floor
+       is meant for the end of training, so being below it early says nothing (``floors="reach"``): a trial cannot keep
+       a floor when even at its present slope, the mean over the second half of its samples, it would not reach it
+       within ``budget``. Learning curves flatten, so that is an upper bound of where it ends. It alone stops nobody;
+       it only puts a trial behind those that can, at equal compute.
+       ``strict`` takes the floor itself at every rung, ``ignore`` leaves floors to the end of the trial. On curves in
+       closed form where datasets compete (6 seeds, reduction 3), what plain search found at its end took 0.53 of its
+       compute with ``reach``, 0.56 with ``ignore`` (one objective; 0.45 and 1.02 with two); ``strict`` missed it.
+    2. By non-dominated sorting of progress per objective, to which come those floors' metrics, each counted up to its
+       floor and no further: among trials that cannot keep a floor the nearer ones are better in that respect.
     3. Within a front, spread out: first the highest mean progress, then always the trial farthest from those taken
        (the epsilon-net order of Salinas et al. 2021).
 
@@ -75,14 +78,14 @@ class Rungs:
         reduction: int = 3,
         *,
         budget: int | None = None,
-        floors: Literal["pace", "strict", "ignore"] = "pace",
+        floors: Literal["reach", "strict", "ignore"] = "reach",
         scales: Mapping[str, Scale] | None = None,
     ) -> None:
         assert grace > 0, grace
         assert reduction > 1, reduction
         self.goal, self.grace, self.reduction, self.budget, self.floors = goal, grace, reduction, budget, floors
         self._scales = {o.metric: _scale(o.mode) for o in goal.objectives} | dict(scales or {})
-        self._last: dict[int, EpochRecord] = {}
+        self._curves: dict[int, list[EpochRecord]] = {}
         self._judged: dict[int, int] = {}
         self._stopped: dict[int, Verdict] = {}
         self._rungs: dict[int, dict[int, _Standing]] = {}
@@ -94,12 +97,13 @@ class Rungs:
             number: of the trial.
             final: it ends with this epoch anyway, so that stopping it would save nothing and misname its end.
         """
-        before, self._last[number] = self._last.get(number), epoch
+        curve = self._curves.setdefault(number, [])
+        curve.append(epoch)
         rung = self._highest(epoch.samples)
         if rung <= self._judged.get(number, -1):  # a stop that did not reach the trial is said again
             return self._stopped.get(number, Verdict(False)) if not final else Verdict(False)
         self._judged[number] = rung
-        standing = self._standing(before, epoch, self.level(rung))
+        standing = self._standing(curve, self.level(rung))
         if standing is None:
             return Verdict(False)
         at = self._rungs.setdefault(rung, {})
@@ -109,8 +113,8 @@ class Rungs:
         equals = any(at[other] == standing for other in order[:passing])  # itself among them, or as good as one
         if number == BASELINE or len(at) < self.reduction or equals:
             return Verdict(False, reason)
-        behind = self._behind(standing, at)
-        verdict = Verdict(True, reason + (f"; behind on {', '.join(behind)}" if behind else ""))
+        behind = self._unkept(standing)
+        verdict = Verdict(True, reason + (f"; cannot keep {', '.join(behind)}" if behind else ""))
         self._stopped[number] = verdict
         return Verdict(False, reason) if final else verdict
 
@@ -130,22 +134,25 @@ class Rungs:
             rung += 1
         return rung
 
-    def _standing(self, before: EpochRecord | None, epoch: EpochRecord, level: int) -> _Standing | None:
+    def _standing(self, curve: Sequence[EpochRecord], level: int) -> _Standing | None:
         """None where an objective is no number: the trial fails elsewhere, and must not push others out."""
-        objectives = self.goal.objectives
-        progress = tuple(
-            self._scales[o.metric].progress(_at(o.metric, before, epoch, level, self._scales[o.metric].chance))
-            for o in objectives
-        )
-        floors = {metric: _at(metric, before, epoch, level, math.nan) for metric in self.goal.floors}
-        floors = {metric: value if math.isfinite(value) else 0.0 for metric, value in floors.items()}
+        scales = [(o.metric, self._scales[o.metric]) for o in self.goal.objectives]
+        progress = tuple(scale.progress(_at(metric, curve, level, scale.chance)) for metric, scale in scales)
+        floors = {metric: self._counted(metric, floor, curve, level) for metric, floor in self.goal.floors.items()}
         return _Standing(progress, floors) if all(map(math.isfinite, progress)) else None
+
+    def _counted(self, metric: str, floor: float, curve: Sequence[EpochRecord], level: int) -> float:
+        """What a floor's metric counts for: up to the floor; under ``reach``, what it could get to."""
+        value = _at(metric, curve, level, math.nan)
+        if self.floors == "reach":
+            value = _reach(metric, curve, self.budget or level * self.reduction)
+        return 0.0 if math.isnan(value) else min(floor, value)
 
     def _order(self, at: Mapping[int, _Standing]) -> list[int]:
         """The trials of a rung, best first."""
         order: list[int] = []
-        for late in (False, True):
-            group = [n for n, standing in at.items() if bool(self._behind(standing, at)) == late]
+        for fails in (False, True):
+            group = [n for n, standing in at.items() if bool(self._unkept(standing)) == fails]
             vectors = [self._vector(at[n]) for n in group]
             layers = ranks(vectors)
             for rank in range(max(layers, default=-1) + 1):
@@ -153,21 +160,13 @@ class Rungs:
                 order += [group[layer[i]] for i in spread([vectors[i] for i in layer])]
         return order
 
-    def _behind(self, standing: _Standing, at: Mapping[int, _Standing]) -> list[str]:
-        """Floors with which a trial does not keep pace."""
+    def _unkept(self, standing: _Standing) -> list[str]:
         if self.floors == "ignore":
             return []
-        baseline = at.get(BASELINE) if self.floors == "pace" else None
-        return [
-            metric
-            for metric, floor in self.goal.floors.items()
-            if standing.floors[metric] < min(floor, baseline.floors[metric] if baseline else floor)
-        ]
+        return [metric for metric, floor in self.goal.floors.items() if standing.floors[metric] < floor]
 
     def _vector(self, standing: _Standing) -> Vector:
-        if self.floors == "ignore":
-            return standing.progress
-        return (*standing.progress, *(min(standing.floors[m], floor) for m, floor in self.goal.floors.items()))
+        return standing.progress if self.floors == "ignore" else (*standing.progress, *standing.floors.values())
 
 
 def spread(vectors: Sequence[Vector]) -> list[int]:
@@ -185,13 +184,28 @@ def spread(vectors: Sequence[Vector]) -> list[int]:
     return order
 
 
-def _at(metric: str, before: EpochRecord | None, epoch: EpochRecord, level: int, chance: float) -> float:
-    """A metric at exactly ``level`` samples, on the line between two reports; before the first, from ``chance``."""
+def _at(metric: str, curve: Sequence[EpochRecord], level: int, chance: float) -> float:
+    """A metric at exactly ``level`` samples, on the line between the last two reports or, with one, from ``chance``."""
+    epoch, before = curve[-1], curve[-2] if len(curve) > 1 else None
     now = epoch.metrics.get(metric, math.nan)
     start, was = (before.samples, before.metrics.get(metric, math.nan)) if before else (0, chance)
     if not math.isfinite(was) or epoch.samples <= start:
         return now
     return was + (now - was) * min(1.0, max(0.0, (level - start) / (epoch.samples - start)))
+
+
+def _reach(metric: str, curve: Sequence[EpochRecord], budget: int) -> float:
+    """Where a metric would stand at ``budget`` samples at the mean slope of its second half; unbounded at the start."""
+    now = curve[-1]
+    earlier = [epoch for epoch in curve[:-1] if epoch.samples < now.samples]
+    half = next(
+        (epoch for epoch in reversed(earlier) if 2 * epoch.samples <= now.samples), earlier[0] if earlier else None
+    )
+    value = now.metrics.get(metric, math.nan)
+    if half is None or not math.isfinite(value):
+        return math.inf if math.isfinite(value) else math.nan
+    slope = (value - half.metrics.get(metric, math.nan)) / (now.samples - half.samples)
+    return value + max(0.0, slope) * max(0, budget - now.samples)
 
 
 def _scale(mode: str) -> Scale:

@@ -39,11 +39,10 @@ def test_with_one_objective_it_is_asynchronous_halving(values: list[int], reduct
 
 
 def test_a_stop_says_where_and_why() -> None:
-    rungs = Rungs(FLOORED, grace=100, reduction=2)
+    rungs = Rungs(FLOORED, grace=100, reduction=2, floors="strict")
     rungs.judge(1, epoch(100, fgvc=0.5, planes=0.95))
     verdict = rungs.judge(2, epoch(100, fgvc=0.6, planes=0.5))
-    assert verdict.stop
-    assert verdict.reason == f"at 100 samples: place 2 of 2, 1 go on; behind on {PLANES}"
+    assert verdict == Verdict(True, f"at 100 samples: place 2 of 2, 1 go on; cannot keep {PLANES}")
 
 
 def test_nobody_is_judged_below_the_first_rung_or_twice_at_the_same() -> None:
@@ -100,35 +99,59 @@ def test_a_trial_best_in_any_objective_goes_on_and_a_dominated_one_does_not() ->
     assert stopped(rungs, {"fgvc": 0.04, "iou": 0.04}, first=10) == [10]
 
 
-def test_who_keeps_a_floor_goes_before_who_does_not_at_equal_samples() -> None:
-    rungs = Rungs(FLOORED, grace=100, reduction=2)
-    assert stopped(rungs, {"fgvc": 0.1, "planes": 0.95}, {"fgvc": 0.9, "planes": 0.89}) == [2]
-    heedless = Rungs(FLOORED, grace=100, reduction=2, floors="ignore")
-    assert stopped(heedless, {"fgvc": 0.1, "planes": 0.95}, {"fgvc": 0.9, "planes": 0.89}) == []
+def course(rungs: Rungs, number: int, *epochs: dict[str, float], each: int = 100) -> list[int]:
+    """Let a trial report one epoch after the other; at which it is stopped."""
+    reports = [epoch(each * i, i, 0, **metrics) for i, metrics in enumerate(epochs, start=1)]
+    return [e.epoch for e in reports if rungs.judge(number, e).stop]
 
 
-def test_being_below_a_floor_stops_nobody_while_all_are_below_it() -> None:
-    rungs = Rungs(FLOORED, grace=100, reduction=2)
-    rising = [{"fgvc": 0.1 + i / 100, "planes": 0.7} for i in range(6)]
-    assert stopped(rungs, *rising) == []
-    assert stopped(rungs, {"fgvc": 0.01, "planes": 0.6}, first=7) == [7]
+@pytest.mark.parametrize(("floors", "end"), [("reach", [[], [4], []]), ("ignore", [[], [], []])])
+def test_who_can_no_longer_reach_a_floor_goes_behind_who_can(floors: str, end: list[list[int]]) -> None:
+    """The second has come to a halt below the floor; the third is lower still, but climbs fast enough."""
+    rungs = Rungs(FLOORED, grace=400, reduction=2, budget=1600, floors=floors)  # type: ignore[arg-type]
+    steady, halted, climbing = (0.91, 0.92, 0.93, 0.94), (0.8, 0.82, 0.82, 0.82), (0.5, 0.6, 0.7, 0.75)
+    courses = [
+        course(rungs, number, *({"fgvc": 0.1 * number, "planes": p} for p in planes))
+        for number, planes in enumerate((steady, halted, climbing), start=1)
+    ]
+    assert courses == end
 
 
-def test_who_stands_where_the_defaults_stood_keeps_pace_with_a_floor() -> None:
-    """The baseline's 0.8 at this rung may well become the floor's 0.9 at the end."""
-    rungs, strict = (Rungs(FLOORED, grace=100, reduction=2, floors=rule) for rule in ("pace", "strict"))
-    for each in (rungs, strict):
-        each.judge(0, epoch(100, fgvc=0.1, planes=0.8))
-        each.judge(1, epoch(100, fgvc=0.2, planes=0.95))
-    late = epoch(100, fgvc=0.5, planes=0.82)
-    assert not rungs.judge(2, late).stop
-    assert rungs.judge(3, epoch(100, fgvc=0.6, planes=0.79)).stop
-    strict.judge(4, epoch(100, fgvc=0.3, planes=0.92))
-    assert strict.judge(2, late).stop
+def test_a_strict_floor_puts_behind_who_is_below_it_now_however_fast_it_climbs() -> None:
+    rungs = Rungs(FLOORED, grace=400, reduction=2, budget=1600, floors="strict")
+    assert course(rungs, 1, *[{"fgvc": 0.1, "planes": 0.95}] * 4) == []
+    assert course(rungs, 2, *({"fgvc": 0.9, "planes": p} for p in (0.5, 0.6, 0.7, 0.75))) == [4]
 
 
-def test_beyond_its_floor_a_metric_counts_for_nothing() -> None:
-    rungs = Rungs(FLOORED, grace=100, reduction=2)
+def test_being_below_a_floor_at_the_first_report_says_nothing() -> None:
+    rungs = Rungs(FLOORED, grace=100, reduction=2, budget=1000)
+    assert stopped(rungs, {"fgvc": 0.1, "planes": 0.95}, {"fgvc": 0.9, "planes": 0.2}) == []
+
+
+def test_not_reaching_a_floor_stops_nobody_while_no_other_can_either() -> None:
+    rungs = Rungs(FLOORED, grace=200, reduction=2, budget=1000)
+    flat = [({"fgvc": 0.1, "planes": 0.7}, {"fgvc": 0.1 + i / 100, "planes": 0.7}) for i in range(6)]
+    assert [course(rungs, n, *each) for n, each in enumerate(flat, start=1)] == [[]] * 6
+    assert course(rungs, 7, {"fgvc": 0.01, "planes": 0.6}, {"fgvc": 0.01, "planes": 0.6}) == [2]
+
+
+def test_of_two_that_cannot_keep_a_floor_the_nearer_is_better_in_that_respect() -> None:
+    rungs = Rungs(FLOORED, grace=200, reduction=2, budget=1000)
+    for number, planes in ((1, 0.7), (2, 0.7), (3, 0.8)):
+        last = course(rungs, number, *[{"fgvc": 0.2 if number < 3 else 0.19, "planes": planes}] * 2)
+    assert last == []  # not dominated: further from FGVC, nearer to the floor
+
+
+def test_a_floor_that_was_never_measured_is_one_that_cannot_be_kept() -> None:
+    rungs = Rungs(FLOORED, grace=200, reduction=2, budget=1000)
+    course(rungs, 1, *[{"fgvc": 0.1, "planes": 0.95}] * 2)
+    verdict = [rungs.judge(2, epoch(s, fgvc=0.9)) for s in (100, 200)][-1]
+    assert verdict == Verdict(True, f"at 200 samples: place 2 of 2, 1 go on; cannot keep {PLANES}")
+
+
+@pytest.mark.parametrize("floors", ["reach", "strict"])
+def test_beyond_its_floor_a_metric_counts_for_nothing(floors: str) -> None:
+    rungs = Rungs(FLOORED, grace=100, reduction=2, floors=floors)  # type: ignore[arg-type]
     assert stopped(rungs, {"fgvc": 0.3, "planes": 0.91}, {"fgvc": 0.2, "planes": 0.99}) == [2]
 
 
@@ -149,7 +172,7 @@ def test_progress_is_measured_between_chance_and_target() -> None:
     assert Scale(1.0, 0.0).progress(0.25) == pytest.approx(0.75)
 
 
-@given(st.integers(0, 2**32), st.sampled_from(["pace", "strict", "ignore"]))
+@given(st.integers(0, 2**32), st.sampled_from(["reach", "strict", "ignore"]))
 def test_rungs_built_again_from_the_records_decide_the_same(seed: int, floors: str) -> None:
     goal = Goal(TWO.objectives, {PLANES: 0.6})
     draw = random.Random(seed)
