@@ -10,7 +10,6 @@ from raytune_planes.commands.arguments import add_out
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")
-    parser.add_argument("--prefer", metavar="METRIC", help="take the trial of the Pareto front that is best in this")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the configuration for train --config")
     add_out(parser)
@@ -20,11 +19,12 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from raytune_planes.report import summary
-    from raytune_planes.tracking.files import find_study, read_study
+    from raytune_planes.tracking import files, jsonl, reading
 
-    study = read_study(find_study(args.out, args.study))
-    choice = summary.choose(study, args.prefer)
-    if args.save and choice.trial is not None:
-        summary.save_config(choice, args.save)
-    print(json.dumps(summary.as_json(choice), indent=1) if args.json else summary.as_text(choice))
-    return 0 if choice.trial is not None else 1
+    study = reading.read_study(files.find_study(args.out, args.study))
+    found = summary.summarise(study)
+    if args.save and found is not None:
+        about = f"trial {found.best.number} of study {study.start.name}, {found.best.trial_id}"
+        files.write_whole(args.save, jsonl.dotted_yaml(found.best.config, about))
+    print(json.dumps(summary.as_json(study), indent=1) if args.json else summary.as_text(study))
+    return 0 if found is not None else 1

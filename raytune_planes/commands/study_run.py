@@ -21,6 +21,7 @@ from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
 from raytune_planes.tracking import files
 from raytune_planes.tracking.base import Trackers
+from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
@@ -81,13 +82,12 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
 
 def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int:
     """Tell how the study ended and what it found; keep the best model in the registry."""
-    _say(f"\\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
-    choice = summary.choose(outcome.study)
-    _say(summary.as_text(choice))
+    _say(f"\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
+    _say(summary.as_text(outcome.study, tracking_uri=args.tracking_uri or ""))
     if outcome.interrupted:
         _say(f"Go on with it: raytune-planes tune --resume {plan.name}{_out(args)}")
         return 130
-    if choice.trial is None:
+    if best_of(outcome.study) is None:
         return 1
     _register(plan, args.tracking_uri)
     return 0
@@ -124,7 +124,7 @@ def _remember(args: argparse.Namespace, plan: StudyPlan) -> None:
     folder = files.study_folder(plan.out, plan.name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files.write_whole(folder / ASKED, json.dumps(own, indent=1, default=str) + "\\n")
+        files.write_whole(folder / ASKED, json.dumps(own, indent=1, default=str) + "\n")
     except OSError as error:
         raise UserError(f"results cannot be written to {folder}: {error}; choose another folder with --out") from None
 

@@ -53,6 +53,10 @@ class Recorder(tune.Callback):
         self._here: set[str] = set()
         self._first_s = self._last_s = time.monotonic()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore that we never ask of it; threads and locks cannot go along."""
+        return {}
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Raises KeyboardInterrupt between two events of Tune, where all records are whole."""
         if self._is_interrupted():
