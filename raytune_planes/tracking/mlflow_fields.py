@@ -115,30 +115,34 @@ def study_points(study: StudyFiles) -> list[Point]:
 
 
 def study_note(study: StudyFiles) -> str:
-    """Markdown for the study's run: what was asked, and what is best so far."""
-    start = study.start
-    best, defaults = best_of(study), defaults_trial(study)
+    """Markdown for the study's run: what is best so far (the UI folds all but the first lines), and what was asked."""
+    start, best = study.start, best_of(study)
     ends = ", ".join(f"{n} {end}" for end in End if (n := sum(t.end is end for t in study.trials)))
-    lines = [f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}."]
-    lines += [
-        "",
-        f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}.",
-    ]
+    asked = ["", f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}."]
     if start.synthetic:
-        lines += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
-    if best is None:
-        return _cut("\n".join([*lines, "", "No trial is complete yet."]))
-    epoch = best.best(start.goal)
+        asked += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
+    question = ["", f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}."]
+    found = _found(study, best) if best else ["No trial is complete yet."]
+    return _cut("\n".join([found[0], *question, *asked, *found[1:]]))
+
+
+def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
+    start, epoch = study.start, best.best(study.start.goal)
     assert epoch is not None, "a best trial has epochs"
+    bought = gains(defaults_trial(study), best, start.goal)
+    wanted = [o.metric for o in start.goal.objectives]
+    short = ", ".join(f"{g.metric} {g.before:.4f} → {g.after:.4f}" for g in bought if g.metric in wanted)
     kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
-    lines += ["", f"Best: **{trial_name(best)}**, score {start.goal.score(epoch.metrics):.4f}{kept}."]
+    lines = [f"Best: **{trial_name(best)}**, score {start.goal.score(epoch.metrics):.4f}{kept}. {short}"]
     lines += ["", "| metric | defaults | best | gain |", "|---|---:|---:|---:|"]
-    for gain in gains(defaults, best, start.goal):
-        lines.append(f"| {gain.metric} | {gain.before:.4f} | {gain.after:.4f} | {gain.difference:+.4f} |")
+    lines += [f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} |" for g in bought]
     lines += ["", "| drawn setting | best |", "|---|---|"]
     lines += [f"| `{path}` | {value} |" for path, value in params(start, best).items()]
-    lines += ["", "Sort the trials by `score`, highest first: only complete trials that keep every floor have one."]
-    return _cut("\n".join(lines))
+    return [
+        *lines,
+        "",
+        "Sort the trials by `score`, highest first: only complete trials that keep every floor have one.",
+    ]
 
 
 def trial_note(trial: TrialRecord) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +20,8 @@ from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
 MODEL = "raytune-planes"
 """Name in the registry: ``models:/raytune-planes@champion``."""
 CHAMPION = "champion"
+LOADER = "loader"
+"""The artifact that says what loads the others; ``mlflow_serving`` reads it."""
 
 
 def register_champion(
@@ -124,12 +128,14 @@ def _log_model(
     before, run = mlflow.get_tracking_uri(), client.get_run(run_id)
     mlflow.set_tracking_uri(uri)
     try:
-        with mlflow.start_run(run_id=run_id):
+        with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+            # As a file: a model's configuration would also become parameters of the run.
+            named = Path(folder) / "loader.json"
+            named.write_text(json.dumps(loader))
             logged = mlflow.pyfunc.log_model(
                 name=name,
                 python_model=script.origin,
-                model_config={"loader": loader},
-                artifacts={key: str(path) for key, path in artifacts.items()},
+                artifacts={LOADER: str(named), **{key: str(path) for key, path in artifacts.items()}},
                 signature=infer_signature(input_example, output_example),
                 input_example=input_example,
                 pip_requirements=list(requirements),

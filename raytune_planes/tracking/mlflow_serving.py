@@ -6,7 +6,9 @@ MLflow keeps a copy of this file with every model ("models from code"), so nothi
 from __future__ import annotations
 
 import importlib
+import json
 import warnings
+from pathlib import Path
 
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
@@ -15,11 +17,12 @@ from mlflow.pyfunc.model import PythonModelContext
 with warnings.catch_warnings(record=True):  # MLflow asks for a type hint of the input, which the logged example gives
 
     class Served(PythonModel):
-        """A model whose loader is named in its configuration as ``module:function``."""
+        """A model whose loader is named in its artifact ``loader`` as ``module:function``."""
 
         def load_context(self, context: PythonModelContext) -> None:
-            module, function = context.model_config["loader"].split(":")
-            self.answer = getattr(importlib.import_module(module), function)(dict(context.artifacts))
+            artifacts = dict(context.artifacts)
+            module, function = json.loads(Path(artifacts.pop("loader")).read_text()).split(":")
+            self.answer = getattr(importlib.import_module(module), function)(artifacts)
 
         def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
             return self.answer(model_input)

@@ -12,6 +12,7 @@ from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.mlflow_connection import SQLITE, analyze, connect, experiment_id
 from raytune_planes.tracking.mlflow_fields import Point
+from raytune_planes.tracking.mlflow_view import view_tag
 from raytune_planes.tracking.reading import StudyFiles
 
 if TYPE_CHECKING:
@@ -54,14 +55,14 @@ class MlflowStore:
 
     def __post_init__(self) -> None:
         self._client = connect(self.uri)
-        self._experiment_id = experiment_id(self._client, self.experiment, self.uri, self.artifacts)
-        runs = _runs_of(self._client, self._experiment_id, self.start.study_id)
+        self.experiment_id = experiment_id(self._client, self.experiment, self.uri, self.artifacts)
+        runs = _runs_of(self._client, self.experiment_id, self.start.study_id)
         self._trials = {r.data.tags["trial_id"]: _sent(r) for r in runs if r.data.tags.get("kind") == "trial"}
         self._parent = next((_sent(r) for r in runs if r.data.tags.get("kind") == "study"), None)
         if self._parent is None:
-            self._parent = _Sent(
-                self._new_run(self.start.name, mlflow_fields.parent_tags(self.start), self.start.started_ms)
-            )
+            tags = mlflow_fields.parent_tags(self.start)
+            self._parent = _Sent(self._new_run(self.start.name, tags, self.start.started_ms))
+            self._client.set_experiment_tag(self.experiment_id, *view_tag(self.start))
 
     def push_trial(self, trial: TrialRecord, folder: Path) -> None:
         """Bring the store up to this record; ``folder`` holds the trial's files, which follow when it has ended."""
@@ -136,7 +137,7 @@ class MlflowStore:
             self._client.log_artifact(run_id, str(path), None if inside == Path() else inside.as_posix())
 
     def _new_run(self, name: str, tags: Mapping[str, str], started_ms: int) -> str:
-        run = self._client.create_run(self._experiment_id, started_ms or None, dict(tags), run_name=name)
+        run = self._client.create_run(self.experiment_id, started_ms or None, dict(tags), run_name=name)
         inputs = _dataset_inputs(self.start)
         if inputs:
             self._client.log_inputs(run.info.run_id, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -19,6 +20,7 @@ from raytune_planes.tracking import JsonlTracker, Trackers, trial_folder
 from raytune_planes.tracking.mlflow import MlflowTracker, sync
 from raytune_planes.tracking.mlflow_connection import connect, default_uri, without_secrets
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST
+from raytune_planes.tracking.mlflow_view import view_path
 from tests.tracking.studies import FINISH, GOAL, START, artifact, ended, epoch, play, three_trials, trial
 
 pytestmark = [
@@ -132,11 +134,27 @@ def test_sorting_by_score_finds_the_best_trial_of_the_records(out: Path) -> None
 def test_the_parents_note_says_what_was_asked_and_what_it_bought(out: Path) -> None:
     play(tracked(out))
     note = contents(default_uri(out))["quick-1"]["tags"]["mlflow.note.content"]
-    assert note.startswith("**Which weights lift FGVC?**")
-    assert "Best: **trial 003**, score 0.5500." in note
+    assert note.startswith("Best: **trial 003**, score 0.5500. val/fgvc/accuracy 0.3000 → 0.5000")
+    assert "**Which weights lift FGVC?**" in note
     assert "| val/fgvc/accuracy | 0.3000 | 0.5000 | +0.2000 |" in note
     assert "| `optim.lr` | 0.004 |" in note
     assert "The data is synthetic" in note
+
+
+def test_a_study_has_a_view_that_shows_its_trials_best_first(out: Path) -> None:
+    play(tracked(out))
+    found = experiment(connect(default_uri(out)))
+    view = json.loads(found.tags[f"mlflow.sharedViewState.{START.study_id}"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`score`", False)
+    shown = ["metrics.`score`", "metrics.`best/fgvc/accuracy`", "metrics.`best/hrplanes/iou`"]
+    assert view["selectedColumns"][:3] == shown
+    assert "params.`datasets.fgvc.head.depth`" in view["selectedColumns"]
+    client = connect(default_uri(out))
+    chosen = client.search_runs([found.experiment_id], view["searchFilter"], order_by=["metrics.score DESC"])
+    assert [r.info.run_name for r in chosen][:1] == ["trial 003"]
+    assert len(chosen) == 4
+    path = view_path(found.experiment_id, START)
+    assert path == f"#/experiments/1/runs?viewStateShareKey={START.study_id}&workflowType=MACHINE_LEARNING"
 
 
 def test_the_experiment_keeps_artifacts_beside_the_database_wherever_the_process_is(out: Path) -> None:

@@ -61,6 +61,7 @@ def test_the_champion_is_the_best_trials_model_with_a_signature_and_answers(
     assert version.tags == {"study": "quick-1", "study_id": START.study_id, "trial_id": best.trial_id}
     assert run.data.tags["trial_id"] == best.trial_id
     assert (run.info.status, run.info.end_time) == ("FINISHED", best.ended_ms)
+    assert run.data.params.keys() == best.drawn.keys()
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", default_uri(out))
     mlflow.set_tracking_uri(default_uri(out))
