@@ -157,7 +157,7 @@ def _read(stored: Path | None) -> np.ndarray | None:
     if stored is None or not stored.is_file():
         return None
     try:
-        with np.load(stored) as file:
+        with stored.open("rb") as opened, np.load(opened) as file:
             return np.asarray(file["rows_SW"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # damaged: encoding again costs seconds

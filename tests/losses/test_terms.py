@@ -1,0 +1,102 @@
+"""The table of terms, and what its terms have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from raytune_planes.config import Losses
+from raytune_planes.datasets.loaders import Batch
+from raytune_planes.losses import TERMS, identity, terms
+from raytune_planes.model.aircraft import Output
+from tests.toy import INFOS, toy_config, toy_prompts
+
+CONFIG = toy_config()
+
+
+def batch(dataset: str, size: int = 8) -> Batch:
+    generator = torch.Generator().manual_seed(3)
+    classes = len(INFOS[dataset].classes)
+    mask_BHW = (torch.rand(size, 16, 16, generator=generator) < 0.2).float() if INFOS[dataset].has_masks else None
+    return Batch(dataset, torch.zeros(size, 3, 16, 16), torch.arange(size) % classes, mask_BHW)
+
+
+def output(dataset: str, size: int = 8) -> Output:
+    generator = torch.Generator().manual_seed(4)
+    embedding_BW = torch.nn.functional.normalize(torch.randn(size, 12, generator=generator), dim=1)
+    mask_logits_BHW = torch.randn(size, 16, 16, generator=generator) if INFOS[dataset].has_masks else None
+    logits_BK = torch.randn(size, len(INFOS[dataset].classes), generator=generator)
+    return Output(logits_BK, mask_logits_BHW, embedding_BW, torch.tensor(-1.0))
+
+
+def of(dataset: str, says: Output, what: Batch, gather: Callable[[Tensor], Tensor] = identity) -> dict[str, Tensor]:
+    return terms(says, what, torch.from_numpy(toy_prompts()[dataset]), CONFIG, gather)
+
+
+def test_every_term_of_the_settings_is_in_the_table_and_no_other() -> None:
+    assert set(TERMS) == set(Losses.model_fields)
+
+
+@pytest.mark.parametrize("dataset", INFOS)
+def test_only_datasets_with_masks_have_a_segmentation_term(dataset: str) -> None:
+    found = of(dataset, output(dataset), batch(dataset))
+    expected = {"classification", "contrastive"} | ({"segmentation"} if INFOS[dataset].has_masks else set())
+    assert set(found) == expected
+
+
+def test_every_term_is_a_finite_positive_scalar_in_float32_under_low_precision() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        says = output("hrplanes")
+        says.logits_BK = says.logits_BK.bfloat16()
+        found = of("hrplanes", says, batch("hrplanes"))
+    for value in found.values():
+        assert value.shape == ()
+        assert value.dtype == torch.float32
+        assert 0 < value.item() < 10
+
+
+@pytest.mark.parametrize("dataset", INFOS)
+def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(dataset: str) -> None:
+    what = batch(dataset)
+    whole, halves = output(dataset), output(dataset)
+    inputs = {False: _leaves(whole), True: _leaves(halves)}
+    alone = of(dataset, whole, what)
+    per_worker = []
+    for rows in (slice(0, 4), slice(4, 8)):
+        part = Output(
+            halves.logits_BK[rows],
+            None if halves.mask_logits_BHW is None else halves.mask_logits_BHW[rows],
+            halves.embedding_BW[rows],
+            halves.log_temperature,
+        )
+        mine = Batch(
+            dataset,
+            what.image_BCHW[rows],
+            what.label_B[rows],
+            None if what.mask_BHW is None else what.mask_BHW[rows],
+        )
+        per_worker.append(of(dataset, part, mine, gather=Gathered(halves.embedding_BW, what.label_B)))
+    for term, value in alone.items():
+        assert sum(w[term].item() for w in per_worker) / 2 == pytest.approx(value.item(), rel=1e-5)
+    torch.stack(list(alone.values())).sum().backward()
+    (torch.stack([v for w in per_worker for v in w.values()]).sum() / 2).backward()
+    for one, two in zip(inputs[False], inputs[True], strict=True):
+        torch.testing.assert_close(one.grad, two.grad)
+
+
+class Gathered:
+    """All workers' rows of what a worker hands over, told by its width."""
+
+    def __init__(self, *tensors: Tensor) -> None:
+        self._of = {tuple(t.shape[1:]): t for t in tensors}
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return self._of[tuple(rows.shape[1:])]
+
+
+def _leaves(says: Output) -> list[Tensor]:
+    found = [says.logits_BK, says.mask_logits_BHW, says.embedding_BW, says.log_temperature]
+    return [t.requires_grad_() for t in found if t is not None]

@@ -1,0 +1,90 @@
+"""What holds for every backbone and every head of the tables."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+import torch
+
+from raytune_planes.config import Backbone, Head
+from raytune_planes.model import BACKBONES, HEADS
+
+SMALL = Backbone(width=8)
+
+
+def test_the_tables_hold_what_the_settings_offer_and_no_more() -> None:
+    assert set(BACKBONES) == set(typing.get_args(Backbone.model_fields["kind"].annotation))
+    assert set(HEADS) == set(typing.get_args(Head.model_fields["kind"].annotation))
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (24, 24), (64, 40)])
+def test_a_backbone_makes_maps_at_strides_2_4_and_8(kind: str, height: int, width: int) -> None:
+    backbone = BACKBONES[kind](SMALL)
+    maps = backbone(torch.randn(2, 3, height, width))
+    expected = [(2, c, height // s, width // s) for c, s in zip(backbone.channels, (2, 4, 8), strict=True)]
+    assert [tuple(m.shape) for m in maps] == expected
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_a_backbone_uses_all_of_its_parameters(kind: str) -> None:
+    backbone = BACKBONES[kind](SMALL)
+    for parameter in backbone.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    sum(m.square().mean() for m in backbone(torch.randn(2, 3, 24, 24))).backward()
+    idle = [n for n, p in backbone.named_parameters() if p.grad is None or not p.grad.abs().sum()]
+    assert not idle
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_an_image_is_seen_alike_whatever_shares_its_batch(kind: str) -> None:
+    """The remedy to batch statistics that mix datasets; also alike in training and in evaluation."""
+    backbone = BACKBONES[kind](SMALL)
+    image_BCHW = torch.randn(6, 3, 24, 24)
+    alone, together = (
+        backbone(image_BCHW[:1])[-1],
+        backbone(image_BCHW * torch.tensor([1.0] + [9.0] * 5).view(-1, 1, 1, 1)),
+    )
+    torch.testing.assert_close(alone, together[-1][:1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backbone.eval()(image_BCHW)[-1], backbone.train()(image_BCHW)[-1])
+    assert not list(backbone.buffers())
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_deeper_settings_have_more_parameters(kind: str) -> None:
+    sizes = [sum(p.numel() for p in BACKBONES[kind](Backbone(width=8, depth=d)).parameters()) for d in (1, 2)]
+    assert sizes[1] > sizes[0]
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_a_side_that_does_not_divide_is_our_own_mistake(kind: str) -> None:
+    with pytest.raises(AssertionError, match="do not divide by 8"):
+        BACKBONES[kind](SMALL)(torch.randn(1, 3, 20, 24))
+
+
+@pytest.mark.parametrize("kind", BACKBONES)
+def test_features_hardly_change_when_the_picture_moves_by_the_stride(kind: str) -> None:
+    backbone = BACKBONES[kind](SMALL).eval()
+    image_BCHW = torch.zeros(1, 3, 64, 64)
+    image_BCHW[:, :, 28:36, 28:36] = 2.0
+    still, moved = (backbone(x)[-1] for x in (image_BCHW, image_BCHW.roll(8, 3)))
+    torch.testing.assert_close(still.roll(1, 3)[..., 2:6, 3:7], moved[..., 2:6, 3:7], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+def test_a_head_has_the_hidden_layers_asked_for(kind: str, depth: int) -> None:
+    head = HEADS[kind](10, 7, Head(depth=depth, width=16, dropout=0.0))
+    linear = [m for m in head.modules() if isinstance(m, torch.nn.Linear)]
+    assert [layer.out_features for layer in linear] == [16] * depth + [7]
+    assert head(torch.randn(3, 10)).shape == (3, 7)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_dropout_acts_in_training_only(kind: str) -> None:
+    head = HEADS[kind](10, 7, Head(depth=1, width=64, dropout=0.5))
+    features_BN = torch.randn(3, 10)
+    assert not torch.equal(head(features_BN), head(features_BN))
+    head.eval()
+    assert torch.equal(head(features_BN), head(features_BN))
