@@ -103,6 +103,7 @@ class Classification(Section):
     """Cross-entropy of the dataset's head."""
 
     weight: NotNegative = 1.0
+    """In the total; 0 leaves the term out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability mass spread over the wrong classes."""
 
@@ -111,6 +112,7 @@ class Segmentation(Section):
     """Binary cross-entropy and soft Dice of the decoder's mask, for datasets with masks."""
 
     weight: NotNegative = 1.0
+    """In the total; 0 leaves the term out."""
     dice: Fraction = 0.5
     """Share of Dice in the sum of the two."""
 
@@ -119,6 +121,7 @@ class Contrastive(Section):
     """Multi-positive image-text contrast between image embeddings and class prompts."""
 
     weight: NotNegative = 0.3
+    """In the total; 0 leaves the term out."""
     temperature: Annotated[float, Field(ge=0.005, le=1)] = 0.07
     """Starting temperature of the similarity; it is learnt."""
 
@@ -170,6 +173,7 @@ class Backbone(Section):
     """The residual image encoder, normalised by groups: no statistics are shared between images or datasets."""
 
     kind: Literal["residual"] = "residual"
+    """``residual``: three stages of residual blocks."""
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 24
     """Channels of the first stage; each later stage doubles them."""
     depth: Annotated[int, Field(ge=1, le=8)] = 1
@@ -213,6 +217,7 @@ class Optim(Section):
     lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
     """Peak learning rate."""
     weight_decay: NotNegative = 0.02
+    """Decoupled decay of all weights that are matrices or filters."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warm-up: down to zero along a cosine over the budget, or flat."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
@@ -225,6 +230,7 @@ class Budget(Section):
     """How long a trial trains. Samples seen = epochs x steps_per_epoch x batch_size."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
+    """Rounds of training and validation; fewer where every dataset comes to rest."""
     steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     """Optimiser steps between two validations, over all datasets together."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
@@ -235,7 +241,9 @@ class Devices(Section):
     """Where the two encoders run; ``auto`` takes a GPU when the worker has one."""
 
     vision: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of the image model."""
     text: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Of the prompts' encoder."""
     threads: Count = 1
     """CPU threads of each worker. Sums may round differently with another number."""
 
@@ -257,6 +265,7 @@ class TrialConfig(Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Of weights, order, augmentation and dropout; never of the splits."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrialConfig:

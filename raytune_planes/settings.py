@@ -37,7 +37,8 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
     for layer in layers:
         flat.update(layer)
     flat |= _of_new_datasets(flat)
-    problems = [text for path in flat if (text := unknown(path, flat))]
+    known = _known(flat)
+    problems = [unknown(path, flat) for path in flat if path not in known]
     if problems:
         raise listed(problems, source)
     try:
@@ -83,8 +84,7 @@ def settings() -> Iterator[Setting]:
 
 def unknown(path: str, flat: Mapping[str, Value]) -> str:
     """Why ``path`` is no setting, or ``""``; ``flat`` tells which datasets the user has added."""
-    names = _dataset_names(flat)
-    known = set(defaults()) | {f"datasets.{n}.{k}" for n in names for k in _dataset_defaults(n)}
+    known, names = _known(flat), _dataset_names(flat)
     if path in known:
         return ""
     parts = path.split(".")
@@ -135,6 +135,10 @@ def _scalar(text: str) -> Value:
         except ValueError:
             return value
     return value
+
+
+def _known(flat: Mapping[str, Value]) -> set[str]:
+    return set(defaults()) | {f"datasets.{n}.{k}" for n in _dataset_names(flat) for k in _dataset_defaults(n)}
 
 
 def _dataset_names(flat: Mapping[str, Value]) -> list[str]:

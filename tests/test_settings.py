@@ -1,0 +1,103 @@
+"""Dotted settings: what exists can be set, what does not is refused with a suggestion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raytune_planes.errors import UserError
+from raytune_planes.settings import defaults, flatten, load, make_config, parse_assignments, save, settings
+
+
+def test_the_defaults_are_a_valid_configuration() -> None:
+    assert flatten(make_config()) == defaults()
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [s.path for s in settings() if not s.about] == []
+
+
+def test_a_misspelt_setting_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no setting 'optim.lrr'; did you mean 'optim.lr'\?"):
+        make_config({"optim.lrr": 1e-3})
+
+
+def test_a_misspelt_dataset_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no dataset 'fvgc' \(in 'datasets.fvgc.head.depth'\); did you mean 'fgvc'\?"):
+        make_config({"datasets.fvgc.head.depth": 1})
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(UserError) as told:
+        make_config({"optim.lr": 5, "datasets.fgvc.head.depth": 9, "budget.epochs": 0}, source="best.yaml")
+    assert str(told.value).startswith("best.yaml: 3 problems")
+    assert "datasets.fgvc.head.depth = 9: input should be less than or equal to 3" in str(told.value)
+
+
+def test_a_section_is_no_setting() -> None:
+    with pytest.raises(UserError, match="'datasets.fgvc' is a section"):
+        make_config({"datasets.fgvc": 2})
+
+
+def test_settings_that_do_not_fit_together_are_refused() -> None:
+    with pytest.raises(UserError, match="model.dit.heads = 5 does not divide"):
+        make_config({"model.dit.heads": 5})
+    with pytest.raises(UserError, match="no dataset is enabled"):
+        make_config({f"datasets.{n}.enabled": False for n in ("planesnet", "hrplanes", "fgvc")})
+    with pytest.raises(UserError, match="every enabled dataset has share 0"):
+        make_config({f"datasets.{n}.share": 0 for n in ("planesnet", "hrplanes", "fgvc")})
+
+
+def test_a_dataset_of_ones_own_names_its_reader() -> None:
+    config = make_config({"datasets.mine.reader": "fgvc", "datasets.mine.head.depth": 3})
+    assert list(config.active) == ["planesnet", "hrplanes", "fgvc", "mine"]
+    assert config.datasets["mine"].head.depth == 3
+    with pytest.raises(UserError, match="a dataset of your own names its reader: datasets.mine.reader"):
+        make_config({"datasets.mine.head.depth": 3})
+
+
+def test_a_saved_configuration_comes_back_equal(tmp_path: Path) -> None:
+    config = make_config({"optim.lr": 1e-4, "datasets.fgvc.stop.target": 0.5, "seed": 7})
+    save(config, tmp_path / "best.yaml", "trial 3")
+    assert (tmp_path / "best.yaml").read_text().startswith("# trial 3\n")
+    assert make_config(load(tmp_path / "best.yaml")) == config
+
+
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no file"):
+        load(tmp_path / "gone.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match="cannot be read as YAML"):
+        load(tmp_path / "bad.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(UserError, match="holds no settings"):
+        load(tmp_path / "list.yaml")
+
+
+def test_assignments_are_read_as_yaml_with_exponents_as_numbers() -> None:
+    assert parse_assignments(["optim.lr=1e-5", "datasets.fgvc.enabled=false", "stopping.rule=stop", "seed=3"]) == {
+        "optim.lr": 1e-5,
+        "datasets.fgvc.enabled": False,
+        "stopping.rule": "stop",
+        "seed": 3,
+    }
+
+
+def test_an_assignment_without_equals_is_refused() -> None:
+    with pytest.raises(UserError, match="'optim.lr' has no '='; write PATH=VALUE"):
+        parse_assignments(["optim.lr"])
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(defaults())), st.none() | st.booleans() | st.floats() | st.text(max_size=5))
+)
+def test_any_value_gives_a_configuration_or_one_clear_error(layer: dict[str, object]) -> None:
+    try:
+        config = make_config(layer)
+    except UserError as error:
+        assert str(error).startswith("settings: ")
+    else:
+        assert make_config(flatten(config)) == config
