@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 LEVELS = (
     ("errors", "catalog"),
     ("records",),
+    ("pareto",),
     ("config",),
     ("settings",),
     ("space", "tracking"),

@@ -10,6 +10,7 @@ from raytune_planes.commands.arguments import add_out
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")
+    parser.add_argument("--prefer", metavar="METRIC", help="the trial that is best in this, floors kept")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the configuration for train --config")
     add_out(parser)
@@ -22,9 +23,13 @@ def run(args: argparse.Namespace) -> int:
     from raytune_planes.tracking import files, jsonl, reading
 
     study = reading.read_study(files.find_study(args.out, args.study))
-    found = summary.summarise(study)
+    found = summary.summarise(study, args.prefer)
     if args.save and found is not None:
         about = f"trial {found.best.number} of study {study.start.name}, {found.best.trial_id}"
         files.write_whole(args.save, jsonl.dotted_yaml(found.best.config, about))
-    print(json.dumps(summary.as_json(study), indent=1) if args.json else summary.as_text(study))
+    print(
+        json.dumps(summary.as_json(study, args.prefer), indent=1)
+        if args.json
+        else summary.as_text(study, prefer=args.prefer)
+    )
     return 0 if found is not None else 1

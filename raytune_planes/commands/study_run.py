@@ -25,6 +25,7 @@ from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
 
@@ -42,8 +43,13 @@ def run(args: argparse.Namespace) -> int:
     _remember(args, plan)
     # Both ask the store for nothing yet; records on disk come first, they are the source.
     trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri))
-    outcome = run_study(plan, view=make_view(sys.stdout), trackers=trackers)
-    return conclude(args, plan, outcome)
+    view = make_view(sys.stdout)
+    outcome = run_study(plan, view=view, trackers=trackers)
+    status = conclude(args, plan, outcome)
+    if args.confirm and status == 0:
+        _say(f"\nFinal check: the {args.confirm} best and the defaults, {args.seeds} seeds each, from scratch")
+        _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
+    return status
 
 
 def make_plan(args: argparse.Namespace) -> StudyPlan:

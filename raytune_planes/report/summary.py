@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.report.text import shown, signed, table, value_text
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.files import BEST, CONFIG, trial_folder
-from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -37,44 +39,58 @@ class Summary:
     """Of the best trial: the one whose metrics are its result."""
     gains: tuple[Gain, ...]
     changes: tuple[Change, ...]
-    shortfalls: Mapping[str, float]
-    """By how much the best trial misses each floor it misses; empty when it keeps all."""
+    choice: Choice
+    """Why it is best, by how much it misses floors, and the front it was taken from."""
 
     @property
     def feasible(self) -> bool:
-        return not self.shortfalls
+        return self.choice.feasible
+
+    @property
+    def shortfalls(self) -> Mapping[str, float]:
+        """By how much the best trial misses each floor it misses; empty when it keeps all."""
+        return self.choice.shortfalls
 
 
-def summarise(study: StudyFiles) -> Summary | None:
-    """The answer of ``study``, or None while no trial is complete."""
-    best = best_of(study)
-    epoch = best.best(study.start.goal) if best else None
-    if best is None or epoch is None:
+def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
+    """The answer of ``study``, or None while no trial is complete.
+
+    Raises:
+        UserError: no trial has the metric ``prefer``.
+    """
+    choice = choose(study.trials, study.start.goal, prefer)
+    epoch = choice.trial.best(study.start.goal) if choice else None
+    if choice is None or epoch is None:
         return None
-    usual = defaults()
+    best, usual = choice.trial, defaults()
     changes = [
         Change(path, usual.get(path), value, path in best.drawn)
         for path, value in sorted(best.config.items())
         if path not in usual or usual[path] != value
     ]
-    missed = {key: gap for key, gap in study.start.goal.shortfalls(epoch.metrics).items() if gap > 0}
     bought = gains(defaults_trial(study), best, study.start.goal)
-    return Summary(study, best, epoch, bought, tuple(sorted(changes, key=lambda c: not c.drawn)), missed)
+    return Summary(study, best, epoch, bought, tuple(sorted(changes, key=lambda c: not c.drawn)), choice)
 
 
-def as_text(study: StudyFiles, *, tracking_uri: str = "") -> str:
+def as_text(study: StudyFiles, *, tracking_uri: str = "", prefer: str | None = None) -> str:
     """The whole answer for a terminal; ``tracking_uri`` is named when it is not the database beside the study."""
-    summary = summarise(study)
+    summary = summarise(study, prefer)
     head = [f"study {study.start.name}: {_ends(study)}", *_asked(study)]
     if summary is None:
         return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri)])
-    parts = [_verdict(summary), _bought(summary), _changed(summary), _where(study, summary, tracking_uri)]
+    parts = [
+        _verdict(summary),
+        _bought(summary),
+        _changed(summary),
+        _front(summary),
+        _where(study, summary, tracking_uri),
+    ]
     return "\n".join([*head, *(line for part in parts if part for line in ["", *part])])
 
 
-def as_json(study: StudyFiles) -> dict[str, Any]:
+def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
     """The same for programs: numbers as numbers, NaN as None."""
-    summary = summarise(study)
+    summary = summarise(study, prefer)
     start = study.start
     data: dict[str, Any] = {
         "study": start.name,
@@ -99,6 +115,9 @@ def as_json(study: StudyFiles) -> dict[str, Any]:
             "score": _number(start.goal.score(summary.epoch.metrics)),
             "feasible": summary.feasible,
             "shortfalls": dict(summary.shortfalls),
+            "chosen": summary.choice.reason,
+            "front": [t.number for t in summary.choice.front],
+            "knee": summary.choice.knee.number if summary.choice.knee else None,
             "drawn": dict(summary.best.drawn),
             "metrics": {key: _number(value) for key, value in summary.epoch.metrics.items()},
             "gains": {
@@ -108,16 +127,6 @@ def as_json(study: StudyFiles) -> dict[str, Any]:
             "config": dict(summary.best.config),
         }
     return data
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Aligned columns under a header; the columns numbered in ``right`` end at the same place."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = []
-    for row in [header, *rows]:
-        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return lines
 
 
 def _ends(study: StudyFiles) -> str:
@@ -146,7 +155,7 @@ def _verdict(summary: Summary) -> list[str]:
     if summary.feasible:
         floors = "; every floor is kept" if goal.floors else ""
         name = "the defaults: no trial beat them" if best.number == 0 else f"trial {best.number}"
-        return [f"best: {name}, {score} {at}{floors}"]
+        return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}"]
     missed = "; ".join(
         f"{key} is {summary.epoch.metrics.get(key, math.nan):.4f}, {gap:.4f} below its floor of {goal.floors[key]:g}"
         for key, gap in summary.shortfalls.items()
@@ -167,7 +176,7 @@ def _bought(summary: Summary) -> list[str]:
     named = {o.metric: "objective" for o in goal.objectives} | {key: f"floor {f:g}" for key, f in goal.floors.items()}
     header = ("metric", "defaults", "best", "gain", "")
     rows = [
-        (g.metric, _shown(g.before), _shown(g.after), _signed(g.difference), named.get(g.metric, ""))
+        (g.metric, shown(g.before), shown(g.after), signed(g.difference), named.get(g.metric, ""))
         for g in summary.gains
     ]
     return [*table(header, rows, right=(1, 2, 3)), *note]
@@ -176,8 +185,24 @@ def _bought(summary: Summary) -> list[str]:
 def _changed(summary: Summary) -> list[str]:
     if not summary.changes:
         return ["no setting differs from the defaults"]
-    rows = [(c.path, _value(c.before), _value(c.after), "" if c.drawn else "set") for c in summary.changes]
+    rows = [(c.path, value_text(c.before), value_text(c.after), "" if c.drawn else "set") for c in summary.changes]
     return [*table(("setting", "default", "best", ""), rows, right=(1, 2))]
+
+
+def _front(summary: Summary) -> list[str]:
+    """The other ways to balance the objectives, where there are several."""
+    goal, choice = summary.study.start.goal, summary.choice
+    if len(goal.objectives) < 2 or len(choice.front) < 2:
+        return []
+    rows = []
+    for trial in choice.front:
+        epoch = trial.best(goal)
+        values = [shown(v) for v in goal.values(epoch.metrics)] if epoch else []
+        marks = [m for m, t in (("best", choice.trial), ("knee", choice.knee)) if t is trial]
+        rows.append((f"trial {trial.number}", *values, ", ".join(marks)))
+    names = [o.metric for o in goal.objectives]
+    heading = f"the front: no trial beats one of these in every objective; best --prefer {names[0]} takes its best"
+    return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1))]
 
 
 def _no_best(study: StudyFiles) -> list[str]:
@@ -207,18 +232,6 @@ def _config(summary: Summary) -> Path:
 
 def _quoted(path: Path) -> str:
     return f"'{path}'" if " " in str(path) else str(path)
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4f}" if math.isfinite(value) else "-"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}" if math.isfinite(value) else "-"
-
-
-def _value(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _number(value: float) -> float | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
-from raytune_planes.tuning.pareto import Vector, ranks
+from raytune_planes.pareto import Vector, ranks
 
 BASELINE = 0
 """Number of the trial that runs the defaults. It is never stopped: everything is compared with it."""

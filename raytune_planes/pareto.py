@@ -43,7 +43,8 @@ def choose(trials: Iterable[TrialRecord], goal: Goal, prefer: str | None = None)
         return None
     beside = front(complete, goal)
     if not beside:
-        nearest = min(complete, key=lambda t: (_shortfall(t, goal), -goal.score(_metrics(t, goal)), t.number))
+        nearest = best_trial(complete, goal)  # its score weighs the shortfall ten times as much as any gain
+        assert nearest is not None
         missed = {k: v for k, v in goal.shortfalls(_metrics(nearest, goal)).items() if v > 0}
         said = ", ".join(f"{metric} by {by:.4f}" for metric, by in missed.items())
         return Choice(nearest, f"no trial keeps every floor; the nearest misses {said}", False, missed, (), None)
