@@ -14,6 +14,9 @@ from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
 from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
 from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
+from raytune_planes.tracking.mlflow_ui import serve_ui
+
+__all__ = ["MlflowTracker", "push", "serve_ui", "sync"]
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ def connect(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     if uri.startswith(SQLITE):
-        _try_file(Path(uri.removeprefix(SQLITE)))
+        try_file(Path(uri.removeprefix(SQLITE)))
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("mlflow.store.db", "mlflow.utils.environment"):  # each retry; that pip is not installed
@@ -58,7 +58,7 @@ def analyze(uri: str) -> None:
         database.commit()
 
 
-def _try_file(path: Path) -> None:
+def try_file(path: Path) -> None:
     """Raise sqlite3.Error at once where MLflow would try for a minute: no permission, a folder or no database there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:

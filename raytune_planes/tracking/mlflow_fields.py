@@ -86,7 +86,10 @@ def epoch_points(epoch: EpochRecord) -> list[Point]:
 
 
 def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
-    """A trial's result, at the step of its best epoch: scores, and validation metrics as ``best/fgvc/accuracy``."""
+    """A trial's result at its best epoch: scores, and validation metrics as ``best/fgvc/accuracy``.
+
+    At step 0, because the UI draws bars, one per trial, of metrics that have no other step.
+    """
     epoch = trial.best(goal)
     if epoch is None or trial.end in (End.RUNNING, End.INTERRUPTED):
         return []
@@ -99,7 +102,7 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
     values |= {"feasible": float(feasible), "best_epoch": float(epoch.epoch)}
     if math.isfinite(score):
         values |= {"penalised_score": score} | ({"score": score} if feasible and trial.end.is_complete else {})
-    return [(key, value, trial.ended_ms, epoch.epoch) for key, value in values.items()]
+    return [(key, value, trial.ended_ms, 0) for key, value in values.items()]
 
 
 def study_points(study: StudyFiles) -> list[Point]:

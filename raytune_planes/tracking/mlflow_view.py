@@ -10,7 +10,7 @@ from raytune_planes.records import split_metric
 from raytune_planes.tracking.base import StudyStart
 
 TAG = "mlflow.sharedViewState."
-"""Experiment tag in which the UI (of MLflow 3.17) keeps a view that somebody shared; one it cannot read does no harm."""
+"""Experiment tag in which the UI (of MLflow 3.17) keeps a view that was shared; one it cannot read does no harm."""
 
 
 def view_tag(start: StudyStart) -> tuple[str, str]:

@@ -89,7 +89,8 @@ def test_the_values_of_a_trial_equal_its_records(out: Path) -> None:
         for key, value in one.metrics.items():
             assert (one.epoch, one.time_ms, repr(value)) in run["metrics"][key]
     assert all(len(run["metrics"][key]) == len(record.epochs) for key in record.epochs[0].metrics)
-    assert run["metrics"]["best/fgvc/accuracy"] == [(2, record.ended_ms, "0.5")]
+    assert run["metrics"]["best/fgvc/accuracy"] == [(0, record.ended_ms, "0.5")]
+    assert run["metrics"]["best_epoch"] == [(0, record.ended_ms, "2.0")]
     assert run["metrics"]["resting/planesnet"] == [(2, record.epochs[1].time_ms, "1.0")]
     assert run["times"][:2] == (record.started_ms, record.ended_ms)
     assert run["tags"]["trial_id"] == "ab03"

@@ -1,0 +1,128 @@
+"""Serve MLflow's UI over a study's store, on loopback, until it is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from raytune_planes.errors import UserError
+from raytune_planes.tracking.files import find_study
+from raytune_planes.tracking.mlflow_connection import SQLITE, default_uri, try_file, without_secrets
+from raytune_planes.tracking.mlflow_store import EXPERIMENT
+from raytune_planes.tracking.mlflow_view import view_path
+from raytune_planes.tracking.reading import read_ends
+
+HOST = "127.0.0.1"
+LOG = "mlflow-ui.log"
+"""In the results: what the server says, which is much."""
+START_S = 120.0
+"""How long a server may take until it answers."""
+
+
+def serve_ui(out: Path, port: int = 5000, uri: str | None = None) -> int:
+    """Start MLflow's server on the store of ``out`` (or on the database ``uri``), say where it is, and stay.
+
+    For the address of a server that runs elsewhere it only says where to look. Returns the exit status.
+
+    Raises:
+        UserError: there is no store, the port is taken, or the server does not start.
+    """
+    if uri is not None and uri.startswith("http"):
+        print(f"MLflow runs elsewhere; open {_address(uri.rstrip('/'), out)}")
+        return 0
+    store = uri or default_uri(out)
+    if store.startswith(SQLITE):
+        _refuse_unreadable(Path(store.removeprefix(SQLITE)))
+    _refuse_taken(port)
+    with _server(store, out, port) as server, contextlib.suppress(KeyboardInterrupt):
+        _wait_until_it_answers(server, port, out / LOG)
+        print(f"MLflow: {_address(f'http://{HOST}:{port}', out)}")
+        print("It shows the trials of the latest study, best first. The chart symbol above them compares results and")
+        print("curves; the study's own run, named like the study, says what was asked and found. Ctrl-C ends it.")
+        sys.stdout.flush()
+        return server.wait()
+    return 0
+
+
+@contextlib.contextmanager
+def _server(store: str, out: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The server and the processes it starts; all of them end with the block, also on SIGTERM."""
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--default-artifact-root", (out / "mlartifacts").resolve().as_uri()]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    settings = {
+        "MLFLOW_BACKEND_STORE_URI": store,  # not an argument: everybody on the machine can read those
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 0.5 GiB of memory instead of 2.6
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+    }
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOG).open("wb") as log:
+        server = subprocess.Popen(
+            command, env={**os.environ, **settings}, start_new_session=True, stdout=log, stderr=log
+        )
+    try:
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(10)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _refuse_unreadable(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"no MLflow store at {path}; run 'raytune-planes tune' first, or name its folder with --out")
+    try:
+        try_file(path)
+    except sqlite3.Error as error:
+        raise UserError(f"{path} cannot be opened as a database: {error}") from None
+
+
+def _refuse_taken(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(f"port {port} cannot be used ({error.strerror}); choose another with --port") from None
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.3)
+    said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+    raise UserError(f"MLflow's server did not start; the last it said in {log}: {said[-1]}")
+
+
+def _address(base: str, out: Path) -> str:
+    """The view of the latest study in ``out`` when there is one and the server at ``base`` knows it, else ``base``."""
+    query = urllib.parse.urlencode({"experiment_name": EXPERIMENT})
+    try:
+        start = read_ends(find_study(out))[0]
+        with urllib.request.urlopen(f"{base}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=10) as answer:
+            experiment_id = str(json.load(answer)["experiment"]["experiment_id"])
+    except (UserError, OSError, ValueError, KeyError):
+        return without_secrets(base)
+    return f"{without_secrets(base)}/{view_path(experiment_id, start)}"

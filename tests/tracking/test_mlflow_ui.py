@@ -1,0 +1,85 @@
+"""The server of the UI: it opens on the latest study, listens on loopback only, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+
+from raytune_planes.errors import UserError
+from raytune_planes.tracking import JsonlTracker
+from raytune_planes.tracking.mlflow import sync
+from raytune_planes.tracking.mlflow_ui import serve_ui
+from tests.tracking.studies import START, play
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+# MLflow's own queries use a loader strategy that SQLAlchemy 2.1 calls deprecated.
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+def test_it_opens_on_the_latest_study_on_loopback_and_ends_with_its_processes(out: Path) -> None:
+    play(JsonlTracker(out))
+    sync(out / "quick-1")
+    port = free_port()
+    code = "import pathlib; from raytune_planes.tracking.mlflow_ui import serve_ui; "
+    code += f"raise SystemExit(serve_ui(pathlib.Path({str(out)!r}), {port}))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = server.stdout.readline()
+        address = f"http://127.0.0.1:{port}/#/experiments/1/runs?viewStateShareKey={START.study_id}"
+        assert said.startswith(f"MLflow: {address}")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
+            assert answer.status == 200
+        started = psutil.Process(server.pid).children(recursive=True)
+        listening = {c.laddr.ip for p in started for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+
+
+def test_without_a_store_it_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no MLflow store at .*mlflow.db; run 'raytune-planes tune' first"):
+        serve_ui(tmp_path)
+
+
+def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(UserError, match=rf"port {port} cannot be used \(Address already in use\); choose another"):
+            serve_ui(tmp_path, port)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("no database at all, but a file of some length")
+    with pytest.raises(UserError, match=r"mlflow.db cannot be opened as a database: file is not a database"):
+        serve_ui(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_server_that_cannot_start_is_told_with_the_last_it_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"MLflow's server did not start; the last it said in .*mlflow-ui.log: \S"):
+        serve_ui(tmp_path, free_port(), "nonsense://127.0.0.1:1/runs")
+
+
+def test_a_server_elsewhere_is_only_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    started = time.perf_counter()
+    assert serve_ui(tmp_path, uri="http://me:secret@127.0.0.1:1/") == 0
+    assert capsys.readouterr().out == "MLflow runs elsewhere; open http://***@127.0.0.1:1\n"
+    assert time.perf_counter() - started < 10
