@@ -9,9 +9,15 @@ from torch import Tensor, nn
 from raytune_planes.model.backbones import norm
 
 GAIN = 10.0
-"""Of the last layer."""
+"""Of the last layer: Adam moves a weight by no more than its rate a step, and few channels make a pixel's logit."""
+
 PRIOR_LOGIT = -2.0
-"""Every pixel's at the start: one in eight is a plane's."""
+"""Every pixel's at the start: one in eight is a plane's (Lin et al. 2017, section 4.1).
+
+From 0, the many pixels of the ground can push all weights below 0 at once, and since the features are not negative, no
+pixel's logit then exceeds the bias: some runs of 240 steps on real tiles ended at a good cross-entropy with an IoU of
+0. With the prior they reach 0.55.
+"""
 
 
 class Decoder(nn.Module):
@@ -27,17 +33,15 @@ class Decoder(nn.Module):
         self.middle = _unit(2 * width + middle, width)
         self.fine = _unit(width + fine, width)
         self.logits = nn.Conv2d(width, 4, 1)
-        # Starts near the share of plane pixels, not at one half (Lin et al. 2017, section 4.1), and a step of Adam moves
-        # a logit by GAIN times as much: at 240 steps a toy mask went from IoU 0.00 to 0.94.
-        nn.init.normal_(self.logits.weight, std=0.05)
-        nn.init.constant_(self.logits.bias, PRIOR_LOGIT / GAIN)
+        for parameter in self.logits.parameters():
+            nn.init.normal_(parameter, std=0.05)
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         """Logits [B, H, W] at the image's own resolution."""
         fine_BCHW, middle_BCHW, coarse_BCHW = pyramid
         x_BCHW = _join(self.enter(coarse_BCHW), middle_BCHW)
         x_BCHW = _join(self.middle(x_BCHW), fine_BCHW)
-        return F.pixel_shuffle(GAIN * self.logits(self.fine(x_BCHW)), 2).squeeze(1)
+        return PRIOR_LOGIT + GAIN * F.pixel_shuffle(self.logits(self.fine(x_BCHW)), 2).squeeze(1)
 
 
 def _join(below_BCHW: Tensor, skip_BCHW: Tensor) -> Tensor:

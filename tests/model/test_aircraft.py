@@ -70,7 +70,7 @@ def test_without_masks_there_is_no_decoder() -> None:
 @pytest.mark.parametrize("dataset", INFOS)
 def test_an_untrained_model_costs_about_one_in_every_term(dataset: str) -> None:
     for term, value in losses(make(losses__contrastive__temperature=1.0), dataset).items():
-        assert value.item() == pytest.approx(1, abs=0.3), term
+        assert 0.4 < value.item() < 1.3, term  # masks start at their prior, which is better than guessing
 
 
 @pytest.mark.parametrize("dataset", INFOS)
@@ -90,13 +90,13 @@ def test_gradients_reach_every_part_in_use_and_no_other(dataset: str) -> None:
             assert parameter.grad.abs().sum() > 0, name
 
 
-def test_it_learns_from_random_weights_within_a_few_hundred_steps() -> None:
-    seen = descend(make(), 240)
+def test_it_learns_from_random_weights_within_a_hundred_steps() -> None:
+    seen = descend(make(), 105)
     first = {task: value for step in seen[:3] for task, value in step.items()}
     last = {task: value for step in seen[-3:] for task, value in step.items()}
     assert len(first) == 7
     for task, value in last.items():
-        assert value < 0.35, f"{task}: {first[task]:.2f} -> {value:.2f}"
+        assert value < 0.6 * min(1.0, first[task]), f"{task}: {first[task]:.2f} -> {value:.2f}"
 
 
 def test_the_same_seed_gives_the_same_model_and_training() -> None:

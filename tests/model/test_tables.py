@@ -64,12 +64,14 @@ def test_a_side_that_does_not_divide_is_our_own_mistake(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", BACKBONES)
-def test_features_hardly_change_when_the_picture_moves_by_the_stride(kind: str) -> None:
-    backbone = BACKBONES[kind](SMALL).eval()
+def test_pooled_features_hardly_change_when_the_picture_moves_by_a_pixel(kind: str) -> None:
+    """By about a tenth; subsampling without pooling changes them by a quarter."""
+    torch.manual_seed(0)
+    backbone = BACKBONES[kind](Backbone(width=16)).eval()
     image_BCHW = torch.zeros(1, 3, 64, 64)
-    image_BCHW[:, :, 28:36, 28:36] = 2.0
-    still, moved = (backbone(x)[-1] for x in (image_BCHW, image_BCHW.roll(8, 3)))
-    torch.testing.assert_close(still.roll(1, 3)[..., 2:6, 3:7], moved[..., 2:6, 3:7], rtol=1e-3, atol=1e-4)
+    image_BCHW[..., 28:33, 24:40] = torch.randn(3, 5, 16)
+    still, *moved = (backbone(image_BCHW.roll(by, 3))[-1].mean((2, 3)) for by in range(8))
+    assert all((m - still).norm() / still.norm() < 0.17 for m in moved)
 
 
 @pytest.mark.parametrize("kind", HEADS)
