@@ -99,6 +99,8 @@ def connected() -> Iterator[Cluster]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told with the trial it happened to
     named, found = os.environ.get("RAY_ADDRESS", ""), _head_on_this_machine()
     attach = bool(found) if named in ("", "auto") else named != "local"
+    if attach and not found and not _answers(named):  # Ray itself would wait for minutes, then end the process
+        raise _no_answer(named, "nothing listens there")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -112,10 +114,7 @@ def connected() -> Iterator[Cluster]:
         except (ConnectionError, ValueError, RuntimeError) as error:
             if not attach:
                 raise
-            raise UserError(
-                f"the Ray cluster at {named or found} does not answer ({error}); start it, or unset RAY_ADDRESS "
-                "to run on this machine alone"
-            ) from None
+            raise _no_answer(named or found, str(error)) from None
     try:
         nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
         yield Cluster(tuple(Node(r.get("CPU", 0.0), r.get("GPU", 0.0)) for r in nodes), started_here=not attach)
@@ -137,13 +136,24 @@ def _stay_on_loopback() -> None:
 def _head_on_this_machine() -> str:
     """Address of the head that ``ray start`` left on this machine, or ``""`` where none answers."""
     note = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    address = note.read_text().strip() if note.is_file() else ""
+    return address if address and _answers(address) else ""
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens at ``host:port``, perhaps written as ``ray://host:port``."""
+    host, _, port = address.split("//")[-1].rpartition(":")
     try:
-        address = note.read_text().strip()
-        host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=2):
-            return address
+        with socket.create_connection((host, int(port)), timeout=5):
+            return True
     except (OSError, ValueError):
-        return ""
+        return False
+
+
+def _no_answer(address: str, why: str) -> UserError:
+    return UserError(
+        f"the Ray cluster at {address} does not answer ({why}); start it, or unset RAY_ADDRESS to run on this machine"
+    )
 
 
 def _count(number: float, noun: str) -> str:

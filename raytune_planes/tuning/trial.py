@@ -209,15 +209,20 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig) -> dict[str, A
 
 
 def explain(error: BaseException) -> str:
-    """An error as one line for people: the first failed worker's own where a group failed."""
+    """An error as one line for people; of a group's errors the one that the others most likely follow from."""
     inner = [e for e in getattr(error, "worker_failures", {}).values() if e is not None]
-    error = inner[0] if inner else error
+    error = min(inner, key=_is_consequence, default=error)
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
         return f"does not fit into memory: {text[:300]}"
     return f"{type(error).__name__}: {text[:300]}"
+
+
+def _is_consequence(error: BaseException) -> bool:
+    """Whether a worker failed because it lost touch with another that had failed before."""
+    return isinstance(error, RuntimeError) and ("peer" in str(error) or "gloo" in str(error) or "NCCL" in str(error))
 
 
 def _lost_process(error: BaseException) -> Exception | None:
