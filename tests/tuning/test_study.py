@@ -1,0 +1,172 @@
+"""Studies through Ray: few, small, and each asserting several things, because starting Ray takes a while."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import SCORE, End, EpochRecord, TrialRecord
+from raytune_planes.settings import load, make_config
+from raytune_planes.space import Dimension, RungSettings, StudySettings
+from raytune_planes.terminal import PlainView
+from raytune_planes.tracking.base import Trackers
+from raytune_planes.tracking.jsonl import JsonlTracker
+from raytune_planes.training.loop import train
+from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.study import Outcome, run_study, trained_seconds
+from raytune_planes.tuning.trial import open_entries
+from tests.toy import toy_prompts
+from tests.tuning.tiny import GOAL, tiny_plan
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves pipes to its processes for the collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the same, told by pytest
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never attach to a cluster that happens to run on this machine."""
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+
+
+def run(plan: StudyPlan, view: PlainView | None = None) -> tuple[Outcome, str]:
+    shown = io.StringIO()
+    outcome = run_study(plan, view=view or PlainView(shown), trackers=Trackers(JsonlTracker(plan.out)))
+    return outcome, shown.getvalue()
+
+
+def test_trials_fail_each_with_its_reason_and_the_study_goes_on_and_can_be_extended(tmp_path: Path) -> None:
+    search = (
+        Dimension("optim.lr", "float", 1e-4, 1e-2, log=True),
+        Dimension("datasets.fgvc.weight", "choice", choices=(1.0, 1e308)),
+        Dimension("model.dit.heads", "choice", choices=(2, 3)),
+        Dimension("text.model", "choice", choices=("minilm", "other")),
+    )
+    wrong = ({"datasets.fgvc.weight": 1e308}, {"model.dit.heads": 3}, {"text.model": "other"}, {"optim.lr": 0.003})
+    plan = tiny_plan(tmp_path, search=search, trials=5, start_from=wrong)
+
+    outcome, shown = run(plan)
+
+    trials = outcome.study.trials
+    ends = [t.end for t in trials]
+    assert [t.number for t in trials] == [0, 1, 2, 3, 4]
+    assert ends[1:4] == [End.FAILED] * 3
+    assert all(end.is_complete for end in (ends[0], ends[4]))
+    assert "nan" in trials[1].reason
+    assert "does not divide the grid's 32 channels" in trials[2].reason
+    assert "KeyError" in trials[3].reason
+    assert "trial 2 failed: this trial's settings: model.dit.heads = 3" in shown
+    assert outcome.reason == "5 trials of 5 are done"
+    assert 0 < outcome.busy_core_s < outcome.seconds * outcome.cores
+    known = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path}/results/tiny/optuna.db").trials
+    assert [t.user_attrs["trial_id"] for t in known] == [t.trial_id for t in trials]
+    assert [t.state.name for t in known] == ["COMPLETE", "FAIL", "FAIL", "FAIL", "COMPLETE"]
+
+    more = StudySettings(trials=6, rungs=RungSettings(enabled=False))
+    longer, _ = run(replace(plan, settings=more, material=plan.material))
+
+    assert [t.trial_id for t in longer.study.trials[:5]] == [t.trial_id for t in trials]
+    assert len(longer.study.trials) == 6
+
+
+def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> None:
+    settings = StudySettings(trials=2, rungs=RungSettings(enabled=True, grace=0.3, reduction=2))
+    plan = tiny_plan(tmp_path, settings=settings, concurrent=1, start_from=({"optim.lr": 1e-4},))
+
+    outcome, shown = run(plan)
+
+    defaults, behind = outcome.study.trials
+    assert defaults.end.is_complete
+    assert behind.end is End.PRUNED
+    found = re.match(r"at (\d+) samples: place 2 of 2, 1 go on", behind.reason)
+    assert found, behind.reason
+    samples = [0, *(e.samples for e in behind.epochs)]
+    assert samples[-2] < int(found[1]) <= samples[-1], "it must stop after the very epoch that said so"
+    assert f"trial 1 pruned: {behind.reason}" in shown
+
+
+class StopsAtEpoch(PlainView):
+    """Presses Ctrl-C once trial 1 has trained two epochs."""
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        super().epoch(trial, epoch)
+        if trial.number == 1 and epoch.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupted_study_goes_on_with_the_same_trials_and_the_same_metrics(tmp_path: Path) -> None:
+    fixed = {"budget.epochs": 6, "stopping.rule": "none"}
+    plan = tiny_plan(tmp_path, fixed=fixed, trials=3, concurrent=1)
+
+    first, _ = run(plan, StopsAtEpoch(io.StringIO()))
+
+    assert first.interrupted
+    stopped = first.study.trials[1]
+    assert stopped.end is End.INTERRUPTED
+    assert len(stopped.epochs) == 2
+
+    second, shown = run(plan)
+
+    assert not second.interrupted
+    assert [t.trial_id for t in second.study.trials[:2]] == [t.trial_id for t in first.study.trials]
+    assert all(t.end is End.COMPLETED for t in second.study.trials)
+    assert "trial 1 starts again" in shown
+    resumed = second.study.trials[1]
+    assert [e.epoch for e in resumed.epochs] == [1, 2, 3, 4, 5, 6]
+    assert _without_time(resumed.epochs) == _without_time(_alone(plan, resumed))
+
+
+def test_two_workers_train_a_trial_like_one_and_best_yaml_repeats_it(tmp_path: Path) -> None:
+    still = {f"datasets.{name}.head.dropout": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
+    plan = tiny_plan(tmp_path, fixed=still, trials=1, workers=2)
+
+    outcome, _ = run(plan)
+
+    (trial,) = outcome.study.trials
+    assert trial.end.is_complete, trial.reason
+    saved = make_config(load(tmp_path / "results/tiny/best.yaml"))
+    assert saved == plan.config({**trial.drawn})
+    for together, alone in zip(trial.epochs, _alone(plan, trial), strict=True):
+        assert together.samples == alone.samples
+        for key, value in alone.metrics.items():
+            # The validation of the contrastive term depends on which images share a batch, and each worker has its own.
+            if key.startswith("train/") or not key.endswith(("contrastive_loss", "/loss")):
+                assert together.metrics[key] == pytest.approx(value, abs=1e-4), key
+
+
+def test_more_processors_than_there_are_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    plan = tiny_plan(tmp_path, cpus_per_worker=1000)
+    with pytest.raises(UserError, match="a trial needs 1000 CPUs; the cluster has"):
+        run(plan)
+    assert not (tmp_path / "results").exists()
+
+
+def test_time_in_which_trials_overlap_counts_once() -> None:
+    def trial(number: int, *ends_s: float) -> TrialRecord:
+        epochs = tuple(EpochRecord(i, i, i, {}, seconds=10, time_ms=int(s * 1000)) for i, s in enumerate(ends_s, 1))
+        return TrialRecord(str(number), number, {}, {}, epochs)
+
+    assert trained_seconds([trial(0, 10, 20), trial(1, 15, 100)]) == pytest.approx(30)
+
+
+def _alone(plan: StudyPlan, trial: TrialRecord) -> list[EpochRecord]:
+    """The same configuration, trained in this process without a search."""
+    config = plan.config(trial.drawn)
+    epochs: list[EpochRecord] = []
+    data = open_entries(plan.material.entries, config)
+    train(config, data, toy_prompts(), GOAL, report=lambda epoch, _: epochs.append(epoch))
+    return epochs
+
+
+def _without_time(epochs: object) -> list[tuple[int, float, dict[str, float]]]:
+    return [(e.samples, e.metrics[SCORE], dict(e.metrics)) for e in epochs]  # type: ignore[attr-defined]

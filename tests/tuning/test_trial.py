@@ -1,0 +1,82 @@
+"""A trial's own parts, without Ray: its data, its wish to stop, and how errors are put in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import End
+from raytune_planes.training.loop import StopTrial
+from raytune_planes.tuning import trial
+from raytune_planes.tuning.trial import Entry, explain, open_entries, stop_trial
+from tests.toy import SIDE, toy_config
+from tests.tuning.tiny import TILE, tiny_material, tiny_plan
+
+
+def test_a_trial_opens_the_arrays_that_fit_its_settings(tmp_path: Path) -> None:
+    material = tiny_material(tmp_path)
+    other = Entry("fgvc", 24, TILE, "nowhere")
+    data = open_entries((other, *material.entries), toy_config())
+    assert list(data) == ["planesnet", "hrplanes", "fgvc"]
+    assert data["fgvc"].images_NHWC.shape[1] == SIDE
+    assert not data["fgvc"].images_NHWC.flags.writeable
+
+
+def test_a_size_that_nobody_decoded_is_refused(tmp_path: Path) -> None:
+    entries = tiny_material(tmp_path).entries
+    with pytest.raises(UserError, match=r"'fgvc' is not decoded at 24 px \(tile 320\); decoded: 16 px"):
+        open_entries(entries, toy_config(datasets__fgvc__image_size=24))
+
+
+def test_a_disabled_dataset_is_not_opened(tmp_path: Path) -> None:
+    entries = tuple(e for e in tiny_material(tmp_path).entries if e.dataset != "fgvc")
+    assert "fgvc" not in open_entries(entries, toy_config(datasets__fgvc__enabled=False))
+
+
+def test_a_wish_to_stop_carries_its_end_and_reason(tmp_path: Path) -> None:
+    assert trial._wish(tmp_path) is None
+    stop_trial(tmp_path / "new", End.PRUNED, "at 9 samples: place 3 of 3")
+    wish = trial._wish(tmp_path / "new")
+    assert isinstance(wish, StopTrial)
+    assert (wish.end, wish.reason) == (End.PRUNED, "at 9 samples: place 3 of 3")
+
+
+def test_a_batch_that_workers_cannot_share_is_refused(tmp_path: Path) -> None:
+    task = tiny_plan(tmp_path, workers=3).task(tmp_path)
+    asked = {"trial_id": "a", "number": 0, "drawn": {}}
+    with pytest.raises(UserError, match=r"budget\.batch_size = 8 cannot be shared evenly by 3 workers"):
+        trial.train_here({"asked": asked, "task": task})
+
+
+class _GroupError(Exception):
+    """Shaped like Ray Train's error of a worker group."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.worker_failures = dict(enumerate(failures))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (UserError("no GPU here"), "no GPU here"),
+        (ValueError("two\nlines"), "ValueError: two lines"),
+        (MemoryError(), "does not fit into memory: "),
+        (torch.OutOfMemoryError("CUDA out of memory"), "does not fit into memory: CUDA out of memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 TB"), "does not fit into memory: Default"),
+        (_GroupError(UserError("too wide"), RuntimeError("Connection closed by peer")), "too wide"),
+        (_GroupError(RuntimeError("Connection closed by peer"), UserError("too wide")), "too wide"),
+    ],
+)
+def test_errors_are_told_in_one_line(error: Exception, said: str) -> None:
+    assert explain(error).startswith(said)
+
+
+def test_prompts_are_kept_for_each_text_model(tmp_path: Path) -> None:
+    plan = tiny_plan(tmp_path)
+    task = plan.task(tmp_path)
+    with np.load(task.prompts["minilm"]) as stored:
+        assert {name: rows.shape[0] for name, rows in stored.items()} == {"planesnet": 2, "hrplanes": 2, "fgvc": 6}
