@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from mlflow import MlflowClient
-from mlflow.entities import Experiment, Run
 
-from raytune_planes.errors import UserError
 from raytune_planes.records import End, best_trial
-from raytune_planes.tracking import JsonlTracker, Trackers, trial_folder
-from raytune_planes.tracking.mlflow import MlflowTracker, sync
-from raytune_planes.tracking.mlflow_connection import connect, default_uri, without_secrets
+from raytune_planes.tracking import trial_folder
+from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST
 from raytune_planes.tracking.mlflow_view import view_path
+from tests.tracking.stores import contents, experiment, runs, tracked
 from tests.tracking.studies import FINISH, GOAL, START, artifact, ended, epoch, play, three_trials, trial
 
 pytestmark = [
@@ -28,43 +21,6 @@ pytestmark = [
     # MLflow's own queries use a loader strategy that SQLAlchemy 2.1 calls deprecated.
     pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"),
 ]
-
-
-def experiment(client: MlflowClient) -> Experiment:
-    found = client.get_experiment_by_name("raytune-planes")
-    assert found is not None
-    return found
-
-
-def runs(client: MlflowClient, *order: str) -> list[Run]:
-    order_by = list(order or ["attributes.run_name ASC"])
-    return list(client.search_runs([experiment(client).experiment_id], order_by=order_by))
-
-
-def contents(uri: str) -> dict[str, Any]:
-    """All that people see of a store, by run name, without the ids that MLflow draws."""
-    client = connect(uri)
-    found = runs(client)
-    names = {run.info.run_id: run.info.run_name for run in found}
-    assert len(set(names.values())) == len(found), "a run is there twice"
-    return {str(run.info.run_name): _content(client, run, names) for run in found}
-
-
-def _content(client: MlflowClient, run: Run, names: dict[str, str]) -> dict[str, Any]:
-    tags = {k: names.get(v, v) for k, v in run.data.tags.items()}
-    history = {
-        key: [(m.step, m.timestamp, repr(m.value)) for m in client.get_metric_history(run.info.run_id, key)]
-        for key in run.data.metrics
-    }
-    files = sorted(f.path for f in client.list_artifacts(run.info.run_id))
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    data = sorted((d.dataset.name, d.dataset.digest) for d in inputs)
-    times = (run.info.start_time, run.info.end_time, run.info.status)
-    return {"params": run.data.params, "tags": tags, "metrics": history, "files": files, "data": data, "times": times}
-
-
-def tracked(out: Path, uri: str | None = None, **more: Any) -> Trackers:
-    return Trackers(JsonlTracker(out), MlflowTracker(out, uri, **more))
 
 
 def test_a_study_is_one_parent_and_a_child_per_trial_that_says_how_it_ended(out: Path) -> None:
@@ -177,98 +133,6 @@ def test_a_trials_checkpoint_is_an_artifact_and_the_one_for_resuming_is_not(out:
     assert files == ["best.pt", "config.yaml", "end.json", "epochs.jsonl", "trial.json"]
 
 
-def test_syncing_afterwards_gives_the_store_that_a_live_study_gives(out: Path, tmp_path: Path) -> None:
-    play(tracked(out))
-    later = tmp_path / "later"
-    play(JsonlTracker(later))
-    changed = sync(later / "quick-1")
-    assert changed == ("quick-1", "trial 000 (defaults)", "trial 001", "trial 002", "trial 003")
-    assert contents(default_uri(later)) == contents(default_uri(out))
-
-
-def test_syncing_twice_changes_nothing(out: Path) -> None:
-    play(tracked(out))
-    before = contents(default_uri(out))
-    assert sync(out / "quick-1") == ()
-    assert contents(default_uri(out)) == before
-
-
-def test_a_store_that_never_answers_neither_stops_nor_delays_the_study_and_is_told_of(
-    out: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    started = time.perf_counter()
-    with caplog.at_level(logging.WARNING):
-        play(tracked(out, "http://user:secret@127.0.0.1:1", retry_s=0.1))
-    assert time.perf_counter() - started < 60
-    messages = [r.getMessage() for r in caplog.records if r.name.startswith("raytune_planes")]
-    assert len(messages) == 2
-    assert "MLflow at http://***@127.0.0.1:1 does not answer; the study goes on" in messages[0]
-    assert "'raytune-planes sync quick-1' sends the rest" in messages[1]
-    assert "secret" not in caplog.text
-    sync(out / "quick-1")
-    assert contents(default_uri(out))["quick-1"]["tags"]["best_trial"] == "trial 003"
-
-
-def test_a_store_that_comes_back_gets_what_it_missed_once(out: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The database is hidden while the study starts: nothing can be opened where a folder stands in its place."""
-    database, aside = out / "mlflow.db", out / "aside.db"
-    database.rename(aside)
-    database.mkdir()
-    tracker = tracked(out, retry_s=0.1)
-    first, second = three_trials()[0], three_trials()[3]
-    with caplog.at_level(logging.INFO, logger="raytune_planes"):
-        tracker.start_study(START)
-        tracker.start_trial(replace(first, end=End.RUNNING, epochs=()))
-        for one in first.epochs:
-            tracker.log_epoch(first.trial_id, one)
-        _wait_for(lambda: "does not answer" in caplog.text)
-        database.rmdir()
-        aside.rename(database)
-        _wait_for(lambda: "answers again" in caplog.text)
-        tracker.end_trial(first)
-        tracker.start_trial(replace(second, end=End.RUNNING, epochs=()))
-        tracker.end_trial(second)
-        tracker.end_study(FINISH)
-    found = contents(default_uri(out))
-    assert list(found) == ["quick-1", "trial 000 (defaults)", "trial 003"]
-    assert [step for step, _, _ in found["trial 000 (defaults)"]["metrics"]["samples"]] == [1, 2, 3]
-
-
-def test_a_resumed_study_goes_on_in_the_same_runs_and_logs_no_epoch_twice(out: Path) -> None:
-    first = tracked(out)
-    first.start_study(START)
-    first.start_trial(trial(0))
-    first.log_epoch("ab00", epoch(1, 0.1))
-    first.log_epoch("ab00", epoch(2, 0.2))
-    first.end_trial(ended(trial(0), End.INTERRUPTED, "stopped by hand", epoch(1, 0.1), epoch(2, 0.2)))
-    first.end_study(replace(FINISH, end=End.INTERRUPTED))
-    stopped = contents(default_uri(out))
-    assert stopped["quick-1"]["times"][2] == stopped["trial 000 (defaults)"]["times"][2] == "KILLED"
-
-    again = tracked(out)
-    again.start_study(replace(START, started_ms=START.started_ms + 99))
-    again.start_trial(trial(0))
-    again.log_epoch("ab00", replace(epoch(2, 0.2), time_ms=5))  # trained again from the last checkpoint
-    again.log_epoch("ab00", epoch(3, 0.3))
-    again.end_trial(ended(trial(0), End.COMPLETED, "3 epochs"))
-    again.end_study(FINISH)
-    found = contents(default_uri(out))
-    assert list(found) == ["quick-1", "trial 000 (defaults)"]
-    run = found["trial 000 (defaults)"]
-    assert [(s, v) for s, _, v in run["metrics"]["val/fgvc/accuracy"]] == [(1, "0.1"), (2, "0.2"), (3, "0.3")]
-    assert (run["tags"]["end"], run["times"][2], run["tags"]["reason"]) == ("completed", "FINISHED", "3 epochs")
-    assert found["quick-1"]["times"][2] == "FINISHED"
-
-
-def test_a_name_used_again_after_its_folder_is_gone_is_another_study(out: Path) -> None:
-    play(JsonlTracker(out))
-    sync(out / "quick-1")
-    (out / "quick-1").rename(out / "aside")
-    play(JsonlTracker(out), start=replace(START, started_ms=START.started_ms + 1))
-    assert len(sync(out / "quick-1")) == 5
-    assert len(runs(connect(default_uri(out)))) == 10
-
-
 def test_a_database_is_analyzed_when_the_study_ends(out: Path) -> None:
     import sqlite3
 
@@ -284,28 +148,3 @@ def test_no_query_leaves_the_working_folder_changed(out: Path, tmp_path: Path, m
     monkeypatch.chdir(tmp_path / "elsewhere")
     play(tracked(out))
     assert os.listdir() == []
-
-
-def test_sync_names_a_store_that_does_not_answer(out: Path) -> None:
-    play(JsonlTracker(out))
-    with pytest.raises(
-        UserError, match=r"MLflow at http://\*\*\*@127.0.0.1:1 did not take the study: .*; the files are"
-    ):
-        sync(out / "quick-1", "http://user:secret@127.0.0.1:1")
-
-
-def test_sync_of_no_study_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no study in .*nowhere"):
-        sync(tmp_path / "nowhere")
-
-
-def test_a_password_in_an_address_is_not_shown() -> None:
-    assert without_secrets("postgresql://me:pw@host/db") == "postgresql://***@host/db"
-    assert without_secrets("sqlite:////tmp/a/mlflow.db") == "sqlite:////tmp/a/mlflow.db"
-
-
-def _wait_for(happened: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
