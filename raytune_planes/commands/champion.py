@@ -43,7 +43,7 @@ def register(folder: Path, uri: str) -> str:
     )
 
 
-def _example(datasets: list[str]):  # type: ignore[no-untyped-def]  # pandas comes with mlflow, untyped
+def _example(datasets: list[str]):  # type: ignore[no-untyped-def]  # a pandas.DataFrame
     import pandas
 
     grey = io.BytesIO()

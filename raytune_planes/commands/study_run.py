@@ -114,8 +114,8 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             "'raytune-planes best' lists the studies there are"
         ) from None
     paths = {"data", "cache", "out", "config"}
-    known = {k: Path(v) if k in paths and v is not None else v for k, v in asked.items()}
-    known["start_from"] = [Path(p) for p in known["start_from"]]
+    known: dict[str, Any] = {k: Path(v) if k in paths and v is not None else v for k, v in asked.items()}
+    known["start_from"] = [Path(p) for p in asked["start_from"]]
     new = {k: v for k in (*LIMITS, *HERE) if (v := getattr(args, k)) is not None}
     return argparse.Namespace(**{**vars(args), **known, **new, "resume": args.resume, "out": args.out})
 
