@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from raytune_planes.commands import best, check, synth, train, tune, ui
+from raytune_planes.commands import best, check, sync, synth, train, tune, ui
 
 VERBS: Mapping[str, ModuleType] = {
     "tune": tune,
@@ -13,5 +13,6 @@ VERBS: Mapping[str, ModuleType] = {
     "ui": ui,
     "train": train,
     "check": check,
+    "sync": sync,
     "synth": synth,
 }
