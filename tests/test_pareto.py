@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_planes.errors import UserError
-from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.pareto import choose, dominates, front, knee, ranks
+from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 
 FGVC, IOU, PLANES, LOSS = "val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy", "val/fgvc/loss"
 GOAL = Goal((Objective(FGVC), Objective(IOU)), {PLANES: 0.9})
