@@ -73,6 +73,7 @@ def test_a_token_is_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
     environment = {"RAY_AUTH_TOKEN_PATH": str(file)}
     ensure_token(environment)
     first = file.read_text()
+    file.chmod(0o644)  # as Ray's own command makes it
     ensure_token(environment)
     assert environment["RAY_AUTH_MODE"] == "token"
     assert len(first) >= 64
