@@ -39,6 +39,8 @@ class Remember(WorkerGroupCallback):
 
 def reap(trial_id: str) -> None:
     """End whatever still runs of a trial's worker group. Runs in the driver; harmless when nothing does."""
+    if not ray.is_initialized():
+        return
     key = trial_id.encode()
     told = internal_kv._internal_kv_get(key, namespace=NAMESPACE)
     if not told:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 
 from raytune_planes.errors import UserError
@@ -124,6 +125,35 @@ def test_an_interrupted_study_goes_on_with_the_same_trials_and_the_same_metrics(
     resumed = second.study.trials[1]
     assert [e.epoch for e in resumed.epochs] == [1, 2, 3, 4, 5, 6]
     assert _without_time(resumed.epochs) == _without_time(_alone(plan, resumed))
+
+
+class KillsAtEpoch(PlainView):
+    """Kills the process of the trial once it has trained two epochs, as a machine that runs out of memory does."""
+
+    killed = 0
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        super().epoch(trial, epoch)
+        if epoch.epoch == 2 and not self.killed:
+            for process in psutil.Process().children(recursive=True):
+                if "".join(process.cmdline()).startswith("ray::ImplicitFunc"):  # what Tune wraps a function in
+                    process.kill()
+                    self.killed += 1
+                    break
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(tmp_path: Path, workers: int) -> None:
+    shown = io.StringIO()
+    view = KillsAtEpoch(shown)
+    fixed = {"budget.epochs": 4, "stopping.rule": "none"}
+    outcome, _ = run(tiny_plan(tmp_path, fixed=fixed, trials=1, workers=workers), view)
+
+    (trial,) = outcome.study.trials
+    assert view.killed == 1
+    assert "trial 0 lost a process and goes on from epoch 2" in shown.getvalue()
+    assert trial.end is End.COMPLETED, trial.reason
+    assert [e.epoch for e in trial.epochs] == [1, 2, 3, 4]
 
 
 def test_two_workers_train_a_trial_like_one_and_best_yaml_repeats_it(tmp_path: Path) -> None:

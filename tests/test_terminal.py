@@ -1,0 +1,129 @@
+"""What people see of a study: plain lines in a pipe, a table in a terminal, the same facts in both."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+
+from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord
+from raytune_planes.terminal import Outline, PlainView, View, make_view
+from raytune_planes.terminal.board import Board, clock
+from raytune_planes.terminal.live import LiveView
+
+KEY = "val/fgvc/accuracy"
+GOAL = Goal((Objective(KEY),))
+OUTLINE = Outline("night", GOAL, {"fgvc": KEY}, trials=4, epochs=2, about="2 at a time")
+
+
+class Screen(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def trial(number: int, *accuracies: float, end: End = End.RUNNING, reason: str = "") -> TrialRecord:
+    epochs = tuple(
+        EpochRecord(i, i, 100 * i, {KEY: a}, resting=("fgvc",) if i == 2 else (), seconds=30)
+        for i, a in enumerate(accuracies, 1)
+    )
+    drawn = {"optim.lr": 0.00123456} if number else {}
+    return TrialRecord(f"t{number}", number, drawn, {"budget.epochs": 2}, epochs, end, reason)
+
+
+def show(view: View) -> None:
+    """A study of one good trial, one that is pruned and one that fails."""
+    view.start(OUTLINE)
+    running = trial(0, 0.2)
+    view.trial_started(replace(running, epochs=()))
+    view.epoch(running, running.epochs[0])
+    rest = Decision("fgvc", Action.REST, 2, "no gain for 2 epochs")
+    second = trial(0, 0.2, 0.4)
+    last = replace(second.epochs[1], decisions=(rest,))
+    view.epoch(second, last)
+    view.trial_ended(trial(0, 0.2, 0.4, end=End.CONVERGED, reason="all rest"))
+    view.trial_started(trial(1))
+    view.trial_ended(trial(1, 0.1, end=End.PRUNED, reason="place 3 of 3"))
+    view.trial_ended(trial(2, end=End.FAILED, reason="lr is nan"))
+    view.note("trial 3 lost a process")
+
+
+def test_a_pipe_gets_one_line_per_event() -> None:
+    stream = io.StringIO()
+    view = make_view(stream)
+    assert isinstance(view, PlainView)
+    show(view)
+    view.stop()
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "study night: 4 trials. 2 at a time"
+    assert lines[1] == "trial 0 starts: the defaults"
+    assert lines[2] == "trial 0 epoch 1/2: fgvc accuracy 0.200 (30.0 s)"
+    assert lines[3] == "trial 0 epoch 2/2: fgvc accuracy 0.400 z (30.0 s)"
+    assert lines[4] == "trial 0: fgvc rests after epoch 2: no gain for 2 epochs"
+    assert lines[5].startswith("trial 0 converged: all rest, score 0.4000, the best so far; 1 of 4 trials")
+    assert lines[6] == "trial 1 starts: optim.lr = 0.001235"
+    assert lines[7].startswith("trial 1 pruned: place 3 of 3, score 0.1000; 2 of 4 trials")
+    assert lines[8].startswith("trial 2 failed: lr is nan; 3 of 4 trials")
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_terminal_gets_a_table_with_the_best_marked_and_the_last_decisions() -> None:
+    stream = Screen()
+    view = make_view(stream)
+    assert isinstance(view, LiveView)
+    show(view)
+    view.stop()
+    view.stop()
+    text = stream.getvalue()
+    for part in ("converged", "pruned", "failed", "0.400 z", "0.4000 *", "3 of 4 trials"):
+        assert part in text, part
+    assert "trial 0: fgvc rests after epoch 2: no gain for 2 epochs" in text
+    assert "trial 1 pruned: place 3 of 3" in text
+    assert "trial 3 lost a process" in text
+
+
+def test_a_long_study_shows_the_defaults_the_best_what_runs_and_the_newest() -> None:
+    view = LiveView(Screen())
+    view.start(replace(OUTLINE, trials=100))
+    for number in range(60):
+        end = End.RUNNING if number in (20, 59) else End.COMPLETED
+        view.trial_ended(trial(number, 0.9 if number == 7 else 0.1, end=end))
+    assert view._board is not None
+    shown = [t.number for t in view._shown(view._board, view._board.best())]
+    view.stop()
+    assert {0, 7, 20, 59, 58} <= set(shown)
+    assert len(shown) < 60
+    assert shown == sorted(shown)
+
+
+def test_pruned_and_failed_trials_are_never_the_best() -> None:
+    board = Board(OUTLINE)
+    board.take(trial(0, 0.2, end=End.COMPLETED))
+    board.take(trial(1, 0.9, end=End.PRUNED))
+    board.take(trial(2, 0.8, end=End.FAILED))
+    best = board.best()
+    assert best is not None
+    assert best.number == 0
+    board.take(trial(3, 0.3))
+    best = board.best()
+    assert best is not None
+    assert best.number == 3, "one that runs may be"
+
+
+def test_what_remains_is_told_from_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    board = Board(replace(OUTLINE, earlier=(trial(0, 0.1, 0.1, end=End.COMPLETED),)))
+    assert board.remaining_s() is None
+    now = 160.0
+    board.take(trial(1, 0.1, end=End.PRUNED))  # its two epochs are dealt with
+    board.take(trial(2, 0.1))
+    assert board.remaining_s() == pytest.approx(60.0 * 3 / 3)
+    assert board.ended == 2
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75, "1:15"), (3675, "1:01:15")])
+def test_times_are_told_as_clocks_do(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

@@ -1,0 +1,42 @@
+"""What is decoded and embedded for a study: every size and text model that one of its trials may ask for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raytune_planes.errors import UserError
+from raytune_planes.space import Dimension
+from raytune_planes.tuning.plan import _variants
+from tests.tuning.tiny import tiny_plan
+
+
+def test_every_size_that_a_trial_may_ask_for_is_decoded(tmp_path: Path) -> None:
+    search = (
+        Dimension("datasets.fgvc.image_size", "choice", choices=(32, 64)),
+        Dimension("datasets.fgvc.enabled", "choice", choices=(True, False)),
+        Dimension("text.model", "choice", choices=("minilm", "other")),
+        Dimension("optim.lr", "float", 1e-4, 1e-2),
+    )
+    space = tiny_plan(tmp_path, search=search).space
+    found = [(c.datasets["fgvc"].image_size, c.text.model) for c in _variants(space)]
+    assert found == [(32, "minilm"), (32, "other"), (64, "minilm"), (64, "other"), (16, "minilm")]
+    assert all(c.datasets["fgvc"].enabled for c in _variants(space))
+
+
+def test_a_space_that_varies_neither_sizes_nor_texts_is_decoded_once(tmp_path: Path) -> None:
+    assert len(list(_variants(tiny_plan(tmp_path).space))) == 1
+
+
+def test_workers_get_as_many_threads_as_processors_and_drawn_settings_come_last(tmp_path: Path) -> None:
+    plan = replace(tiny_plan(tmp_path), cpus_per_worker=2)
+    config = plan.config({"optim.lr": 0.5})
+    assert (config.devices.threads, config.optim.lr, config.budget.batch_size) == (2, 0.5, 8)
+    assert plan.task(tmp_path).config({"optim.lr": 0.5}) == config
+
+
+def test_drawn_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not divide the grid's 32 channels"):
+        tiny_plan(tmp_path).config({"model.dit.heads": 3})
