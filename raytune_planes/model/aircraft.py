@@ -65,7 +65,9 @@ class Aircraft(nn.Module):
         """What the model says of images of ``dataset``: float32, normalised, sides that divide by 8."""
         *skips, grid_BCHW = self.backbone(image_BCHW)
         grid_BCHW = self.refinement(grid_BCHW, self.datasets[dataset])
-        pooled_BC = self.norm(grid_BCHW.mean((2, 3)))
+        # The maximum keeps small parts that the mean drowns: on twenty real types, 500 steps and three seeds, the two
+        # together reached 57-59 %, the mean 50-54 %, CLIP's attention pooling (one seed) 51 %.
+        pooled_BC = self.norm(grid_BCHW.mean((2, 3)) + grid_BCHW.amax((2, 3)))
         with torch.no_grad():  # in place, as CLIP does: a clamp in the graph would stop the gradient at the bound
             self.log_temperature.clamp_(*map(math.log, TEMPERATURES))
         return Output(
