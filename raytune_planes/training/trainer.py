@@ -57,8 +57,10 @@ class Trainer:
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
         )
-        self._extra = list(self.balancer.parameters())
-        self.optimizer = make_optimizer(self.model, self._extra, config.optim)
+        learnt = list(self.balancer.parameters())
+        # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
+        self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
+        self.optimizer = make_optimizer(self.model, learnt, config.optim)
         datasets = config.active
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
@@ -97,19 +99,17 @@ class Trainer:
         tally.add(batch.label_B, output.logits_BK, losses)
         if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
             tally.add_mask(batch.mask_BHW, output.mask_logits_BHW)
-        tasks = self._weighted(batch.dataset, losses)
+        tasks = self._tasks(batch.dataset, losses)
+        shared = self._floats(tasks) if self._decides_on_losses else None
         self.optimizer.zero_grad(set_to_none=True)
-        self.balancer.combine(tasks).backward()
-        for parameter in self._extra:  # outside of the model, so nobody else averages them
-            if parameter.grad is not None:
-                parameter.grad = self._mean(parameter.grad)
+        self.balancer.combine(tasks, self._weights, shared).backward()
         if self.config.optim.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         self.optimizer.step()
         if self.balancer.needs_after:
             with torch.no_grad():
-                after = self._weighted(batch.dataset, self._forward(batch)[1])
-            self.balancer.after_step(self._floats(tasks), self._floats(after))
+                after = self._tasks(batch.dataset, self._forward(batch)[1])
+            self.balancer.after_step(shared or self._floats(tasks), self._floats(after))
 
     @torch.no_grad()
     def evaluate(self, split: str) -> dict[str, float]:
@@ -139,17 +139,14 @@ class Trainer:
         words = np.random.SeedSequence([self.config.seed, self.worker.rank, self.epoch]).generate_state(1, np.uint64)
         torch.manual_seed(int(words[0] >> np.uint64(1)))
 
-    def _weighted(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _tasks(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tasks = {f"{dataset}/{term}": value for term, value in losses.items()}
-        return {task: self._weights[task] * value for task, value in tasks.items() if self._weights[task] > 0}
-
-    def _mean(self, values: Tensor) -> Tensor:
-        summed = self.worker.sum(values.detach().double().flatten()) / self.worker.world
-        return summed.view_as(values).to(values.dtype)
+        return {task: value for task, value in tasks.items() if self._weights[task] > 0}
 
     def _floats(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
-        values = self._mean(torch.stack([v.detach().double() for v in losses.values()]))
-        return dict(zip(losses, values.tolist(), strict=True))
+        """The losses averaged over the workers; waits for the device."""
+        summed = self.worker.sum(torch.stack([v.detach().double() for v in losses.values()]))
+        return dict(zip(losses, (summed / self.worker.world).tolist(), strict=True))
 
     def _tallies(self) -> dict[str, Tally]:
         return {name: Tally(arrays.info, TERMS, self.worker.device) for name, arrays in self.data.items()}
