@@ -23,7 +23,10 @@ def split_metric(key: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
-HIGHER_IS_BETTER = ("accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "manufacturer_accuracy", "iou", "dice")
+HIGHER_IS_BETTER = (
+    *("accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "manufacturer_accuracy"),
+    *("iou", "dice"),
+)
 """Metrics in [0, 1]; every other one is a loss or a size."""
 TERMS = ("classification", "segmentation", "contrastive")
 """The loss terms; a metric ``<term>_loss`` is a term's mean, divided by its value at chance."""

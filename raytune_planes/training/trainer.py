@@ -100,6 +100,8 @@ class Trainer:
         if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
             tally.add_mask(batch.mask_BHW, output.mask_logits_BHW)
         tasks = self._tasks(batch.dataset, losses)
+        if not tasks:  # every term that applies has weight 0: measured, not trained
+            return
         shared = self._floats(tasks) if self._decides_on_losses else None
         self.optimizer.zero_grad(set_to_none=True)
         self.balancer.combine(tasks, self._weights, shared).backward()

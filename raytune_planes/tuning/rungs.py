@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.pareto import Vector, ranks
+from raytune_planes.records import EpochRecord, Goal, TrialRecord
 
 BASELINE = 0
 """Number of the trial that runs the defaults. It is never stopped: everything is compared with it."""

@@ -168,6 +168,16 @@ def test_a_dataset_of_weight_zero_changes_nothing_but_its_own_metrics() -> None:
     )
 
 
+def test_a_dataset_whose_terms_all_weigh_nothing_is_measured_but_not_trained() -> None:
+    one, other = Recorder(), Recorder()
+    alone = {f"datasets__{name}__share": 0.0 for name in ("planesnet", "hrplanes")}
+    run(toy_config(datasets__fgvc__weight=0.0, **alone, budget__epochs=1), one)
+    run(toy_config(datasets__fgvc__weight=0.0, **alone, budget__epochs=1, optim__lr=0.5), other)
+    key = "val/planesnet/classification_loss"
+    assert one.records[0].metrics["train/fgvc/images"] == 72
+    assert one.records[0].metrics[key] == other.records[0].metrics[key]
+
+
 def test_a_disabled_dataset_takes_no_part() -> None:
     seen = Recorder()
     run(toy_config(datasets__planesnet__enabled=False, budget__epochs=1), seen)
