@@ -106,13 +106,12 @@ def share(batch_size: int, rank: int, world: int) -> slice:
 def eval_batches(arrays: Arrays, split: str, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
     """The split in order without augmentation, every sample exactly once over all workers.
 
-    Worker ``rank`` gets its contiguous part, in batches of at most ``batch_size`` images; the parts differ by at most
-    one sample, so workers may see different numbers of batches, or none.
+    Worker ``rank`` gets every ``world``-th batch, starting with its own number: the batches are the same however many
+    workers there are, and so is a loss that depends on what stands together in a batch. Numbers of batches may differ.
     """
     index_N, pixels = arrays.splits[split], _Pixels(arrays)
-    first, last = (len(index_N) * r // world for r in (rank, rank + 1))
-    for start in range(first, last, batch_size):
-        chosen = index_N[start : min(start + batch_size, last)]
+    for start in range(rank * batch_size, len(index_N), world * batch_size):
+        chosen = index_N[start : start + batch_size]
         image_BCHW, mask_BHW = pixels.at(chosen)
         yield Batch(pixels.name, normalise(image_BCHW), pixels.labels(chosen), mask_BHW)
 
