@@ -91,7 +91,6 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
     values = {name: metrics[key] for name, key in trainer.primary.items() if key in metrics}
     trainer.mixer.learn(values, steps)
     metrics |= {metric("train", name, "steps"): float(steps[name]) for name in trainer.data}
-    metrics |= {metric("train", name, "resting"): float(name in trainer.stopping.resting) for name in trainer.data}
     return EpochRecord(
         epoch=trainer.epoch,
         step=trainer.step,
