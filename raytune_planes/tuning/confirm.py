@@ -67,7 +67,7 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
         raise UserError(f"no trial of study {plan.name} came to its end; there is nothing to confirm")
     first = 1 + int(plan.config({}).seed)  # the search itself trained with the seed before
     jobs = [(trial, seed) for trial in chosen for seed in range(first, first + seeds)]
-    with Interrupt() as interrupt, connected() as cluster:
+    with connected() as cluster, Interrupt() as interrupt:
         found: dict[tuple[int, int], dict[str, Any]] = {}
         for job, result in _train(plan, folder, jobs, cluster, interrupt):
             trial, seed = job

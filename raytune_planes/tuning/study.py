@@ -66,7 +66,7 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
             holds a study of another space.
     """
     folder = files.study_folder(plan.out, plan.name)
-    with _quiet_libraries(), Interrupt() as interrupt, connected() as cluster:
+    with _quiet_libraries(), connected() as cluster, Interrupt() as interrupt:
         at_once = cluster.concurrent(plan.workers, plan.cpus_per_worker, plan.gpus_per_worker, plan.concurrent)
         with Lease(folder):
             return _Study(plan, folder, view, trackers, interrupt).run(cluster, at_once)

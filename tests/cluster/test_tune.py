@@ -73,10 +73,7 @@ def test_a_study_ends_with_its_best_configuration_and_its_runs_in_mlflow(place: 
     assert "999 workers" in place.log.read_text()
 
 
-SIGTERM_IS_RAYS = pytest.mark.xfail(reason="ray.init replaces the study's handler of SIGTERM with its own")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=SIGTERM_IS_RAYS)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_study_cleanly_and_says_how_it_goes_on(place: Place, number: signal.Signals) -> None:
     process = place.start(*place.submit("--name", "stopped", "--trials", "2", "--set", "budget.epochs=40"))
     deadline = time.monotonic() + 400
