@@ -110,12 +110,6 @@ def load(path: Path) -> dict[str, Value]:
     return dict(_leaves("", tree))
 
 
-def save(config: TrialConfig, path: Path, about: str = "") -> None:
-    """Write every setting as dotted YAML, with ``about`` as a comment above."""
-    lines = [f"# {line}" for line in about.splitlines()]
-    path.write_text("\n".join([*lines, yaml.safe_dump(flatten(config), sort_keys=True)]), encoding="utf-8")
-
-
 def parse_assignments(assignments: list[str]) -> dict[str, Value]:
     """``["a.b=1"]`` -> ``{"a.b": 1}``; values are read as YAML scalars. Raises UserError."""
     wrong = [a for a in assignments if "=" not in a]

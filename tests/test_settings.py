@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_planes.errors import UserError
-from raytune_planes.settings import defaults, flatten, load, make_config, parse_assignments, save, settings
+from raytune_planes.settings import defaults, flatten, load, make_config, parse_assignments, settings
+from raytune_planes.tracking.jsonl import dotted_yaml
 
 
 def test_the_defaults_are_a_valid_configuration() -> None:
@@ -61,7 +62,7 @@ def test_a_dataset_of_ones_own_names_its_reader() -> None:
 
 def test_a_saved_configuration_comes_back_equal(tmp_path: Path) -> None:
     config = make_config({"optim.lr": 1e-4, "datasets.fgvc.stop.target": 0.5, "seed": 7})
-    save(config, tmp_path / "best.yaml", "trial 3")
+    (tmp_path / "best.yaml").write_text(dotted_yaml(flatten(config), "trial 3"))
     assert (tmp_path / "best.yaml").read_text().startswith("# trial 3\n")
     assert make_config(load(tmp_path / "best.yaml")) == config
 

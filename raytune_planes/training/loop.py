@@ -13,7 +13,7 @@ import torch
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.records import SCORE, End, EpochRecord, Goal, metric
+from raytune_planes.records import SCORE, End, EpochRecord, Goal, metric, not_finite
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.trainer import Trainer
@@ -65,7 +65,7 @@ def train(
         best = trainer.restore(checkpoint.load(resume), str(resume))
     while trainer.epoch < config.budget.epochs and not trainer.stopping.all_rest:
         record = run_epoch(trainer, goal)
-        bad = [k for k, v in record.metrics.items() if not math.isfinite(v)]
+        bad = not_finite(record.metrics)
         if bad:
             return End.FAILED, f"{bad[0]} is {record.metrics[bad[0]]} after epoch {record.epoch}: the training diverged"
         is_best = record.metrics[SCORE] > best
@@ -91,6 +91,8 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
     values = {name: metrics[key] for name, key in trainer.primary.items() if key in metrics}
     trainer.mixer.learn(values, steps)
     metrics |= {metric("train", name, "steps"): float(steps[name]) for name in trainer.data}
+    if trainer.config.balancing.rule != "fixed":
+        metrics |= {metric("train", *task.split("/")) + "_weight": w for task, w in trainer.balancer.weights().items()}
     return EpochRecord(
         epoch=trainer.epoch,
         step=trainer.step,

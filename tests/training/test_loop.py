@@ -178,6 +178,15 @@ def test_a_dataset_whose_terms_all_weigh_nothing_is_measured_but_not_trained() -
     assert one.records[0].metrics[key] == other.records[0].metrics[key]
 
 
+def test_the_weights_that_a_rule_gives_stand_in_the_record() -> None:
+    seen = Recorder()
+    run(toy_config(balancing__rule="famo", budget__epochs=1), seen)
+    weights = {k: v for k, v in seen.records[0].metrics.items() if k.endswith("_weight")}
+    assert len(weights) == 7
+    assert sum(weights.values()) == pytest.approx(1)
+    assert "train/hrplanes/segmentation_weight" in weights
+
+
 def test_a_disabled_dataset_takes_no_part() -> None:
     seen = Recorder()
     run(toy_config(datasets__planesnet__enabled=False, budget__epochs=1), seen)
