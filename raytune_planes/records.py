@@ -30,8 +30,6 @@ HIGHER_IS_BETTER = (
 """Metrics in [0, 1]; every other one is a loss or a size."""
 TERMS = ("classification", "segmentation", "contrastive")
 """The loss terms; a metric ``<term>_loss`` is a term's mean, divided by its value at chance."""
-SCORE = "score"
-"""What the goal makes of an epoch's metrics; the one metric without a dataset."""
 
 
 class Action(StrEnum):

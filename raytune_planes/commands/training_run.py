@@ -12,7 +12,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, embed_prompts, open_data
-from raytune_planes.records import SCORE, Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
+from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.training.checkpoint import Checkpoint, load
@@ -84,7 +84,7 @@ class TrainingRun:
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(
             f"epoch {epoch.epoch}/{self.config.budget.epochs}  {self._values(epoch.metrics)}"
-            f"  score {epoch.metrics[SCORE]:.4f}  {epoch.samples} samples{resting}",
+            f"  score {self.goal.score(epoch.metrics):.4f}  {epoch.samples} samples{resting}",
             flush=True,
         )
         for decision in epoch.decisions:

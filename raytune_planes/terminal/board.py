@@ -59,10 +59,10 @@ class Board:
         return self.elapsed_s * left / done if done else None
 
     def best(self) -> TrialRecord | None:
-        """The highest score so far, of all trials that are neither pruned nor failed."""
+        """The best so far of all trials that are neither pruned nor failed; one that keeps the floors goes first."""
         goal = self.outline.goal
         fit = [t for t in self.trials.values() if t.epochs and t.end not in (End.PRUNED, End.FAILED)]
-        return max(fit, key=lambda t: (score_of(t, goal), -t.number), default=None)
+        return max(fit, key=lambda t: (keeps_floors(t, goal), score_of(t, goal), -t.number), default=None)
 
     def values(self, trial: TrialRecord) -> dict[str, str]:
         """Dataset -> its primary metric at the trial's best epoch, or last one while it runs; ``z`` marks rest."""
@@ -88,6 +88,11 @@ def decisions(trial: TrialRecord, epoch: EpochRecord) -> list[str]:
 def score_of(trial: TrialRecord, goal: Goal) -> float:
     best = trial.best(goal)
     return goal.score(best.metrics) if best else float("-inf")
+
+
+def keeps_floors(trial: TrialRecord, goal: Goal) -> bool:
+    best = trial.best(goal)
+    return best is not None and goal.feasible(best.metrics)
 
 
 def progress(trial: TrialRecord) -> str:

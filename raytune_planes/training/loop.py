@@ -13,7 +13,7 @@ import torch
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.records import SCORE, End, EpochRecord, Goal, metric, not_finite
+from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.trainer import Trainer
@@ -64,12 +64,12 @@ def train(
     if resume is not None:
         best = trainer.restore(checkpoint.load(resume), str(resume))
     while trainer.epoch < config.budget.epochs and not trainer.stopping.all_rest:
-        record = run_epoch(trainer, goal)
+        record = run_epoch(trainer)
         bad = not_finite(record.metrics)
         if bad:
             return End.FAILED, f"{bad[0]} is {record.metrics[bad[0]]} after epoch {record.epoch}: the training diverged"
-        is_best = record.metrics[SCORE] > best
-        best = max(best, record.metrics[SCORE])
+        score = goal.score(record.metrics)
+        is_best, best = score > best, max(best, score)
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best))
         except StopTrial as stop:
@@ -79,13 +79,12 @@ def train(
     return End.COMPLETED, f"the budget of {config.budget.epochs} epochs is spent"
 
 
-def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
+def run_epoch(trainer: Trainer) -> EpochRecord:
     """Train an epoch, validate every dataset, and decide who rests in the next."""
     started = time.perf_counter()
     order = trainer.mixer.epoch(trainer.config.budget.steps_per_epoch, trainer.stopping.resting)
     metrics = trainer.train_epoch(order)
     metrics |= trainer.evaluate("val")
-    metrics[SCORE] = goal.score(metrics)
     decisions = trainer.stopping.update(trainer.epoch, metrics)
     steps = Counter(order)
     values = {name: metrics[key] for name, key in trainer.primary.items() if key in metrics}

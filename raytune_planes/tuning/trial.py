@@ -18,7 +18,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import open_cached
 from raytune_planes.errors import UserError
-from raytune_planes.records import SCORE, End, EpochRecord, Goal
+from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import trial_folder, write_whole
 from raytune_planes.training.checkpoint import Checkpoint
@@ -154,7 +154,6 @@ class Reporter:
         """Raises StopTrial when ``stop_trial`` was called for this trial's folder."""
         told = {
             "record": record.to_json(),
-            SCORE: record.metrics[SCORE],
             "host": socket.gethostname(),
             "cpu_seconds": (time.process_time() - self._cpu_seconds) * self._worker.world,
         }

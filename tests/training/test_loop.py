@@ -11,7 +11,7 @@ import pytest
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
-from raytune_planes.records import SCORE, Action, End, EpochRecord, Goal, Objective
+from raytune_planes.records import Action, End, EpochRecord, Goal, Objective
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.loop import StopTrial, train
 from tests.toy import toy_config, toy_data, toy_prompts
@@ -155,7 +155,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_as_failed() -> None:
 def test_the_best_epoch_is_the_one_with_the_highest_score(tmp_path: Path) -> None:
     seen = Recorder(tmp_path)
     run(toy_config(budget__epochs=5), seen)
-    scores = [r.metrics[SCORE] for r in seen.records]
+    scores = [GOAL.score(r.metrics) for r in seen.records]
     assert seen.best[-1] == 1 + scores.index(max(scores))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,4 +113,4 @@ def test_rest_and_wake_alternate(rule: str) -> None:
     curve = [0.5, 0.5, 0.1, 0.1, 0.5, 0.5, 0.2, 0.2, 0.9]
     actions = [a for _, a in run(rule, curve, patience=1, min_epochs=1)]
     assert actions[0] == "rest"
-    assert all(a != b for a, b in zip(actions, actions[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(actions))

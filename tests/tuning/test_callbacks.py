@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from raytune_planes.records import SCORE, Action, Decision, End, EpochRecord
+from raytune_planes.records import Action, Decision, End, EpochRecord
 from raytune_planes.space import Space
 from raytune_planes.terminal import Outline, PlainView
 from raytune_planes.tracking.base import StudyStart, Trackers
@@ -66,8 +66,8 @@ class Bench:
 
     def epoch(self, trial: Any, number: int, accuracy: float = 0.5, **changes: Any) -> None:
         metrics = {"val/fgvc/accuracy": accuracy, "val/hrplanes/iou": 0.5, "val/planesnet/accuracy": 0.9}
-        record = EpochRecord(number, 9 * number, SAMPLES * number, {**metrics, SCORE: GOAL.score(metrics)}, seconds=1)
-        told = {"record": replace(record, **changes).to_json(), SCORE: 0.5, "host": "here", "cpu_seconds": 2.0 * number}
+        record = EpochRecord(number, 9 * number, SAMPLES * number, metrics, seconds=1)
+        told = {"record": replace(record, **changes).to_json(), "host": "here", "cpu_seconds": 2.0 * number}
         self.recorder.on_trial_result(0, [], trial, told)
 
     def end(self, trial: Any, end: End, reason: str) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from raytune_planes.errors import UserError
-from raytune_planes.records import SCORE, End, EpochRecord, TrialRecord
+from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.settings import load, make_config
 from raytune_planes.space import Dimension, RungSettings, StudySettings
 from raytune_planes.terminal import PlainView
@@ -197,4 +197,4 @@ def _alone(plan: StudyPlan, trial: TrialRecord) -> list[EpochRecord]:
 
 
 def _without_time(epochs: object) -> list[tuple[int, float, dict[str, float]]]:
-    return [(e.samples, e.metrics[SCORE], dict(e.metrics)) for e in epochs]  # type: ignore[attr-defined]
+    return [(e.samples, dict(e.metrics)) for e in epochs]  # type: ignore[attr-defined]
