@@ -13,25 +13,26 @@ from raytune_planes.errors import UserError
 from raytune_planes.serving import serve
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
-from raytune_planes.tracking.mlflow_model import register_champion
+from raytune_planes.tracking.mlflow_model import MODEL, register_champion
 
 REQUIRED = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "pandas")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def register(folder: Path, uri: str) -> str:
-    """Register the best trial of the study in ``folder``; returns the version in the registry.
+    """Register the best trial of the study in ``folder``; returns a sentence for people.
 
     Raises:
-        UserError: there is no complete trial, or its weights are gone.
+        UserError: no complete trial keeps every floor, or its weights are gone.
     """
     study = reading.read_study(folder)
     best = best_of(study)
-    if best is None:
-        raise UserError(f"study {study.start.name} has no complete trial, so there is no model to register")
+    epoch = best.best(study.start.goal) if best else None
+    if best is None or epoch is None or not study.start.goal.feasible(epoch.metrics):
+        raise UserError("no complete trial keeps every floor, so none is worth the name of champion")
     weights = files.trial_folder(folder, best.number, best.trial_id) / "best.pt"
     example = _example(list(study.start.data))
-    return register_champion(
+    version, champion = register_champion(
         folder,
         uri,
         loader="raytune_planes.serving:serve",
@@ -41,6 +42,9 @@ def register(folder: Path, uri: str) -> str:
         requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         code=[PACKAGE],
     )
+    if version == champion:
+        return f"models:/{MODEL}@champion (version {version})"
+    return f"models:/{MODEL}/{version}; @champion stays version {champion}, which scored higher on the same data"
 
 
 def _example(datasets: list[str]):  # type: ignore[no-untyped-def]  # a pandas.DataFrame

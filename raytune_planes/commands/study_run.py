@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes import preparation
+from raytune_planes.commands.tune import DEFAULT_SPACE
 from raytune_planes.errors import UserError
 from raytune_planes.report import summary
 from raytune_planes.settings import load, parse_assignments
@@ -21,7 +22,7 @@ from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
 from raytune_planes.tracking import files
 from raytune_planes.tracking.base import Trackers
-from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
@@ -34,6 +35,8 @@ ASKED = "asked.json"
 LIMITS = ("trials", "hours", "samples", "patience")
 HERE = ("concurrent", "tracking_uri", "confirm", "seeds")
 """What a resumed study takes from the new command line, besides its limits, when given there."""
+KEPT = ("set", "config", "start_from", "data", "name", "sampler", "no_rungs")
+"""What a resumed study must not be told anew."""
 LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 
@@ -44,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     # Both ask the store for nothing yet; records on disk come first, they are the source.
     trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri))
     view = make_view(sys.stdout)
+    _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
+    _say("Starting Ray; the first figures come when the first trials end their first epoch")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
     if args.confirm and status == 0:
@@ -109,10 +114,13 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
     try:
         asked: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        raise UserError(f"no study '{args.resume}' to resume in {args.out}: {path} is missing or damaged") from None
+    given = [f"--{key.replace('_', '-')}" for key in KEPT if getattr(args, key)]
+    if given or args.space not in (DEFAULT_SPACE, asked["space"]):
         raise UserError(
-            f"no study '{args.resume}' to resume in {args.out} ({path} is missing or damaged); "
-            "'raytune-planes best' lists the studies there are"
-        ) from None
+            f"a resumed study keeps its space, data and settings; leave out {', '.join(given) or args.space}, "
+            "or start another study with --name and --start-from"
+        )
     paths = {"data", "cache", "out", "config"}
     known: dict[str, Any] = {k: Path(v) if k in paths and v is not None else v for k, v in asked.items()}
     known["start_from"] = [Path(p) for p in asked["start_from"]]
@@ -157,11 +165,13 @@ def _register(plan: StudyPlan, uri: str | None) -> None:
 
     where = uri or default_uri(plan.out)
     try:
-        number = register(files.study_folder(plan.out, plan.name), where)
+        model = register(files.study_folder(plan.out, plan.name), where)
+    except UserError as error:
+        _say(f"No model goes into MLflow's registry: {error}")
     except Exception as error:
         _say(f"The best model is not in MLflow's registry ({type(error).__name__}: {str(error).splitlines()[0]})")
     else:
-        _say(f"Model: models:/raytune-planes@champion (version {number}) in {without_secrets(where)}")
+        _say(f"Model: {model} in {without_secrets(where)}")
 
 
 def _out(args: argparse.Namespace) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least
 
+DEFAULT_SPACE = "quick"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "space",
         nargs="?",
-        default="quick",
+        default=DEFAULT_SPACE,
         metavar="SPACE",
         help="a packaged space or a YAML file (default: quick)",
     )
@@ -37,7 +39,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--trials", type=at_least(1), metavar="N", help="trials in all (default: the space's)")
-    group.add_argument("--hours", type=at_least(0, float), metavar="H", help="wall-clock time")
+    group.add_argument("--hours", type=at_least(0.01, float), metavar="H", help="wall-clock time")
     group.add_argument("--samples", type=at_least(1), metavar="N", help="training images over all trials")
     group.add_argument("--patience", type=at_least(1), metavar="N", help="ended trials without a better best")
     group.add_argument("--sampler", choices=("tpe", "random", "nsga2", "gp"), help="how configurations are chosen")

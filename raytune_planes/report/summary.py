@@ -13,14 +13,14 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report.text import shown, signed, table, value_text
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.files import BEST, CONFIG, trial_folder
-from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
 
 
 @dataclass(frozen=True)
 class Change:
-    """A setting of the best trial that differs from the package's defaults."""
+    """A setting of the best trial that differs from the defaults' trial; where that failed, from the package's."""
 
     path: str
     before: Any
@@ -62,7 +62,8 @@ def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
     epoch = choice.trial.best(study.start.goal) if choice else None
     if choice is None or epoch is None:
         return None
-    best, usual = choice.trial, defaults()
+    best, first = choice.trial, defaults_trial(study)
+    usual = dict(first.config) if first else defaults()
     changes = [
         Change(path, usual.get(path), value, path in best.drawn)
         for path, value in sorted(best.config.items())
@@ -154,7 +155,11 @@ def _verdict(summary: Summary) -> list[str]:
     at = f"at epoch {summary.epoch.epoch} of {len(best.epochs)} ({best.end}: {best.reason or 'no reason given'})"
     if summary.feasible:
         floors = "; every floor is kept" if goal.floors else ""
-        name = "the defaults: no trial beat them" if best.number == 0 else f"trial {best.number}"
+        name = (
+            "the defaults: no complete trial that keeps every floor beat them"
+            if best.number == 0
+            else f"trial {best.number}"
+        )
         return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}"]
     missed = "; ".join(
         f"{key} is {summary.epoch.metrics.get(key, math.nan):.4f}, {gap:.4f} below its floor of {goal.floors[key]:g}"
@@ -179,12 +184,13 @@ def _bought(summary: Summary) -> list[str]:
         (g.metric, shown(g.before), shown(g.after), signed(g.difference), named.get(g.metric, ""))
         for g in summary.gains
     ]
+    note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
     return [*table(header, rows, right=(1, 2, 3)), *note]
 
 
 def _changed(summary: Summary) -> list[str]:
     if not summary.changes:
-        return ["no setting differs from the defaults"]
+        return ["no setting differs from the defaults' trial"]
     rows = [(c.path, value_text(c.before), value_text(c.after), "" if c.drawn else "set") for c in summary.changes]
     return [*table(("setting", "default", "best", ""), rows, right=(1, 2))]
 
@@ -201,7 +207,7 @@ def _front(summary: Summary) -> list[str]:
         marks = [m for m, t in (("best", choice.trial), ("knee", choice.knee)) if t is trial]
         rows.append((f"trial {trial.number}", *values, ", ".join(marks)))
     names = [o.metric for o in goal.objectives]
-    heading = f"the front: no trial beats one of these in every objective; best --prefer {names[0]} takes its best"
+    heading = "the front, of complete trials that keep every floor; best --prefer METRIC takes another of them"
     return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1))]
 
 
@@ -227,7 +233,8 @@ def _config(summary: Summary) -> Path:
     """``best.yaml``, or the trial's own settings while the study has not written it."""
     study, best = summary.study, summary.best
     whole = study.folder / BEST
-    return whole if study.end and whole.is_file() else trial_folder(study.folder, best.number, best.trial_id) / CONFIG
+    is_it = study.end is not None and best is best_of(study) and whole.is_file()
+    return whole if is_it else trial_folder(study.folder, best.number, best.trial_id) / CONFIG
 
 
 def _quoted(path: Path) -> str:

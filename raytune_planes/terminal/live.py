@@ -77,6 +77,7 @@ class LiveView:
             left = board.remaining_s()
             foot = f"{board.ended} of {board.outline.trials} trials   {clock(board.elapsed_s)} elapsed"
             foot += f"   about {clock(left)} to go" if left else ""
+        foot += "   (* best so far, z at rest)"
         return Group(table, *lines, Text(foot, "bold"))
 
     def _table(self, board: Board) -> Table:

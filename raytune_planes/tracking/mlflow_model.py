@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raytune_planes.errors import UserError
-from raytune_planes.tracking import reading
+from raytune_planes.tracking import mlflow_fields, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow import push
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 MODEL = "raytune-planes"
 """Name in the registry: ``models:/raytune-planes@champion``."""
@@ -36,8 +40,10 @@ def register_champion(
     code: Sequence[Path] = (),
     name: str = MODEL,
     experiment: str = EXPERIMENT,
-) -> str:
-    """Log the model of the best trial of the study in ``folder``, register it and give it the alias.
+) -> tuple[str, str]:
+    """Log the model of the best trial of the study in ``folder`` and register it.
+
+    It gets the alias unless the version that has it scored higher when the same goal was asked of the same data.
 
     Args:
         loader: ``module:function``; called with {artifact name: path}, it returns a function from input to output.
@@ -48,7 +54,8 @@ def register_champion(
         code: folders of packages that travel with the model, for those that no index has.
 
     Returns:
-        The version in the registry; that of an earlier call when this trial's model is there already.
+        The version in the registry, that of an earlier call when this trial's model is there already; and the version
+        that has the alias now.
 
     Raises:
         UserError: no trial of the study is complete.
@@ -64,8 +71,11 @@ def register_champion(
     assert run_id is not None, "the trial was just sent"
     marks = {"study": study.start.name, "study_id": study.start.study_id, "trial_id": best.trial_id}
     version = _version_with(uri, name, marks)
+    epoch = best.best(study.start.goal)
+    score = study.start.goal.score(epoch.metrics) if epoch else -math.inf
+    # Two scores compare only where the same was asked of the same data.
+    asked = mlflow_fields.digest(study.start.goal, {d: v.fingerprint for d, v in study.start.data.items()})
     if version is None:
-        epoch = best.best(study.start.goal)
         model_uri = log_model(
             uri,
             run_id,
@@ -77,9 +87,12 @@ def register_champion(
             code=code,
             step=epoch.epoch if epoch else 0,
         )
-        version = _register(uri, name, model_uri, run_id, marks)
+        version = _register(uri, name, model_uri, run_id, {**marks, "score": repr(score), "asked": asked})
+    champion = _champion(uri, name)
+    if champion and champion.tags.get("asked") == asked and float(champion.tags["score"]) > score:
+        return version, str(champion.version)
     connect(uri).set_registered_model_alias(name, CHAMPION, version)
-    return version
+    return version, version
 
 
 def log_model(
@@ -153,10 +166,19 @@ def _version_with(uri: str, name: str, marks: Mapping[str, str]) -> str | None:
     return next((str(v.version) for v in found if marks.items() <= v.tags.items()), None)
 
 
+def _champion(uri: str, name: str) -> ModelVersion | None:
+    client = connect(uri)
+    found = client.search_registered_models(f"name = '{name}'")
+    number = found[0].aliases.get(CHAMPION) if found else None
+    return client.get_model_version(name, number) if number else None
+
+
 def _register(uri: str, name: str, model_uri: str, run_id: str, marks: Mapping[str, str]) -> str:
     client = connect(uri)
     if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name, description="The best model of the latest study has the alias 'champion'.")
+        client.create_registered_model(
+            name, description="The best model of each study; the alias 'champion' names the one to use."
+        )
     logged = client.get_logged_model(model_uri.removeprefix("models:/"))
     created = client.create_model_version(
         name, logged.artifact_location, run_id, tags=dict(marks), model_id=logged.model_id

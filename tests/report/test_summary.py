@@ -72,7 +72,7 @@ def test_a_trial_that_keeps_the_floors_goes_before_one_that_scores_higher() -> N
     leads = ended(trial(1), End.COMPLETED, "done", epoch(1, 0.99, iou=0.99, planesnet=0.89))
     assert GOAL.score(leads.epochs[0].metrics) > GOAL.score(keeps.epochs[0].metrics)
     assert as_json(study(keeps, leads))["best"]["trial"] == 0
-    assert "best: the defaults: no trial beat them" in as_text(study(keeps, leads))
+    assert "best: the defaults: no complete trial that keeps every floor beat them" in as_text(study(keeps, leads))
 
 
 def test_with_no_complete_trial_the_failures_are_told() -> None:
