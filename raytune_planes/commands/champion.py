@@ -32,7 +32,7 @@ def register(folder: Path, uri: str) -> str:
         raise UserError("no complete trial keeps every floor, so none is worth the name of champion")
     weights = files.trial_folder(folder, best.number, best.trial_id) / "best.pt"
     example = _example(list(study.start.data))
-    version, champion = register_champion(
+    mine, champion = register_champion(
         folder,
         uri,
         loader="raytune_planes.serving:serve",
@@ -42,9 +42,9 @@ def register(folder: Path, uri: str) -> str:
         requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         code=[PACKAGE],
     )
-    if version == champion:
-        return f"models:/{MODEL}@champion (version {version})"
-    return f"models:/{MODEL}/{version}; @champion stays version {champion}, which scored higher on the same data"
+    if mine == champion:
+        return f"models:/{MODEL}@champion (version {mine})"
+    return f"models:/{MODEL}/{mine}; @champion stays version {champion}, which scored higher on the same data"
 
 
 def _example(datasets: list[str]):  # type: ignore[no-untyped-def]  # a pandas.DataFrame
