@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from raytune_planes.errors import UserError
-from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.settings import load, make_config
 from raytune_planes.space import Dimension, RungSettings, StudySettings
 from raytune_planes.terminal import PlainView
@@ -83,6 +83,8 @@ def test_trials_fail_each_with_its_reason_and_the_study_goes_on_and_can_be_exten
 def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> None:
     settings = StudySettings(trials=2, rungs=RungSettings(enabled=True, grace=0.3, reduction=2))
     plan = tiny_plan(tmp_path, settings=settings, concurrent=1, start_from=({"optim.lr": 1e-4},))
+    # A loss, because after so few steps every accuracy may still be at chance.
+    plan = replace(plan, space=replace(plan.space, goal=Goal((Objective("val/planesnet/loss", "min"),))))
 
     outcome, shown = run(plan)
 

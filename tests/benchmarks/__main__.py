@@ -1,0 +1,50 @@
+"""``python -m tests.benchmarks [NAME ...] [--quick] [--json FILE]``: runs benchmarks and prints a table for each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import lcbench_table, oracle
+from tests.benchmarks.tables import Missing, Table
+
+BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
+    "oracle": oracle.measure,
+    "lcbench": lcbench_table.measure,
+}
+"""Each takes whether to run a reduced version."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ({', '.join(BENCHMARKS)}; default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer seeds and tasks")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    args = parser.parse_args()
+    unknown = [name for name in args.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark '{unknown[0]}'; there are: {', '.join(BENCHMARKS)}")
+    warnings.simplefilter("ignore")
+    figures: dict[str, Any] = {}
+    missing = False
+    for name in args.names or BENCHMARKS:
+        try:
+            result = BENCHMARKS[name](args.quick)
+        except Missing as error:
+            missing = True
+            print(f"{name}: not run: {error}\n", flush=True)
+            continue
+        figures[name] = dict(result.figures)
+        print(result.as_text() + "\n", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
