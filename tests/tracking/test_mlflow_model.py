@@ -109,7 +109,7 @@ def test_a_better_study_takes_the_alias(out: Path) -> None:
     register(out)
     (out / "quick-1").rename(out / "aside")
     play(JsonlTracker(out), start=replace(START, started_ms=START.started_ms + 1))
-    assert register(out) == "2"
+    assert register(out) == ("2", "2")
     champion = connect(default_uri(out)).get_model_version_by_alias("raytune-planes", "champion")
     assert str(champion.version) == "2"
 
