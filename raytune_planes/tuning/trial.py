@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import socket
 import time
@@ -20,8 +21,9 @@ from raytune_planes.datasets.cache import open_cached
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
-from raytune_planes.tracking.files import trial_folder, write_whole
-from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.tracking.files import EPOCHS, trial_folder, write_whole
+from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
+from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial, train
 from raytune_planes.training.workers import Worker
 
@@ -129,16 +131,13 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     folder = task.folder(asked["number"], asked["trial_id"])
     with np.load(task.prompts[config.text.model]) as stored:
         prompts = dict(stored)
-    last = folder / LAST
+    last = folder / LAST if (folder / LAST).is_file() else None
     trained_by = make_worker(task.workers, config.devices.vision)
+    report = Reporter(folder, trained_by)
+    if last is not None:
+        report.tell_again(load(last))
     end, reason = train(
-        config,
-        open_entries(task.entries, config),
-        prompts,
-        task.goal,
-        worker=trained_by,
-        resume=last if last.is_file() else None,
-        report=Reporter(folder, trained_by),
+        config, open_entries(task.entries, config), prompts, task.goal, worker=trained_by, resume=last, report=report
     )
     return {"end": end.value, "reason": reason}
 
@@ -149,16 +148,36 @@ class Reporter:
     def __init__(self, folder: Path, worker: Worker) -> None:
         self._folder, self._worker = folder, worker
         self._cpu_seconds = time.process_time()
+        self._told: list[str] = []
+
+    def tell_again(self, state: Mapping[str, Any]) -> None:
+        """Tell of the epochs that a checkpoint knows and the driver does not: a group's word takes a second to arrive,
+        and is lost when the group dies within it. All workers read the same files, so they tell equally often."""
+        self._told = list(state.get("told", ()))
+        heard = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
+        for line in self._told:
+            record = epoch_from_line(line.encode())
+            if record.epoch not in heard:
+                self._tell(record)
 
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
         """Raises StopTrial when ``stop_trial`` was called for this trial's folder."""
+        self._tell(record)
+        self._told.append(epoch_to_line(record))
+        if self._worker.rank == 0:
+            state = {**checkpoint.state, "told": self._told}
+            dataclasses.replace(checkpoint, state=state).save(self._folder)
+        # Only the first worker looks, so that all of them stop after the same epoch.
+        wish = _wish(self._folder) if self._worker.rank == 0 else None
+        if float(self._worker.sum(torch.tensor([float(wish is not None)], dtype=torch.float64))):
+            raise wish or StopTrial(End.PRUNED, "the first worker knows why")
+
+    def _tell(self, record: EpochRecord) -> None:
         told = {
             "record": record.to_json(),
             "host": socket.gethostname(),
             "cpu_seconds": (time.process_time() - self._cpu_seconds) * self._worker.world,
         }
-        # The driver hears of an epoch before its checkpoint counts: a resumed trial repeats an epoch that was not
-        # heard of, and never skips one.
         if self._worker.world == 1:
             from ray import tune
 
@@ -167,12 +186,6 @@ class Reporter:
             import ray.train
 
             ray.train.report(told)
-        if self._worker.rank == 0:
-            checkpoint.save(self._folder)
-        # Only the first worker looks, so that all of them stop after the same epoch.
-        wish = _wish(self._folder) if self._worker.rank == 0 else None
-        if float(self._worker.sum(torch.tensor([float(wish is not None)], dtype=torch.float64))):
-            raise wish or StopTrial(End.PRUNED, "the first worker knows why")
 
 
 def stop_trial(folder: Path, end: End, reason: str) -> None:

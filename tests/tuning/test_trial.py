@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from raytune_planes.errors import UserError
-from raytune_planes.records import End
+from raytune_planes.records import End, EpochRecord
+from raytune_planes.tracking.reading import epoch_to_line
+from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial
+from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning import trial
 from raytune_planes.tuning.trial import Entry, explain, open_entries, stop_trial
 from tests.toy import SIDE, toy_config
@@ -50,6 +53,24 @@ def test_a_batch_that_workers_cannot_share_is_refused(tmp_path: Path) -> None:
     asked = {"trial_id": "a", "number": 0, "drawn": {}}
     with pytest.raises(UserError, match=r"budget\.batch_size = 8 cannot be shared evenly by 3 workers"):
         trial.train_here({"asked": asked, "task": task})
+
+
+def test_what_a_group_told_as_it_died_is_told_again_by_the_group_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[int] = []
+    monkeypatch.setattr("ray.tune.report", lambda told: heard.append(told["record"]["epoch"]))
+    died = trial.Reporter(tmp_path, LocalWorker("cpu"))
+    for number in (1, 2, 3):
+        died(EpochRecord(number, 4 * number, 32 * number, {"val/fgvc/accuracy": 0.1}), Checkpoint({}, {}, False))
+    assert heard == [1, 2, 3]
+    lines = [epoch_to_line(EpochRecord(number, 4 * number, 32 * number, {})) for number in (1, 2)]
+    (tmp_path / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")  # all that reached the driver
+    heard.clear()
+
+    trial.Reporter(tmp_path, LocalWorker("cpu")).tell_again(load(tmp_path / "last.pt"))
+
+    assert heard == [3]
 
 
 class _GroupError(Exception):
