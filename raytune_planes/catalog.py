@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 CATALOG: Mapping[str, Entry] = {
     "planesnet": Entry("planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy"),
     "hrplanes": Entry("hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou"),
-    "fgvc": Entry("fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64}, "accuracy"),
+    "fgvc": Entry("fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64, "stop.patience": 6}, "accuracy"),
 }
 
 

@@ -13,12 +13,12 @@ from tests.oracle.measures import EPOCHS, GOALS, lift, plain, share_with_rungs
 SEEDS = 20
 DATASETS = ("planesnet", "hrplanes", "fgvc")
 WIDE = {f"datasets.{name}.stop.margin": 0.02 for name in DATASETS}
-PATIENT: Mapping[str, Value] = {"datasets.fgvc.stop.patience": 6}
+HASTY: Mapping[str, Value] = {"datasets.fgvc.stop.patience": 3}
 SETTINGS: Mapping[str, Mapping[str, Value]] = {
     "default stopping": {},
-    "patience 6 for fgvc": PATIENT,
+    "patience 3 for all": HASTY,
     "margin 0.02": WIDE,
-    "patience 6 for fgvc, margin 0.02": {**PATIENT, **WIDE},
+    "patience 3 for all, margin 0.02": {**HASTY, **WIDE},
 }
 PER: tuple[Literal["samples", "seconds"], ...] = ("samples", "seconds")
 Floors = Literal["reach", "strict", "ignore"]
