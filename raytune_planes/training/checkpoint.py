@@ -6,13 +6,14 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from raytune_planes.errors import UserError
+from raytune_planes.tracking.validation import Answers, write_validation
 
 MAGIC = b"RTPLANES"
 FORMAT = 1
@@ -28,11 +29,14 @@ class Checkpoint:
     """What prediction needs: weights, settings, class names, prompt embeddings."""
     is_best: bool
     """No epoch before scored higher under the goal."""
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+    """When it is the best: what it said of every validation picture, by dataset."""
 
     def save(self, folder: Path) -> None:
-        """Write ``last.pt`` and, when this is the best epoch, ``best.pt``."""
+        """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``."""
         if self.is_best:
             save(self.model, folder / "best.pt")
+            write_validation(folder, self.answers)
         save(self.state, folder / "last.pt")
 
 

@@ -22,6 +22,7 @@ from raytune_planes.losses.balancing import BALANCERS
 from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.records import TERMS, EpochRecord, metric
 from raytune_planes.settings import flatten
+from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, rate, set_rate
@@ -74,6 +75,7 @@ class Trainer:
             {name: len(arrays.splits["train"]) for name, arrays in self.data.items()},
         )
         self._drawn: Counter[str] = Counter()
+        self._evaluated: tuple[str, dict[str, list[Tensor]]] = "", {}
 
     def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
         """Take one optimiser step per entry of ``order``; returns ``train/...`` metrics over the epoch."""
@@ -118,6 +120,7 @@ class Trainer:
         """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``."""
         self.model.eval()
         tallies = self._tallies()
+        logits: dict[str, list[Tensor]] = {name: [] for name in self.data}
         for name, arrays in self.data.items():
             for batch in eval_batches(arrays, split, EVAL_BATCH, self.worker.rank, self.worker.world):
                 batch = batch.to(self.worker.device)
@@ -126,9 +129,25 @@ class Trainer:
                     # Workers may hold different numbers of batches here, so nothing is exchanged per batch.
                     losses = terms(output, batch, self._prompts[name], self.config)
                 tallies[name].add(batch.label_B, output.logits_BK, losses)
+                logits[name].append(output.logits_BK)
                 if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
                     tallies[name].add_mask(batch.mask_BHW, output.mask_logits_BHW)
+        self._evaluated = split, logits
         return self._collect(split, tallies)
+
+    def answers(self) -> dict[str, Answers]:
+        """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
+        split, logits = self._evaluated
+        out = {}
+        for name, arrays in self.data.items():
+            pictures_N, labels_N = arrays.splits[split], np.asarray(arrays.labels_N)
+            all_NK = torch.zeros(len(pictures_N), len(arrays.info.classes), dtype=torch.float64)
+            for i, logits_BK in enumerate(logits[name]):  # as eval_batches hands them out
+                start = (self.worker.rank + i * self.worker.world) * EVAL_BATCH
+                all_NK[start : start + EVAL_BATCH] = logits_BK.double().cpu()
+            summed_NK = self.worker.sum(all_NK.flatten()).view_as(all_NK)
+            out[name] = Answers(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
+        return out
 
     def _forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         with self._precision():

@@ -12,8 +12,11 @@ import pytest
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import Action, End, EpochRecord, Goal, Objective
+from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.loop import StopTrial, train
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
 from tests.toy import toy_config, toy_data, toy_prompts
 
 GOAL = Goal((Objective("val/fgvc/accuracy"), Objective("val/hrplanes/iou")), {"val/planesnet/accuracy": 0.6})
@@ -191,3 +194,37 @@ def test_a_disabled_dataset_takes_no_part() -> None:
     seen = Recorder()
     run(toy_config(datasets__planesnet__enabled=False, budget__epochs=1), seen)
     assert not [k for k in seen.records[0].metrics if "planesnet" in k]
+
+
+def test_the_best_epoch_keeps_what_it_said_of_every_validation_picture(tmp_path: Path) -> None:
+    seen, data = Recorder(tmp_path), toy_data()
+    run(toy_config(), seen)
+    kept = read_validation(tmp_path)
+    best = seen.records[seen.best[-1] - 1].metrics
+    assert list(kept) == list(data)
+    for name, answers in kept.items():
+        assert np.array_equal(answers.pictures_N, data[name].splits["val"])
+        assert np.array_equal(answers.labels_N, data[name].labels_N[answers.pictures_N])
+        right = (answers.logits_NK.argmax(1) == answers.labels_N).mean()
+        assert right == pytest.approx(best[f"val/{name}/accuracy"])
+
+
+def test_two_workers_keep_the_answers_that_one_would() -> None:
+    class Part(LocalWorker):
+        """One of two that see the other's batches never: its sum is its own part."""
+
+        world = 2
+
+        def __init__(self, rank: int) -> None:
+            super().__init__()
+            self.rank = rank
+
+    data = toy_data(images=6 * 300)  # three batches of validation, the last one not full
+    one, *parts = (Trainer(toy_config(), data, toy_prompts(), w) for w in (LocalWorker(), Part(0), Part(1)))
+    for trainer in (one, *parts):
+        trainer.evaluate("val")
+    whole, (first, second) = one.answers(), (trainer.answers() for trainer in parts)
+    for name in data:
+        assert np.allclose(first[name].logits_NK + second[name].logits_NK, whole[name].logits_NK, atol=1e-5)
+        assert (first[name].logits_NK[128:256] == 0).all()
+        assert (second[name].logits_NK[128:256] != 0).all()

@@ -1,0 +1,69 @@
+"""What a trial's best epoch said of every validation picture: for reports and ensembles, in ``val.npz`` beside it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raytune_planes.errors import UserError
+from raytune_planes.tracking.files import write_whole
+
+VALIDATION = "val.npz"
+FIELDS = ("logits", "labels", "pictures")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One dataset's classification of a split, in the split's order: equal ``pictures`` align two trials."""
+
+    logits_NK: np.ndarray
+    """float32, less each picture's largest: the best class has 0. Softmax and order are those of the model."""
+    labels_N: np.ndarray
+    """int64, the true classes."""
+    pictures_N: np.ndarray
+    """int64 indexes into the dataset's arrays; they depend on its files and its ``tile``, not on ``image_size``."""
+
+
+def write_validation(folder: Path, answers: Mapping[str, Answers]) -> None:
+    """Write ``val.npz`` into ``folder``, whole or not at all.
+
+    Half precision loses no order at the top: the largest logit of a picture becomes 0, where its steps are finest.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for name, given in answers.items():
+        logits_NK = given.logits_NK - given.logits_NK.max(1, keepdims=True, initial=-np.inf)
+        half_NK = np.maximum(logits_NK, np.finfo(np.float16).min).astype(np.float16)
+        columns |= dict(zip(_keys(name), (half_NK, given.labels_N, given.pictures_N), strict=True))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **columns)
+    write_whole(folder / VALIDATION, buffer.getvalue())
+
+
+def read_validation(folder: Path) -> dict[str, Answers]:
+    """The answers kept in a trial's folder, by dataset.
+
+    Raises:
+        UserError: there are none (the trial ended before its first epoch, or an older version trained it), or the file
+            is damaged.
+    """
+    path = folder / VALIDATION
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            names = [key.removesuffix("/labels") for key in stored.files if key.endswith("/labels")]
+            parts = {name: [stored[key] for key in _keys(name)] for name in names}
+    except FileNotFoundError:
+        raise UserError(
+            f"no validation answers in {folder}: it has no {VALIDATION}, which a trial's first epoch writes"
+        ) from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} cannot be read: {error}; delete it, and what needs it is computed again") from None
+    return {name: Answers(logits.astype(np.float32), *rest) for name, (logits, *rest) in parts.items()}
+
+
+def _keys(name: str) -> list[str]:
+    return [f"{name}/{field}" for field in FIELDS]
