@@ -12,13 +12,13 @@ from tests.oracle.measures import EPOCHS, GOALS, lift, plain, share_with_rungs
 
 SEEDS = 20
 DATASETS = ("planesnet", "hrplanes", "fgvc")
-WIDE = {f"datasets.{name}.stop.margin": 0.02 for name in DATASETS}
+NARROW = {f"datasets.{name}.stop.margin": 0.005 for name in DATASETS}
 HASTY: Mapping[str, Value] = {"datasets.fgvc.stop.patience": 3}
 SETTINGS: Mapping[str, Mapping[str, Value]] = {
     "default stopping": {},
     "patience 3 for all": HASTY,
-    "margin 0.02": WIDE,
-    "patience 3 for all, margin 0.02": {**HASTY, **WIDE},
+    "margin 0.005": NARROW,
+    "patience 3 for all, margin 0.005": {**HASTY, **NARROW},
 }
 PER: tuple[Literal["samples", "seconds"], ...] = ("samples", "seconds")
 Floors = Literal["reach", "strict", "ignore"]

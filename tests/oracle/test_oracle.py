@@ -12,8 +12,6 @@ from tests.oracle.measures import GOALS, lift, plain, share_with_rungs
 from tests.oracle.oracle import NATURES, World, _after
 
 SEEDS = range(20)
-HASTY = {"datasets.fgvc.stop.patience": 3}
-"""As the other two: the slow dataset gains less in an epoch than validation is noisy, so it rests by mistake."""
 
 
 def course(seed: int, **settings: object) -> list[tuple[EpochRecord, End | None]]:
@@ -25,11 +23,6 @@ def test_at_equal_samples_giving_freed_steps_lifts_the_worst_dataset() -> None:
     lifts = [lift(seed, {}) for seed in SEEDS]
     assert sum(each.stop_and_go > each.none for each in lifts) >= 18
     assert statistics.median(each.stop_and_go - each.none for each in lifts) > 0.01
-
-
-def test_the_default_patience_of_the_slow_dataset_is_what_keeps_it_from_resting_by_mistake() -> None:
-    better = [sum(e.stop_and_go > e.none for e in (lift(s, settings) for s in SEEDS)) for settings in ({}, HASTY)]
-    assert better[0] > better[1]
 
 
 @pytest.mark.slow
@@ -59,7 +52,12 @@ def test_training_one_dataset_delays_the_others() -> None:
 
 
 def test_a_dataset_rests_sinks_and_wakes_by_the_rules_of_the_package() -> None:
-    decisions = [d for e, _ in course(1, stopping__trickle=0) for d in e.decisions if d.dataset == "planesnet"]
+    decisions = [
+        d
+        for e, _ in course(1, stopping__trickle=0, datasets__planesnet__stop__margin=0.005)
+        for d in e.decisions
+        if d.dataset == "planesnet"
+    ]
     assert [d.action for d in decisions[:2]] == [Action.REST, Action.WAKE]
 
 
