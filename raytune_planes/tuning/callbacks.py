@@ -19,7 +19,8 @@ from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
-from raytune_planes.tuning.trial import BEST, ERROR, STOP, Task, stop_trial
+from raytune_planes.tuning.trial import BEST, ERROR, Task
+from raytune_planes.tuning.wishes import forget, stop_trial
 
 
 class Recorder(tune.Callback):
@@ -79,7 +80,10 @@ class Recorder(tune.Callback):
             epochs=known.epochs if known else (),
             started_ms=known.started_ms if known else _now_ms(),
         )
-        (self._folder(record) / STOP).unlink(missing_ok=True)
+        forget(self._folder(record))
+        stopped = self._rungs.stopped(record.number) if self._rungs else None
+        if stopped and stopped.stop and record.epochs and not _is_final(record):
+            stop_trial(self._folder(record), End.PRUNED, stopped.reason)  # the driver died before it arrived
         self._keep(record)
         self._trackers.start_trial(record)
         self._view.trial_started(record)

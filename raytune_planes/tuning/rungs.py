@@ -102,7 +102,7 @@ class Rungs:
         curve.append(epoch)
         rung = self._highest(epoch.samples)
         if rung <= self._judged.get(number, -1):  # a stop that did not reach the trial is said again
-            return self._stopped.get(number, Verdict(False)) if not final else Verdict(False)
+            return Verdict(False) if final else self.stopped(number)
         self._judged[number] = rung
         standing = self._standing(curve, self.level(rung))
         if standing is None:
@@ -124,6 +124,10 @@ class Rungs:
         epochs = [(epoch.time_ms, trial.number, epoch) for trial in trials for epoch in trial.epochs]
         for _, number, epoch in sorted(epochs, key=lambda item: (item[0], item[1], item[2].epoch)):
             self.judge(number, epoch)
+
+    def stopped(self, number: int) -> Verdict:
+        """What stopped a trial at a rung, also when that did not reach it; else that it goes on."""
+        return self._stopped.get(number, Verdict(False))
 
     def level(self, rung: int) -> int:
         """Samples of a rung; 0 is the lowest."""

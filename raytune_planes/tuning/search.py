@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +77,14 @@ class Search:
 
     def ask(self, trial_id: str | None = None) -> Suggestion | None:
         """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
-        turn = self.asked
+        undrawn = next((t for t in self._in_state(TrialState.RUNNING) if ID not in t.user_attrs), None)
+        turn = self.asked - (undrawn is not None)
         if self.limit is not None and turn >= self.limit:
             return None
         self._study.sampler = build(self.sampler, self.seed, turn, self.options)
         with quiet():
-            trial = self._study.ask()
+            # A driver that died while it drew left a number and perhaps some values: they are nobody's yet.
+            trial = self._trial(undrawn) if undrawn else self._study.ask()
             drawn = suggest(self.space, _OptunaDraw(trial))
         trial_id = trial_id or uuid.uuid4().hex[:8]
         trial.set_user_attr(ID, trial_id)  # last: a trial with an id is one that was drawn completely
@@ -92,7 +94,8 @@ class Search:
     def report(self, trial_id: str, epoch: EpochRecord) -> None:
         """Note how a trial stands; kept for the sampler when there is one objective (Optuna allows it only then)."""
         trial, values = self._open.get(trial_id), self.goal.values(epoch.metrics)
-        if trial is not None and len(values) == 1 and math.isfinite(values[0]):
+        known = trial is None or epoch.samples in self.trials[trial.number].intermediate_values
+        if trial is not None and not known and len(values) == 1 and math.isfinite(values[0]):
             trial.report(values[0], epoch.samples)
 
     def tell(self, record: TrialRecord) -> None:
@@ -125,8 +128,8 @@ class Search:
 
     def running(self) -> tuple[Suggestion, ...]:
         """Trials that were handed out and whose end was never told: a driver that died left them."""
-        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return tuple(Suggestion(t.user_attrs[ID], t.number, self._drawn(t)) for t in trials if ID in t.user_attrs)
+        trials = [t for t in self._in_state(TrialState.RUNNING) if ID in t.user_attrs]
+        return tuple(Suggestion(t.user_attrs[ID], t.number, self._drawn(t)) for t in trials)
 
     def adopt(self, trial_id: str) -> Suggestion:
         """Take over a trial of an earlier run that goes on now, under its id and number."""
@@ -135,15 +138,6 @@ class Search:
         if trial_id not in self._open:
             self._open[trial_id] = self._trial(self.trials[found.number])
         return found
-
-    def abandon(self, keep: Collection[str] = (), reason: str = "the study was stopped and did not resume it") -> int:
-        """Mark every running trial but those of ``keep`` as failed; returns how many. None is left running for ever."""
-        trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        lost = [t for t in trials if t.user_attrs.get(ID) not in keep]
-        for trial in lost:
-            self._fail(self._trial(trial), reason)
-            self._open.pop(trial.user_attrs.get(ID, ""), None)
-        return len(lost)
 
     @property
     def asked(self) -> int:
@@ -183,6 +177,9 @@ class Search:
         for key, value in values.items():
             trial.set_user_attr(key, value)
 
+    def _in_state(self, state: TrialState) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False, states=(state,))
+
     def _trial(self, frozen: FrozenTrial) -> optuna.Trial:
         with quiet():
             return optuna.Trial(self._study, frozen._trial_id)  # Optuna has no public way back to a running trial
@@ -193,10 +190,18 @@ class Search:
 
 
 class _OptunaDraw:
-    """Draws from an Optuna trial, but for the values that the trial was given from outside the ranges."""
+    """Draws from an Optuna trial, but for the values that the trial was given from outside the ranges.
+
+    Where an earlier driver drew a part, that part stays, and the sampler's chance is used up as it was used then: the
+    rest comes out as if nothing had happened.
+    """
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial, self.given = trial, trial.user_attrs.get(GIVEN, {})
+        for path, distribution in trial.distributions.items():
+            if path not in trial.relative_params and not trial._is_fixed_param(path, distribution):
+                before = trial.study.trials[trial.number]
+                trial.study.sampler.sample_independent(trial.study, before, path, distribution)
 
     def real(self, path: str, low: float, high: float, log: bool, step: float | None) -> float:
         return self.given[path] if path in self.given else self.trial.suggest_float(path, low, high, log=log, step=step)

@@ -24,7 +24,7 @@ from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.rungs import Rungs
-from raytune_planes.tuning.search import Search
+from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.trial import run_trial
 
@@ -89,9 +89,7 @@ class _Study:
             start_from=plan.start_from,
             limit=settings.trials,
         )
-        resumable = self._search.running()
-        self._search.abandon(keep=[s.trial_id for s in resumable])
-        self._searcher = TuneSearcher(self._search, resume=resumable)
+        self._searcher = TuneSearcher(self._search, resume=self._settled())
         self._task = plan.task(folder)
         self._recorder = Recorder(
             self._task,
@@ -104,6 +102,21 @@ class _Study:
             finish=self._searcher.finish,
             is_interrupted=lambda: interrupt.asked,
         )
+
+    def _settled(self) -> list[Suggestion]:
+        """Tell the search what it has not heard because its driver died after writing it down; the rest can go on."""
+        on_record = {t.trial_id: t for t in self._earlier}
+        resumable = []
+        for trial in self._search.running():
+            record = on_record.get(trial.trial_id)
+            if record is not None:
+                self._search.adopt(trial.trial_id)
+                for epoch in record.epochs:
+                    self._search.report(trial.trial_id, epoch)
+                self._search.tell(record)
+            if record is None or record.end in (End.RUNNING, End.INTERRUPTED):
+                resumable.append(trial)
+        return resumable
 
     def run(self, cluster: Cluster, at_once: int) -> Outcome:
         plan = self._plan

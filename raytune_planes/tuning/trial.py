@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import socket
 import time
 import traceback
@@ -21,13 +20,14 @@ from raytune_planes.datasets.cache import open_cached
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
-from raytune_planes.tracking.files import EPOCHS, trial_folder, write_whole
+from raytune_planes.tracking.files import EPOCHS, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial, train
 from raytune_planes.training.workers import Worker
+from raytune_planes.tuning.wishes import stop_wished
 
-LAST, BEST, STOP, ERROR = "last.pt", "best.pt", "stop.json", "error.txt"
+LAST, BEST, ERROR = "last.pt", "best.pt", "error.txt"
 
 
 class Entry(NamedTuple):
@@ -136,6 +136,8 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     report = Reporter(folder, trained_by)
     if last is not None:
         report.tell_again(load(last))
+    if wish := report.wish():  # from before it lost its process
+        return {"end": wish.end.value, "reason": wish.reason}
     end, reason = train(
         config, open_entries(task.entries, config), prompts, task.goal, worker=trained_by, resume=last, report=report
     )
@@ -161,16 +163,21 @@ class Reporter:
                 self._tell(record)
 
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
-        """Raises StopTrial when ``stop_trial`` was called for this trial's folder."""
+        """Raises StopTrial when the driver wishes so."""
         self._tell(record)
         self._told.append(epoch_to_line(record))
         if self._worker.rank == 0:
             state = {**checkpoint.state, "told": self._told}
             dataclasses.replace(checkpoint, state=state).save(self._folder)
-        # Only the first worker looks, so that all of them stop after the same epoch.
-        wish = _wish(self._folder) if self._worker.rank == 0 else None
+        if wish := self.wish():
+            raise wish
+
+    def wish(self) -> StopTrial | None:
+        """What the driver wishes. Only the first worker looks, so that all of them stop after the same epoch."""
+        wish = stop_wished(self._folder) if self._worker.rank == 0 else None
         if float(self._worker.sum(torch.tensor([float(wish is not None)], dtype=torch.float64))):
-            raise wish or StopTrial(End.PRUNED, "the first worker knows why")
+            return wish or StopTrial(End.PRUNED, "the first worker knows why")
+        return None
 
     def _tell(self, record: EpochRecord) -> None:
         told = {
@@ -186,20 +193,6 @@ class Reporter:
             import ray.train
 
             ray.train.report(told)
-
-
-def stop_trial(folder: Path, end: End, reason: str) -> None:
-    """Ask the trial of ``folder`` to end after its current epoch. Called by the driver, on another machine perhaps."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / STOP, json.dumps({"end": end.value, "reason": reason}))
-
-
-def _wish(folder: Path) -> StopTrial | None:
-    try:
-        told = json.loads((folder / STOP).read_bytes())
-    except FileNotFoundError:
-        return None
-    return StopTrial(End(told["end"]), told["reason"])
 
 
 def open_entries(entries: tuple[Entry, ...], config: TrialConfig) -> dict[str, Arrays]:

@@ -20,7 +20,7 @@ from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
-from raytune_planes.tuning.trial import STOP, _wish
+from raytune_planes.tuning.wishes import STOP, stop_wished
 from tests.tuning.tiny import GOAL, tiny_plan
 
 SAMPLES = 72
@@ -136,10 +136,10 @@ def test_a_trial_that_falls_behind_is_asked_to_stop_and_the_defaults_never_are(t
     worse, better = bench.start(), bench.start()
     bench.epoch(better, 1, accuracy=0.9)
     bench.epoch(worse, 1, accuracy=0.1)
-    assert _wish(bench.folder(worse)) is None, "trial 0 is the baseline"
+    assert stop_wished(bench.folder(worse)) is None, "trial 0 is the baseline"
     third = bench.start()
     bench.epoch(third, 1, accuracy=0.05)
-    wish = _wish(bench.folder(third))
+    wish = stop_wished(bench.folder(third))
     assert wish is not None
     assert wish.end is End.PRUNED
     assert "at 72 samples: place 3 of 3" in wish.reason
@@ -152,7 +152,7 @@ def test_nobody_is_asked_to_stop_after_the_last_epoch(tmp_path: Path) -> None:
         bench.epoch(trial, 3, accuracy=accuracy)
     last = bench.start()
     bench.epoch(last, 3, accuracy=0.1)
-    assert _wish(bench.folder(last)) is None
+    assert stop_wished(bench.folder(last)) is None
 
 
 def test_a_spent_budget_starts_nothing_more_and_interrupts_what_runs(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_spent_budget_starts_nothing_more_and_interrupts_what_runs(tmp_path: P
     bench.epoch(second, 1)
     assert bench.finished == ["finish"]
     assert bench.recorder.spent == "144 samples of 144 are spent"
-    wish = _wish(bench.folder(first))
+    wish = stop_wished(bench.folder(first))
     assert wish is not None
     assert (wish.end, wish.reason) == (End.INTERRUPTED, bench.recorder.spent)
 
@@ -185,7 +185,7 @@ def test_a_wish_from_before_does_not_stop_a_resumed_trial(bench: Bench) -> None:
     bench.folder(trial).mkdir(parents=True)
     (bench.folder(trial) / STOP).write_text('{"end": "interrupted", "reason": "hours"}')
     bench.recorder.on_trial_start(0, [], trial)
-    assert _wish(bench.folder(trial)) is None
+    assert stop_wished(bench.folder(trial)) is None
 
 
 def test_ctrl_c_is_raised_between_two_events(bench: Bench) -> None:

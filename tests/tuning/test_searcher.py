@@ -7,7 +7,7 @@ import logging
 import math
 import pickle
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import SAMPLERS, Dimension, Space, load_space, packaged, with_base
-from raytune_planes.tuning.search import Search, Suggestion
+from raytune_planes.tuning.search import Search, Suggestion, _OptunaDraw
 from raytune_planes.tuning.searcher import TuneSearcher
 
 FGVC, IOU, PLANES = "val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy"
@@ -243,29 +243,42 @@ def test_a_resumed_study_asks_what_an_uninterrupted_one_would(tmp_path: Path, sa
     assert [a.number for part in parts for a in part] == list(range(24))
 
 
-def test_trials_of_a_dead_driver_are_adopted_or_marked_as_failed(tmp_path: Path) -> None:
+def test_trials_of_a_dead_driver_are_adopted(tmp_path: Path) -> None:
     dead = Search(a_space(TWO), tmp_path / "o.db")
     left = [dead.ask(f"trial{i}") for i in range(3)]
     search = Search(a_space(TWO), tmp_path / "o.db")
     assert search.running() == tuple(left)
     assert search.adopt("trial1") == left[1]
-    assert search.abandon(keep=["trial1"]) == 2
-    assert [t.state for t in search.trials] == [TrialState.FAIL, TrialState.RUNNING, TrialState.FAIL]
-    assert "did not resume" in search.trials[0].user_attrs["reason"]
     assert left[1] is not None
     search.tell(an_end(left[1], {FGVC: 0.5, IOU: 0.4, PLANES: 0.95}, End.CONVERGED))
     assert search.trials[1].values == [0.5, 0.4]
     assert search.trials[1].constraints[PLANES] == pytest.approx(-0.05)
-    assert search.running() == ()
+    assert search.running() == (left[0], left[2])
 
 
-def test_a_trial_that_was_not_drawn_completely_cannot_be_resumed(tmp_path: Path) -> None:
-    dead = Search(a_space(), tmp_path / "o.db")
-    dead._study.ask()  # the driver died before it could draw
-    search = Search(a_space(), tmp_path / "o.db")
-    assert search.running() == ()
-    assert search.abandon() == 1
-    assert search.trials[0].state is TrialState.FAIL
+@pytest.mark.parametrize(("at", "drawn"), [("real", 0), ("real", 1), ("choice", 0)])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
+def test_a_trial_whose_driver_died_drawing_it_is_drawn_as_if_nothing_had_happened(
+    tmp_path: Path, sampler: str, at: str, drawn: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(Search(a_space(TWO), sampler=sampler, seed=5), a_hill, 16)
+    parts = []
+    real = getattr(_OptunaDraw, at)
+    for trial in range(16):
+        left = iter(range(drawn))
+
+        def dies(self: object, *given: object, left: Iterator[int] = left) -> object:
+            next(left)
+            return real(self, *given)
+
+        monkeypatch.setattr(_OptunaDraw, at, dies)
+        search = Search(a_space(TWO), tmp_path / "o.db", sampler=sampler, seed=5, limit=16)
+        with pytest.raises(StopIteration):
+            search.ask(f"dead{trial}")
+        monkeypatch.undo()
+        parts += run(Search(a_space(TWO), tmp_path / "o.db", sampler=sampler, seed=5, limit=16), a_hill, 1)
+    assert [a.drawn for a in parts] == [a.drawn for a in whole]
+    assert [a.number for a in parts] == list(range(16))
 
 
 def test_a_database_of_another_space_is_refused(tmp_path: Path) -> None:

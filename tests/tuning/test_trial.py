@@ -15,7 +15,8 @@ from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning import trial
-from raytune_planes.tuning.trial import Entry, explain, open_entries, stop_trial
+from raytune_planes.tuning.trial import Entry, explain, open_entries
+from raytune_planes.tuning.wishes import stop_trial, stop_wished
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import TILE, tiny_material, tiny_plan
 
@@ -41,9 +42,9 @@ def test_a_disabled_dataset_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_a_wish_to_stop_carries_its_end_and_reason(tmp_path: Path) -> None:
-    assert trial._wish(tmp_path) is None
+    assert stop_wished(tmp_path) is None
     stop_trial(tmp_path / "new", End.PRUNED, "at 9 samples: place 3 of 3")
-    wish = trial._wish(tmp_path / "new")
+    wish = stop_wished(tmp_path / "new")
     assert isinstance(wish, StopTrial)
     assert (wish.end, wish.reason) == (End.PRUNED, "at 9 samples: place 3 of 3")
 

@@ -1,0 +1,32 @@
+"""What the driver wishes of a trial, through files in the trial's folder: another machine reads them as well."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from raytune_planes.records import End
+from raytune_planes.tracking.files import write_whole
+from raytune_planes.training.loop import StopTrial
+
+STOP = "stop.json"
+
+
+def stop_trial(folder: Path, end: End, reason: str) -> None:
+    """Ask the trial of ``folder`` to end after its current epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / STOP, json.dumps({"end": end.value, "reason": reason}))
+
+
+def stop_wished(folder: Path) -> StopTrial | None:
+    """What ``stop_trial`` asked of the trial of ``folder``."""
+    try:
+        told = json.loads((folder / STOP).read_bytes())
+    except FileNotFoundError:
+        return None
+    return StopTrial(End(told["end"]), told["reason"])
+
+
+def forget(folder: Path) -> None:
+    """Take back what an earlier run of the study wished."""
+    (folder / STOP).unlink(missing_ok=True)
