@@ -1,4 +1,4 @@
-"""The datasets there are: one line each. A fourth dataset is a file in ``datasets/`` and a line here."""
+"""The datasets there are: one line each. Another dataset is a file in ``datasets/`` and a line here."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ class Entry(NamedTuple):
     """Dotted settings below ``datasets.<name>``."""
     primary: str
     """The validation metric that stopping and the default goal look at."""
+    standard: bool = False
+    """Takes part unless a setting takes it out. Any other joins where a setting names it, such as
+    ``datasets.mine.enabled=true``: studies from before it stay as they were, and nobody needs its folder."""
 
 
 CATALOG: Mapping[str, Entry] = {
-    "planesnet": Entry("planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy"),
-    "hrplanes": Entry("hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou"),
-    "fgvc": Entry("fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64, "stop.patience": 6}, "accuracy"),
+    "planesnet": Entry("planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy", standard=True),
+    "hrplanes": Entry("hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou", standard=True),
+    "fgvc": Entry(
+        "fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64, "stop.patience": 6}, "accuracy", standard=True
+    ),
+    "image_folder": Entry("image_folder:ImageFolder", "image_folder", {}, "accuracy"),
 }
+STANDARD = tuple(name for name, entry in CATALOG.items() if entry.standard)
 
 
 def entry(name: str, reader: str = "") -> Entry:

@@ -83,6 +83,8 @@ class Dataset(Section):
     """Folder of the files; empty for the dataset's folder under ``--data``."""
     enabled: bool = True
     """Whether the dataset takes part."""
+    prompt: Annotated[str, Field(pattern=r"^$|\{class\}")] = ""
+    """Sentence for the text encoder, with {class} where the name of a class goes; empty for the reader's own."""
     weight: NotNegative = 1.0
     """Weight of its loss in the total."""
     share: NotNegative = 1.0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raytune_planes.catalog import entry
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Arrays, Info
@@ -35,19 +36,22 @@ class SyntheticSizes:
     fgvc_classes: int = 20
 
 
-def data_folder(data: Path | None, cache: Path | None, say: Say, sizes: SyntheticSizes | None = None) -> Path:
-    """``data``, or a folder of synthetic pictures, drawn once and kept in the cache.
+def data_folder(data: Path | None) -> Path | None:
+    """``data``, whole.
 
     Raises:
-        UserError: ``data`` is no folder.
+        UserError: it is no folder.
     """
-    if data is not None:
-        if not data.is_dir():
-            raise UserError(
-                f"no folder {data}; --data names a folder that holds planesnet/, hrplanes/ and fgvc-aircraft-2013b/. "
-                "Leave it out to run on synthetic data"
-            )
-        return data.resolve()
+    if data is not None and not data.is_dir():
+        raise UserError(
+            f"no folder {data}; --data names a folder that holds planesnet/, hrplanes/ and fgvc-aircraft-2013b/. "
+            "Leave it out to run on synthetic data"
+        )
+    return data and data.resolve()
+
+
+def synthetic_folder(cache: Path | None, say: Say, sizes: SyntheticSizes | None = None) -> Path:
+    """A folder of synthetic pictures, drawn once and kept in the cache."""
     sizes = sizes or SyntheticSizes()
     name = f"synthetic-{sizes.planesnet}-{sizes.hrplanes}-{sizes.fgvc}-{sizes.fgvc_classes}"
     folder = (cache or default_cache()) / name
@@ -73,15 +77,21 @@ def _draw(folder: Path, sizes: SyntheticSizes) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def open_data(config: TrialConfig, data: Path, cache: Path | None, say: Say = lambda _: None) -> dict[str, Arrays]:
+def open_data(
+    config: TrialConfig, data: Path | None, cache: Path | None, say: Say = lambda _: None
+) -> dict[str, Arrays]:
     """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
+
+    Without ``data`` the standard datasets are synthetic, unless they have a root; any other dataset needs its root.
 
     Raises:
         UserError: files are missing or malformed; see each reader.
     """
     out = {}
     for name, settings in config.active.items():
-        arrays = decode(reader(name, settings, data, SPLIT_SEED), cache or default_cache())
+        drawn = data is None and not settings.root and entry(name, settings.reader).standard
+        folder = synthetic_folder(cache, say) if drawn else data
+        arrays = decode(reader(name, settings, folder, SPLIT_SEED), cache or default_cache())
         for warning in arrays.warnings:
             say(f"{name}: {warning}")
         out[name] = arrays
@@ -96,6 +106,17 @@ def embed_prompts(
     Raises:
         UserError: the text encoder is not to be had.
     """
-    prompts = {name: info.prompts for name, info in infos.items()}
+    prompts = {name: _prompts(info, config.datasets[name].prompt) for name, info in infos.items()}
     device = str(pick_device(config.devices.text))
     return encode_prompts(prompts, config.text, device, (cache or default_cache()) / "prompts")
+
+
+def _prompts(info: Info, template: str) -> tuple[str, ...]:
+    if not template:
+        return info.prompts
+    return tuple(template.replace("{class}", name.replace("_", " ")) for name in info.classes)
+
+
+def prompts_key(config: TrialConfig) -> str:
+    """What the prompts' embeddings depend on: the text model, and the sentences that settings give."""
+    return "\n".join([config.text.model, *(f"{n}: {d.prompt}" for n, d in config.datasets.items() if d.prompt)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from raytune_planes.catalog import CATALOG
+from raytune_planes.catalog import CATALOG, STANDARD
 from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
+
+PATHS = ("root", "clean")
+"""Settings of a dataset that name a file or folder."""
 
 Value = Any  # a leaf: bool, int, float, str or None
 
@@ -33,10 +36,7 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
 
     Starts from the defaults. Raises UserError naming every unknown path and every value out of range.
     """
-    flat = defaults()
-    for layer in layers:
-        flat.update(layer)
-    flat |= _of_new_datasets(flat)
+    flat = overlaid(*layers)
     known = _known(flat)
     problems = [unknown(path, flat) for path in flat if path not in known]
     if problems:
@@ -47,10 +47,24 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
         raise listed([_explain(e) for e in error.errors()], source) from None
 
 
+def overlaid(*layers: Mapping[str, Value]) -> dict[str, Value]:
+    """Every setting that results when each of ``layers`` overrides those before it; nothing is checked."""
+    flat = defaults()
+    for layer in layers:
+        flat.update(layer)
+    return _of_new_datasets(flat) | flat
+
+
 def defaults() -> dict[str, Value]:
-    """Every setting of the catalog's datasets and of the rest of the tree, by dotted path."""
-    flat = {f"datasets.{name}.{k}": v for name in CATALOG for k, v in _dataset_defaults(name).items()}
+    """Every setting of the standard datasets and of the rest of the tree, by dotted path."""
+    flat = {f"datasets.{name}.{k}": v for name in STANDARD for k, v in _dataset_defaults(name).items()}
     return flat | {k: v for k, v in flatten(TrialConfig.model_construct()).items() if not k.startswith("datasets")}
+
+
+def only(names: Sequence[str], *layers: Mapping[str, Value]) -> dict[str, Value]:
+    """The settings that let exactly the datasets ``names`` take part, of the standard ones and those in ``layers``."""
+    flat = {k: v for layer in layers for k, v in layer.items()}
+    return {f"datasets.{n}.enabled": n in names for n in dict.fromkeys([*_dataset_names(flat), *names])}
 
 
 def flatten(config: BaseModel) -> dict[str, Value]:
@@ -71,13 +85,13 @@ def nest(flat: Mapping[str, Value]) -> dict[str, Any]:
 
 
 def settings() -> Iterator[Setting]:
-    """Every setting with its default, type and meaning; a dataset's under each name of the catalog."""
+    """Every setting with its default, type and meaning; a dataset's under each standard name."""
     flat = defaults()
     for path, (kind, about) in _documented(TrialConfig):
         if path.startswith("datasets"):
             continue
         yield Setting(path, flat[path], kind, about)
-    for name in CATALOG:
+    for name in STANDARD:
         for path, (kind, about) in _documented(Dataset):
             yield Setting(f"datasets.{name}.{path}", flat[f"datasets.{name}.{path}"], kind, about)
 
@@ -89,7 +103,10 @@ def unknown(path: str, flat: Mapping[str, Value]) -> str:
         return ""
     parts = path.split(".")
     if parts[0] == "datasets" and len(parts) > 1 and parts[1] not in names:
-        fixed = did_you_mean(parts[1], names) or f"; a dataset of your own names its reader: datasets.{parts[1]}.reader"
+        fixed = (
+            did_you_mean(parts[1], [*names, *CATALOG])
+            or f"; a dataset of your own names its reader: datasets.{parts[1]}.reader"
+        )
         return f"no dataset '{parts[1]}' (in '{path}'){fixed}"
     branch = [k for k in known if k.startswith(path + ".")]
     if branch:
@@ -121,6 +138,13 @@ def parse_assignments(assignments: list[str]) -> dict[str, Value]:
         raise UserError(f"--set: a value cannot be read: {error}") from None
 
 
+def path_made_absolute(assignment: str) -> str:
+    """A ``PATH=VALUE`` that names a file or folder, so that it means the same wherever it is read again."""
+    path, _, value = assignment.partition("=")
+    named = path.strip().startswith("datasets.") and path.strip().rsplit(".", 1)[-1] in PATHS and value.strip()
+    return f"{path}={Path(value.strip()).expanduser().absolute()}" if named else assignment
+
+
 def _scalar(text: str) -> Value:
     value = yaml.safe_load(text)
     if isinstance(value, str):  # YAML 1.1 reads 1e-5 as text
@@ -136,12 +160,14 @@ def _known(flat: Mapping[str, Value]) -> set[str]:
 
 
 def _dataset_names(flat: Mapping[str, Value]) -> list[str]:
+    """The standard datasets, those of the catalog that a setting names, and those that name their reader."""
     own = [k.split(".")[1] for k, v in flat.items() if k.startswith("datasets.") and k.endswith(".reader") and v]
-    return list(dict.fromkeys([*CATALOG, *own]))
+    named = [name for name in CATALOG if any(k.startswith(f"datasets.{name}.") for k in flat)]
+    return list(dict.fromkeys([*STANDARD, *named, *own]))
 
 
 def _of_new_datasets(flat: Mapping[str, Value]) -> dict[str, Value]:
-    """Defaults of the datasets that the user added, where not set."""
+    """Defaults of the datasets that settings added, where not set."""
     full = {f"datasets.{n}.{k}": v for n in _dataset_names(flat) for k, v in _dataset_defaults(n).items()}
     return {k: v for k, v in full.items() if k not in flat}
 

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_planes.errors import UserError
-from raytune_planes.settings import defaults, flatten, load, make_config, parse_assignments, settings
+from raytune_planes.settings import (
+    defaults,
+    flatten,
+    load,
+    make_config,
+    only,
+    parse_assignments,
+    path_made_absolute,
+    settings,
+)
 from raytune_planes.tracking.jsonl import dotted_yaml
 
 
@@ -102,3 +111,32 @@ def test_any_value_gives_a_configuration_or_one_clear_error(layer: dict[str, obj
         assert str(error).startswith("settings: ")
     else:
         assert make_config(flatten(config)) == config
+
+
+def test_a_dataset_of_the_catalog_that_is_no_standard_joins_where_a_setting_names_it() -> None:
+    assert list(make_config().datasets) == ["planesnet", "hrplanes", "fgvc"]
+    named = make_config({"datasets.image_folder.root": "/mine"})
+    assert list(named.active) == ["planesnet", "hrplanes", "fgvc", "image_folder"]
+    assert "image_folder" not in make_config({"datasets.image_folder.enabled": False}).active
+
+
+def test_only_lets_exactly_the_named_datasets_take_part() -> None:
+    mine = {"datasets.mine.reader": "image_folder"}
+    assert list(make_config(mine, only(["mine"], mine)).active) == ["mine"]
+    assert list(make_config(mine, only(["fgvc", "planesnet"], mine)).active) == ["planesnet", "fgvc"]
+    with pytest.raises(UserError, match="no dataset 'fvgc'.*did you mean 'fgvc'"):
+        make_config(only(["fvgc"]))
+
+
+def test_a_prompt_says_where_the_class_goes() -> None:
+    assert make_config({"datasets.fgvc.prompt": "a {class} from above"}).datasets["fgvc"].prompt
+    with pytest.raises(UserError, match="datasets.fgvc.prompt = 'a plane': string should match pattern"):
+        make_config({"datasets.fgvc.prompt": "a plane"})
+
+
+def test_paths_are_made_absolute_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert path_made_absolute("datasets.mine.root=a/b") == f"datasets.mine.root={tmp_path}/a/b"
+    assert path_made_absolute("datasets.mine.root=/a") == "datasets.mine.root=/a"
+    assert path_made_absolute("datasets.mine.root=") == "datasets.mine.root="
+    assert path_made_absolute("optim.lr=1") == "optim.lr=1"

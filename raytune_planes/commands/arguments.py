@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +32,16 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         help="a setting by its dotted path, e.g. budget.epochs=5; can be repeated",
     )
+    parser.add_argument("--only", metavar="NAMES", help="the datasets that take part, e.g. mine or planesnet,fgvc")
+
+
+def assigned(args: argparse.Namespace, *below: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``--set`` and ``--only`` say, over the settings ``below``. Raises UserError."""
+    from raytune_planes.settings import only, parse_assignments
+
+    given = parse_assignments(args.set)
+    names = [name.strip() for name in (args.only or "").split(",") if name.strip()]
+    return {**(only(names, *below, given) if names else {}), **given}
 
 
 def at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str], float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from raytune_planes.commands.arguments import add_set
+from raytune_planes.commands.arguments import add_set, assigned
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,9 +13,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from raytune_planes.settings import parse_assignments
     from raytune_planes.space import check, describe, load_space, with_fixed
 
-    space = with_fixed(load_space(args.space), parse_assignments(args.set))
+    space = load_space(args.space)
+    space = with_fixed(space, assigned(args, space.fixed))
     check(space)
     print(describe(space))

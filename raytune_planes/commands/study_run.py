@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes import preparation
+from raytune_planes.commands.arguments import assigned
 from raytune_planes.commands.tune import DEFAULT_SPACE
 from raytune_planes.errors import UserError
 from raytune_planes.report import summary
-from raytune_planes.settings import load, parse_assignments
+from raytune_planes.settings import load, path_made_absolute
 from raytune_planes.space import Space, StudySettings, check, load_space, with_base, with_fixed
 from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
@@ -35,7 +36,7 @@ ASKED = "asked.json"
 LIMITS = ("trials", "hours", "samples", "patience")
 HERE = ("concurrent", "tracking_uri", "confirm", "seeds")
 """What a resumed study takes from the new command line, besides its limits, when given there."""
-KEPT = ("set", "config", "start_from", "data", "name", "sampler", "no_rungs")
+KEPT = ("set", "only", "config", "start_from", "data", "name", "sampler", "no_rungs")
 """What a resumed study must not be told anew."""
 LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
@@ -68,8 +69,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     folder = files.study_folder(args.out, name)
     if not args.resume and (folder / files.STUDY).is_file():
         raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
-    data = preparation.data_folder(args.data, args.cache, _say)
-    material = prepare(space, data, args.cache, _say)
+    material = prepare(space, preparation.data_folder(args.data), args.cache, _say)
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
         _say(f"{dataset}:{' SYNTHETIC,' if described.synthetic else ''} {counts}")
@@ -132,6 +132,7 @@ def _remember(args: argparse.Namespace, plan: StudyPlan) -> None:
     own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb")}
     for key in ("data", "config"):
         own[key] = own[key] and str(own[key].resolve())
+    own["set"] = [path_made_absolute(assignment) for assignment in args.set]
     own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
     space = Path(args.space)
     own["space"] = str(space.resolve()) if space.is_file() else args.space
@@ -147,7 +148,8 @@ def _space(args: argparse.Namespace) -> tuple[Space, str]:
     space = load_space(args.space)
     if args.config:
         space = with_base(space, load(args.config))
-    space = with_fixed(space, parse_assignments(args.set)) if args.set else space
+    given = assigned(args, space.fixed)
+    space = with_fixed(space, given) if given else space
     check(space)
     return space, to_yaml(space)
 

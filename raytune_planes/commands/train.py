@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_data, add_set
+from raytune_planes.commands.arguments import add_data, add_set, assigned
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
@@ -29,10 +29,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.commands.training_run import TrainingRun
-    from raytune_planes.settings import load, make_config, parse_assignments
+    from raytune_planes.settings import load, make_config
 
     layers = [load(args.config)] if args.config else []
-    config = make_config(*layers, parse_assignments(args.set))
+    config = make_config(*layers, assigned(args, *layers))
     goal = _goal_of_study(args.config)
     return TrainingRun(config, args.out, resume=args.resume).train(args.data, args.cache, goal=goal, test=args.test)
 

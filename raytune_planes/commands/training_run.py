@@ -40,8 +40,7 @@ class TrainingRun:
         self.goal = goal or self.goal
         last = self.out / "last.pt"
         self._open(last)
-        folder = data_folder(data, cache, print)
-        arrays = open_data(self.config, folder, cache, print)
+        arrays = open_data(self.config, data_folder(data), cache, print)
         prompts = embed_prompts({name: a.info for name, a in arrays.items()}, self.config, cache)
         self._introduce(arrays)
         resume = last if self.resume else None

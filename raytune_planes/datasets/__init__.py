@@ -28,9 +28,9 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
     entry = CATALOG[kind]
     if not config.root and data is None:
         raise UserError(
-            f"dataset '{name}' has no folder: give --data DIR (with {entry.folder}/ in it) or set datasets.{name}.root"
+            f"dataset '{name}' has no folder: set datasets.{name}.root, or give --data DIR (with {entry.folder}/ in it)"
         )
-    root = Path(config.root) if config.root or data is None else data / entry.folder
+    root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
     found: type[Reader] = getattr(importlib.import_module(f"raytune_planes.datasets.{module}"), attribute)
     return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed)

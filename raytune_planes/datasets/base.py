@@ -42,6 +42,8 @@ class Sample:
     """Objects (left, top, right, bottom) in pixels of the window: what the mask is drawn from."""
     row: int | None = None
     """Position within ``path`` when that file holds many images; None for a file of one picture."""
+    mask: Path | None = None
+    """A picture of the mask; None where boxes or nothing tell it."""
 
 
 @dataclass(frozen=True)

@@ -107,13 +107,19 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
     for sample in listing.samples:
         if sample.path != previous:  # tiles of one scene follow each other
             previous = sample.path
-            try:
-                stat = os.stat(previous)
-            except OSError as error:
-                raise UserError(f"{previous} is listed but cannot be read: {error.strerror}") from error
-            add(str(previous).removeprefix(root), stat.st_size, stat.st_mtime_ns)
+            add(*_state(previous, root))
         add(sample.label, sample.window, sample.boxes)
+        if sample.mask is not None:
+            add(*_state(sample.mask, root))
     return digest.hexdigest()
+
+
+def _state(path: Path, root: str) -> tuple[str, int, int]:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path} is listed but cannot be read: {error.strerror}") from error
+    return str(path).removeprefix(root), stat.st_size, stat.st_mtime_ns
 
 
 def _open_sound(folder: Path) -> Arrays | None:

@@ -16,11 +16,18 @@ FRACTIONS = (0.8, 0.1, 0.1)
 def by_group(
     groups: Sequence[str], labels: Sequence[int], *, seed: int, fractions: Sequence[float] = FRACTIONS
 ) -> dict[str, tuple[int, ...]]:
-    """Indexes for each of ``SPLITS``: whole groups, in about the given fractions of every label.
+    """Indexes for each of ``SPLITS``, as ``parts`` gives them."""
+    return dict(zip(SPLITS, parts(groups, labels, seed=seed, fractions=fractions), strict=True))
+
+
+def parts(
+    groups: Sequence[str], labels: Sequence[int], *, seed: int, fractions: Sequence[float]
+) -> tuple[tuple[int, ...], ...]:
+    """Indexes for each of ``fractions``: whole groups, in about that part of every label.
 
     Groups come in the order of a hash of seed and name and go where the counts per label stay nearest to their targets
     (iterative stratification, Sechidis et al. 2011, over groups). A split that then lacks a label gets the smallest
-    group that has it, as long as this takes the label from no other split.
+    group that has it, as long as this takes the label from no other split. A fraction of 0 leaves its split empty.
     """
     names = sorted(set(groups), key=lambda name: hash_of(seed, name))
     kinds = sorted(set(labels))
@@ -28,9 +35,11 @@ def by_group(
     counts_GK = np.zeros((len(names), len(kinds)))
     for group, label in zip(groups, labels, strict=True):
         counts_GK[row[group], column[label]] += 1
-    split_G = _repair(_greedy(counts_GK, np.asarray(fractions, dtype=float)), counts_GK, len(fractions))
+    shares = np.asarray(fractions, dtype=float)
+    split_G = _repair(_greedy(counts_GK, shares), counts_GK, np.flatnonzero(shares))
     chosen = {name: int(split) for name, split in zip(names, split_G, strict=True)}
-    return {s: tuple(i for i, g in enumerate(groups) if chosen[g] == n) for n, s in enumerate(SPLITS)}
+    of_sample = np.array([chosen[group] for group in groups], dtype=np.int64)
+    return tuple(tuple(np.flatnonzero(of_sample == split).tolist()) for split in range(len(shares)))
 
 
 def by_name(split_of: Mapping[str, str], groups: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -55,11 +64,11 @@ def _greedy(counts_GK: np.ndarray, fractions_S: np.ndarray) -> np.ndarray:
     return split_G
 
 
-def _repair(split_G: np.ndarray, counts_GK: np.ndarray, splits: int) -> np.ndarray:
+def _repair(split_G: np.ndarray, counts_GK: np.ndarray, splits: np.ndarray) -> np.ndarray:
     has_GK = counts_GK > 0
     # The rarest label first: its groups carry the common ones along.
     for label in np.argsort(has_GK.sum(0), kind="stable"):
-        for split in range(splits):
+        for split in splits.tolist():
             if (has_GK[:, label] & (split_G == split)).any():
                 continue
             givers = [

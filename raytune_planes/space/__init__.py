@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
-from raytune_planes.settings import Value, defaults, make_config, unknown
+from raytune_planes.settings import Value, defaults, make_config, overlaid, unknown
 from raytune_planes.space.check import check, problems
 from raytune_planes.space.dimension import (
     SAMPLERS,
@@ -115,7 +115,7 @@ def trial_config(space: Space, drawn: Mapping[str, Value]) -> TrialConfig:
 
 def describe(space: Space) -> str:
     """The space as a table for people: every dimension with its range, default and condition."""
-    flat = {**defaults(), **space.fixed, **space.start}
+    flat = overlaid(space.fixed, space.start)
     goal = [f"{o.mode} {o.metric}" for o in space.goal.objectives]
     goal += [f"keep {metric} >= {floor:g}" for metric, floor in space.goal.floors.items()]
     rows = [("setting", "searched", "default", "only when")]

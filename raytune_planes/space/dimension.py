@@ -14,7 +14,7 @@ from pydantic import Field
 
 from raytune_planes.config import Positive, Section
 from raytune_planes.records import Goal
-from raytune_planes.settings import Value, defaults
+from raytune_planes.settings import Value, overlaid
 
 SAMPLERS = ("tpe", "random", "nsga2", "gp")
 """How the next configuration may be chosen (``tuning/samplers.py`` builds them)."""
@@ -140,7 +140,7 @@ class Space:
 
     def first(self) -> dict[str, Value]:
         """What trial 0 takes: the defaults, also where they lie outside the range that is searched."""
-        return suggest(self, Given(defaults() | dict(self.fixed) | dict(self.start)))
+        return suggest(self, Given(overlaid(self.fixed, self.start)))
 
 
 def suggest(space: Space, draw: Draw) -> dict[str, Value]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from raytune_planes.errors import UserError
+from raytune_planes.preparation import prompts_key
 from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, split_metric
 from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, study_folder, write_whole
@@ -142,7 +143,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
         config = make_config(*task.layers, drawn, {"seed": seed}, source="confirmed settings")
         write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
         data = open_entries(task.entries, config)
-        with np.load(task.prompts[config.text.model]) as stored:
+        with np.load(task.prompts[prompts_key(config)]) as stored:
             prompts = dict(stored)
 
         def keep(_: object, checkpoint: Checkpoint) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import default_cache, entry
-from raytune_planes.preparation import embed_prompts, open_data
+from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.settings import Value, make_config
 from raytune_planes.space import Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
 from raytune_planes.tuning.trial import Entry, Task
 
-DECODED_FOR = ("image_size", "tile")
-"""Settings of a dataset that decide its decoded arrays."""
+DECODED_FOR = ("image_size", "tile", "prompt")
+"""Settings of a dataset that decide its decoded arrays or its prompts."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Material:
 
     entries: tuple[Entry, ...]
     prompts: Mapping[str, Mapping[str, np.ndarray]]
-    """Text model -> dataset -> embeddings of its class prompts, [K, W]."""
+    """``prompts_key`` -> dataset -> embeddings of its class prompts, [K, W]."""
     data: Mapping[str, DataDescription]
     """By dataset, at its first size."""
 
@@ -90,7 +90,7 @@ class StudyPlan:
         )
 
 
-def prepare(space: Space, data: Path, cache: Path | None, say: Callable[[str], None]) -> Material:
+def prepare(space: Space, data: Path | None, cache: Path | None, say: Callable[[str], None]) -> Material:
     """Decode every dataset at every size that a trial of ``space`` may ask for, and embed the prompts.
 
     Raises:
@@ -114,7 +114,8 @@ def prepare(space: Space, data: Path, cache: Path | None, say: Callable[[str], N
             entries[Entry(name, asked.image_size, asked.tile, folder)] = found
         known = {name: found.info for name, found in arrays.items()}
         embedded = embed_prompts(known, config, cache, say_once)
-        prompts[config.text.model] = {**prompts.get(config.text.model, {}), **embedded}
+        key = prompts_key(config)
+        prompts[key] = {**prompts.get(key, {}), **embedded}
     described = {
         e.dataset: DataDescription(a.fingerprint, a.counts(), a.synthetic) for e, a in reversed(entries.items())
     }

@@ -13,7 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from raytune_planes.errors import UserError, did_you_mean
-from raytune_planes.settings import defaults
+from raytune_planes.settings import overlaid
 from raytune_planes.space import SAMPLERS, Space
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -53,7 +53,7 @@ def check_sampler(name: str, space: Space) -> None:
         raise UserError(f"no sampler '{name}'{did_you_mean(name, SAMPLERS)}; there are: {', '.join(SAMPLERS)}")
     if name != "gp":
         return
-    flat = {**defaults(), **space.fixed, **space.start}
+    flat = overlaid(space.fixed, space.start)
     conditional = [d.path for d in space.search if d.when]
     outside = [d.path for d in space.search if not d.contains(flat[d.path])]
     if conditional:

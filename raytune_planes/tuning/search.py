@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.settings import Value, defaults
+from raytune_planes.settings import Value, overlaid
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 
@@ -154,7 +154,7 @@ class Search:
         self._study.set_user_attr(DIGEST, self.space.digest)
         with quiet():
             self._study.set_metric_names([o.metric for o in self.goal.objectives])
-        fixed = {**defaults(), **self.space.fixed}
+        fixed = overlaid(self.space.fixed)
         for values in (self.space.first(), *(suggest(self.space, Given({**fixed, **flat})) for flat in start_from)):
             # Optuna cannot hold a value outside its range; a baseline that was moved into it would be no baseline.
             inside = {k: v for k, v in values.items() if (d := self.space.dimension(k)) and d.contains(v)}

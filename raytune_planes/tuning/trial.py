@@ -18,6 +18,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import open_cached
 from raytune_planes.errors import UserError
+from raytune_planes.preparation import prompts_key
 from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, trial_folder
@@ -48,7 +49,7 @@ class Task:
     """Settings by dotted path, later ones override earlier ones; a trial's drawn settings override them all."""
     entries: tuple[Entry, ...]
     prompts: Mapping[str, str]
-    """Text model -> path of an ``.npz`` of its prompt embeddings by dataset, [K, W]."""
+    """``prompts_key`` -> path of an ``.npz`` of its prompt embeddings by dataset, [K, W]."""
     goal: Goal
     study: str
     """The study's folder, shared by all machines."""
@@ -129,7 +130,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
             f"choose a multiple of {task.workers}"
         )
     folder = task.folder(asked["number"], asked["trial_id"])
-    with np.load(task.prompts[config.text.model]) as stored:
+    with np.load(task.prompts[prompts_key(config)]) as stored:
         prompts = dict(stored)
     last = folder / LAST if (folder / LAST).is_file() else None
     trained_by = make_worker(task.workers, config.devices.vision)

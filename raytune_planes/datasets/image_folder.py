@@ -1,0 +1,149 @@
+"""Anybody's own pictures: a folder per class, masks and fixed splits where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from raytune_planes.datasets import files, images, splits
+from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
+from raytune_planes.errors import UserError
+
+NAMES: Mapping[str, str] = {
+    **{"train": "train", "training": "train"},
+    **{"val": "val", "valid": "val", "validation": "val"},
+    **{"test": "test", "testing": "test"},
+}
+"""What folders of splits are called."""
+TOP_K_FROM = 10
+"""Above this many classes the top-5 accuracy is reported as well."""
+
+
+class ImageFolder(Reader):
+    """The class is the folder's name. Pictures in one folder below a class are one group, any other is its own.
+
+    Without folders of splits, groups are parted 80/10/10. Where only ``val`` or ``test`` is missing, it is taken from
+    ``train`` by group. A picture without a mask, where others have one, shows no object.
+    """
+
+    name: ClassVar[str] = "image_folder"
+    source: ClassVar[str] = "your own pictures; datasets.<name>.root names the folder"
+    layout: ClassVar[str] = """
+        DIR/
+            {class}/x.jpg                              (or images/{class}/x.jpg; any picture format)
+            {class}/{scene}/x.jpg                      (pictures of one scene stay in one split)
+            masks/{class}/x.png                        (optional: 0 and 1, or 0 and 255; the same path as the picture's)
+            train/{class}/x.jpg, val/…, test/…         (instead: fixed splits; masks then in masks/train/{class}/x.png)
+    """
+
+    def scan(self) -> Listing:
+        root = files.expect_root(self)
+        base = root / "images" if (root / "images").is_dir() else root
+        masks = {
+            path.relative_to(root / "masks").with_suffix("").as_posix(): path
+            for path in (files.walk(root / "masks") if (root / "masks").is_dir() else ())
+            if path.suffix.lower() in files.PICTURES
+        }
+        found = [
+            (path, path.relative_to(base).parts)
+            for path in files.walk(base)
+            if path.suffix.lower() in files.PICTURES and not path.is_relative_to(root / "masks")
+        ]
+        tops = {parts[0] for _, parts in found if len(parts) > 1}
+        fixed = "train" in {NAMES.get(top.lower()) for top in tops} and all(top.lower() in NAMES for top in tops)
+        depth = 1 if fixed else 0
+        chosen = [(path, parts) for path, parts in found if len(parts) > depth + 1]
+        classes = sorted({parts[depth] for _, parts in chosen})
+        if len(classes) < 2:
+            raise files.absent(self, f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least")
+        samples = tuple(
+            Sample(
+                path,
+                classes.index(parts[depth]),
+                # A scene may show several classes, so its name alone is the group.
+                "/".join(parts[depth + 1 : -1]) or "/".join(parts),
+                mask=masks.get(path.relative_to(base).with_suffix("").as_posix()),
+            )
+            for path, parts in chosen
+        )
+        given = [NAMES[parts[0].lower()] for _, parts in chosen] if fixed else []
+        parts_of, warnings = self._splits(samples, given)
+        if len(chosen) < len(found):
+            warnings.append(f"{len(found) - len(chosen):,} picture(s) lie in no class' folder and were left out")
+        unmasked = sum(sample.mask is None for sample in samples)
+        if masks and unmasked == len(samples):
+            raise UserError(f"{root / 'masks'}: none of its {len(masks):,} masks has the path of a picture")
+        if masks and unmasked:
+            warnings.append(f"{unmasked:,} picture(s) have no mask and count as empty")
+        warnings += self._lacking(samples, parts_of, classes)
+        info = Info(
+            self.name_in_study,
+            tuple(classes),
+            tuple(f"a picture of {name.replace('_', ' ')}" for name in classes),
+            has_masks=bool(masks),
+            top_k=5 if len(classes) > TOP_K_FROM else 0,
+        )
+        return Listing(info, samples, parts_of, tuple(warnings), files.is_synthetic(root))
+
+    def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
+        picture = images.decode(sample.path, fit=self.image_size)
+        if not (self.root / "masks").is_dir():
+            return picture.crop(self.image_size), None
+        if sample.mask is None:
+            return picture.crop(self.image_size), np.zeros((self.image_size, self.image_size), np.uint8)
+        mask = images.decode(sample.mask)
+        if (mask.width, mask.height) != (picture.width, picture.height):
+            raise UserError(
+                f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {picture.width} x "
+                f"{picture.height}; a mask has the size of its picture"
+            )
+        return picture.crop(self.image_size), _mask(mask.image, self.image_size)
+
+    def _splits(self, samples: Sequence[Sample], given: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+        """The indexes of each split, and what was taken from where."""
+        warnings = []
+        if not given:
+            parts = splits.by_group([s.group for s in samples], [s.label for s in samples], seed=self.seed)
+        else:
+            parts = {split: tuple(i for i, own in enumerate(given) if own == split) for split in SPLITS}
+            lacking = [split for split in SPLITS if not parts[split]]
+            if lacking:
+                train = parts["train"]
+                shares = [0.1 if split in lacking else 0.8 if split == "train" else 0.0 for split in SPLITS]
+                taken = splits.by_group(
+                    [samples[i].group for i in train],
+                    [samples[i].label for i in train],
+                    seed=self.seed,
+                    fractions=shares,
+                )
+                parts |= {split: tuple(train[i] for i in taken[split]) for split in ("train", *lacking)}
+                warnings.append(f"no folder of {' and '.join(lacking)}; taken from train, whole groups")
+        if not all(parts[split] for split in SPLITS):
+            groups = len({s.group for s in samples})
+            raise UserError(
+                f"{self.root}: {len(samples)} picture(s) in {groups} group(s) cannot be split into train, val and "
+                f"test; give more pictures, or folders train/, val/ and test/"
+            )
+        return parts, warnings
+
+    def _lacking(
+        self, samples: Sequence[Sample], parts: Mapping[str, Sequence[int]], classes: Sequence[str]
+    ) -> list[str]:
+        """Classes that a split does not show."""
+        out = []
+        for split in SPLITS:
+            there = {samples[i].label for i in parts[split]}
+            absent = [name for label, name in enumerate(classes) if label not in there]
+            out += [f"{split} has no picture of {files.some(absent)}"] if absent else []
+        return out
+
+
+def _mask(image: Image.Image, size: int) -> np.ndarray:
+    """uint8 [size, size] in {0, 1}: what covers half of a pixel counts."""
+    values_HW = np.asarray(image).max(2)
+    inside_HW = values_HW > (127 if values_HW.max() > 1 else 0)
+    scaled = Image.fromarray(inside_HW.astype(np.uint8) * 255).resize((size, size), Image.Resampling.BOX)
+    return (np.asarray(scaled) > 127).astype(np.uint8)
