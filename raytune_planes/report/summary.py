@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.report import explain
 from raytune_planes.report.text import shown, signed, table, value_text
 from raytune_planes.settings import defaults
-from raytune_planes.tracking.files import BEST, CONFIG, trial_folder
-from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -82,8 +81,10 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", prefer: str | None = N
     parts = [
         _verdict(summary),
         _bought(summary),
+        _confirmed(summary),
         _changed(summary),
-        _front(summary),
+        _rested(summary),
+        explain.front_text(summary.choice, summary.study.start.goal),
         _where(study, summary, tracking_uri),
     ]
     return "\n".join([*head, *(line for part in parts if part for line in ["", *part])])
@@ -126,6 +127,13 @@ def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
                 for g in summary.gains
             },
             "config": dict(summary.best.config),
+            "confirmed": {
+                key: {"gain": g.mean, "low": _number(g.low), "high": _number(g.high), "seeds": len(g.values)}
+                for key, g in explain.uncertainty(study, summary.best).items()
+            },
+            "rests": [asdict(d) for d in explain.rests(summary.best)],
+            "nearest": [a.trial.number for a in explain.nearest(summary.best, summary.choice.front, start.goal)],
+            "commands": dict(explain.commands(study, summary.best)),
         }
     return data
 
@@ -184,7 +192,8 @@ def _bought(summary: Summary) -> list[str]:
         (g.metric, shown(g.before), shown(g.after), signed(g.difference), named.get(g.metric, ""))
         for g in summary.gains
     ]
-    note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
+    if not explain.uncertainty(summary.study, summary.best):
+        note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
     return [*table(header, rows, right=(1, 2, 3)), *note]
 
 
@@ -195,20 +204,17 @@ def _changed(summary: Summary) -> list[str]:
     return [*table(("setting", "default", "best", ""), rows, right=(1, 2))]
 
 
-def _front(summary: Summary) -> list[str]:
-    """The other ways to balance the objectives, where there are several."""
-    goal, choice = summary.study.start.goal, summary.choice
-    if len(goal.objectives) < 2 or len(choice.front) < 2:
-        return []
-    rows = []
-    for trial in choice.front:
-        epoch = trial.best(goal)
-        values = [shown(v) for v in goal.values(epoch.metrics)] if epoch else []
-        marks = [m for m, t in (("best", choice.trial), ("knee", choice.knee)) if t is trial]
-        rows.append((f"trial {trial.number}", *values, ", ".join(marks)))
-    names = [o.metric for o in goal.objectives]
-    heading = "the front, of complete trials that keep every floor; best --prefer METRIC takes another of them"
-    return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1))]
+def _confirmed(summary: Summary) -> list[str]:
+    """The gain on the test split with its uncertainty, where a final check was made."""
+    found = explain.uncertainty(summary.study, summary.best)
+    rows = [(key, explain.interval_text(gain)) for key, gain in sorted(found.items())]
+    heading = "confirmed on the test split, gain over the defaults and its 95 % interval over seeds"
+    return [heading, *table(("metric", "gain"), rows)] if rows else []
+
+
+def _rested(summary: Summary) -> list[str]:
+    told = explain.rests_text(summary.best)
+    return ["datasets at rest in the best trial", *(f"  {line}" for line in told)] if told else []
 
 
 def _no_best(study: StudyFiles) -> list[str]:
@@ -222,23 +228,12 @@ def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str) -> lis
     out = study.folder.parent
     rows = [("results", str(study.folder))]
     if summary is not None:
-        rows.append(("train it again", f"raytune-planes train --config {_quoted(_config(summary))}"))
+        rows += explain.commands(study, summary.best)
+    rows.append(("see it in figures", f"raytune-planes report {study.start.name} --out {explain.quoted(out)}"))
     elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else ""
-    rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere or f' --out {_quoted(out)}'}"))
+    rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere or f' --out {explain.quoted(out)}'}"))
     lines = [f"{name + ':':22}{value}" for name, value in rows]
     return [*lines, *(f"warning: {text}" for text in study.warnings)]
-
-
-def _config(summary: Summary) -> Path:
-    """``best.yaml``, or the trial's own settings while the study has not written it."""
-    study, best = summary.study, summary.best
-    whole = study.folder / BEST
-    is_it = study.end is not None and best is best_of(study) and whole.is_file()
-    return whole if is_it else trial_folder(study.folder, best.number, best.trial_id) / CONFIG
-
-
-def _quoted(path: Path) -> str:
-    return f"'{path}'" if " " in str(path) else str(path)
 
 
 def _number(value: float) -> float | None:

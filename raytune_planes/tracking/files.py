@@ -13,6 +13,8 @@ from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.records import FORMAT
 
 STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "trials", "logs"
+ASKED = "asked.json"
+"""In a study's folder: the command line, so that ``--resume`` needs only the study's name."""
 TRIAL, EPOCHS, CONFIG, END = "trial.json", "epochs.jsonl", "config.yaml", "end.json"
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import prompts_key
 from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, split_metric
+from raytune_planes.report.confirmed import FILE, Confirmed, Interval, interval
 from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
@@ -23,33 +22,7 @@ from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.trial import BEST, Task, explain, open_entries
 
-FILE = "confirm.json"
 RESULT = "result.json"
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""97.5 % points of Student's t for 1, 2, ... degrees of freedom; beyond these 1.96 + 2.5 / n is within 0.005."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A metric over seeds: its mean and the 95 % interval of that mean by Student's t."""
-
-    mean: float
-    low: float
-    """Like ``high``, not a number with fewer than two seeds."""
-    high: float
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """One configuration of the study, trained anew."""
-
-    number: int
-    """Of the trial that it was; 0 for the defaults."""
-    metrics: Mapping[str, Interval]
-    """``test/<dataset>/<metric>``."""
-    failures: tuple[str, ...] = ()
-    """Of the seeds that came to no result."""
 
 
 def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: View) -> tuple[Confirmed, ...]:
@@ -93,16 +66,6 @@ def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRe
     defaults = [t for t in ended if t.number == 0]
     others = sorted((t for t in ended if t.number != 0), key=rank, reverse=True)
     return defaults + others[:best]
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % interval."""
-    mean, n = statistics.fmean(values), len(values)
-    if n < 2:
-        return Interval(mean, math.nan, math.nan, tuple(values))
-    t = T_95[n - 2] if n - 2 < len(T_95) else 1.96 + 2.5 / (n - 1)
-    half = t * statistics.stdev(values) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, tuple(values))
 
 
 def describe(confirmed: Sequence[Confirmed]) -> str:

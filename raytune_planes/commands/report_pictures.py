@@ -1,0 +1,150 @@
+"""What a trial's model says of validation pictures, as numbers for figures: opens its weights and the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.loaders import normalise
+from raytune_planes.errors import UserError
+from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.records import TrialRecord
+from raytune_planes.report.explain import asked
+from raytune_planes.report.figure import Figure, Missing
+from raytune_planes.report.predictions import (
+    Example,
+    Examples,
+    MaskExample,
+    Masks,
+    chosen,
+    confusion,
+    mask_iou,
+    worst_pairs,
+)
+from raytune_planes.settings import make_config
+from raytune_planes.tracking.files import trial_folder
+from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tracking.validation import Answers, read_validation
+from raytune_planes.training.checkpoint import load
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
+
+LOOKED_AT = 128
+"""Validation pictures with planes from which the examples of masks are taken."""
+SHOWN = 4
+
+
+def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Path | None) -> list[Figure] | Missing:
+    """Confusion, worst pairs, masks and examples of ``trial``; what cannot be made says why.
+
+    ``data`` and ``cache`` default to those that the study was started with.
+    """
+    folder = trial_folder(study.folder, trial.number, trial.trial_id)
+    try:
+        state = load(folder / "best.pt")
+        config = make_config(state["config"], source=str(folder / "best.pt"))
+    except UserError as error:
+        return Missing(str(error))
+    try:
+        trainer: Trainer | None = _trainer(study, config, state, data, cache)
+        why = ""
+    except UserError as error:
+        trainer, why = None, str(error)
+    try:
+        answers = read_validation(folder)
+    except UserError as error:
+        if trainer is None:
+            return Missing(f"{error}; and the pictures to ask anew: {why}")
+        trainer.evaluate("val")
+        answers = trainer.answers()
+    classes = {name: tuple(fields["classes"]) for name, fields in state["infos"].items()}
+    return [*_confusions(answers, classes), *_examples(answers, classes, trainer, why)]
+
+
+def _trainer(
+    study: StudyFiles, config: TrialConfig, state: Mapping[str, Any], data: Path | None, cache: Path | None
+) -> Trainer:
+    """The trial's model over its data. Raises UserError: the data is not there, or is not what the study saw."""
+    line = asked(study)
+    usual = {key: Path(line[key]) if line.get(key) else None for key in ("data", "cache")}
+    where, cached = data or usual["data"], cache or usual["cache"]
+    if where is None and not study.start.synthetic:
+        raise UserError("the study's data is not known; name its folder with --data")
+    arrays = open_data(config, data_folder(where), cached)
+    for name, described in study.start.data.items():
+        if name in arrays and dict(described.counts) != arrays[name].counts():
+            raise UserError(f"the pictures of {name} are others than the study's; name the right folder with --data")
+    prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}
+    trainer = Trainer(config, arrays, prompts, LocalWorker(config.devices.vision))
+    trainer.model.load_state_dict(state["weights"])
+    trainer.model.eval()
+    return trainer
+
+
+def _confusions(answers: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]]) -> Iterator[Figure]:
+    """The dataset with most classes is the fine-grained one: its worst pairs follow."""
+    finest = max(answers, key=lambda d: answers[d].logits_NK.shape[1])
+    for name, given in sorted(answers.items(), key=lambda pair: -pair[1].logits_NK.shape[1]):
+        found = confusion(name, given.logits_NK, given.labels_N, classes.get(name, ()))
+        title = f"{name}: what each class is taken for"
+        if not isinstance(found, Missing):
+            title = f"{name}: what each class is taken for ({found.accuracy:.1%} right)"
+        yield Figure(f"confusion_{name}", title, "Each row sums to 1; the diagonal is right.", found)
+        if name == finest:
+            worst = worst_pairs(found)
+            caption = "Mistakes in both directions, of the pictures of both classes."
+            if not isinstance(worst, Missing):
+                caption += f" These {len(worst.pairs)} pairs hold {worst.share:.0%} of all mistakes."
+            yield Figure("worst_pairs", f"{name}: the pairs most often confused", caption, worst)
+
+
+def _examples(
+    answers: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]], trainer: Trainer | None, why: str
+) -> Iterator[Figure]:
+    for name, given in answers.items():
+        title = f"{name}: surest right and surest wrong answers"
+        caption = "Green: right, orange: wrong; with the probability of the answer."
+        numbers = Missing(why) if trainer is None else Examples(_asked(trainer.data[name], given, classes[name]))
+        yield Figure(f"examples_{name}", title, caption, numbers)
+    for name in answers:
+        if trainer is None:
+            continue
+        if trainer.data[name].masks_NHW is not None:
+            caption = "From the best to the worst of the pictures with planes, evenly; coloured where a plane is."
+            yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, _masks(name, trainer))
+
+
+def _asked(arrays: Arrays, given: Answers, classes: tuple[str, ...]) -> tuple[Example, ...]:
+    found = []
+    for i in chosen(given.logits_NK, given.labels_N):
+        odds_K = np.exp(given.logits_NK[i] - given.logits_NK[i].max())
+        said = int(odds_K.argmax())
+        image_HWC = np.asarray(arrays.images_NHWC[given.pictures_N[i]])
+        truth, share = classes[int(given.labels_N[i])], float(odds_K[said] / odds_K.sum())
+        found.append(Example(arrays.info.name, image_HWC, truth, classes[said], share))
+    return tuple(found)
+
+
+def _masks(name: str, trainer: Trainer) -> Masks | Missing:
+    import torch
+
+    arrays = trainer.data[name]
+    assert arrays.masks_NHW is not None, "asked of a dataset without masks"
+    val_N = arrays.splits["val"]
+    with_planes = [int(i) for i in val_N if arrays.masks_NHW[i].any()][:LOOKED_AT]
+    if not with_planes:
+        return Missing(f"no validation picture of {name} has a plane")
+    images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC)[with_planes], np.asarray(arrays.masks_NHW)[with_planes]
+    image_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float().div(255)
+    with torch.no_grad():
+        logits_NHW = trainer.model(name, normalise(image_NCHW).to(trainer.worker.device)).mask_logits_BHW
+    said_NHW = logits_NHW.sigmoid().float().cpu().numpy()
+    ious = [mask_iou(truth_HW, said_HW) for truth_HW, said_HW in zip(masks_NHW, said_NHW, strict=True)]
+    order = sorted(range(len(ious)), key=lambda i: -ious[i])
+    picked = [order[round(i * (len(order) - 1) / (SHOWN - 1))] for i in range(min(SHOWN, len(order)))]
+    return Masks(name, tuple(MaskExample(images_NHWC[i], masks_NHW[i], said_NHW[i], ious[i]) for i in picked))

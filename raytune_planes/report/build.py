@@ -1,0 +1,199 @@
+"""A study, or one log, as a report: which figures and tables it has, in which order, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from raytune_planes.records import End
+from raytune_planes.report import compare, explain, search, training, varied
+from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
+from raytune_planes.report.log import Log, of_trial
+from raytune_planes.report.search import Importance
+from raytune_planes.report.summary import Summary, summarise
+from raytune_planes.report.text import shown, signed, value_text
+from raytune_planes.tracking.gains import defaults_trial, goal_in_words
+from raytune_planes.tracking.reading import StudyFiles
+
+SIX: Sequence[tuple[str, str, str, Callable[[Log], object]]] = (
+    ("counts", "Samples per dataset", "Bars fade from training to validation and test.", training.counts),
+    (
+        "accuracy",
+        "Accuracy per epoch: training dashed, validation solid",
+        "Rings mark where a dataset comes to rest (z) or wakes (!).",
+        training.accuracy,
+    ),
+    (
+        "losses",
+        "Training loss by dataset",
+        "One dot an epoch; the box holds the middle half of them, its line the median.",
+        training.losses,
+    ),
+    (
+        "correlation",
+        "Which validation accuracies rise together",
+        "Pearson's r over the epochs: +1 together, -1 one at the other's cost; grey where one does not change.",
+        training.correlation,
+    ),
+    (
+        "scatter",
+        "Training against validation accuracy",
+        "One dot an epoch. Right of the diagonal: better on training pictures than on new ones, that is overfitting.",
+        training.scatter,
+    ),
+    (
+        "contrastive",
+        "Contrastive loss of the training epochs",
+        "Datasets stacked; further left is a better match of pictures and prompts.",
+        training.contrastive,
+    ),
+)
+"""The figures of the published work: name, title, how to read it, numbers."""
+
+
+def six(log: Log, prefix: str = "") -> list[Figure]:
+    """The six figures of one trial's course; ``prefix`` goes before their files' names."""
+    found = [Figure(f"{prefix}{name}", title, caption, numbers(log)) for name, title, caption, numbers in SIX]
+    if log.counted:
+        return found
+    guess = "The log names no counts; these are the smallest for which its accuracies are whole numbers of samples."
+    return [Figure(f.name, f.title, guess if f.name.endswith("counts") else f.caption, f.numbers) for f in found]
+
+
+def log_report(log: Log) -> Report:
+    """Of a log in the published format."""
+    firsts = [(d, log.series("val", d, "accuracy")) for d in log.datasets]
+    rows = [(d, shown(v[0]), shown(v[-1]), signed(v[-1] - v[0])) for d, v in firsts if v]
+    ends = Table(("validation accuracy", f"epoch {log.epochs[0]}", f"epoch {log.epochs[-1]}", "gain"), tuple(rows))
+    lead = f"{len(log.epochs)} epochs of {', '.join(log.datasets)}."
+    return Report(f"Training log {log.title}", lead, (Section("Course of the training", [], [ends], six(log)),))
+
+
+def study_report(study: StudyFiles, importance: Importance | Missing, pictures: Sequence[Figure] | Missing) -> Report:
+    """Of a study in whatever state: what is not there yet, or never will be, is named as missing.
+
+    Args:
+        importance: computed by whoever may use Optuna.
+        pictures: figures of what the best trial's model says, from whoever may open it.
+    """
+    summary = summarise(study)
+    sections = [_answer(study, summary), _search(study, importance), *_courses(study, summary)]
+    sections += [_pictures(pictures), _asked(study)]
+    return Report(f"Study {study.start.name}", _lead(study, summary), tuple(sections), study.start.synthetic)
+
+
+def _lead(study: StudyFiles, summary: Summary | None) -> str:
+    state = "" if study.end else " The study has not ended: this is what is known so far."
+    if summary is None:
+        return f"No trial is complete, so there is no best one.{state}"
+    name = "The defaults" if summary.best.number == 0 else f"Trial {summary.best.number}"
+    wanted = {o.metric for o in study.start.goal.objectives}
+    values = [f"{search_name(g.metric)} {shown(g.after)} ({signed(g.difference)})" for g in summary.gains]
+    told = [v for v, g in zip(values, summary.gains, strict=True) if g.metric in wanted]
+    floors = "" if summary.feasible else " It misses a floor: no complete trial keeps them all."
+    return f"{name} is best: {', '.join(told)} against the defaults.{floors}{state}"
+
+
+def search_name(key: str) -> str:
+    return key.removeprefix("val/").replace("/", " ")
+
+
+def _answer(study: StudyFiles, summary: Summary | None) -> Section:
+    asked = [study.start.about, f"Goal: {goal_in_words(study.start.goal)}."]
+    if summary is None:
+        failed = [f"Trial {t.number} failed: {t.reason}." for t in study.trials if t.end is End.FAILED]
+        return Section("Answer", [*filter(None, asked), *failed[:10]])
+    confirmed = explain.uncertainty(study, summary.best)
+    if summary.best.number and not confirmed:
+        asked.append("One seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split.")
+    gains = Table(
+        ("metric", "defaults", "best", "gain"),
+        tuple((g.metric, shown(g.before), shown(g.after), signed(g.difference)) for g in summary.gains),
+    )
+    sure = tuple((k, explain.interval_text(g)) for k, g in sorted(confirmed.items()))
+    changes = tuple((c.path, value_text(c.before), value_text(c.after)) for c in summary.changes)
+    near = tuple(
+        (f"trial {a.trial.number}", ", ".join(map(signed, a.differences)), ", ".join(a.changes))
+        for a in explain.nearest(summary.best, summary.choice.front, study.start.goal)
+    )
+    tables = [
+        gains,
+        Table(("confirmed on the test split", "gain over the defaults, 95 % interval over seeds"), sure),
+        Table(("setting", "default", "best"), changes),
+        Table(("nearest on the front", "objectives against the best", "its settings"), near),
+    ]
+    chosen = f"Chosen for: {summary.choice.reason}."
+    commands = [line for _, line in explain.commands(study, summary.best)]
+    return Section("Answer", [*filter(None, asked), chosen], [t for t in tables if t.rows], commands=commands)
+
+
+def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
+    more = "Filled marks keep every floor. "
+    lines, cuts = varied.parallel(study), varied.slices(study)
+    spans = search.timeline(study)
+    figures = [
+        Figure("history", "Every trial, and the best so far", more + "The line counts complete trials that keep every "
+               "floor; crosses at the foot have no result.", search.history(study)),
+        Figure("front", "What each gain costs", more + "Dotted: floors. Right and up is better.", search.front(study)),
+        Figure("importance", "Which settings matter, by dataset", "Share of the spread that fANOVA gives to each "
+               "setting; pruned trials count with the best they had reached.", importance),
+        Figure("slices", "What each setting bought", "One dot a trial; each dataset by the metric that it is judged by."
+               + _left_out(cuts, "settings"), cuts),
+        Figure("parallel", "Settings of every trial", "Darker is better, the thick line is the best trial; a line "
+               "breaks where a setting was not drawn." + _left_out(lines, "settings"), lines),
+        Figure("timeline", "When trials ran and how they ended", "Strokes are epochs; squares are datasets that come "
+               "to rest, triangles those that wake." + _left_out(spans, "earlier trials"), spans),
+    ]  # fmt: skip
+    rows = tuple(
+        (f"{r.number}", shown(r.value), "yes" if r.feasible else "no", str(t.end), t.reason)
+        for r, t in zip(search.results(study), study.trials, strict=True)
+    )
+    header = ("trial", search.value_label(study.start.goal), "keeps floors", "end", "why")
+    return Section("Search", [], [Table(header, rows)] if rows else [], figures)
+
+
+def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
+    first = defaults_trial(study)
+    shown_trial = summary.best if summary else first or next((t for t in study.trials if t.epochs), None)
+    if shown_trial is None:
+        return [Section("Course of a trial", ["No trial has finished an epoch."])]
+    name = "the best trial" if summary else f"trial {shown_trial.number}"
+    told = explain.rests_text(shown_trial) or ["No dataset came to rest."]
+    figures = six(of_trial(shown_trial, study.start))
+    figures[1:1] = [_beside(study, shown_trial.number)] if first and first is not shown_trial else []
+    return [Section(f"Course of {name}", told, [], figures)]
+
+
+def _beside(study: StudyFiles, number: int) -> Figure:
+    one, other = replace(compare.side(study, number), label=f"trial {number}"), compare.side(study, 0)
+    return compare.figure(one, replace(other, label="the defaults"))
+
+
+def _pictures(pictures: Sequence[Figure] | Missing) -> Section:
+    if isinstance(pictures, Missing):
+        named = ("Confusion and worst pairs", "Masks beside truth", "Example predictions")
+        return Section("What the model says", [], [], [Figure(n, n, "", pictures) for n in named])
+    return Section("What the model says of validation pictures", [], [], pictures)
+
+
+def _asked(study: StudyFiles) -> Section:
+    start = study.start
+    data = tuple(
+        (name, "synthetic" if d.synthetic else "files", ", ".join(f"{n} {s}" for s, n in d.counts.items()),
+         d.fingerprint[:12])
+        for name, d in start.data.items()
+    )  # fmt: skip
+    off = sorted({p.split(".")[1] for t in study.trials[:1] for p, v in t.config.items()
+                  if p.startswith("datasets.") and p.endswith(".enabled") and v is False})  # fmt: skip
+    text = [f"Space {start.space}, seed {start.seed}, {start.trials} trials asked for."]
+    text += [f"Switched off: {', '.join(off)}."] if off else []
+    text += [f"Not read: {w}" for w in study.warnings]
+    versions = tuple((name, version) for name, version in start.versions.items())
+    tables = [Table(("dataset", "from", "samples", "fingerprint"), data), Table(("version of", ""), versions)]
+    space = [start.space_text.rstrip()] if start.space_text.strip() else []
+    return Section("What was asked", text, [t for t in tables if t.rows], commands=space)
+
+
+def _left_out(numbers: object, what: str) -> str:
+    count = getattr(numbers, "left_out", 0)
+    return f" {count} {what} are left out." if count else ""

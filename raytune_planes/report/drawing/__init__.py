@@ -1,0 +1,57 @@
+"""Numbers to ink: the only place that knows matplotlib, which is imported when the first figure is drawn."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.report import compare, varied
+from raytune_planes.report import predictions as said
+from raytune_planes.report import search as found
+from raytune_planes.report import training as trained
+from raytune_planes.report.drawing import predictions, search, style, training
+from raytune_planes.report.figure import Figure, Missing
+
+DRAW: Mapping[type, Callable[[Any], Any]] = {
+    trained.Counts: training.counts,
+    trained.Curves: training.accuracy,
+    trained.Boxes: training.losses,
+    trained.Correlation: training.correlation,
+    trained.Scatter: training.scatter,
+    trained.Histogram: training.contrastive,
+    found.History: search.history,
+    found.Front: search.front,
+    found.Timeline: search.timeline,
+    found.Importance: search.importance,
+    varied.Lines: search.parallel,
+    varied.Slices: search.slices,
+    compare.Beside: search.beside,
+    said.Confusion: predictions.confusion,
+    said.WorstPairs: predictions.worst_pairs,
+    said.Masks: predictions.masks,
+    said.Examples: predictions.examples,
+}
+"""Numbers -> the function that draws them."""
+SUFFIXES = (".png", ".svg")
+NOTE = "SYNTHETIC DATA"
+
+
+def save(figure: Figure, folder: Path, *, synthetic: bool = False) -> tuple[Path, ...]:
+    """Draw ``figure`` into ``folder`` as PNG and SVG; nothing when its numbers are missing.
+
+    The same numbers give the same bytes.
+    """
+    if isinstance(figure.numbers, Missing):
+        return ()
+    import matplotlib
+
+    paths = tuple(folder / f"{figure.name}{suffix}" for suffix in SUFFIXES)
+    with matplotlib.rc_context(style.LOOK):  # type: ignore[arg-type]  # it wants the literal names of all its settings
+        drawn = DRAW[type(figure.numbers)](figure.numbers)
+        note = f"   [{NOTE}]" if synthetic else ""
+        drawn.suptitle("\n".join(textwrap.wrap(figure.title + note, 62)), x=0.01, ha="left", fontsize=13, weight="bold")
+        for path in paths:
+            drawn.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return paths

@@ -1,0 +1,117 @@
+"""Why the best trial is best: what a final check says of its gain, who rested, what lies beside it, how to go on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.pareto import Choice, vector
+from raytune_planes.records import Decision, Goal, TrialRecord
+from raytune_planes.report.confirmed import Interval, confirmed_gains, read_confirmed
+from raytune_planes.report.text import shown, signed, table, value_text
+from raytune_planes.tracking.files import ASKED, BEST, CONFIG, trial_folder
+from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.reading import StudyFiles
+
+NEAREST = 3
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """Another trial of the front, seen from the best one."""
+
+    trial: TrialRecord
+    differences: tuple[float, ...]
+    """Of each objective, positive where this trial is better."""
+    changes: tuple[str, ...]
+    """Drawn settings in which it differs, as ``path value``."""
+
+
+def rests(trial: TrialRecord) -> tuple[Decision, ...]:
+    """Every rest and wake, in order."""
+    return tuple(d for e in trial.epochs for d in e.decisions)
+
+
+def nearest(best: TrialRecord, front: tuple[TrialRecord, ...], goal: Goal) -> tuple[Alternative, ...]:
+    """The members of the front that differ least from ``best`` in the objectives, at most three."""
+    mine = _vector(best, goal)
+    found = []
+    for trial in front:
+        if trial is not best:
+            differences = tuple(b - a for a, b in zip(mine, _vector(trial, goal), strict=True))
+            found.append(Alternative(trial, differences, tuple(_changes(best, trial))))
+    return tuple(sorted(found, key=lambda a: sum(d * d for d in a.differences))[:NEAREST])
+
+
+def front_text(choice: Choice, goal: Goal) -> list[str]:
+    """The other ways to balance the objectives, where there are several, and what leads to the nearest of them."""
+    if len(goal.objectives) < 2 or len(choice.front) < 2:
+        return []
+    rows = []
+    for trial in choice.front:
+        epoch = trial.best(goal)
+        values = [shown(v) for v in goal.values(epoch.metrics)] if epoch else []
+        marks = [m for m, t in (("best", choice.trial), ("knee", choice.knee)) if t is trial]
+        rows.append((f"trial {trial.number}", *values, ", ".join(marks)))
+    names = [o.metric for o in goal.objectives]
+    heading = "the front, of complete trials that keep every floor; best --prefer METRIC takes another of them"
+    near = nearest(choice.trial, choice.front, goal)
+    told = [f"  trial {a.trial.number} has {', '.join(a.changes) or 'the same settings'}" for a in near]
+    return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1)), "nearest on the front:", *told]
+
+
+def uncertainty(study: StudyFiles, trial: TrialRecord) -> dict[str, Interval]:
+    """Test metric -> gain over the defaults with its 95 % interval; empty when the trial was not confirmed."""
+    return confirmed_gains(read_confirmed(study.folder), trial.number)
+
+
+def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ...]:
+    """What people do next with a trial, and the exact line for it."""
+    folder = trial_folder(study.folder, trial.number, trial.trial_id)
+    whole = study.folder / BEST
+    is_best = study.end is not None and trial is best_of(study) and whole.is_file()
+    weights, data = folder / "best.pt", asked(study).get("data")
+    again = f"raytune-planes train --config {quoted(whole if is_best else folder / CONFIG)}"
+    lines = [("train it again", again + (f" --data {quoted(Path(data))}" if data else ""))]
+    if weights.is_file():
+        lines.append(("predict with it", f"raytune-planes predict {quoted(weights)} IMAGE..."))
+    return tuple(lines)
+
+
+def asked(study: StudyFiles) -> dict[str, Any]:
+    """The command line that started the study, by argument; empty when it was not started from one."""
+    try:
+        found = json.loads((study.folder / ASKED).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def rests_text(trial: TrialRecord) -> list[str]:
+    return [f"epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in rests(trial)]
+
+
+def interval_text(found: Interval) -> str:
+    """The gain, its interval, and whether luck can explain it."""
+    clear = "" if found.low > 0 or found.high < 0 else "; may be luck"
+    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]{clear}"
+
+
+def _vector(trial: TrialRecord, goal: Goal) -> tuple[float, ...]:
+    epoch = trial.best(goal)
+    assert epoch is not None, "a member of a front has a result"
+    return vector(goal, epoch.metrics)
+
+
+def _changes(best: TrialRecord, other: TrialRecord) -> Iterator[str]:
+    for path in sorted({*best.drawn, *other.drawn}):
+        if best.config.get(path) != other.config.get(path):
+            yield f"{path} {value_text(other.config.get(path))}"
