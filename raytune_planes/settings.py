@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from raytune_planes.catalog import CATALOG, STANDARD
 from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.strict_yaml import strict_yaml
 
 PATHS = ("root", "clean")
 """Settings of a dataset that name a file or folder."""
@@ -117,14 +118,12 @@ def unknown(path: str, flat: Mapping[str, Value]) -> str:
 def load(path: Path) -> dict[str, Value]:
     """A saved configuration (nested or dotted YAML) as dotted settings. Raises UserError with file and line."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"no file {path}; give the path of a saved configuration") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as YAML: {error}") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no settings; expected lines like 'optim.lr: 0.001'")
-    return dict(_leaves("", tree))
+    return dict(_leaves("", strict_yaml(text, str(path), "settings")))
 
 
 def parse_assignments(assignments: list[str]) -> dict[str, Value]:
@@ -134,7 +133,7 @@ def parse_assignments(assignments: list[str]) -> dict[str, Value]:
         raise listed([f"'{a}' has no '='; write PATH=VALUE" for a in wrong], "--set")
     try:
         return {a.split("=", 1)[0].strip(): _scalar(a.split("=", 1)[1]) for a in assignments}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
         raise UserError(f"--set: a value cannot be read: {error}") from None
 
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
     ("errors", "catalog"),
-    ("records",),
+    ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto",),
     ("config",),
     ("settings",),

@@ -17,7 +17,7 @@ from raytune_planes.errors import did_you_mean
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, Objective, split_metric
 from raytune_planes.settings import Value, settings
 from raytune_planes.space.dimension import Dimension, RungSettings, Space, StudySettings
-from raytune_planes.space.text import strict_yaml
+from raytune_planes.strict_yaml import strict_yaml
 
 SECTIONS = ("about", "objectives", "floors", "fixed", "search", "study")
 _KINDS: Mapping[str, Literal["float", "int", "choice"]] = {"float": "float", "int": "int", "choice": "choice"}
@@ -29,7 +29,7 @@ def read(text: str, name: str) -> tuple[Space, list[str]]:
     Raises:
         UserError: it is no YAML mapping, or one that is too large, too deep, or holds a key twice.
     """
-    tree = strict_yaml(text, name)
+    tree = strict_yaml(text, name, "search space")
     problems = [f"no section '{key}'{did_you_mean(str(key), SECTIONS)}" for key in tree if key not in SECTIONS]
     reader = _Reader(problems)
     goal = Goal(reader.objectives(tree.get("objectives")), reader.floors(reader.mapping(tree, "floors")))

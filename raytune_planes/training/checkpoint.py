@@ -69,10 +69,16 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no checkpoint of raytune-planes; give the path of a best.pt or last.pt")
     if hashlib.sha256(body).digest() != head[len(MAGIC) :]:
         raise UserError(f"{path} is damaged (its checksum does not match); use another checkpoint of the trial")
-    content: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    try:
+        content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+    except Exception as error:  # a stranger's file has a checksum too, and torch raises anything over it
+        why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+        raise UserError(f"{path} holds no checkpoint ({why}); use another checkpoint of the trial") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no checkpoint but a {type(content).__name__}; use another one of the trial")
     if content.get("format") != FORMAT:
         raise UserError(
             f"{path} has checkpoint format {content.get('format')}, this version reads {FORMAT}; "
             "open it with the version of raytune-planes that wrote it"
         )
-    return content
+    return dict(content)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,26 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.undo()
     with pytest.raises(UserError, match="has checkpoint format 99, this version reads 1"):
         checkpoint.load(tmp_path / "last.pt")
+
+
+class Harm:
+    """Would run a command if it were unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch harmed",)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [({"format": 1, "weights": Harm()}, "holds no checkpoint"), ([1, 2], "but a list")]
+)
+def test_a_strangers_file_with_a_fitting_checksum_runs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    body = buffer.getvalue()
+    (tmp_path / "x.pt").write_bytes(checkpoint.MAGIC + hashlib.sha256(body).digest() + body)
+    with pytest.raises(UserError, match=said):
+        checkpoint.load(tmp_path / "x.pt")
+    assert not (tmp_path / "harmed").exists()

@@ -1,4 +1,4 @@
-"""YAML that people wrote, read strictly: no key twice, no aliases, no depth or size that a space does not need."""
+"""YAML that people wrote, read strictly: no key twice, no aliases, no depth or size that settings do not need."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LARGEST_BYTES = 200_000
 DEEPEST = 8
 
 
-def strict_yaml(text: str, name: str) -> dict[str, Any]:
-    """The mapping that ``text`` holds.
+def strict_yaml(text: str, name: str, holds: str) -> dict[str, Any]:
+    """The mapping that ``text``, read from ``name``, holds; ``holds`` is what is expected of it, for messages.
 
     Raises:
         UserError: it is no YAML mapping, or one that is too large, too deep, holds an alias or a key twice.
     """
     if len(text.encode()) > LARGEST_BYTES:
-        raise UserError(f"{name} is larger than {LARGEST_BYTES:,} bytes; a search space is a short file")
+        raise UserError(f"{name} is larger than {LARGEST_BYTES:,} bytes; a file of {holds} is short")
     try:
         depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -28,12 +28,14 @@ def strict_yaml(text: str, name: str) -> dict[str, Any]:
             if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
                 what = "an alias (*name)" if isinstance(event, yaml.AliasEvent) else f"more than {DEEPEST} levels"
                 line = event.start_mark.line + 1 if event.start_mark else 1
-                raise UserError(f"{name}, line {line}: {what}; a search space needs neither aliases nor deep nesting")
+                raise UserError(f"{name}, line {line}: {what}; a file of {holds} needs neither aliases nor nesting")
         tree = yaml.load(text, Loader=_Loader)
+    except RecursionError:  # "? ? ? ..." is deep before it is any event
+        raise UserError(f"{name} is nested too deeply; a file of {holds} needs neither aliases nor nesting") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
         raise UserError(f"{name} cannot be read as YAML: {error}") from None
     if not isinstance(tree, dict):
-        raise UserError(f"{name} holds no search space; expected sections such as 'objectives:' and 'search:'")
+        raise UserError(f"{name} holds no {holds}; expected lines like 'optim.lr: 0.001' or sections like 'search:'")
     return tree
 
 

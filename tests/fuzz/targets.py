@@ -1,0 +1,212 @@
+"""Everything that reads what others wrote, as functions of bytes: each may refuse with UserError, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+from raytune_planes.datasets import fgvc_labels, images, reader, yolo
+from raytune_planes.errors import UserError
+from raytune_planes.records import Action, Decision, EpochRecord
+from raytune_planes.settings import defaults, load, make_config, parse_assignments
+from raytune_planes.space import FOLDER as SPACES
+from raytune_planes.space import load_space, packaged
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.jsonl import JsonlTracker
+from raytune_planes.training import checkpoint
+from tests.tracking.studies import play, three_trials
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader."""
+
+    read: Callable[[bytes, Path], object]
+    """Reads the bytes, perhaps by way of files below the folder. What else it raises is a fault of ours."""
+    seeds: Callable[[], tuple[bytes, ...]]
+    """Sound inputs, to be changed a little: noise alone never gets past the first check."""
+
+
+def attempt(target: Target, data: bytes, folder: Path) -> bool:
+    """Whether the input was taken; False when it was refused."""
+    try:
+        target.read(data, folder)
+    except UserError as refusal:
+        assert str(refusal).strip(), "a refusal must say why"
+        return False
+    return True
+
+
+def _file(name: str, read: Callable[[Path], object]) -> Callable[[bytes, Path], object]:
+    def through(data: bytes, folder: Path) -> object:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return read(path)
+
+    return through
+
+
+def _spaces() -> tuple[bytes, ...]:
+    return tuple((SPACES / f"{name}.yaml").read_bytes() for name in packaged())
+
+
+def _configs() -> tuple[bytes, ...]:
+    return (yaml.safe_dump(defaults()).encode(), b"optim:\n  lr: 0.001\nbudget.epochs: 3\n")
+
+
+def _words(data: bytes, folder: Path) -> object:
+    return make_config(parse_assignments(data.decode("utf-8", "replace").split("\n")))
+
+
+def _epochs() -> tuple[bytes, ...]:
+    rest = Decision("fgvc", Action.REST, 2, "no gain")
+    records = [
+        EpochRecord(n, 6 * n, 48 * n, {"val/fgvc/accuracy": 0.1 * n}, ("fgvc",), (rest,), 1.5, n) for n in (1, 2)
+    ]
+    return ("".join(map(reading.epoch_to_line, records)).encode(),)
+
+
+@cache
+def _study() -> Mapping[str, bytes]:
+    """The files of a small study, by name."""
+    with TemporaryDirectory() as folder:
+        play(JsonlTracker(Path(folder)), trials=three_trials()[:1])
+        return {path.name: path.read_bytes() for path in Path(folder).rglob("*.json")}
+
+
+def _of_study(name: str) -> Callable[[], tuple[bytes, ...]]:
+    return lambda: (_study()[name],)
+
+
+def _trial(name: str) -> Callable[[bytes, Path], object]:
+    """A damaged file of a trial beside a sound study: the study is read, and the damage told."""
+
+    def through(data: bytes, folder: Path) -> object:
+        trial = folder / files.TRIALS / "0000-ab00"
+        if not (folder / files.STUDY).is_file():
+            for file in (files.STUDY, files.TRIAL, files.END):
+                path = folder / file if file == files.STUDY else trial / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(_study()[file])
+        (trial / name).write_bytes(data)
+        study = reading.read_study(folder)
+        assert study.trials or study.warnings, "a trial that cannot be read must be told of"
+        return study
+
+    return through
+
+
+def _chips(data: bytes, folder: Path) -> object:
+    (folder / "planesnet.json").write_bytes(data)
+    return reader(
+        "planesnet", make_config().datasets["planesnet"].model_copy(update={"root": str(folder)}), folder
+    ).scan()
+
+
+def _table() -> tuple[bytes, ...]:
+    rows = 8
+    data = {
+        "data": np.zeros((rows, 1200), np.uint8).tolist(),
+        "labels": [n // 4 for n in range(rows)],
+        "locations": [[0.5, 1.5]] * rows,
+        "scene_ids": [f"scene{n % 4}" for n in range(rows)],
+    }
+    return (json.dumps(data).encode(),)
+
+
+def _labels(data: bytes, folder: Path) -> object:
+    """The label files of FGVC-Aircraft, cut out of one input at lines of ``==``."""
+    names = ("variants.txt", "images_variant_train.txt", "images_variant_val.txt", "images_variant_test.txt")
+    more = (
+        "families.txt",
+        "images_family_train.txt",
+        "images_family_val.txt",
+        "images_family_test.txt",
+        "images_box.txt",
+    )
+    for name, part in zip((*names, *more), data.split(b"\n==\n"), strict=False):
+        (folder / name).write_bytes(part)
+    return fgvc_labels.read(folder)
+
+
+def _label_files() -> tuple[bytes, ...]:
+    train, val, test = b"0001 A 320\n0002 DC-3", b"0003 A 320", b"0004 DC-3"
+    families = [part.replace(b"A 320", b"Airbus") for part in (train, val, test)]
+    boxes = b"0001 1 2 30 40\n0002 0 5 9 9"
+    return (b"\n==\n".join([b"A 320\nDC-3", train, val, test, b"Airbus\nDC-3", *families, boxes]),)
+
+
+def _csv(data: bytes, folder: Path) -> object:
+    for name, part in zip(("train.csv", "val.csv", "test.csv"), data.split(b"\n==\n"), strict=False):
+        (folder / name).write_bytes(part)
+    return fgvc_labels.read_csv(folder)
+
+
+def _lists(data: bytes, folder: Path) -> object:
+    names = [Path(f"/data/img/{name}") for name in ("a.jpg", "b (1).jpg", "c.jpg")]
+    lists = {}
+    for split, part in zip(("train", "val", "test"), data.split(b"\n==\n"), strict=False):
+        lists[split] = folder / f"{split}.txt"
+        lists[split].write_bytes(part)
+    return yolo.assign(lists, names)
+
+
+def _picture(data: bytes, folder: Path) -> object:
+    path = folder / "picture.jpg"
+    path.write_bytes(data)
+    images.size_of(path)
+    return images.load(path, 16)
+
+
+def _pictures() -> tuple[bytes, ...]:
+    image = Image.fromarray(np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3))
+    made = []
+    for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
+        kept = io.BytesIO()
+        image.save(kept, form)
+        made.append(kept.getvalue())
+    return tuple(made)
+
+
+def _checkpoint(data: bytes, folder: Path) -> object:
+    """With a checksum that fits: a stranger can compute one."""
+    path = folder / "last.pt"
+    path.write_bytes(checkpoint.MAGIC + hashlib.sha256(data).digest() + data)
+    return checkpoint.load(path)
+
+
+def _checkpoints() -> tuple[bytes, ...]:
+    kept = io.BytesIO()
+    torch.save({"format": checkpoint.FORMAT, "epoch": 2, "weights": {"a": torch.arange(3)}}, kept)
+    return (kept.getvalue(),)
+
+
+TARGETS: Mapping[str, Target] = {
+    "space": Target(_file("mine.yaml", load_space), _spaces),
+    "config": Target(_file("best.yaml", lambda path: make_config(load(path))), _configs),
+    "words": Target(_words, lambda: (b"optim.lr=1e-3\nbudget.epochs=3\nstopping.rule=none",)),
+    "epochs": Target(_file("epochs.jsonl", reading.read_epochs), _epochs),
+    "study": Target(_file("study.json", lambda path: reading.read_ends(path.parent)), _of_study("study.json")),
+    "trial": Target(_trial(files.TRIAL), _of_study("trial.json")),
+    "end": Target(_trial(files.END), _of_study("end.json")),
+    "planesnet": Target(_chips, _table),
+    "boxes": Target(_file("a.txt", lambda path: yolo.read_boxes(path, 640, 480)), lambda: (b"0 0.5 0.5 0.1 0.2\n",)),
+    "lists": Target(_lists, lambda: (b"x/a.jpg\n==\nb (1).jpg\n==\n\xef\xbb\xbfc.jpg",)),
+    "fgvc": Target(_labels, _label_files),
+    "csv": Target(_csv, lambda: (b"filename,Classes,Labels\n1.jpg,A,0\n==\n2.jpg,B,1\n==\n3.jpg,A,0",)),
+    "picture": Target(_picture, _pictures),
+    "checkpoint": Target(_checkpoint, _checkpoints),
+}
+"""By name."""
