@@ -81,6 +81,8 @@ class Dataset(Section):
     """Which reader of the catalog reads it; empty for the one of its own name."""
     root: str = ""
     """Folder of the files; empty for the dataset's folder under ``--data``."""
+    clean: str = ""
+    """Plan that ``data --clean`` wrote: what it lists is left out, and copies share a split; empty for everything."""
     enabled: bool = True
     """Whether the dataset takes part."""
     prompt: Annotated[str, Field(pattern=r"^$|\{class\}")] = ""
@@ -240,6 +242,20 @@ class Budget(Section):
     """Images of a step, over all workers together; each step draws from one dataset."""
 
 
+class Split(Section):
+    """Which pictures validate. None of it touches the test split; groups (scenes, copies) are never parted."""
+
+    kind: Literal["holdout", "group", "kfold"] = "holdout"
+    """``holdout``: each dataset's own lists, else one in ten by group. The others pool training and validation pictures
+    and part them anew, classes in proportion. ``group``: ``share`` of them validate. ``kfold``: one of ``folds``."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Validation pictures of ``group``."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Parts of ``kfold``. ``train --folds K`` trains them all and gives mean and spread."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """The part of ``kfold`` that validates, from 0."""
+
+
 class Devices(Section):
     """Where the two encoders run; ``auto`` takes a GPU when the worker has one."""
 
@@ -264,6 +280,7 @@ class TrialConfig(Section):
     text: Text = Text()
     optim: Optim = Optim()
     budget: Budget = Budget()
+    split: Split = Split()
     devices: Devices = Devices()
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the forward pass."""
@@ -277,6 +294,11 @@ class TrialConfig(Section):
             raise ValueError(
                 f"model.dit.heads = {self.model.dit.heads} does not divide the grid's {channels} channels "
                 f"(4 x model.backbone.width); choose heads that do"
+            )
+        if self.split.fold >= self.split.folds:
+            raise ValueError(
+                f"split.fold = {self.split.fold}: the {self.split.folds} folds (split.folds) count from 0 to "
+                f"{self.split.folds - 1}"
             )
         if not any(d.enabled for d in self.datasets.values()):
             raise ValueError("no dataset is enabled; set datasets.<name>.enabled to true for at least one")

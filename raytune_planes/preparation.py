@@ -15,15 +15,14 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Arrays, Info
 from raytune_planes.datasets.cache import decode, default_cache
+from raytune_planes.datasets.cleaning import read_plan
+from raytune_planes.datasets.splits import SEED
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
 from raytune_planes.model.text import encode_prompts
 from raytune_planes.training.workers import pick_device
 
 Say = Callable[[str], None]
-
-SPLIT_SEED = 0
-"""Splits never change with a trial's seed: what one trial trains on, no other may be judged on."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,8 @@ def open_data(
     for name, settings in config.active.items():
         drawn = data is None and not settings.root and entry(name, settings.reader).standard
         folder = synthetic_folder(cache, say) if drawn else data
-        arrays = decode(reader(name, settings, folder, SPLIT_SEED), cache or default_cache())
+        plan = read_plan(Path(settings.clean), name) if settings.clean else None
+        arrays = decode(reader(name, settings, folder, SEED), cache or default_cache(), plan=plan)
         for warning in arrays.warnings:
             say(f"{name}: {warning}")
         out[name] = arrays

@@ -109,6 +109,12 @@ class Arrays:
     """Of the files, the reader's version and the size: two equal fingerprints hold equal arrays."""
     synthetic: bool = False
     warnings: Sequence[str] = ()
+    of_group_N: np.ndarray | None = None
+    """int64: pictures of one scene, or copies of each other, have one number; None where each stands alone."""
+
+    @property
+    def groups_N(self) -> np.ndarray:
+        return np.arange(len(self.labels_N)) if self.of_group_N is None else np.asarray(self.of_group_N)
 
     def counts(self) -> dict[str, int]:
         return {split: len(index) for split, index in self.splits.items()}

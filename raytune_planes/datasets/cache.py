@@ -16,15 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.datasets import storage
+from raytune_planes.datasets import files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
+from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 LIMIT_BYTES = 20 * 2**30
-SHOWN = 5
-"""Unreadable pictures named in the error; the rest is counted."""
 
 Progress = Callable[[int, int], None]
 
@@ -43,6 +42,7 @@ def decode(
     reader: Reader,
     cache: Path,
     *,
+    plan: Plan | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
     limit_bytes: int = LIMIT_BYTES,
@@ -53,6 +53,7 @@ def decode(
     never read; when two processes build the same at once, the later one discards its own.
 
     Args:
+        plan: what is left out; a picture that it drops is never decoded.
         progress: called in this thread with (pictures done, pictures in all) while building.
         workers: decoding threads; None for one per core. Pillow decodes without holding Python's lock.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
@@ -61,7 +62,7 @@ def decode(
         UserError: the dataset is missing or malformed, pictures cannot be decoded (names the first few, counts all),
             or the cache cannot be written.
     """
-    listing = reader.scan()
+    listing = reader.scan() if plan is None else cleaned(reader.scan(), reader.root, plan)
     assert listing.samples, f"{type(reader).__name__} listed nothing"
     folder = entry(cache, fingerprint(reader, listing))
     try:
@@ -108,7 +109,7 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
         if sample.path != previous:  # tiles of one scene follow each other
             previous = sample.path
             add(*_state(previous, root))
-        add(sample.label, sample.window, sample.boxes)
+        add(sample.label, sample.group, sample.window, sample.boxes)
         if sample.mask is not None:
             add(*_state(sample.mask, root))
     return digest.hexdigest()
@@ -150,6 +151,7 @@ def _open(folder: Path) -> Arrays:
         fingerprint=about["fingerprint"],
         synthetic=about["synthetic"],
         warnings=tuple(about["warnings"]),
+        of_group_N=storage.mapped(folder / "groups.npy"),
     )
 
 
@@ -170,6 +172,8 @@ def _build(reader: Reader, listing: Listing, folder: Path, workers: int, progres
         if masks is not None:
             masks.finish()
         storage.save(temporary / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
+        _, groups = np.unique([s.group for s in listing.samples], return_inverse=True)
+        storage.save(temporary / "groups.npy", groups.astype(np.int64))
         for split in SPLITS:
             storage.save(temporary / f"{split}.npy", np.array(listing.splits[split], np.int64))
         about = {
@@ -228,7 +232,7 @@ def _decode_all(
             pool.shutdown(cancel_futures=True)
             raise
     if unreadable:
-        raise _unreadable(unreadable)
+        raise files.unreadable(unreadable)
 
 
 def _runs(samples: tuple[Sample, ...], workers: int) -> Iterator[range]:
@@ -238,12 +242,3 @@ def _runs(samples: tuple[Sample, ...], workers: int) -> Iterator[range]:
         if row == len(samples) or (row - start >= least and samples[row].path != samples[row - 1].path):
             yield range(start, row)
             start = row
-
-
-def _unreadable(unreadable: dict[Path, str]) -> UserError:
-    lines = [unreadable[path] for path in sorted(unreadable)]
-    if len(lines) == 1:
-        return UserError(lines[0])
-    more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
-    head = f"{len(lines)} pictures cannot be decoded; replace or remove them:"
-    return UserError("\n".join([head, *(f"  - {line}" for line in lines[:SHOWN]), *more]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.datasets.base import Reader
@@ -12,6 +12,8 @@ from raytune_planes.errors import UserError
 
 MARKER = "SYNTHETIC"
 """File that ``synth`` leaves in a dataset's folder, so that no result on drawn pictures passes for a real one."""
+SHOWN = 5
+"""Unreadable pictures named in the error; the rest is counted."""
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
 
 
@@ -67,6 +69,16 @@ def lines(path: Path) -> list[tuple[int, str]]:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     return [(n, stripped) for n, line in enumerate(text.splitlines(), 1) if (stripped := line.strip())]
+
+
+def unreadable(why: Mapping[Path, str]) -> UserError:
+    """The error for pictures that cannot be decoded, by path."""
+    lines = [why[path] for path in sorted(why)]
+    if len(lines) == 1:
+        return UserError(lines[0])
+    more = [f"  and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    head = f"{len(lines)} pictures cannot be decoded; replace or remove them:"
+    return UserError("\n".join([head, *(f"  - {line}" for line in lines[:SHOWN]), *more]))
 
 
 def some(names: Sequence[object], most: int = 3) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 
 from raytune_planes.datasets.base import SPLITS
 
+SEED = 0
+"""Splits never change with a trial's seed: what one trial trains on, no other may be judged on."""
 FRACTIONS = (0.8, 0.1, 0.1)
 """Of the samples of every class, for each of ``SPLITS``."""
 

@@ -15,13 +15,14 @@ from torch import Tensor
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
 from raytune_planes.errors import UserError
 from raytune_planes.losses import terms
 from raytune_planes.losses.balancing import BALANCERS
 from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.records import TERMS, EpochRecord, metric
-from raytune_planes.settings import flatten
+from raytune_planes.settings import flatten, overlaid
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
@@ -42,7 +43,7 @@ class Trainer:
         # The seed comes first: the weights are drawn next, the same on every worker.
         torch.manual_seed(config.seed)
         self.config, self.worker = config, worker
-        self.data = {name: data[name] for name in config.active}
+        self.data = {name: parted(data[name], config.split) for name in config.active}
         self.epoch, self.step = 0, 0
         self._prompts = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
         infos = {name: arrays.info for name, arrays in self.data.items()}
@@ -214,12 +215,13 @@ class Trainer:
         Raises:
             UserError: the state belongs to another configuration.
         """
-        mine = flatten(self.config)
-        other = [k for k in mine if k != "devices.vision" and mine[k] != state["config"].get(k)]
+        # A setting that is newer than the checkpoint counts as its default.
+        mine, theirs = flatten(self.config), overlaid(state["config"])
+        other = [k for k in mine if k != "devices.vision" and mine[k] != theirs.get(k)]
         if other:
             raise UserError(
                 f"{source} was trained with another configuration ({other[0]} differs: it has "
-                f"{state['config'].get(other[0])!r}, asked is {mine[other[0]]!r}); resume it with its own config.yaml"
+                f"{theirs.get(other[0])!r}, asked is {mine[other[0]]!r}); resume it with its own config.yaml"
             )
         self.epoch, self.step, self._drawn = state["epoch"], state["step"], Counter(state["drawn"])
         self.model.load_state_dict(state["model"])

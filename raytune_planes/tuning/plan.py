@@ -12,6 +12,7 @@ import numpy as np
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import default_cache, entry
+from raytune_planes.datasets.folds import parted
 from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.settings import Value, make_config
 from raytune_planes.space import Space, StudySettings
@@ -116,9 +117,9 @@ def prepare(space: Space, data: Path | None, cache: Path | None, say: Callable[[
         embedded = embed_prompts(known, config, cache, say_once)
         key = prompts_key(config)
         prompts[key] = {**prompts.get(key, {}), **embedded}
-    described = {
-        e.dataset: DataDescription(a.fingerprint, a.counts(), a.synthetic) for e, a in reversed(entries.items())
-    }
+    split = make_config(space.fixed, space.start).split
+    first = {e.dataset: parted(a, split) for e, a in reversed(entries.items())}
+    described = {name: DataDescription(a.fingerprint, a.counts(), a.synthetic) for name, a in first.items()}
     return Material(tuple(entries), prompts, described)
 
 

@@ -13,6 +13,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import Action, End, EpochRecord, Goal, Objective
 from raytune_planes.tracking.validation import read_validation
+from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.loop import StopTrial, train
 from raytune_planes.training.trainer import Trainer
@@ -102,6 +103,16 @@ def test_resuming_a_finished_training_trains_nothing(tmp_path: Path) -> None:
     again = Recorder()
     assert run(toy_config(), again, resume=tmp_path / "last.pt")[0] is End.COMPLETED
     assert again.records == []
+
+
+def test_a_checkpoint_from_before_a_setting_existed_is_resumed(tmp_path: Path) -> None:
+    run(toy_config(), Recorder(tmp_path))
+    state = checkpoint.load(tmp_path / "last.pt")
+    older = {k: v for k, v in state["config"].items() if not k.startswith("split.")}
+    checkpoint.save({**state, "config": older}, tmp_path / "last.pt")
+    assert run(toy_config(), Recorder(), resume=tmp_path / "last.pt")[0] is End.COMPLETED
+    with pytest.raises(UserError, match=r"split.kind differs: it has 'holdout', asked is 'kfold'"):
+        run(toy_config(split__kind="kfold"), Recorder(), resume=tmp_path / "last.pt")
 
 
 def test_resuming_another_configuration_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def write_entry(arrays: Arrays, folder: Path) -> None:
     folder.mkdir(parents=True)
     np.save(folder / "images.npy", arrays.images_NHWC)
     np.save(folder / "labels.npy", arrays.labels_N)
+    np.save(folder / "groups.npy", arrays.groups_N)
     if arrays.masks_NHW is not None:
         np.save(folder / "masks.npy", arrays.masks_NHW)
     for split, index in arrays.splits.items():

@@ -1,0 +1,39 @@
+"""Which pictures validate: the dataset's own split, or its training and validation pictures parted anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from raytune_planes.config import Split
+from raytune_planes.datasets import splits
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.errors import UserError
+
+
+def parted(arrays: Arrays, split: Split) -> Arrays:
+    """The dataset with the training and validation pictures that ``split`` asks for; the test split stays as it is.
+
+    Whole groups, every class in proportion: iterative stratification over groups, the same in every trial. The
+    fingerprint tells the parting, since results on different validation pictures do not compare.
+
+    Raises:
+        UserError: there are fewer groups than parts.
+    """
+    if split.kind == "holdout":
+        return arrays
+    pool_N = np.sort(np.concatenate([arrays.splits["train"], arrays.splits["val"]]))
+    shares = [1 - split.share, split.share] if split.kind == "group" else [1 / split.folds] * split.folds
+    named = f"share-{split.share:g}" if split.kind == "group" else f"fold-{split.fold}-of-{split.folds}"
+    groups = [str(group) for group in arrays.groups_N[pool_N]]
+    found = splits.parts(groups, np.asarray(arrays.labels_N)[pool_N].tolist(), seed=splits.SEED, fractions=shares)
+    if not all(found):
+        raise UserError(
+            f"dataset '{arrays.info.name}': its {len(set(groups))} groups of pictures cannot be parted into "
+            f"{len(shares)} (split.kind = {split.kind}); ask for fewer folds, or for split.kind=holdout"
+        )
+    chosen = found[1 if split.kind == "group" else split.fold]
+    val_N = pool_N[list(chosen)]
+    anew = {**arrays.splits, "train": np.setdiff1d(pool_N, val_N), "val": val_N}
+    return replace(arrays, splits=anew, fingerprint=f"{arrays.fingerprint} {named}")
