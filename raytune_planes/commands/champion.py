@@ -15,7 +15,7 @@ from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow_model import MODEL, register_champion
 
-REQUIRED = ("torch", "numpy", "pillow", "pydantic", "pyyaml", "pandas")
+REQUIRED = ("torch", "numpy", "scipy", "pillow", "pydantic", "pyyaml", "pandas")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 

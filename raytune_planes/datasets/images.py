@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from raytune_planes.errors import UserError
 
 Window = tuple[float, float, float, float]
 """Left, top, right, bottom in source pixels."""
+Source = Path | bytes
+"""A picture's file, or what stands in one."""
 
 # What Pillow's decoders raise on damaged files. Its guard against decompression bombs stays on.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -40,16 +43,16 @@ class Picture:
         return np.asarray(self.image.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def size_of(source: Source) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone. Raises UserError naming the file."""
     try:
-        with Image.open(path) as image:
+        with _open(source) as image:
             return _upright_size(image)
     except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(source, error) from None
 
 
-def decode(path: Path, *, coarsest: float = 1.0, fit: int = 0) -> Picture:
+def decode(source: Source, *, coarsest: float = 1.0, fit: int = 0) -> Picture:
     """The whole picture, upright and RGB.
 
     The decoder goes by the content, not by the suffix: many public ``.jpg`` files are PNG.
@@ -63,14 +66,14 @@ def decode(path: Path, *, coarsest: float = 1.0, fit: int = 0) -> Picture:
         UserError: the file is missing, truncated or no picture; names it.
     """
     try:
-        with Image.open(path) as image:
+        with _open(source) as image:
             width, height = _upright_size(image)
             factor = min(width, height) / fit if fit else coarsest
             if factor >= 2:
                 image.draft("RGB", (int(image.width / factor), int(image.height / factor)))
             return Picture(_rgb(ImageOps.exif_transpose(image)), width, height)
     except _DAMAGE as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(source, error) from None
 
 
 def load(path: Path, size: int, *, trim_bottom: int = 0) -> np.ndarray:
@@ -82,6 +85,10 @@ def load(path: Path, size: int, *, trim_bottom: int = 0) -> np.ndarray:
     # Cut before scaling: Pillow's filters reach beyond a box that is given to them.
     kept = picture.image.crop((0, 0, picture.image.width, picture.image.height * rows // picture.height))
     return Picture(kept, picture.width, rows).crop(size)
+
+
+def _open(source: Source) -> Image.Image:
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -97,7 +104,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
+def _unreadable(path: Source, error: Exception) -> UserError:
+    if isinstance(path, bytes):
+        return UserError(f"{len(path):,} bytes cannot be decoded as a picture: {str(error) or type(error).__name__}")
     if isinstance(error, FileNotFoundError):
         return UserError(f"no picture {path}; it is listed but not there")
     reason = str(error).removesuffix(f" {str(path)!r}") or type(error).__name__

@@ -17,14 +17,15 @@ SHARE_OF_TILE = 0.05
 TileWindow = tuple[int, int, int, int]
 
 
-def windows(width: int, height: int, tile: int) -> Iterator[TileWindow]:
+def windows(width: int, height: int, tile: int, overlap: float = 0.0) -> Iterator[TileWindow]:
     """Squares of side ``tile`` that cover the scene, row by row; the last ones overlap so as to stay inside.
 
-    A scene smaller than ``tile`` is covered by squares of its shorter side, so that nothing is stretched.
+    Neighbours share at least ``overlap`` of their side. A scene smaller than ``tile`` is covered by squares of its
+    shorter side, so that nothing is stretched.
     """
     side = min(tile, width, height)
-    for top in _starts(height, side):
-        for left in _starts(width, side):
+    for top in _starts(height, side, overlap):
+        for left in _starts(width, side, overlap):
             yield left, top, left + side, top + side
 
 
@@ -58,8 +59,8 @@ def mask(boxes: Sequence[Box], width: float, height: float, size: int) -> np.nda
     return mask_HW
 
 
-def _starts(length: int, side: int) -> list[int]:
-    count = math.ceil(length / side)
+def _starts(length: int, side: int, overlap: float) -> list[int]:
+    count = 1 + math.ceil((length - side) / (side * (1 - overlap)))
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
 
 

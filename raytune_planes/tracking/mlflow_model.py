@@ -15,7 +15,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.tracking import mlflow_fields, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow import push
-from raytune_planes.tracking.mlflow_connection import connect, default_uri
+from raytune_planes.tracking.mlflow_connection import connect, default_uri, without_secrets
 from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
 
 if TYPE_CHECKING:
@@ -159,6 +159,34 @@ def _log_model(
         mlflow.set_tracking_uri(before)
         client.set_terminated(run_id, run.info.status, run.info.end_time)  # start_run has made it run again
     return str(logged.model_uri)
+
+
+def fetch(address: str, uri: str, file: str) -> Path:
+    """Where ``file`` of a logged model or run lies on this machine, downloaded when the store is a server.
+
+    Args:
+        address: ``models:/NAME@ALIAS``, ``models:/NAME/VERSION``, ``runs:/ID`` or ``runs:/ID/PATH``.
+
+    Raises:
+        UserError: the store does not answer, or has nothing of that name with such a file.
+    """
+    connect(uri)
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    where, before = without_secrets(uri), mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)  # an argument would not reach the registry
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+    except (MlflowException, OSError) as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(f"no {address} in {where}: {why}; --tracking-uri names another store") from None
+    finally:
+        mlflow.set_tracking_uri(before)
+    found = [folder] if folder.name == file else sorted(folder.rglob(file))
+    if not found:
+        raise UserError(f"{address} in {where} holds no {file}; name a model that this program logged")
+    return found[0]
 
 
 def _version_with(uri: str, name: str, marks: Mapping[str, str]) -> str | None:

@@ -1,0 +1,51 @@
+"""The model that a person names: a checkpoint, a study, an ensemble, or an address of MLflow's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raytune_planes.errors import UserError
+from raytune_planes.serving.predictor import Model, Predictor
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.gains import best_of
+
+BEST = "best.pt"
+
+
+def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
+    """Load the model ``name``.
+
+    Args:
+        name: a ``best.pt`` or the folder of one, the name or folder of a study (its best trial), the folder of an
+            ensemble, ``runs:/...`` or ``models:/...``.
+        out: folder of the studies.
+        tracking_uri: MLflow's store; the one in ``out`` when None.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if name.startswith(("runs:/", "models:/")):
+        from raytune_planes.tracking.mlflow_connection import default_uri
+        from raytune_planes.tracking.mlflow_model import fetch
+
+        return Predictor.load(fetch(name, tracking_uri or default_uri(out), BEST))
+    path = Path(name)
+    if not path.exists() and (out / name).exists():
+        path = out / name
+    if path.is_file():
+        return Predictor.load(path)
+    if (path / BEST).is_file():
+        return Predictor.load(path / BEST)
+    if (path / files.STUDY).is_file():
+        return Predictor.load(_best_of_study(path))
+    raise UserError(
+        f"no model '{name}'; give a best.pt, a study or its folder, runs:/ID or models:/NAME@champion "
+        f"(studies are looked for in {out}; --studies names another folder)"
+    )
+
+
+def _best_of_study(folder: Path) -> Path:
+    best = best_of(reading.read_study(folder))
+    if best is None:
+        raise UserError(f"no trial of the study in {folder} came to its end; give the best.pt of one of its trials")
+    return files.trial_folder(folder, best.number, best.trial_id) / BEST

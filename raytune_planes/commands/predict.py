@@ -1,0 +1,114 @@
+"""Say what a trained model sees in pictures: classes, masks and counts of planes, free texts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raytune_planes.serving.answers import Answer
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a best.pt, a study (its best trial), an ensemble, runs:/ID or models:/NAME@ALIAS",
+    )
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
+    parser.add_argument("--dataset", metavar="NAME", help="whose head answers (default: by the picture's size)")
+    parser.add_argument(
+        "--text", action="append", default=[], metavar="PROMPT", help="score this free text; can be repeated"
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="draw each answer onto its picture, as PNG into DIR")
+    parser.add_argument(
+        "--studies", type=Path, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
+    )
+    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///STUDIES/mlflow.db)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 1 when a picture could not be read; the others are answered all the same.
+
+    Raises:
+        UserError: no such model or dataset, or no picture at all could be read.
+    """
+    import json
+
+    from raytune_planes.commands.find_model import find_model
+    from raytune_planes.errors import UserError
+    from raytune_planes.serving.answers import answer
+    from raytune_planes.serving.predictor import require
+
+    pictures = _pictures(args.pictures)
+    model = find_model(args.model, args.studies, args.tracking_uri)
+    if args.dataset:
+        require(args.dataset, model.infos)
+    if args.out:
+        _make(args.out)
+    told: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for path in pictures:
+        try:
+            found = answer(model, path, args.dataset, args.text)
+            drawn = _draw(found, path, args.out, len(told)) if args.out else None
+        except UserError as error:
+            failed.append(str(error))
+            print(f"raytune-planes predict: left out: {error}", file=sys.stderr)
+            continue
+        told.append({"picture": str(path), **found.to_json(), **({"drawn": str(drawn)} if drawn else {})})
+        if not args.json:
+            print(_in_words(path, found), flush=True)
+    if args.json:
+        print(json.dumps(told, indent=1))
+    if not told:
+        raise UserError(f"none of the {len(pictures)} picture(s) could be read")
+    if failed:
+        print(f"{len(failed)} of {len(pictures)} pictures could not be read", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _pictures(named: list[Path]) -> list[Path]:
+    """Files as given, and the pictures in each folder."""
+    from raytune_planes.datasets.files import PICTURES, walk
+    from raytune_planes.errors import UserError
+
+    found: list[Path] = []
+    for path in named:
+        inside = [p for p in walk(path) if p.suffix.lower() in PICTURES] if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path} holds no pictures ({', '.join(sorted(PICTURES))})")
+        found += inside
+    return found
+
+
+def _make(folder: Path) -> None:
+    from raytune_planes.errors import UserError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made: {error.strerror}; choose another --out") from None
+
+
+def _draw(found: Answer, path: Path, folder: Path, number: int) -> Path:
+    from raytune_planes.serving.overlay import draw
+
+    target = folder / f"{number:04d}-{path.stem}.png"  # numbered: pictures of two folders may share a name
+    draw(found, path).save(target)
+    return target
+
+
+def _in_words(path: Path, found: Answer) -> str:
+    size = f"{found.width}×{found.height}"
+    tiles = f", {found.tiles} tiles" if found.tiles > 1 else ""
+    lines = [f"{path}  ({size}{tiles}; dataset {found.dataset}, {found.chosen})"]
+    if found.mask_HW is not None:
+        lines.append(f"  {len(found.planes)} plane(s), {found.covered:.1%} of the picture")
+    mean = ", mean of the tiles" if found.tiles > 1 else ""
+    lines += [f"  {probability:7.4f}  {label}{mean}" for label, probability in found.top]
+    lines += [f'  {share:7.4f}  "{text}" (score {score:.2f})' for text, score, share in found.texts]
+    return "\n".join(lines)

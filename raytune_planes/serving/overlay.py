@@ -1,0 +1,55 @@
+"""An answer drawn onto its picture: the mask as a tint, a numbered box around each plane, and the answer in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from raytune_planes.datasets import images
+from raytune_planes.datasets.images import Source
+from raytune_planes.serving.answers import Answer
+
+SIDES = (320, 1600)
+"""The drawing's longer side lies between these, in pixels: a chip is enlarged, a scene reduced."""
+TINT = (213, 94, 0)
+"""Vermilion of Okabe & Ito's colours, told apart by the colour-blind, and rare on the ground."""
+OPACITY = 0.45
+
+
+def draw(answer: Answer, source: Source) -> Image.Image:
+    """The picture of ``answer`` with what was found in it. Raises UserError when it cannot be decoded."""
+    longer = max(answer.width, answer.height)
+    scale = min(max(longer, SIDES[0]), SIDES[1]) / longer
+    size = max(1, round(answer.width * scale)), max(1, round(answer.height * scale))
+    smooth = Image.Resampling.BILINEAR if scale <= 1 else Image.Resampling.NEAREST
+    picture = images.decode(source, coarsest=max(1.0, 1 / scale)).image.resize(size, smooth)
+    if answer.mask_HW is not None:
+        picture = _tinted(picture, answer.mask_HW)
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
+    for number, box in enumerate(answer.planes, start=1):
+        left, top, right, bottom = (value * scale for value in box)
+        pen.rectangle((left, top, right, bottom), outline=TINT, width=2)
+        pen.text((left + 3, top), str(number), fill="white", font=font, stroke_width=2, stroke_fill="black")
+    return _captioned(picture, caption(answer), font)
+
+
+def caption(answer: Answer) -> str:
+    """``"fgvc: Boeing 737-700 0.81"``, or for a picture with a mask how many planes it shows and their share of it."""
+    if answer.mask_HW is not None:
+        count = len(answer.planes)
+        return f"{answer.dataset}: {count} plane{'s' if count != 1 else ''}, {answer.covered:.1%} of the picture"
+    label, probability = answer.top[0]
+    return f"{answer.dataset}: {label} {probability:.2f}"
+
+
+def _tinted(picture: Image.Image, mask_HW: np.ndarray) -> Image.Image:
+    shown = Image.fromarray((mask_HW > 0.5).astype(np.uint8) * round(255 * OPACITY)).resize(picture.size)
+    return Image.composite(Image.new("RGB", picture.size, TINT), picture, shown)
+
+
+def _captioned(picture: Image.Image, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+    width, height = max(picture.width, 8 + round(font.getlength(text)) + 8), picture.height + 24
+    out = Image.new("RGB", (width, height), "white")
+    out.paste(picture, (0, 24))
+    ImageDraw.Draw(out).text((8, 3), text, fill="black", font=font)
+    return out

@@ -1,0 +1,140 @@
+"""A checkpoint answers outside of training as the model did inside."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from raytune_planes.datasets.loaders import eval_batches
+from raytune_planes.errors import UserError
+from raytune_planes.serving import Predictor, serve
+from raytune_planes.serving.answers import answer, by_size
+from tests.toy import INFOS, SIDE, toy_data
+
+
+def png(pixels_HWC: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels_HWC).save(file, "PNG")
+    return file.getvalue()
+
+
+def grey(width: int, height: int) -> bytes:
+    return png(np.full((height, width, 3), 128, np.uint8))
+
+
+def scene() -> tuple[bytes, tuple[int, int, int, int]]:
+    """A scene of 300 x 260 with one bar, four times as large as in the toy data, and the bar's box."""
+    pixels_HWC = np.random.default_rng(0).integers(0, 120, (65, 75, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
+    pixels_HWC[120:132, 160:200] = (10, 250, 10)
+    return png(pixels_HWC), (160, 120, 200, 132)
+
+
+def test_a_picture_gets_the_answer_that_the_model_gives_its_pixels(weights: Path) -> None:
+    predictor, arrays = Predictor.load(weights), toy_data()["fgvc"]
+    (batch,) = eval_batches(arrays, "test", 64)
+    with torch.no_grad():
+        expected_BK = predictor.model("fgvc", batch.image_BCHW).logits_BK.softmax(1)
+    for i, probability_K in zip(arrays.splits["test"], expected_BK, strict=True):
+        told = answer(predictor, png(arrays.images_NHWC[i]), "fgvc")
+        order = probability_K.argsort(descending=True).tolist()[:5]
+        assert [label for label, _ in told.top] == [INFOS["fgvc"].classes[k] for k in order]
+        assert [p for _, p in told.top] == pytest.approx(probability_K[order].tolist(), abs=1e-5)
+
+
+def test_a_tile_gets_the_mask_that_the_model_gives_its_pixels(weights: Path) -> None:
+    predictor, arrays = Predictor.load(weights), toy_data()["hrplanes"]
+    (batch,) = eval_batches(arrays, "test", 64)
+    with torch.no_grad():
+        expected_BHW = predictor.model("hrplanes", batch.image_BCHW).mask_logits_BHW.sigmoid()
+    look = predictor.look("hrplanes", png(arrays.images_NHWC[arrays.splits["test"][0]]))
+    assert look.tiles == 1
+    assert look.mask_HW == pytest.approx(expected_BHW[0].numpy(), abs=1e-5)
+
+
+def test_a_plane_in_a_scene_is_found_where_it_is(weights: Path) -> None:
+    source, (left, top, right, bottom) = scene()
+    told = answer(Predictor.load(weights), source)
+    assert (told.dataset, told.width, told.height) == ("hrplanes", 300, 260)
+    assert told.tiles > 4 * 5  # they overlap
+    assert told.mask_HW is not None
+    assert told.mask_HW.shape == (65, 75)
+    truth_HW = np.zeros((65, 75), bool)
+    truth_HW[top // 4 : bottom // 4, left // 4 : right // 4] = True
+    found_HW = told.mask_HW > 0.5
+    assert (found_HW & truth_HW).sum() / (found_HW | truth_HW).sum() > 0.3
+    x0, y0, x1, y1 = told.planes[0]
+    assert x0 <= (left + right) / 2 <= x1
+    assert y0 <= (top + bottom) / 2 <= y1
+
+
+def test_what_does_not_apply_is_left_out(weights: Path) -> None:
+    predictor = Predictor.load(weights)
+    photograph = answer(predictor, grey(50, 40), "fgvc").to_json()
+    assert photograph.keys() == {"dataset", "chosen", "size", "tiles", "top"}
+    assert answer(predictor, grey(50, 40), "hrplanes").to_json().keys() > {"covered", "count", "planes"}
+    json.dumps(photograph, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "dataset", "why"),
+    [
+        (300, 256, "hrplanes", "by size: 256 px hold 4 tiles of 64 or more"),
+        (300, 255, "planesnet", "by size: 255 px, it sees pictures at 16"),
+    ],
+)
+def test_a_picture_of_several_tiles_is_a_scene(weights: Path, width: int, height: int, dataset: str, why: str) -> None:
+    assert by_size(Predictor.load(weights), width, height) == (dataset, why)
+
+
+def test_a_chip_goes_to_the_dataset_that_scales_it_least(weights: Path) -> None:
+    predictor = Predictor.load(weights)
+    larger = predictor.config.datasets["fgvc"].model_copy(update={"image_size": 4 * SIDE})
+    predictor.config = predictor.config.model_copy(update={"datasets": {**predictor.config.datasets, "fgvc": larger}})
+    assert by_size(predictor, 20, 20)[0] == "planesnet"
+    assert by_size(predictor, 200, 150)[0] == "fgvc"
+
+
+def test_texts_are_scored_in_the_space_that_the_picture_was_taught(weights: Path) -> None:
+    predictor = Predictor.load(weights)
+    rows_PW = torch.eye(12)[:3]
+    texts = ("one", "another", "a third")
+    predictor._texts[texts] = rows_PW  # the toy model's space has no text encoder
+    pixels = toy_data()["fgvc"].images_NHWC[0]
+    told = answer(predictor, png(pixels), "fgvc", texts).texts
+    output = predictor.outputs("fgvc", torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+    expected_P = output.embedding_BW[0] @ rows_PW.T / output.log_temperature.exp()
+    assert [text for text, _, _ in told] == list(texts)
+    assert [score for _, score, _ in told] == pytest.approx(expected_P.tolist(), abs=1e-4)
+    assert [share for _, _, share in told] == pytest.approx(expected_P.softmax(0).tolist(), abs=1e-5)
+
+
+def test_an_unknown_dataset_is_refused(weights: Path) -> None:
+    with pytest.raises(UserError, match="the model knows no dataset 'fgvcc'; did you mean 'fgvc'"):
+        answer(Predictor.load(weights), grey(20, 20), "fgvcc")
+
+
+def test_bytes_that_are_no_picture_are_refused(weights: Path) -> None:
+    with pytest.raises(UserError, match="3 bytes cannot be decoded as a picture"):
+        answer(Predictor.load(weights), b"abc")
+
+
+def test_a_table_of_picture_files_becomes_a_table_of_answers(weights: Path) -> None:
+    import pandas
+
+    source, _ = scene()
+    table = pandas.DataFrame({"dataset": ["fgvc", "planesnet", ""], "image": [grey(30, 20), grey(20, 20), source]})
+    told = serve({"checkpoint": str(weights)})(table)
+    assert list(told.columns) == ["dataset", "label", "probability", "planes", "covered"]
+    assert list(told["dataset"]) == ["fgvc", "planesnet", "hrplanes"]
+    predictor = Predictor.load(weights)
+    for row, image in zip(told.itertuples(), table["image"], strict=True):
+        expected = answer(predictor, image, row.dataset)
+        assert (row.label, row.probability) == expected.top[0]
+    assert np.isnan(told["planes"][:2]).all()
+    assert told["planes"][2] == len(answer(predictor, source).planes)

@@ -1,0 +1,30 @@
+"""What was found stands in the drawing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from raytune_planes.serving import Predictor
+from raytune_planes.serving.answers import answer
+from raytune_planes.serving.overlay import TINT, caption, draw
+from tests.serving.test_answers import grey, scene
+
+
+def test_a_plane_is_tinted_and_boxed(weights: Path) -> None:
+    source, (left, top, right, bottom) = scene()
+    told = answer(Predictor.load(weights), source)
+    drawn_HWC = np.asarray(draw(told, source).convert("RGB"))
+    scale, caption_rows = 320 / 300, 24
+    y, x = round((top + bottom) / 2 * scale) + caption_rows, round((left + right) / 2 * scale)
+    assert drawn_HWC.shape[1] == 320
+    assert drawn_HWC[y, x, 0] > 80  # the bar is green: red comes from the tint
+    assert (drawn_HWC == TINT).all(2).sum() > 40
+    assert caption(told).startswith(f"hrplanes: {len(told.planes)} plane")
+
+
+def test_a_chip_is_enlarged_and_named(weights: Path) -> None:
+    told = answer(Predictor.load(weights), grey(20, 20), "planesnet")
+    assert draw(told, grey(20, 20)).size == (320, 344)
+    assert caption(told) == f"planesnet: {told.top[0][0]} {told.top[0][1]:.2f}"
