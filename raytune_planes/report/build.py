@@ -140,7 +140,7 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
         Figure("slices", "What each setting bought", "One dot a trial; each dataset by the metric that it is judged by."
                + _left_out(cuts, "settings"), cuts),
         Figure("parallel", "Settings of every trial", "Darker is better, the thick line is the best trial; a line "
-               "breaks where a setting was not drawn." + _left_out(lines, "settings"), lines),
+               "has a dot on each axis whose setting was drawn." + _left_out(lines, "settings"), lines),
         Figure("timeline", "When trials ran and how they ended", "Strokes are epochs; squares are datasets that come "
                "to rest, triangles those that wake." + _left_out(spans, "earlier trials"), spans),
     ]  # fmt: skip

@@ -40,6 +40,7 @@ class Lines:
     """Parallel coordinates: one line a trial."""
 
     axes: tuple[Axis, ...]
+    """Those that most trials drew come first."""
     lines: tuple[tuple[Result, tuple[float, ...]], ...]
     """Position on each axis, NaN where the setting was not drawn."""
     label: str
@@ -57,7 +58,7 @@ class Slices:
     metrics: Mapping[str, str]
     """Dataset -> its metric."""
     points: Mapping[str, tuple[tuple[float, Result], ...]]
-    """Path -> (position, trial)."""
+    """Path -> (position, trial); weights and shares come first, settings that no trial drew are left out."""
     left_out: int
 
 
@@ -80,9 +81,9 @@ def parallel(study: StudyFiles) -> Lines | Missing:
     found = _measured(study)
     if len(found) < 2:
         return Missing("fewer than two trials have a result")
-    shown = axes(study)
-    kept = shown[:AXES]
     values = {t.number: drawn(study, t) for t in study.trials}
+    shown = sorted(axes(study), key=lambda a: -sum(a.path in values[r.number] for r in found))
+    kept = tuple(shown[:AXES])
     lines = tuple((r, tuple(_place(a, values[r.number]) for a in kept)) for r in found)
     choice = choose(study.trials, study.start.goal)
     best = choice.trial.number if choice and choice.feasible else None
@@ -94,13 +95,16 @@ def slices(study: StudyFiles) -> Slices | Missing:
     if len(found) < 2:
         return Missing("fewer than two trials have a result")
     shown = axes(study)
-    kept = sorted(shown, key=lambda a: not a.path.endswith((".weight", ".share")))[:SLICES]
     values = {t.number: drawn(study, t) for t in study.trials}
     points = {}
-    for axis in kept:
+    for axis in shown:
         placed = [(_place(axis, values[r.number]), r) for r in found]
         points[axis.path] = tuple((at, r) for at, r in placed if math.isfinite(at))
-    return Slices(tuple(kept), metrics, points, len(shown) - len(kept))
+    with_points = [a for a in shown if points[a.path]]
+    kept = sorted(with_points, key=lambda a: not a.path.endswith((".weight", ".share")))[:SLICES]
+    if not kept:
+        return Missing("no trial drew a setting")
+    return Slices(tuple(kept), metrics, {a.path: points[a.path] for a in kept}, len(shown) - len(kept))
 
 
 def _measured(study: StudyFiles) -> list[Result]:

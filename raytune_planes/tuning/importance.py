@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from raytune_planes.report.search import Importance, primary_metrics
 from raytune_planes.report.varied import Axis, axes
 from raytune_planes.space.dimension import show
 from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tuning.samplers import quiet
 
 LEAST = 10
 """Trials with a result; fewer say nothing about several settings."""
@@ -43,8 +43,7 @@ def importance(study: StudyFiles) -> Importance | Missing:
 def _fanova(varied: Sequence[Axis], pairs: Sequence[tuple[TrialRecord, float]]) -> dict[str, float]:
     import optuna
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with quiet():
         kinds = {a.path: _distribution(a, [t.config[a.path] for t, _ in pairs]) for a in varied}
         study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
         for trial, value in pairs:

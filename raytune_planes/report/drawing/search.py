@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 def history(numbers: History) -> Figure:
     figure, axes = canvas(4.6)
     order = range(1, len(numbers.results) + 1)
-    axes.step(order, numbers.best, where="post", color=INK, label="best so far")
+    if any(map(math.isfinite, numbers.best)):
+        axes.step(order, numbers.best, where="post", color=INK, label="best so far")
     for at, r in zip(order, numbers.results, strict=True):
         _dot(axes, r, at, r.value)
     lost = [at for at, r in zip(order, numbers.results, strict=True) if math.isnan(r.value)]
@@ -52,8 +53,10 @@ def front(numbers: Front) -> Figure:
         _panel(axes, panel, numbers)
     axes = grid[0, 0]
     _ends(axes, [r for panel in numbers.panels for r, _, _ in panel.points])
-    axes.scatter([], [], marker="*", s=160, color=BEST, edgecolor=INK, label="best")
-    axes.scatter([], [], marker="o", s=130, facecolor="none", edgecolor=INK, label="defaults")
+    if numbers.best is not None:
+        axes.scatter([], [], marker="*", s=160, color=BEST, edgecolor=INK, label="best")
+    if numbers.defaults is not None:
+        axes.scatter([], [], marker="o", s=130, facecolor="none", edgecolor=INK, label="defaults")
     if numbers.front:
         axes.plot([], [], "-", color=INK, linewidth=1.2, label="front")
     key_below(figure, axes, 4)
@@ -109,9 +112,9 @@ def parallel(numbers: Lines) -> Figure:
     values = [r.value for r, _ in numbers.lines]
     norm, ramp = Normalize(min(values), max(values)), colormaps["viridis_r"]
     for r, line in sorted(numbers.lines, key=lambda pair: pair[0].value):
-        heights = [_height(a, at) for a, at in zip(numbers.axes, line, strict=True)]
-        top = r.number == numbers.best
-        axes.plot(heights, color=ramp(norm(r.value)), linewidth=3 if top else 1.4, marker="o", markersize=4)
+        drawn = [(i, _height(a, at)) for i, (a, at) in enumerate(zip(numbers.axes, line, strict=True)) if at == at]
+        width = 3 if r.number == numbers.best else 1.4
+        axes.plot(*zip(*drawn, strict=True), "o-", color=ramp(norm(r.value)), linewidth=width, markersize=4)
     for i, axis in enumerate(numbers.axes):
         axes.axvline(i, color=FAINT, linewidth=1)
         for height, text in _ends_of(axis):
@@ -142,8 +145,10 @@ def slices(numbers: Slices) -> Figure:
             axes.scatter([], [], color=colour(dataset), marker=marker(dataset), label=metric_name(key))
         if axis.log:
             _log_ticks(axes, axis)
-        elif axis.whole:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+        elif not axis.choices and axis.high > axis.low:
+            edge = 0.05 * (axis.high - axis.low)
+            axes.set_xlim(axis.low - edge, axis.high + edge)
+            axes.xaxis.get_major_locator().set_params(integer=axis.whole)
         if axis.choices:
             axes.set_xticks(range(len(axis.choices)), axis.choices)
             axes.set_xlim(-0.4, len(axis.choices) - 0.6)
@@ -224,8 +229,9 @@ def _log_ticks(axes: Axes, axis: Axis) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     axes.set_xscale("log")
+    axes.set_xlim(axis.low / 1.1, axis.high * 1.1)
     ratio = (axis.high / axis.low) ** (1 / 3)
-    ticks = [float(f"{axis.low * ratio**i:.1g}") for i in range(4)]
+    ticks = [float(f"{axis.low * ratio**i:.2g}") for i in range(4)]
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())

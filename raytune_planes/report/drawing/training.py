@@ -6,13 +6,15 @@ import math
 from typing import TYPE_CHECKING
 
 from raytune_planes.records import Action
-from raytune_planes.report.drawing.style import FAINT, INK, canvas, colour, key_below, marker, percent, whole_epochs
+from raytune_planes.report.drawing.style import FAINT, INK, canvas, colour, key_below, marker, percent
 from raytune_planes.report.training import Boxes, Correlation, Counts, Curves, Histogram, Scatter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TOUCH = 0.055
+"""Accuracies nearer than this would be written over each other."""
 SHADES = {"train": 1.0, "val": 0.6, "test": 0.3}
 
 
@@ -44,8 +46,6 @@ def accuracy(numbers: Curves) -> Figure:
             axes.plot(numbers.epochs, train, "--", alpha=0.55, label=f"{dataset} train", **look)
         if val:
             axes.plot(numbers.epochs, val, "-", label=f"{dataset} validation", **look)
-            for at in dict.fromkeys((0, len(val) - 1)):
-                _say(axes, numbers.epochs[at], val[at])
     for decision in numbers.decisions:
         series = numbers.lines.get(decision.dataset, ((), ()))[1]
         if decision.epoch in numbers.epochs and series:
@@ -54,21 +54,43 @@ def accuracy(numbers: Curves) -> Figure:
             axes.plot(decision.epoch, at, "o", ms=15, mfc="white", mec=colour(decision.dataset), mew=1.5, zorder=4)
             axes.text(decision.epoch, at, sign, ha="center", va="center", fontsize=11, weight="bold", zorder=5)
             axes.plot([], [], "o", mfc="white", mec=INK, ms=9, label=f"{sign}: {said}")
-    axes.set_ylim(-0.03, 1.03)
+    ends = [val for _, val in numbers.lines.values() if val]
+    _say(axes, numbers.epochs[-1], [val[-1] for val in ends], "right")
+    if len(numbers.epochs) > 1:
+        _say(axes, numbers.epochs[0], [val[0] for val in ends], "left")
+    axes.margins(x=0.13)
+    axes.set_ylim(-0.03, 1.06)
     percent(axes)
-    whole_epochs(axes)
+    axes.set_xticks(_ticks(numbers.epochs))
     axes.set_xlabel("epoch")
     axes.set_ylabel("accuracy")
     key_below(figure, axes, 2)
     return figure
 
 
-def _say(axes: Axes, epoch: int, value: float) -> None:
-    """The value in words, over its point or, near the top, under it."""
-    if math.isfinite(value):
-        below = value > 0.9
-        at = {"xytext": (0, -8 if below else 7), "textcoords": "offset points", "va": "top" if below else "bottom"}
-        axes.annotate(f"{value:.1%}", (epoch, value), ha="center", fontsize=10, color=INK, **at)
+def _say(axes: Axes, epoch: int, values: list[float], side: str) -> None:
+    """The values in words, ``side`` ("left" or "right") of an epoch's points, moved apart where they would touch."""
+    last = -math.inf
+    for value in sorted(v for v in values if math.isfinite(v)):
+        last = max(value, last + TOUCH)
+        shift, away = (9, "left") if side == "right" else (-9, "right")
+        axes.annotate(
+            f"{value:.1%}",
+            (epoch, last),
+            (shift, 0),
+            textcoords="offset points",
+            ha=away,
+            va="center",
+            fontsize=10,
+            color=INK,
+            annotation_clip=False,
+        )
+
+
+def _ticks(epochs: tuple[int, ...]) -> list[int]:
+    """The first, and at most eight more at a whole distance."""
+    step = max(1, math.ceil((epochs[-1] - epochs[0]) / 8))
+    return list(range(epochs[0], epochs[-1] + 1, step))
 
 
 def losses(numbers: Boxes) -> Figure:
