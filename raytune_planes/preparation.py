@@ -14,7 +14,7 @@ from raytune_planes.catalog import entry
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Arrays, Info
-from raytune_planes.datasets.cache import decode, default_cache
+from raytune_planes.datasets.cache import LIMIT_GIB, Progress, decode, default_cache
 from raytune_planes.datasets.cleaning import read_plan
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.datasets.synthetic import synthesise
@@ -23,6 +23,10 @@ from raytune_planes.model.text import encode_prompts
 from raytune_planes.training.workers import pick_device
 
 Say = Callable[[str], None]
+
+
+WORTH_TELLING = 1000
+"""Pictures that take a while to decode."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,15 @@ def _draw(folder: Path, sizes: SyntheticSizes) -> None:
 
 
 def open_data(
-    config: TrialConfig, data: Path | None, cache: Path | None, say: Say = lambda _: None
+    config: TrialConfig,
+    data: Path | None,
+    cache: Path | None,
+    say: Say = lambda _: None,
+    limit_gib: float = LIMIT_GIB,
 ) -> dict[str, Arrays]:
     """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
+
+    ``limit_gib``: size of ``cache`` above which the entries that nobody uses are removed, longest unopened first.
 
     Without ``data`` the standard datasets are synthetic, unless they have a root; any other dataset needs its root.
 
@@ -91,11 +101,30 @@ def open_data(
         drawn = data is None and not settings.root and entry(name, settings.reader).standard
         folder = synthetic_folder(cache, say) if drawn else data
         plan = read_plan(Path(settings.clean), name) if settings.clean else None
-        arrays = decode(reader(name, settings, folder, SEED), cache or default_cache(), plan=plan)
+        arrays = decode(
+            reader(name, settings, folder, SEED),
+            cache or default_cache(),
+            progress=_quarters(name, say),
+            limit_bytes=round(limit_gib * 2**30),
+            plan=plan,
+        )
         for warning in arrays.warnings:
             say(f"{name}: {warning}")
         out[name] = arrays
     return out
+
+
+def _quarters(name: str, say: Say) -> Progress:
+    """Tells how far the decoding of many pictures has come, four times in all."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if total >= WORTH_TELLING and 4 * done // total > told:
+            told = 4 * done // total
+            say(f"{name}: decoded {done:,} of {total:,} pictures")
+
+    return progress
 
 
 def embed_prompts(

@@ -22,6 +22,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="folder with planesnet/, hrplanes/ and fgvc-aircraft-2013b/; without it, SYNTHETIC data is drawn",
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of the decoded pictures (default: per user)")
+    parser.add_argument(
+        "--cache-limit",
+        type=at_least(0, float),
+        default=20.0,
+        metavar="GIB",
+        help="above this size of that folder, what was unused longest is removed from it (default: 20)",
+    )
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:

@@ -69,7 +69,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     folder = files.study_folder(args.out, name)
     if not args.resume and (folder / files.STUDY).is_file():
         raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
-    material = prepare(space, preparation.data_folder(args.data), args.cache, _say)
+    material = prepare(space, preparation.data_folder(args.data), args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
         _say(f"{dataset}:{' SYNTHETIC,' if described.synthetic else ''} {counts}")

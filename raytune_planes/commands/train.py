@@ -34,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
     layers = [load(args.config)] if args.config else []
     config = make_config(*layers, assigned(args, *layers))
     goal = _goal_of_study(args.config)
-    return TrainingRun(config, args.out, resume=args.resume).train(args.data, args.cache, goal=goal, test=args.test)
+    run = TrainingRun(config, args.out, resume=args.resume)
+    return run.train(args.data, args.cache, cache_limit_gib=args.cache_limit, goal=goal, test=args.test)
 
 
 def _goal_of_study(config: Path | None) -> Goal | None:

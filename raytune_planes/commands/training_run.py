@@ -10,6 +10,7 @@ from pathlib import Path
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, embed_prompts, open_data
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
@@ -31,7 +32,15 @@ class TrainingRun:
         self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
         self.record = TrialRecord("train", 0, {}, flatten(config))
 
-    def train(self, data: Path | None, cache: Path | None, *, goal: Goal | None = None, test: bool = False) -> int:
+    def train(
+        self,
+        data: Path | None,
+        cache: Path | None,
+        *,
+        cache_limit_gib: float = LIMIT_GIB,
+        goal: Goal | None = None,
+        test: bool = False,
+    ) -> int:
         """Returns the exit status: 0 when the training came to its end, 1 when it failed.
 
         Raises:
@@ -40,7 +49,7 @@ class TrainingRun:
         self.goal = goal or self.goal
         last = self.out / "last.pt"
         self._open(last)
-        arrays = open_data(self.config, data_folder(data), cache, print)
+        arrays = open_data(self.config, data_folder(data), cache, print, cache_limit_gib)
         prompts = embed_prompts({name: a.info for name, a in arrays.items()}, self.config, cache)
         self._introduce(arrays)
         resume = last if self.resume else None

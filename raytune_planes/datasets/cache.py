@@ -23,7 +23,7 @@ from raytune_planes.errors import UserError
 
 FORMAT = 2
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
-LIMIT_BYTES = 20 * 2**30
+LIMIT_GIB = 20.0
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +45,7 @@ def decode(
     plan: Plan | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
-    limit_bytes: int = LIMIT_BYTES,
+    limit_bytes: int = round(LIMIT_GIB * 2**30),
 ) -> Arrays:
     """The reader's dataset as read-only arrays: built on the first call, opened from then on.
 

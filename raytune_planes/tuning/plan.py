@@ -11,7 +11,7 @@ import numpy as np
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.cache import default_cache, entry
+from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
 from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.settings import Value, make_config
@@ -91,8 +91,12 @@ class StudyPlan:
         )
 
 
-def prepare(space: Space, data: Path | None, cache: Path | None, say: Callable[[str], None]) -> Material:
+def prepare(
+    space: Space, data: Path | None, cache: Path | None, say: Callable[[str], None], limit_gib: float = LIMIT_GIB
+) -> Material:
     """Decode every dataset at every size that a trial of ``space`` may ask for, and embed the prompts.
+
+    ``limit_gib``: size of ``cache`` above which what was unused longest is removed.
 
     Raises:
         UserError: files are missing or malformed, or the text encoder is not to be had.
@@ -108,7 +112,7 @@ def prepare(space: Space, data: Path | None, cache: Path | None, say: Callable[[
             say(text)
 
     for config in _variants(space):
-        arrays = open_data(config, data, cache, say_once)
+        arrays = open_data(config, data, cache, say_once, limit_gib)
         for name, found in arrays.items():
             asked = config.datasets[name]
             folder = str(entry(cache, found.fingerprint))
