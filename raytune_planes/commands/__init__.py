@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from raytune_planes.commands import best, check, compare, predict, report, sync, synth, train, tune, ui
+from raytune_planes.commands import best, check, compare, data, predict, report, sync, synth, train, tune, ui
 
 VERBS: Mapping[str, ModuleType] = {
     "tune": tune,
@@ -16,6 +16,7 @@ VERBS: Mapping[str, ModuleType] = {
     "train": train,
     "predict": predict,
     "check": check,
+    "data": data,
     "sync": sync,
     "synth": synth,
 }

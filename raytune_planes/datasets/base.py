@@ -10,7 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from raytune_planes.datasets import images
+
 SPLITS = ("train", "val", "test")
+COMPARED_AT = 256
+"""Least side in pixels at which ``Reader.whole`` decodes a larger picture."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Sample:
     """Position within ``path`` when that file holds many images; None for a file of one picture."""
     mask: Path | None = None
     """A picture of the mask; None where boxes or nothing tell it."""
+    place: tuple[float, float] | None = None
+    """Longitude and latitude of the centre in degrees, where the format tells it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Listing:
     """Counted oddities that did not stop the reading, for people."""
     synthetic: bool = False
     """Whether the files were drawn by ``synth``."""
+    boxes_of: Mapping[str, int] = field(default_factory=dict)
+    """Objects in each scene, by its group; empty for datasets of small pictures."""
 
 
 class Reader(ABC):
@@ -68,6 +76,8 @@ class Reader(ABC):
     """Where people get the data, for the message about a missing folder."""
     layout: ClassVar[str]
     """The expected tree, a few lines, for the same message."""
+    extent_m: ClassVar[float] = 0.0
+    """Side of the ground that a picture shows, in metres; 0 where pictures tell no place."""
 
     def __init__(self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0) -> None:
         self.root, self.name_in_study, self.image_size, self.tile, self.seed = root, name, image_size, tile, seed
@@ -90,6 +100,14 @@ class Reader(ABC):
         Raises:
             UserError: the picture cannot be decoded; names its file.
         """
+
+    def whole(self, sample: Sample) -> images.Picture:
+        """The whole picture that ``sample`` is, or is a tile of, for comparing pictures; large ones at reduced size.
+
+        Raises:
+            UserError: it cannot be decoded; names its file.
+        """
+        return images.decode(sample.path, fit=COMPARED_AT)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def cleaned(listing: Listing, root: Path, plan: Plan) -> Listing:
         latest = max((split_of[name] for name in here), key=SPLITS.index, default="")
         dropped |= {name for name in here if split_of[name] != latest}
         _join(joined, [group_of[name] for name in here if split_of[name] == latest])
-    place, samples = {}, []
+    place: dict[int, int] = {}
+    samples: list[Sample] = []
     for i, (name, sample) in enumerate(zip(names, listing.samples, strict=True)):
         if name not in dropped:
             place[i] = len(samples)

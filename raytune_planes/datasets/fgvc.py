@@ -86,6 +86,13 @@ class FGVCAircraft(Reader):
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
         return images.load(sample.path, self.image_size, trim_bottom=BANNER), None
 
+    def whole(self, sample: Sample) -> images.Picture:
+        """Without the banner: it differs between copies."""
+        picture = super().whole(sample)
+        rows = max(1, picture.height - BANNER)
+        kept = picture.image.crop((0, 0, picture.image.width, max(1, picture.image.height * rows // picture.height)))
+        return images.Picture(kept, picture.width, rows)
+
     def _labels(self, found: Sequence[Path]) -> Labels:
         shallow = sorted(found, key=lambda path: (len(path.parts), path))
         for name, read in (("variants.txt", fgvc_labels.read), ("train.csv", fgvc_labels.read_csv)):

@@ -77,7 +77,9 @@ class HRPlanes(Reader):
         kept, more = self._balanced(samples, {self._group(picture): split for picture, split in split_of.items()})
         info = Info(self.name_in_study, CLASSES, PROMPTS, has_masks=True)
         parts = splits.by_name({self._group(p): s for p, s in split_of.items()}, [s.group for s in kept])
-        return Listing(info, tuple(kept), parts, tuple(warnings + more), files.is_synthetic(root))
+        boxes_of = {self._group(picture): len(scenes[picture][2]) for picture in split_of}
+        synthetic = files.is_synthetic(root)
+        return Listing(info, tuple(kept), parts, tuple(warnings + more), synthetic, boxes_of)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         assert sample.window is not None

@@ -68,6 +68,7 @@ class PlanesNet(Reader):
             planesnet.json                             (read only where there are no PNG files)
     """
 
+    extent_m: ClassVar[float] = 60.0
     _table: _Table | None = None
 
     def scan(self) -> Listing:
@@ -95,6 +96,11 @@ class PlanesNet(Reader):
             return images.load(sample.path, self.image_size), None
         chip_HWC = self._read(sample.path).images_NHWC[sample.row]
         return images.Picture(Image.fromarray(chip_HWC), SIDE, SIDE).crop(self.image_size), None
+
+    def whole(self, sample: Sample) -> images.Picture:
+        if sample.row is None:
+            return super().whole(sample)
+        return images.Picture(Image.fromarray(self._read(sample.path).images_NHWC[sample.row]), SIDE, SIDE)
 
     def _rows(self, path: Path) -> tuple[list[Sample], list[str]]:
         table = self._read(path)
@@ -137,7 +143,7 @@ def _chips(paths: Sequence[Path]) -> tuple[list[Sample], list[str]]:
         elif path.name in samples:
             twice += 1
         else:
-            samples[path.name] = Sample(path, int(parts[0]), parts[1])
+            samples[path.name] = Sample(path, int(parts[0]), parts[1], place=_place(parts[2]))
     warnings = []
     if strange and samples:
         warnings.append(
@@ -147,6 +153,14 @@ def _chips(paths: Sequence[Path]) -> tuple[list[Sample], list[str]]:
         warnings.append(f"{twice:,} chip(s) lie in two folders under the same name; each was taken once")
     chips = list(samples.values())
     return chips, warnings + _contradictory_files(chips)
+
+
+def _place(text: str) -> tuple[float, float] | None:
+    try:
+        longitude, latitude = (float(part) for part in text.split("_"))
+    except ValueError:
+        return None
+    return longitude, latitude
 
 
 def _contradictory_files(samples: Sequence[Sample]) -> list[str]:

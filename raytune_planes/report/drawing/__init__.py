@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.report import compare, varied
+from raytune_planes.report import data as looked
 from raytune_planes.report import predictions as said
 from raytune_planes.report import search as found
 from raytune_planes.report import training as trained
-from raytune_planes.report.drawing import predictions, search, style, training
+from raytune_planes.report.drawing import data, predictions, search, style, training
 from raytune_planes.report.figure import Figure, Missing
 
 DRAW: Mapping[type, Callable[[Any], Any]] = {
@@ -32,6 +33,10 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     said.WorstPairs: predictions.worst_pairs,
     said.Masks: predictions.masks,
     said.Examples: predictions.examples,
+    looked.ClassCounts: data.classes,
+    looked.Light: data.light,
+    looked.BoxCounts: data.boxes,
+    looked.CopyPairs: data.copies,
 }
 """Numbers -> the function that draws them."""
 SUFFIXES = (".png", ".svg")

@@ -1,0 +1,34 @@
+"""Look through the pictures before training: what is there, what is twice, what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from raytune_planes.commands.arguments import add_set
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="DIR",
+        help="what --data names, or a folder of class folders; without it, datasets whose root --set names",
+    )
+    add_set(parser)
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write data.json and figures there")
+    parser.add_argument(
+        "--clean",
+        type=Path,
+        metavar="PLAN.json",
+        help="write what a study should leave out, for datasets.NAME.clean; deletes nothing",
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when there are faults")
+
+
+def run(args: argparse.Namespace) -> int:
+    from raytune_planes.commands import data_run
+
+    return data_run.run(args)

@@ -1,0 +1,115 @@
+"""Find the datasets of a folder, look through each, and tell, write and draw what was found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from raytune_planes.catalog import entry
+from raytune_planes.commands.arguments import assigned
+from raytune_planes.config import Dataset
+from raytune_planes.datasets import reader
+from raytune_planes.datasets.cleaning import write_plan
+from raytune_planes.datasets.hygiene import Findings, examine
+from raytune_planes.datasets.hygiene.text import lines
+from raytune_planes.datasets.splits import SEED
+from raytune_planes.errors import UserError
+from raytune_planes.report import data as shown
+from raytune_planes.report.drawing import save
+from raytune_planes.settings import make_config
+from raytune_planes.tracking.files import write_whole
+
+OWN = "mine"
+"""What a folder of class folders is called, as in the search space ``own``."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0, or 1 when a dataset could not be listed or, with ``--strict``, has faults.
+
+    Raises:
+        UserError: there is nothing to look at, nothing of it can be listed, or a file cannot be written.
+    """
+    started = time.perf_counter()
+    asked = _datasets(args)
+    found: list[Findings] = []
+    failed: dict[str, UserError] = {}
+    for name, settings in asked.items():
+        try:
+            found.append(examine(reader(name, settings, args.folder, SEED)))
+        except UserError as error:
+            failed[name] = error
+            if len(failed) == len(asked):
+                raise
+            print(f"{name} cannot be listed: {error}", file=sys.stderr)
+    told = [each.as_json() for each in found]
+    if args.json:
+        print(json.dumps(told, indent=1))
+    else:
+        for each in told:
+            print("\n".join(lines(each)))
+        count = sum(each["pictures"] for each in told)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        print(f"{count:,} pictures in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
+    if args.clean:
+        write_plan(args.clean, {each.name: each.plan() for each in found})
+        dropped = sum(len(each.plan().drop) for each in found)
+        print(
+            f"{args.clean} leaves out {dropped:,} picture(s); use it with "
+            + " ".join(f"--set datasets.{each.name}.clean={args.clean}" for each in found),
+            file=sys.stderr,
+        )
+    if args.out:
+        _draw(found, told, args.out)
+    return 1 if failed or (args.strict and any(sum(each.faults.values()) for each in found)) else 0
+
+
+def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
+    """The datasets to look at: those there are, and those that were named."""
+    if args.folder is not None and not args.folder.is_dir():
+        raise UserError(f"no folder {args.folder}; name one that holds datasets, or folders of classes")
+    given = assigned(args)
+    named = {path.split(".")[1] for path, value in given.items() if path.startswith("datasets.") and value is not False}
+    asked = {
+        name: settings
+        for name, settings in make_config(given).active.items()
+        if name in named
+        or settings.root
+        or (args.folder and (args.folder / entry(name, settings.reader).folder).is_dir())
+    }
+    if not asked and args.folder is not None:
+        asked = {OWN: Dataset(reader="image_folder", root=str(args.folder))}
+    if not asked:
+        raise UserError("nothing to look at: give DIR, or a dataset's root with --set datasets.NAME.root=DIR")
+    return asked
+
+
+def _draw(found: Sequence[Findings], told: Sequence[dict[str, object]], out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / "data.json", json.dumps(told, indent=1) + "\n")
+        synthetic = any(each.listing.synthetic for each in found)
+        for figure in shown.figures(told, {each.name: _pairs(each) for each in found}):
+            save(figure, out, synthetic=synthetic)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written: {error.strerror}; choose another --out") from None
+
+
+def _pairs(found: Findings) -> list[shown.CopyPair]:
+    """Identical pictures first, those with several labels before all, then the most alike."""
+    pictures, classes = found.pictures, found.listing.info.classes
+
+    def pair(first: int, second: int, why: str) -> shown.CopyPair:
+        labels = [int(pictures.labels_N[i]) for i in (first, second)]
+        both = f"\n{classes[labels[0]]} | {classes[labels[1]]}" if labels[0] != labels[1] else ""
+        return shown.CopyPair(pictures.thumbs_NHWC[first], pictures.thumbs_NHWC[second], why + both)
+
+    same = [pair(group[0], next((i for i in group if pictures.labels_N[i] != pictures.labels_N[group[0]]), group[1]),
+                 "identical") for group in found.copies.identical]  # fmt: skip
+    same.sort(key=lambda each: "|" not in each.about)
+    near = sorted((*found.copies.across, *found.copies.within), key=lambda each: -each.likeness)
+    return [*same[:4], *(pair(e.first, e.second, f"alike {e.likeness:.3f}") for e in near)]

@@ -1,0 +1,175 @@
+"""What a dataset holds and what is wrong with it, as numbers, and as a plan of what to leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raytune_planes.datasets.base import SPLITS, Listing, Reader
+from raytune_planes.datasets.cleaning import Plan
+from raytune_planes.datasets.hygiene.copies import Alike, Copies, find_copies
+from raytune_planes.datasets.hygiene.pictures import Pictures, look
+
+SHOWN = 20
+"""Examples of each finding that are named; all of them are counted."""
+BINS = 20
+"""Of the histograms of brightness and contrast, over [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A dataset, looked through."""
+
+    name: str
+    root: str
+    listing: Listing
+    pictures: Pictures
+    copies: Copies
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """What should not be, counted: the findings that ``data --strict`` fails on."""
+        identical, label = self.copies.identical, self.pictures.labels_N
+        return {
+            "unreadable pictures": len(self.pictures.unreadable),
+            "identical pictures with several labels": sum(len(set(label[list(g)].tolist())) > 1 for g in identical),
+            "identical pictures in several splits": sum(self._straddles(group) for group in identical),
+            "near copies in several splits": sum(self._straddles(pair[:2]) for pair in self.copies.within),
+        }
+
+    def _straddles(self, group: Sequence[int]) -> bool:
+        return len({self.pictures.splits[i] for i in group}) > 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Every number that is shown and drawn, by name."""
+        pictures, info = self.pictures, self.listing.info
+        return {
+            "dataset": self.name,
+            "root": self.root,
+            "synthetic": self.listing.synthetic,
+            "pictures": len(pictures) + len(pictures.unreadable),
+            "groups": len(set(pictures.groups)),
+            "samples": {
+                split: {
+                    name: sum(self.listing.samples[i].label == label for i in self.listing.splits[split])
+                    for label, name in enumerate(info.classes)
+                }
+                for split in SPLITS
+            },
+            "sizes": _sizes(pictures),
+            "modes": _counted(pictures.modes),
+            "misnamed": int(pictures.misnamed_N.sum()),
+            "brightness": _spread(pictures.brightness_N),
+            "contrast": _spread(pictures.contrast_N),
+            "boxes": _boxes(list(self.listing.boxes_of.values())),
+            "unreadable": pictures.unreadable,
+            "copies": self._copies_json(),
+            "faults": self.faults,
+            "warnings": list(self.listing.warnings),
+        }
+
+    def _copies_json(self) -> dict[str, Any]:
+        copies, label, names = self.copies, self.pictures.labels_N, self.pictures.names
+        both = [g for g in copies.identical if len(set(label[list(g)].tolist())) > 1]
+        return {
+            "identical": {
+                "groups": len(copies.identical),
+                "pictures": sum(map(len, copies.identical)),
+                "surplus": sum(len(group) - 1 for group in copies.identical),
+                "both_labels": len(both),
+                "across_splits": sum(map(self._straddles, copies.identical)),
+                "examples": [[names[i] for i in group] for group in (*both, *copies.identical)][:SHOWN],
+            },
+            "within_class": self._alike_json(copies.within),
+            "across_classes": self._alike_json(copies.across),
+            "too_blank_to_compare": copies.blank,
+            "overlapping_crops": {
+                "pairs": len(copies.crops),
+                "pictures": len({low for _, low in copies.crops}),
+                "examples": [[names[i] for i in pair] for pair in copies.crops[:SHOWN]],
+            },
+        }
+
+    def _alike_json(self, pairs: Sequence[Alike]) -> dict[str, Any]:
+        names, best = self.pictures.names, sorted(pairs, key=lambda p: -p.likeness)[:SHOWN]
+        return {
+            "pairs": len(pairs),
+            "pictures": len({i for pair in pairs for i in pair[:2]}),
+            "turned_or_mirrored": sum(pair.turned for pair in pairs),
+            "resized": sum(pair.resized for pair in pairs),
+            "across_splits": sum(self._straddles(pair[:2]) for pair in pairs),
+            "examples": [[names[p.first], names[p.second], round(p.likeness, 4)] for p in best],
+        }
+
+    def plan(self) -> Plan:
+        """What to leave out, and what to keep together.
+
+        Unreadable pictures go. Of identical pictures with one label the one in the latest split stays; with several
+        labels none can be trusted, and all go. Near copies stay and share a split.
+        """
+        names, splits, label = self.pictures.names, self.pictures.splits, self.pictures.labels_N
+        drop = dict.fromkeys(self.pictures.unreadable, "unreadable")
+        for group in self.copies.identical:
+            kept = max(group, key=lambda i: (SPLITS.index(splits[i]) if splits[i] else -1, -i))
+            if len(set(label[list(group)].tolist())) > 1:
+                drop |= {names[i]: f"identical to {names[group[i == group[0]]]}, with several labels" for i in group}
+            else:
+                drop |= {names[i]: f"identical to {names[kept]}" for i in group if i != kept}
+        # Of identical pictures the first stood for all; whichever stays takes its place.
+        stays = {g[0]: next((i for i in g if names[i] not in drop), None) for g in self.copies.identical}
+        together: list[tuple[str, ...]] = []
+        for pair in (*self.copies.within, *self.copies.across):
+            ends = [stays.get(i, i) for i in pair[:2]]
+            together += [tuple(names[i] for i in ends if i is not None)] if None not in ends else []
+        return Plan(drop, tuple(together))
+
+
+def examine(reader: Reader) -> Findings:
+    """Look through a dataset: decodes every picture once, into a few kilobytes each.
+
+    Raises:
+        UserError: the dataset cannot be listed.
+    """
+    listing = reader.scan()
+    pictures = look(reader, listing)
+    return Findings(reader.name_in_study, str(reader.root), listing, pictures, find_copies(pictures, reader.extent_m))
+
+
+def _counted(values: Sequence[object]) -> dict[str, int]:
+    found, counts = np.unique([str(v) for v in values], return_counts=True)
+    ranked = sorted(zip(found.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
+    return dict(ranked)
+
+
+def _sizes(pictures: Pictures) -> dict[str, Any]:
+    width_N, height_N = pictures.sizes_N2[:, 0], pictures.sizes_N2[:, 1]
+    common = _counted([f"{w} x {h}" for w, h in pictures.sizes_N2.tolist()])
+    return {
+        "width": _range(width_N),
+        "height": _range(height_N),
+        "aspect": _range(width_N / np.maximum(height_N, 1)),
+        "different": len(common),
+        "most_common": dict(list(common.items())[:10]),
+    }
+
+
+def _range(values: np.ndarray) -> dict[str, float]:
+    if not len(values):
+        return {}
+    return {"least": float(values.min()), "median": float(np.median(values)), "most": float(values.max())}
+
+
+def _spread(values: np.ndarray) -> dict[str, Any]:
+    return {
+        **_range(values),
+        "mean": float(values.mean()) if len(values) else 0.0,
+        "histogram": np.histogram(values, BINS, (0, 1))[0].tolist(),
+    }
+
+
+def _boxes(counts: Sequence[int]) -> dict[str, Any]:
+    numbers = np.array(counts, np.int64)
+    return {**_range(numbers), "scenes": len(counts), "boxes": int(numbers.sum()), "per_scene": sorted(counts)}

@@ -1,0 +1,140 @@
+"""Every picture of a dataset looked at once: its size, mode and brightness, its content, and a thumbnail."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from PIL import Image
+
+from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
+from raytune_planes.datasets.cleaning import picture_name
+from raytune_planes.errors import UserError
+
+THUMB = 32
+"""Side of a thumbnail, on which pictures of any size are compared. All of them take about 3 KiB a picture."""
+TOGETHER = 512
+"""Pictures that are decoded before the next are asked for."""
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The readable pictures of a dataset, one entry in every column for each."""
+
+    names: tuple[str, ...]
+    labels_N: np.ndarray
+    """-1 for a scene, whose tiles have labels of their own."""
+    splits: tuple[str, ...]
+    groups: tuple[str, ...]
+    sizes_N2: np.ndarray
+    """Width and height in pixels."""
+    modes: tuple[str, ...]
+    """As Pillow names them: RGB, RGBA, L, ..."""
+    misnamed_N: np.ndarray
+    """Whether the content is of another format than the suffix says."""
+    brightness_N: np.ndarray
+    """Mean, in [0, 1]."""
+    contrast_N: np.ndarray
+    """Standard deviation of the brightness within the picture, in [0, 1]."""
+    contents: tuple[bytes, ...]
+    """Equal for equal pixels."""
+    thumbs_NHWC: np.ndarray
+    """uint8 RGB, ``THUMB`` x ``THUMB``."""
+    places_N2: np.ndarray
+    """Longitude and latitude of the centre in degrees; not a number where the format tells none."""
+    unreadable: dict[str, str]
+    """Name -> why, of the pictures that are in no column."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class _Look:
+    size: tuple[int, int]
+    mode: str
+    misnamed: bool
+    content: bytes
+    thumb_HWC: np.ndarray
+
+
+def look(reader: Reader, listing: Listing) -> Pictures:
+    """Decode every picture of ``listing`` once; those that cannot be decoded are named, not raised."""
+    split_of = {i: split for split in SPLITS for i in listing.splits[split]}
+    first: dict[str, int] = {}
+    for i, sample in enumerate(listing.samples):
+        first.setdefault(picture_name(sample, reader.root), i)
+    kept: list[tuple[str, int, _Look]] = []
+    unreadable: dict[str, str] = {}
+    pending = iter(first.items())
+    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="look") as pool:
+        while chunk := list(islice(pending, TOGETHER)):
+            seen = pool.map(lambda item: _look(reader, listing.samples[item[1]]), chunk)
+            for (name, i), found in zip(chunk, seen, strict=True):
+                if isinstance(found, str):
+                    unreadable[name] = found
+                else:
+                    kept.append((name, i, found))
+    samples = [listing.samples[i] for _, i, _ in kept]
+    thumbs_NHWC = np.stack([f.thumb_HWC for *_, f in kept]) if kept else np.zeros((0, THUMB, THUMB, 3), np.uint8)
+    brightness_N, contrast_N = _light(thumbs_NHWC)
+    return Pictures(
+        names=tuple(name for name, *_ in kept),
+        labels_N=np.array([-1 if s.window else s.label for s in samples], np.int64),
+        splits=tuple(split_of.get(i, "") for _, i, _ in kept),
+        groups=tuple(s.group for s in samples),
+        sizes_N2=np.array([f.size for *_, f in kept], np.int64).reshape(-1, 2),
+        modes=tuple(f.mode for *_, f in kept),
+        misnamed_N=np.array([f.misnamed for *_, f in kept], bool),
+        brightness_N=brightness_N,
+        contrast_N=contrast_N,
+        contents=tuple(f.content for *_, f in kept),
+        thumbs_NHWC=thumbs_NHWC,
+        places_N2=np.array([s.place or (np.nan, np.nan) for s in samples], np.float64).reshape(-1, 2),
+        unreadable=unreadable,
+    )
+
+
+def _look(reader: Reader, sample: Sample) -> _Look | str:
+    try:
+        picture = reader.whole(sample)
+    except UserError as error:
+        return str(error)
+    pixels = picture.image.tobytes()
+    content = hashlib.blake2b(pixels, digest_size=16, person=f"{picture.width}x{picture.height}".encode()[:16])
+    mode, format_ = "RGB", ""
+    if sample.row is None:
+        with Image.open(sample.path) as header:
+            mode, format_ = header.mode, header.format or ""
+    misnamed = format_ in SUFFIXES and sample.path.suffix.lower() not in SUFFIXES[format_]
+    thumb = picture.image.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
+    return _Look((picture.width, picture.height), mode, misnamed, content.digest(), np.asarray(thumb))
+
+
+def _light(thumbs_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    parts = [(g.mean((1, 2)) / 255, g.std((1, 2)) / 255) for g in (grey(c) for c in chunks(thumbs_NHWC))]
+    empty = np.zeros(0)
+    return np.concatenate([empty, *(b for b, _ in parts)]), np.concatenate([empty, *(c for _, c in parts)])
+
+
+def grey(thumbs_NHWC: np.ndarray) -> np.ndarray:
+    """Brightness (ITU-R BT.601) in [0, 255], float32 [N, H, W]."""
+    luma: np.ndarray = thumbs_NHWC.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    return luma
+
+
+def chunks(rows: np.ndarray | Sequence[int], size: int = 1024) -> Iterator[np.ndarray]:
+    """``rows`` in pieces, so that what is computed of them stays small."""
+    yield from (np.asarray(rows[start : start + size]) for start in range(0, len(rows), size))

@@ -1,0 +1,88 @@
+"""What was found in a dataset, as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from raytune_planes.datasets import files
+
+CLASSES = 6
+"""Classes that are named one by one; of more the smallest and the largest are told."""
+EXAMPLES = 3
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """``found`` is what ``Findings.as_json`` gives."""
+    drawn = " SYNTHETIC" if found["synthetic"] else ""
+    yield f"{found['dataset']}:{drawn} {found['pictures']:,} pictures in {found['groups']:,} groups, {found['root']}"
+    for split, counts in found["samples"].items():
+        yield f"  {split:<6} {sum(counts.values()):>7,} samples: {_classes(counts)}"
+    sizes = found["sizes"]
+    if sizes["width"]:
+        common = ", ".join(f"{size} ({n:,})" for size, n in list(sizes["most_common"].items())[:3])
+        yield f"  sizes: {_least_most(sizes['width'])} wide, {_least_most(sizes['height'])} high; mostly {common}"
+        yield f"  aspect ratio: {sizes['aspect']['least']:.2f} to {sizes['aspect']['most']:.2f}"
+    modes = ", ".join(f"{mode} {n:,}" for mode, n in found["modes"].items())
+    misnamed = f"; {found['misnamed']:,} of another format than their suffix says" if found["misnamed"] else ""
+    yield f"  modes: {modes or 'none'}{misnamed}"
+    light, contrast = found["brightness"], found["contrast"]
+    if light["mean"]:
+        yield (
+            f"  brightness: mean {light['mean']:.2f}, {light['least']:.2f} to {light['most']:.2f}; "
+            f"contrast: mean {contrast['mean']:.2f}"
+        )
+    boxes = found["boxes"]
+    if boxes["scenes"]:
+        yield (
+            f"  boxes: {boxes['boxes']:,} in {boxes['scenes']:,} scenes, {boxes['least']:.0f} to {boxes['most']:.0f} "
+            f"each, median {boxes['median']:g}"
+        )
+    yield from _copies(found["copies"])
+    yield from (f"  note: {warning}" for warning in found["warnings"])
+    faults = {what: count for what, count in found["faults"].items() if count}
+    yield "  faults: " + (", ".join(f"{count:,} {what}" for what, count in faults.items()) or "none")
+    yield from (f"    {why}" for why in list(found["unreadable"].values())[:EXAMPLES])
+
+
+def _copies(copies: Mapping[str, Any]) -> Iterator[str]:
+    same, within, across = copies["identical"], copies["within_class"], copies["across_classes"]
+    yield (
+        f"  identical: {same['pictures']:,} pictures in {same['groups']:,} groups; {same['both_labels']:,} groups with "
+        f"several labels, {same['across_splits']:,} in several splits"
+    )
+    yield from _examples(same["examples"])
+    yield (
+        f"  near copies in a class (SSIM 0.95 or more): {within['pairs']:,} pairs, {within['turned_or_mirrored']:,} "
+        f"turned or mirrored, {within['resized']:,} resized, {within['across_splits']:,} in several splits"
+    )
+    yield from _examples(within["examples"])
+    yield f"  alike in two classes (cosine 0.99 or more): {across['pairs']:,} pairs"
+    yield from _examples(across["examples"])
+    if copies["too_blank_to_compare"]:
+        yield f"  nearly blank, compared for identity only: {copies['too_blank_to_compare']:,}"
+    crops = copies["overlapping_crops"]
+    if crops["pairs"]:
+        yield (
+            f"  shifted crops: {crops['pictures']:,} pictures show ground of a picture with another label, same scene; "
+            f"splits by scene keep them together"
+        )
+
+
+def _examples(examples: Sequence[Sequence[object]]) -> Iterator[str]:
+    for example in examples[:EXAMPLES]:
+        yield "    " + " = ".join(str(part) for part in example if isinstance(part, str))
+
+
+def _classes(counts: Mapping[str, int]) -> str:
+    if len(counts) <= CLASSES:
+        return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    ranked = sorted(counts.items(), key=lambda item: item[1])
+    empty = [name for name, count in ranked if not count]
+    lacking = f"; none of {files.some(empty)}" if empty else ""
+    return f"{len(counts)} classes of {ranked[0][1]:,} ({ranked[0][0]}) to {ranked[-1][1]:,} ({ranked[-1][0]}){lacking}"
+
+
+def _least_most(numbers: Mapping[str, float]) -> str:
+    low, high = numbers["least"], numbers["most"]
+    return f"{low:.0f}" if low == high else f"{low:.0f} to {high:.0f}"

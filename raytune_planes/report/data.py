@@ -1,0 +1,77 @@
+"""The numbers behind figures of a dataset before anything was trained: classes, light, boxes, copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from raytune_planes.report.figure import Figure, Missing
+
+PAIRS = 8
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Samples of each class and split."""
+
+    dataset: str
+    counts: Mapping[str, Mapping[str, int]]
+    """Split -> class -> samples."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """How many pictures of each dataset have which mean brightness."""
+
+    shares: Mapping[str, tuple[float, ...]]
+    """Dataset -> share of its pictures in each of equal bins over [0, 1]."""
+
+
+@dataclass(frozen=True)
+class BoxCounts:
+    dataset: str
+    per_scene: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CopyPair:
+    """Two pictures that show the same."""
+
+    first_HWC: np.ndarray
+    second_HWC: np.ndarray
+    about: str
+
+
+@dataclass(frozen=True)
+class CopyPairs:
+    pairs: tuple[CopyPair, ...]
+
+
+def figures(found: Sequence[Mapping[str, Any]], pairs: Mapping[str, Sequence[CopyPair]]) -> list[Figure]:
+    """The figures of what ``data`` found: ``found`` as its JSON has it, ``pairs`` the copies to show, by dataset."""
+    out = []
+    for each in found:
+        name, boxes = each["dataset"], each["boxes"]["per_scene"]
+        out.append(
+            Figure(
+                f"data-{name}-classes",
+                f"{name}: classes",
+                "Samples by class and split.",
+                ClassCounts(name, each["samples"]),
+            )
+        )
+        scenes = BoxCounts(name, tuple(boxes)) if boxes else Missing("the dataset has no boxes")
+        out.append(Figure(f"data-{name}-boxes", f"{name}: objects per scene", "Boxes in each scene.", scenes))
+        shown = tuple(pairs.get(name, ()))[:PAIRS]
+        copies = CopyPairs(shown) if shown else Missing("no copies were found")
+        out.append(Figure(f"data-{name}-copies", f"{name}: copies", "Pairs that show the same.", copies))
+    light = {f["dataset"]: _shares(f["brightness"]["histogram"]) for f in found if sum(f["brightness"]["histogram"])}
+    numbers = Light(light) if light else Missing("there is no readable picture")
+    return [*out, Figure("data-brightness", "Brightness", "Share of pictures by mean brightness.", numbers)]
+
+
+def _shares(counts: Sequence[int]) -> tuple[float, ...]:
+    return tuple(count / sum(counts) for count in counts)

@@ -1,0 +1,108 @@
+"""``data``: what it tells, writes, draws and refuses, and that a study follows its plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from raytune_planes.cli import main
+from raytune_planes.datasets.cleaning import read_plan
+from raytune_planes.datasets.synthetic import synthesise
+from tests.datasets.hygiene.test_copies import smooth
+
+SCENES = ["--set", "datasets.mine.reader=image_folder"]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    root = tmp_path / "pictures"
+    for label, name in enumerate(("glider", "jet")):
+        (root / name).mkdir(parents=True)
+        for n in range(12):
+            smooth(50 * label + n).save(root / name / f"{n:02d}.png")
+    smooth(3).save(root / "glider" / "same.png")
+    return root
+
+
+def test_a_folder_of_classes_is_looked_through_as_mine(pictures: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["data", str(pictures)]) == 0
+    said = capsys.readouterr().out
+    for part in ("mine: 25 pictures in 25 groups", "glider", "identical: 2 pictures in 1 groups", "40 x 40 (25)"):
+        assert part in said
+    assert "glider/03.png = glider/same.png" in said
+
+
+def test_json_is_one_document_with_every_number(pictures: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["data", str(pictures), "--json"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["pictures"] == 25
+    assert told["copies"]["identical"]["examples"] == [["glider/03.png", "glider/same.png"]]
+
+
+def test_synthetic_data_is_called_so_and_drawn_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    synthesise(tmp_path / "data", planesnet=24, hrplanes=3, fgvc=0, fgvc_classes=2, seed=0, scene_side=320)
+    assert main(["data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "planesnet: SYNTHETIC 24 pictures" in said
+    assert "boxes: " in said
+    assert "fgvc" not in said
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"data.json", "data-brightness.png", "data-planesnet-classes.svg", "data-hrplanes-boxes.png"} <= names
+    assert "SYNTHETIC" in (tmp_path / "out" / "data-brightness.svg").read_text()
+
+
+def test_the_plan_is_written_and_nothing_is_deleted(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    before = sorted(pictures.rglob("*"))
+    assert main(["data", str(pictures), "--clean", str(tmp_path / "plan.json")]) == 0
+    assert "leaves out 1 picture(s); use it with --set datasets.mine.clean=" in capsys.readouterr().err
+    assert len(read_plan(tmp_path / "plan.json", "mine").drop) == 1
+    assert sorted(pictures.rglob("*")) == before
+
+
+def test_strict_fails_on_faults_alone(pictures: Path) -> None:
+    (pictures / "glider" / "same.png").unlink()
+    assert main(["data", str(pictures), "--strict"]) == 0
+    Image.new("RGB", (8, 8)).save(pictures / "glider" / "x.png")
+    assert main(["data", str(pictures), "--strict"]) == 0
+    smooth(3).save(pictures / "jet" / "same.png")
+    assert main(["data", str(pictures), "--strict"]) == 1
+
+
+def test_a_dataset_that_cannot_be_listed_is_told_and_the_others_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    synthesise(tmp_path, planesnet=24, hrplanes=0, fgvc=0, fgvc_classes=2, seed=0)
+    (tmp_path / "hrplanes").mkdir()
+    assert main(["data", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "planesnet: SYNTHETIC 24" in said.out
+    assert "hrplanes cannot be listed: " in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no/such"], "no folder no/such; name one that holds datasets, or folders of classes"),
+        ([], "nothing to look at: give DIR"),
+        (["."], "holds 0 folder(s) of pictures; two classes are the least"),
+        ([*SCENES, "--set", "datasets.mine.root=gone"], "no folder gone"),
+        ([".", "--set", "datasets.mnie.root=x"], "no dataset 'mnie'"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_figures_that_cannot_be_written_are_told(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    assert main(["data", str(pictures), "--out", str(tmp_path / "file" / "x")]) == 2
+    assert "choose another --out" in capsys.readouterr().err
