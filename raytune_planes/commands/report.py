@@ -23,36 +23,53 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    paths = write_log(args) if args.study and args.study.endswith(".json") else write_study(args)
+    from raytune_planes.tracking.files import find_study
+
+    if args.study and args.study.endswith(".json"):
+        paths = write_log(Path(args.study), args.out, args.to)
+    else:
+        folder = find_study(args.out, args.study)
+        paths = write_study(folder, args.to, args.data, args.cache, with_pictures=not args.no_pictures)
     figures = sum(path.suffix == ".png" for path in paths)
     print(f"{figures} figures, as PNG and SVG, and {paths[1].name} in {paths[0].parent}\nlook at: {paths[0]}")
     return 0
 
 
-def write_log(args: argparse.Namespace) -> tuple[Path, ...]:
-    """Of a log file. Raises UserError: it cannot be read, or the report cannot be written."""
+def write_log(path: Path, out: Path, to: Path | None = None) -> tuple[Path, ...]:
+    """The report of a log file; its page comes first. Raises UserError: it cannot be read, or written."""
     from raytune_planes.report import build, log, page
 
-    found = log.read_log(Path(args.study))
-    return page.write(build.log_report(found), args.to or args.out / PLOTS / found.title)
+    found = log.read_log(path)
+    return page.write(build.log_report(found), to or out / PLOTS / found.title)
 
 
-def write_study(args: argparse.Namespace) -> tuple[Path, ...]:
-    """Of a study in whatever state. Raises UserError: there is none, or the report cannot be written."""
+def write_study(
+    folder: Path,
+    to: Path | None = None,
+    data: Path | None = None,
+    cache: Path | None = None,
+    *,
+    with_pictures: bool = True,
+) -> tuple[Path, ...]:
+    """The report of the study in ``folder``, in whatever state it is; its page comes first.
+
+    Raises:
+        UserError: no study is there, or the report cannot be written.
+    """
     from raytune_planes.report import build, page
     from raytune_planes.report.figure import Figure, Missing
     from raytune_planes.report.summary import summarise
-    from raytune_planes.tracking import files, reading
+    from raytune_planes.tracking.reading import read_study
     from raytune_planes.tuning.importance import importance
 
-    study = reading.read_study(files.find_study(args.out, args.study))
+    study = read_study(folder)
     summary = summarise(study)
     shown: list[Figure] | Missing = Missing("no trial is complete")
-    if args.no_pictures:
+    if not with_pictures:
         shown = Missing("left out by --no-pictures")
     elif summary is not None:
         from raytune_planes.commands.report_pictures import pictures
 
-        shown = pictures(study, summary.best, args.data, args.cache)
+        shown = pictures(study, summary.best, data, cache)
     report = build.study_report(study, importance(study), shown)
-    return page.write(report, args.to or args.out / PLOTS / study.start.name)
+    return page.write(report, to or folder.parent / PLOTS / study.start.name)

@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
     if args.confirm and status == 0:
         _say(f"\nFinal check: the {args.confirm} best and the defaults, {args.seeds} seeds each, from scratch")
         _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
+    if not outcome.interrupted:
+        _draw(plan, args.tracking_uri)
     return status
 
 
@@ -174,6 +176,20 @@ def _register(plan: StudyPlan, uri: str | None) -> None:
         _say(f"The best model is not in MLflow's registry ({type(error).__name__}: {str(error).splitlines()[0]})")
     else:
         _say(f"Model: {model} in {without_secrets(where)}")
+
+
+def _draw(plan: StudyPlan, uri: str | None) -> None:
+    """The study's report, beside its run in MLflow too; what goes wrong with it costs the study nothing."""
+    from raytune_planes.commands.report import write_study
+    from raytune_planes.tracking.mlflow import attach
+
+    folder = files.study_folder(plan.out, plan.name)
+    try:
+        paths = write_study(folder)
+        _say(f"Report: {paths[0]}")
+        attach(folder, [p for p in paths if p.suffix != ".svg"], uri)
+    except Exception as error:
+        _say(f"The report is not complete ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
 
 
 def _out(args: argparse.Namespace) -> str:

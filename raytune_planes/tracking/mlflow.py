@@ -16,7 +16,7 @@ from raytune_planes.tracking.mlflow_connection import default_uri, without_secre
 from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
 from raytune_planes.tracking.mlflow_ui import serve_ui
 
-__all__ = ["MlflowTracker", "push", "serve_ui", "sync"]
+__all__ = ["MlflowTracker", "attach", "push", "serve_ui", "sync"]
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +173,17 @@ def sync(folder: Path, uri: str | None = None, *, experiment: str = EXPERIMENT) 
             f"MLflow at {where} did not take the study: {why}; the files are complete, try again"
         ) from error
     return tuple(sorted(store.changed))
+
+
+def attach(folder: Path, paths: Sequence[Path], uri: str | None = None, *, experiment: str = EXPERIMENT) -> None:
+    """Put the files of a report, its page first, beside the run of the study in ``folder``.
+
+    Raises whatever MLflow raises.
+    """
+    start = reading.read_ends(folder)[0]
+    MlflowStore(uri or default_uri(folder.parent), start, folder.parent / "mlartifacts", experiment).attach(
+        paths, "report"
+    )
 
 
 def first_line(error: Exception) -> str:

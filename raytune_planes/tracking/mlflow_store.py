@@ -114,6 +114,15 @@ class MlflowStore:
         if self.uri.startswith(SQLITE):
             analyze(self.uri)
 
+    def attach(self, paths: Sequence[Path], inside: str) -> None:
+        """Put a report's files, its page first, into the folder ``inside`` of the study's own run, and say so there."""
+        for path in paths:
+            self._client.log_artifact(self.parent_run_id, str(path), inside)
+        note = self._client.get_run(self.parent_run_id).data.tags.get("mlflow.note.content", "")
+        told = f"Figures: artifact `{inside}/{paths[0].name}`."
+        tags = {} if told in note else {"mlflow.note.content": f"{note[: mlflow_fields.LONGEST - 100]}\n\n{told}"}
+        self._log(self.parent_run_id, tags={"report": f"{inside}/{paths[0].name}", **tags})
+
     @property
     def parent_run_id(self) -> str:
         assert self._parent is not None

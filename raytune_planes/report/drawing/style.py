@@ -70,12 +70,6 @@ def canvas(height: float = 4.2, columns: int = 1, rows: int = 1, **more: Any) ->
     return figure, figure.subplots(rows, columns, **more)
 
 
-def whole_epochs(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
 def percent(axes: Axes, which: str = "y") -> None:
     """Shares in [0, 1] read as per cent."""
     for letter in which:
