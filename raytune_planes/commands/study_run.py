@@ -31,8 +31,7 @@ from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
 
-ASKED = "asked.json"
-"""In a study's folder: the command line, so that ``--resume`` needs only the study's name."""
+ASKED = files.ASKED
 LIMITS = ("trials", "hours", "samples", "patience")
 HERE = ("concurrent", "tracking_uri", "confirm", "seeds")
 """What a resumed study takes from the new command line, besides its limits, when given there."""
