@@ -60,6 +60,18 @@ def test_a_packaged_space_lifts_fgvc_and_hrplanes_without_losing_planesnet(name:
     assert set(goal.floors) == {"val/planesnet/accuracy"}
 
 
+@pytest.mark.parametrize("setting", ["root", "clean", "reader"])
+def test_which_pictures_there_are_is_not_searched(tmp_path: Path, setting: str) -> None:
+    with pytest.raises(UserError, match=rf"datasets.fgvc.{setting} says which pictures there are"):
+        loaded(tmp_path, GOAL + f"search:\n  datasets.fgvc.{setting}: {{choice: ['', fgvc]}}\n")
+
+
+def test_folds_and_prompts_can_be_searched(tmp_path: Path) -> None:
+    fold = dimension(tmp_path, "split.fold: {int: [0, 4]}")
+    assert fold.values() == (0, 1, 2, 3, 4)
+    assert dimension(tmp_path, "datasets.fgvc.prompt: {choice: ['', 'a {class}']}").choices == ("", "a {class}")
+
+
 @pytest.mark.parametrize("name", packaged())
 def test_all_trials_of_a_packaged_space_get_the_same_budget(name: str) -> None:
     assert not [d.path for d in SPACES[name].search if d.path.startswith("budget.")]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_data, add_set, assigned
+from raytune_planes.commands.arguments import add_data, add_set, assigned, at_least
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
@@ -24,18 +24,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the run (default: results/train)",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint under --out")
+    parser.add_argument(
+        "--folds", type=at_least(2), metavar="K", help="train once per fold: mean and spread of K folds"
+    )
     parser.add_argument("--test", action="store_true", help="evaluate the best epoch on the test split at the end")
 
 
 def run(args: argparse.Namespace) -> int:
+    from raytune_planes.commands.folds_run import train_folds
     from raytune_planes.commands.training_run import TrainingRun
     from raytune_planes.settings import load, make_config
 
     layers = [load(args.config)] if args.config else []
     config = make_config(*layers, assigned(args, *layers))
     goal = _goal_of_study(args.config)
-    run = TrainingRun(config, args.out, resume=args.resume)
-    return run.train(args.data, args.cache, cache_limit_gib=args.cache_limit, goal=goal, test=args.test)
+    where = {"data": args.data, "cache": args.cache, "cache_limit_gib": args.cache_limit, "test": args.test}
+    if args.folds:
+        return train_folds(config, args.out, args.folds, resume=args.resume, goal=goal, **where)
+    return TrainingRun(config, args.out, resume=args.resume).train(goal=goal, **where)
 
 
 def _goal_of_study(config: Path | None) -> Goal | None:

@@ -11,6 +11,7 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
+from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, embed_prompts, open_data
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
@@ -99,7 +100,8 @@ class TrainingRun:
             print(f"  {_sentence(decision)}", flush=True)
 
     def _introduce(self, arrays: Mapping[str, Arrays]) -> None:
-        for name, a in arrays.items():
+        for name, whole in arrays.items():
+            a = parted(whole, self.config.split)
             counts = ", ".join(f"{n} {split}" for split, n in a.counts().items())
             kind = " SYNTHETIC" if a.synthetic else ""
             print(f"{name}:{kind} {counts}; {len(a.info.classes)} classes at {a.images_NHWC.shape[1]} px")

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.records import HIGHER_IS_BETTER, TERMS, split_metric
-from raytune_planes.settings import Value, flatten, make_config, nest, unknown
+from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown
 from raytune_planes.space.dimension import AtRandom, Dimension, Space, show, suggest
 from raytune_planes.space.file import Types
 
@@ -97,6 +97,8 @@ def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> st
     missing = unknown(path, base)
     if missing:
         return f"search: {missing}"
+    if path.startswith("datasets.") and path.rsplit(".", 1)[-1] in ("reader", *PATHS):
+        return f"search: {path} says which pictures there are, the same for all trials: put it under 'fixed'"
     if dimension.kind == "float" and float not in types:
         allowed = "a whole number: write {int: [low, high]}" if int in types else "no number: write {choice: [a, b]}"
         return f"search: {path} is {allowed}"

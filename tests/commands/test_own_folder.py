@@ -1,0 +1,107 @@
+"""A person's own folder of images, through the command line alone: train, folds, predict, tune, report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raytune_planes.cli import main
+from raytune_planes.tracking.validation import read_validation
+
+OWN = ["--only", "mine", "--set", "datasets.mine.reader=image_folder", "--set", "datasets.mine.image_size=16"]
+TINY = {
+    **{"model.backbone.width": 8, "model.dit.heads": 2, "model.decoder.width": 4, "datasets.mine.head.width": 16},
+    **{"budget.epochs": 2, "budget.steps_per_epoch": 12, "budget.batch_size": 8, "stopping.rule": "none"},
+}
+SMALL = [part for path, value in TINY.items() for part in ("--set", f"{path}={value}")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bars across and bars down, with masks of them."""
+    folder = tmp_path_factory.mktemp("own")
+    random = np.random.default_rng(0)
+    for name in ("across", "down"):
+        for n in range(30):
+            mask = np.zeros((20, 20), np.uint8)
+            at = int(random.integers(3, 14))
+            mask[at : at + 4] = 255
+            mask = mask.T if name == "down" else mask
+            picture = random.integers(0, 90, (20, 20, 3)) + mask[..., None] // 2
+            for kind, pixels in (("images", picture.astype(np.uint8)), ("masks", mask)):
+                (folder / kind / name).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(folder / kind / name / f"{n}.png")
+    return folder
+
+
+def line(root: Path, tmp_path: Path) -> list[str]:
+    place = ["--cache", str(tmp_path / "cache"), "--set", f"datasets.mine.root={root}"]
+    return [*place, *OWN, *SMALL]
+
+
+def test_it_is_trained_with_no_other_data_and_predicts(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["train", *line(root, tmp_path), "--out", str(tmp_path / "run"), "--test"]) == 0
+    said = capsys.readouterr().out
+    assert "SYNTHETIC" not in said
+    assert "mine: 48 train, 6 val, 6 test; 2 classes at 16 px" in said
+    picture = root / "images" / "across" / "0.png"
+    assert main(["predict", str(tmp_path / "run" / "best.pt"), str(picture), "--dataset", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert "across" in said or "down" in said
+
+
+@pytest.mark.slow
+def test_folds_give_mean_and_spread_and_an_answer_of_every_picture(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = ["train", *line(root, tmp_path), "--out", str(tmp_path / "folds"), "--folds", "3"]
+    assert main(arguments) == 0
+    assert "mine: 36 train, 18 val, 6 test" in capsys.readouterr().out
+    told = json.loads((tmp_path / "folds" / "folds.json").read_text())["metrics"]["val/mine/accuracy"]
+    answers = read_validation(tmp_path / "folds")["mine"]
+    assert len(set(answers.pictures_N.tolist())) == len(answers.pictures_N) == 54
+    right = (answers.logits_NK.argmax(1) == answers.labels_N).mean()
+    assert told["mean"] == pytest.approx(right)
+    assert told["deviation"] == pytest.approx(np.std(told["values"], ddof=1))
+    assert main([*arguments, "--resume"]) == 0
+    assert json.loads((tmp_path / "folds" / "folds.json").read_text())["metrics"]["val/mine/accuracy"] == told
+    assert main([*arguments[:-1], "2"]) == 2
+    assert "holds 3 folds already; give --folds 3 with --resume" in capsys.readouterr().err
+
+
+def test_it_trains_beside_the_standard_data(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    from raytune_planes.datasets.synthetic import synthesise
+
+    synthesise(tmp_path / "data", planesnet=24, hrplanes=0, fgvc=0, fgvc_classes=2, seed=0)
+    both = [part.replace("mine", "mine,planesnet") if part == "mine" else part for part in line(root, tmp_path)]
+    assert main(["train", *both, "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out
+    assert "mine: 48 train" in said
+    assert "planesnet: SYNTHETIC" in said
+
+
+def test_without_a_root_it_says_what_to_set(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["train", *OWN, "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]) == 2
+    assert "dataset 'mine' has no folder: set datasets.mine.root" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_is_tuned_and_reported_with_the_packaged_space(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    place = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    own = ["--set", f"datasets.mine.root={root}", "--set", "datasets.mine.image_size=16"]
+    assert main(["tune", "own", *place, *own, *SMALL, "--trials", "2", "--name", "own"]) == 0
+    capsys.readouterr()
+    assert main(["best", "own", "--out", str(tmp_path / "out")]) == 0
+    assert "val/mine/class_accuracy" in capsys.readouterr().out
+    study = json.loads((tmp_path / "out" / "own" / "study.json").read_text())
+    assert list(study["start"]["data"]) == ["mine"]
