@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from raytune_planes.commands import best, check, compare, data, predict, report, sync, synth, train, tune, ui
+from raytune_planes.commands import best, check, compare, data, ensemble, predict, report, sync, synth, train, tune, ui
 
 VERBS: Mapping[str, ModuleType] = {
     "tune": tune,
@@ -15,6 +15,7 @@ VERBS: Mapping[str, ModuleType] = {
     "ui": ui,
     "train": train,
     "predict": predict,
+    "ensemble": ensemble,
     "check": check,
     "data": data,
     "sync": sync,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from raytune_planes.errors import UserError
+from raytune_planes.serving import ensemble
+from raytune_planes.serving.ensemble import Ensemble
 from raytune_planes.serving.predictor import Model, Predictor
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
@@ -36,6 +38,8 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
         return Predictor.load(path)
     if (path / BEST).is_file():
         return Predictor.load(path / BEST)
+    if (path / ensemble.FILE).is_file():
+        return Ensemble.load(path)
     if (path / files.STUDY).is_file():
         return Predictor.load(_best_of_study(path))
     raise UserError(

@@ -1,0 +1,33 @@
+"""Make one model of a study's trials, and judge it once on test beside the best single trial."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from raytune_planes.commands.arguments import add_out, at_least
+
+METHODS = ("soft", "greedy", "bayesian", "genetic", "forest")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")
+    parser.add_argument(
+        "--members", type=at_least(2), default=8, metavar="K", help="the K best trials take part (default: 8)"
+    )
+    parser.add_argument(
+        "--method", choices=METHODS, default="greedy", help="how their weights are chosen (default: greedy selection)"
+    )
+    parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the ensemble (default: STUDY/ensemble)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the study's pictures, where they have moved")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="of the decoded pictures, where it has moved")
+    parser.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="S", help="of the search for weights (default: 0)"
+    )
+    add_out(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from raytune_planes.commands import ensemble_run
+
+    return ensemble_run.run(args)

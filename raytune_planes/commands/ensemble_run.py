@@ -1,0 +1,200 @@
+"""An ensemble from the command line: gather the trials, choose by validation, judge by test, keep, tell."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from raytune_planes.commands.find_model import BEST
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.folds import parted
+from raytune_planes.errors import UserError
+from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.records import End, TrialRecord
+from raytune_planes.report.explain import asked
+from raytune_planes.report.text import shown, signed, table
+from raytune_planes.serving import ensemble
+from raytune_planes.serving.ensemble import Rule
+from raytune_planes.serving.guesses import Guess, Truth, guess, judged, truth
+from raytune_planes.serving.predictor import Predictor
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tracking.validation import VALIDATION, Answers, read_validation
+from raytune_planes.tuning.ensembles import aligned, choose
+
+SHOWN = ("accuracy", "class_accuracy", "iou")
+"""Metrics of the table."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trial that may take part."""
+
+    trial: TrialRecord
+    path: Path
+    predictor: Predictor
+    data: Mapping[str, Arrays]
+    """As this trial was shown them."""
+    kept: Mapping[str, Answers]
+    """What it said of validation; nothing for a trial of an older version."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One dataset's metrics of the best single trial and of the ensemble, by split."""
+
+    single: Mapping[str, Mapping[str, float]]
+    ensemble: Mapping[str, Mapping[str, float]]
+    uncertain: float
+    """Half the 95 % interval of the gain in accuracy on test, over its pictures."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Returns 0 whether the ensemble gains or loses.
+
+    Raises:
+        UserError: there are fewer than two trials with weights, or the data are gone.
+    """
+    folder = files.find_study(args.out, args.study)
+    study = reading.read_study(folder)
+    members = gather(study, int(args.members), args.data, args.cache)
+    rules, verdicts = build(members, args.method, int(args.seed))
+    to = args.to or folder / "ensemble"
+    told = [(m.path, {"trial": m.trial.number, "trial_id": m.trial.trial_id}) for m in members]
+    result = {name: vars(verdict) for name, verdict in verdicts.items()}
+    about = {"method": args.method, "study": study.start.name, "seed": args.seed, "result": result}
+    ensemble.save(to, told, rules, about)
+    print(in_words(members, args.method, rules, verdicts, study.start.synthetic))
+    print(f"Use it: raytune-planes predict {to} IMAGE")
+    return 0
+
+
+def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) -> tuple[Member, ...]:
+    """The best trial, then the next best that have weights, pruned ones too: each at its best epoch.
+
+    Raises:
+        UserError: there are fewer than two.
+    """
+    goal, best = study.start.goal, best_of(study)
+
+    def rank(trial: TrialRecord) -> tuple[bool, bool, float, int]:
+        epoch = trial.best(goal)
+        metrics = epoch.metrics if epoch else {}
+        return trial is best, goal.feasible(metrics), goal.score(metrics), -trial.number
+
+    trials = [t for t in study.trials if t.epochs and t.end is not End.FAILED]
+    found = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / BEST) for t in trials]
+    kept = sorted((pair for pair in found if pair[1].is_file()), key=lambda pair: rank(pair[0]), reverse=True)[:most]
+    if len(kept) < 2:
+        raise UserError(
+            f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
+            f"go on with 'raytune-planes tune --resume {study.start.name} --trials {len(study.trials) + 4}'"
+        )
+    told = asked(study)
+    pictures = data_folder(data or (Path(told["data"]) if told.get("data") else None))
+    cache = cache or (Path(told["cache"]) if told.get("cache") else None)
+    predictors = [Predictor.load(path) for _, path in kept]
+    opened = [open_data(predictor.config, pictures, cache) for predictor in predictors]
+    return tuple(
+        Member(trial, path, p, {name: parted(arrays, p.config.split) for name, arrays in data.items()}, _kept(path))
+        for (trial, path), p, data in zip(kept, predictors, opened, strict=True)
+    )
+
+
+def build(members: Sequence[Member], method: str, seed: int) -> tuple[dict[str, Rule], dict[str, Verdict]]:
+    """Choose each dataset's rule by validation; then, all being chosen, look at test once."""
+    single = members[0]
+    blind = [replace(m, data={name: _only(arrays, "val") for name, arrays in m.data.items()}) for m in members]
+    chosen = {name: _choose(blind, name, method, seed) for name in single.data}
+    rules = {name: rule for name, (rule, _, _) in chosen.items()}
+    verdicts = {}
+    for name, (rule, alone, together) in chosen.items():
+        info, seen = single.predictor.infos[name], {}
+        for split, pair in (("val", (alone, together)), ("test", _on_test(members, name, rule))):
+            seen[split] = [judged(found, truth(single.data[name], split), info) for found in pair]
+        verdicts[name] = Verdict(
+            {split: pair[0] for split, pair in seen.items()},
+            {split: pair[1] for split, pair in seen.items()},
+            _uncertain(*pair, truth(single.data[name], "test")),
+        )
+    return rules, verdicts
+
+
+def in_words(
+    members: Sequence[Member], method: str, rules: Mapping[str, Rule], verdicts: Mapping[str, Verdict], synthetic: bool
+) -> str:
+    """The table for people: what each says on validation and on test, and what the ensemble gains or loses there."""
+    best = members[0].trial.number
+    header = ["", f"trial {best} val", "test", "gap", f"{method} val", "test", "gap", "gain on test"]
+    rows: list[list[str]] = []
+    for name, verdict in verdicts.items():
+        for key in (key for key in SHOWN if key in verdict.single["test"]):
+            one = [verdict.single[split][key] for split in ("val", "test")]
+            all_ = [verdict.ensemble[split][key] for split in ("val", "test")]
+            figures = [text for v in (one, all_) for text in (shown(v[0]), shown(v[1]), signed(v[1] - v[0]))]
+            known = f" ± {verdict.uncertain:.4f}" if key == "accuracy" else ""
+            rows.append([f"{name} {key}", *figures, f"{signed(all_[1] - one[1])}{known}"])
+    numbers = [m.trial.number for m in members]
+    lines = ["On SYNTHETIC data"] if synthetic else []
+    lines += [f"{len(members)} trials ({', '.join(map(str, numbers))}); the best single one is {best}"]
+    lines += table(header, rows, right=range(1, len(header)))
+    for name, rule in rules.items():
+        parts = [("classes", rule.classes_M if rule.forest is None else ()), ("mask", rule.mask_M)]
+        weighed = [f"{part} {_weights(numbers, weights)}" for part, weights in parts if weights]
+        forest = [f"classes by a forest over {len(rule.used)} trials, whose validation is out of fold"]
+        lines.append(f"{name}: {'; '.join((forest if rule.forest else []) + weighed)}")
+    return "\n".join(lines)
+
+
+def _choose(members: Sequence[Member], name: str, method: str, seed: int) -> tuple[Rule, Guess, Guess]:
+    """The rule, and what the best single trial and the ensemble say of validation."""
+    real = truth(members[0].data[name], "val")
+    if not len(real.labels_N):
+        raise UserError(f"{name} has no validation pictures to choose an ensemble by")
+    same = [name in m.data and aligned(real, truth(m.data[name], "val")) for m in members]
+    guesses = [_on_val(member, name) if ok else None for member, ok in zip(members, same, strict=True)]
+    rule, said = choose(method, guesses, real, seed)
+    assert guesses[0] is not None, "the best trial agrees with itself"
+    return rule, guesses[0], said
+
+
+def _on_val(member: Member, name: str) -> Guess:
+    """From the logits that the trial kept; masks it did not keep, so these are looked at again."""
+    kept, arrays = member.kept.get(name), member.data[name]
+    if kept is None or arrays.info.has_masks or not np.array_equal(kept.pictures_N, arrays.splits["val"]):
+        return guess(member.predictor, name, arrays, "val")
+    powers_NK = np.exp(kept.logits_NK)
+    return Guess(powers_NK / powers_NK.sum(1, keepdims=True))
+
+
+def _kept(path: Path) -> dict[str, Answers]:
+    return read_validation(path.parent) if (path.parent / VALIDATION).is_file() else {}
+
+
+def _on_test(members: Sequence[Member], name: str, rule: Rule) -> tuple[Guess, Guess]:
+    found = {i: guess(members[i].predictor, name, members[i].data[name], "test") for i in {0, *rule.used}}
+    probability_MNK = np.zeros((len(members), *found[0].probability_NK.shape))
+    for i, said in found.items():
+        probability_MNK[i] = said.probability_NK
+    masks = [found[i].mask_NHW if i in found else None for i in range(len(members))]
+    return found[0], rule.combine(probability_MNK, masks)
+
+
+def _only(arrays: Arrays, split: str) -> Arrays:
+    """Without the other splits: what chooses cannot even ask for them."""
+    return replace(arrays, splits={split: arrays.splits[split]})
+
+
+def _uncertain(single: Guess, together: Guess, real: Truth) -> float:
+    right = [(said.probability_NK.argmax(1) == real.labels_N).astype(float) for said in (together, single)]
+    difference_N = right[0] - right[1]
+    return float(1.96 * difference_N.std() / np.sqrt(len(difference_N)))
+
+
+def _weights(numbers: Sequence[int], weights: Sequence[float]) -> str:
+    return ", ".join(f"{n}: {w:.2f}" for n, w in zip(numbers, weights, strict=True) if w)

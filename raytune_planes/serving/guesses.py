@@ -1,0 +1,73 @@
+"""What a model says of a whole split, as probabilities: the stuff that ensembles are made of and judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from raytune_planes.datasets.base import Arrays, Info
+from raytune_planes.serving.predictor import Predictor
+from raytune_planes.training.metrics import classification_metrics, mask_metrics
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Of one dataset's split, by a member or by an ensemble."""
+
+    probability_NK: np.ndarray
+    mask_NHW: np.ndarray | None = None
+    """Probability of a plane, float16; None without masks."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a dataset's split really shows."""
+
+    labels_N: np.ndarray
+    masks_NHW: np.ndarray | None
+    pictures_N: np.ndarray
+    """Indexes into the dataset's arrays; equal ones align two trials."""
+
+
+def truth(arrays: Arrays, split: str) -> Truth:
+    pictures_N = np.asarray(arrays.splits[split])
+    masks_NHW = None if arrays.masks_NHW is None else np.asarray(arrays.masks_NHW)[pictures_N]
+    return Truth(np.asarray(arrays.labels_N)[pictures_N], masks_NHW, pictures_N)
+
+
+def guess(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> Guess:
+    """Look at every picture of a split, without augmentation."""
+    pixels_NHWC = np.asarray(arrays.images_NHWC)[arrays.splits[split]]
+    found = predictor.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
+    masks = found.mask_logits_BHW
+    mask_NHW = None if masks is None else masks.sigmoid().half().numpy()
+    return Guess(found.logits_BK.softmax(1).numpy(), mask_NHW)
+
+
+def resized(mask_NHW: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Masks of another resolution at this one, float32."""
+    mask = torch.from_numpy(mask_NHW.astype(np.float32))
+    if mask.shape[1:] == (height, width):
+        return mask.numpy()
+    return F.interpolate(mask[:, None], size=(height, width), mode="bilinear", antialias=True)[:, 0].numpy()
+
+
+def judged(found: Guess, real: Truth, info: Info) -> dict[str, float]:
+    """The metrics of training: accuracy, mean of the classes' accuracies, F1, and of masks IoU and Dice."""
+    classes = len(info.classes)
+    cells = real.labels_N * classes + found.probability_NK.argmax(1)
+    confusion_KK = torch.from_numpy(np.bincount(cells, minlength=classes**2).reshape(classes, classes)).double()
+    out = classification_metrics(confusion_KK, info)
+    if found.mask_NHW is not None and real.masks_NHW is not None:
+        seen, there = found.mask_NHW > 0.5, real.masks_NHW > 0
+        hits = float((seen & there).sum())
+        out |= mask_metrics(hits, float(seen.sum()) - hits, float(there.sum()) - hits)
+    return out
+
+
+Judged = Mapping[str, Mapping[str, float]]
+"""Dataset -> metric -> value."""

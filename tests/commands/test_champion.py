@@ -1,0 +1,116 @@
+"""The registered champion answers over HTTP what ``predict`` says of the same pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from raytune_planes.cli import main
+from raytune_planes.commands.champion import register
+from raytune_planes.tracking import DataDescription, JsonlTracker
+from raytune_planes.tracking.files import trial_folder
+from raytune_planes.tracking.mlflow_connection import default_uri
+from tests.serving.test_answers import scene
+from tests.toy import INFOS, toy_data
+from tests.tracking.studies import START, play, three_trials
+
+CHAMPION = "models:/raytune-planes@champion"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+def test_the_champion_served_over_http_answers_what_predict_says(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {name: DataDescription("f00d", {}, synthetic=True) for name in INFOS}
+    play(JsonlTracker(tmp_path), start=replace(START, data=data))
+    best = three_trials()[3]
+    folder = tmp_path / "quick-1"
+    shutil.copy(weights, trial_folder(folder, best.number, best.trial_id) / "best.pt")
+    assert register(folder, default_uri(tmp_path)) == f"{CHAMPION} (version 1)"
+
+    source, _ = scene()
+    pictures = {"scene.png": source}
+    Image.fromarray(toy_data()["planesnet"].images_NHWC[1]).save(tmp_path / "chip.png")
+    pictures["chip.png"] = (tmp_path / "chip.png").read_bytes()
+    (tmp_path / "scene.png").write_bytes(source)
+    capsys.readouterr()
+    assert (
+        main(["predict", CHAMPION, *(str(tmp_path / n) for n in pictures), "--studies", str(tmp_path), "--json"]) == 0
+    )
+    expected = json.loads(capsys.readouterr().out)
+
+    port = free_port()
+    line = [
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        CHAMPION,
+        "--env-manager",
+        "local",
+        "-p",
+        str(port),
+        "-h",
+        "127.0.0.1",
+    ]
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts uvicorn by name
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": default_uri(tmp_path), "PATH": programs}
+    server = subprocess.Popen(
+        [sys.executable, *line],
+        env=environment,
+        start_new_session=True,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        rows = [["", base64.b64encode(picture).decode()] for picture in pictures.values()]
+        asked = {"dataframe_split": {"columns": ["dataset", "image"], "data": rows}}
+        told = ask(f"http://127.0.0.1:{port}/invocations", asked, server)["predictions"]
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+    for served, said in zip(told, expected, strict=True):
+        assert served["dataset"] == said["dataset"]
+        assert served["label"] == said["top"][0]["label"]
+        assert served["probability"] == pytest.approx(said["top"][0]["probability"], abs=1e-6)
+        for key, value in (("planes", "count"), ("covered", "covered")):
+            assert served[key] == pytest.approx(said.get(value, math.nan), nan_ok=True)
+    assert [t["dataset"] for t in told] == ["hrplanes", "planesnet"]
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def ask(url: str, content: object, server: subprocess.Popen[bytes]) -> dict[str, list[dict[str, object]]]:
+    """The server's answer, once it listens."""
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return dict(json.loads(reply.read()))
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from None
+        except OSError:
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.2)

@@ -1,0 +1,195 @@
+"""An ensemble is chosen by validation alone, judged by test, and looks at pictures like a single model."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raytune_planes.cli import main
+from raytune_planes.commands.ensemble import METHODS
+from raytune_planes.commands.ensemble_run import Member, build, gather, in_words
+from raytune_planes.commands.find_model import find_model
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, Goal, Objective, TrialRecord
+from raytune_planes.serving import Predictor, ensemble, forest
+from raytune_planes.serving.ensemble import Ensemble
+from raytune_planes.serving.guesses import guess, judged, truth
+from raytune_planes.tracking import JsonlTracker, reading
+from raytune_planes.tracking.validation import read_validation
+from raytune_planes.training.loop import train
+from raytune_planes.tuning import ensembles
+from tests.toy import INFOS, toy_config, toy_data, toy_prompts
+from tests.tracking.studies import START, epoch, play, trial
+
+GOAL = Goal((Objective("val/fgvc/accuracy"),))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The ``best.pt`` of three models that saw different seeds."""
+    paths = []
+    for seed in range(3):
+        folder = tmp_path_factory.mktemp(f"trial-{seed}")
+        config = toy_config(seed=seed, budget__epochs=1, budget__steps_per_epoch=24)
+        train(config, toy_data(), toy_prompts(), GOAL, report=lambda _, c, folder=folder: c.save(folder))
+        paths.append(folder / "best.pt")
+    return paths
+
+
+def members(paths: list[Path], data: dict[str, Arrays]) -> tuple[Member, ...]:
+    return tuple(
+        Member(TrialRecord(f"t{i}", i, {}, {}), path, Predictor.load(path), data, read_validation(path.parent))
+        for i, path in enumerate(paths)
+    )
+
+
+def poisoned(data: dict[str, Arrays]) -> dict[str, Arrays]:
+    """With other pictures, labels and masks for test."""
+    out, rng = {}, np.random.default_rng(9)
+    for name, arrays in data.items():
+        test_N = arrays.splits["test"]
+        images, labels = arrays.images_NHWC.copy(), arrays.labels_N.copy()
+        images[test_N] = rng.integers(0, 256, images[test_N].shape)
+        labels[test_N] = rng.permutation(labels[test_N])[::-1]
+        masks = None if arrays.masks_NHW is None else arrays.masks_NHW.copy()
+        if masks is not None:
+            masks[test_N] = 1 - masks[test_N]
+        out[name] = replace(arrays, images_NHWC=images, labels_N=labels, masks_NHW=masks)
+    return out
+
+
+@pytest.fixture(autouse=True)
+def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forest, "TREES", 10)
+    monkeypatch.setattr("raytune_planes.tuning.weighing.TRIALS", 20)
+    monkeypatch.setattr("raytune_planes.tuning.weighing.GENERATIONS", 5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_way_of_choosing_looks_at_test(trained: list[Path], method: str) -> None:
+    honest, verdicts = build(members(trained, toy_data()), method, 0)
+    blind, other = build(members(trained, poisoned(toy_data())), method, 0)
+    for name, rule in honest.items():
+        assert (rule.classes_M, rule.mask_M) == (blind[name].classes_M, blind[name].mask_M)
+        if rule.forest is not None and blind[name].forest is not None:
+            assert np.array_equal(rule.forest.threshold_J, blind[name].forest.threshold_J)
+        assert verdicts[name].ensemble["val"] == other[name].ensemble["val"]
+    assert any(verdicts[name].ensemble["test"] != other[name].ensemble["test"] for name in honest)
+
+
+def test_the_command_knows_every_way_there_is() -> None:
+    assert METHODS == ensembles.METHODS
+
+
+def test_what_chooses_cannot_ask_for_test(trained: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[set[str]] = []
+    real = guess
+
+    def spy(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> object:
+        seen.append(set(arrays.splits))
+        return real(predictor, dataset, arrays, split)
+
+    monkeypatch.setattr("raytune_planes.commands.ensemble_run.guess", spy)
+    build(members(trained, toy_data()), "soft", 0)
+    first_test = next(i for i, splits in enumerate(seen) if "test" in splits)
+    assert all(splits == {"val"} for splits in seen[:first_test])
+    assert all("test" in splits for splits in seen[first_test:])
+
+
+def test_validation_is_answered_from_the_logits_that_the_trial_kept(trained: list[Path]) -> None:
+    kept = members(trained, toy_data())
+    fresh = tuple(replace(m, kept={}) for m in kept)
+    for name, verdict in build(kept, "soft", 0)[1].items():
+        assert verdict == build(fresh, "soft", 0)[1][name]
+
+
+def test_a_verdict_is_what_training_would_measure(trained: list[Path]) -> None:
+    data = toy_data()
+    _, verdicts = build(members(trained, data), "greedy", 0)
+    alone = judged(
+        guess(Predictor.load(trained[0]), "hrplanes", data["hrplanes"], "test"),
+        truth(data["hrplanes"], "test"),
+        INFOS["hrplanes"],
+    )
+    assert verdicts["hrplanes"].single["test"] == alone
+    assert alone.keys() >= {"accuracy", "class_accuracy", "iou", "dice"}
+
+
+def test_a_trial_that_validated_other_pictures_has_no_say(trained: list[Path]) -> None:
+    first, second, third = members(trained, toy_data())
+    arrays = toy_data()["fgvc"]
+    turned = replace(arrays, splits={**arrays.splits, "val": arrays.splits["test"], "test": arrays.splits["val"]})
+    other = replace(third, data={**third.data, "fgvc": turned})
+    rules, _ = build((first, second, other), "soft", 0)
+    assert rules["fgvc"].classes_M == (0.5, 0.5, 0)
+    assert rules["hrplanes"].classes_M == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+
+
+@pytest.mark.parametrize("method", ["greedy", "forest"])
+def test_a_saved_ensemble_says_of_a_picture_what_its_members_say_together(
+    trained: list[Path], tmp_path: Path, method: str
+) -> None:
+    data = toy_data()
+    gathered = members(trained, data)
+    rules, _ = build(gathered, method, 0)
+    ensemble.save(tmp_path / "e", [(m.path, {"trial": m.trial.number}) for m in gathered], rules, {})
+    ensemble.save(tmp_path / "e", [(m.path, {"trial": m.trial.number}) for m in gathered], rules, {})  # in its place
+    loaded = find_model(str(tmp_path / "e"), tmp_path)
+    assert isinstance(loaded, Ensemble)
+    for name, arrays in data.items():
+        i = arrays.splits["test"][0]
+        one = replace(arrays, splits={"test": arrays.splits["test"][:1]})
+        guesses = [guess(m.predictor, name, one, "test") for m in gathered]
+        expected = rules[name].combine(np.stack([g.probability_NK for g in guesses]), [g.mask_NHW for g in guesses])
+        file = io.BytesIO()
+        Image.fromarray(arrays.images_NHWC[i]).save(file, "PNG")
+        look = loaded.look(name, file.getvalue())
+        assert look.probability_K == pytest.approx(expected.probability_NK[0], abs=1e-4)
+        if expected.mask_NHW is not None and arrays.images_NHWC.shape[1] <= 320:
+            assert look.mask_HW == pytest.approx(expected.mask_NHW[0], abs=2e-3)
+
+
+def test_gain_and_gap_stand_in_the_table(trained: list[Path]) -> None:
+    gathered = members(trained, toy_data())
+    rules, verdicts = build(gathered, "soft", 0)
+    told = in_words(gathered, "soft", rules, verdicts, synthetic=True)
+    one, both = verdicts["fgvc"].single["test"]["accuracy"], verdicts["fgvc"].ensemble["test"]["accuracy"]
+    assert "On SYNTHETIC data" in told
+    assert "the best single one is 0" in told
+    (line,) = [line for line in told.splitlines() if "fgvc accuracy" in line]
+    assert f"{both - one:+.4f} ± {verdicts['fgvc'].uncertain:.4f}" in line
+    assert "fgvc: classes 0: 0.33, 1: 0.33, 2: 0.33" in told
+
+
+def test_a_study_with_one_trial_makes_no_ensemble(trained: list[Path], tmp_path: Path) -> None:
+    play(JsonlTracker(tmp_path), trials=(replace(trial(0), end=End.COMPLETED, epochs=(epoch(1, 0.5),)),))
+    study = reading.read_study(tmp_path / START.name)
+    (folder,) = (tmp_path / START.name / "trials").iterdir()
+    shutil.copy(trained[0], folder / "best.pt")
+    with pytest.raises(UserError, match=r"study quick-1 has 1 trial\(s\) with weights; an ensemble needs two"):
+        gather(study, 8, None, None)
+
+
+def test_a_damaged_ensemble_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ensemble.json").write_text('{"format": 1}')
+    assert main(["predict", str(tmp_path), str(tmp_path)]) == 2
+    with pytest.raises(UserError, match=r"the ensemble in .* cannot be read: 'rules'; build it again"):
+        Ensemble.load(tmp_path)
+
+
+def test_an_ensemble_that_cannot_be_written_says_where(trained: list[Path], tmp_path: Path) -> None:
+    gathered = members(trained, toy_data())
+    rules, _ = build(gathered, "soft", 0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="holds other files than an ensemble's; choose another --to"):
+        ensemble.save(tmp_path, [(m.path, {}) for m in gathered], rules, {})
+    assert (tmp_path / "file").is_file()
+    with pytest.raises(UserError, match=r"cannot be written to .*file/e: .*; choose another --to"):
+        ensemble.save(tmp_path / "file" / "e", [(m.path, {}) for m in gathered], rules, {})
