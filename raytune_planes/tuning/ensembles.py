@@ -41,7 +41,7 @@ def choose(method: str, members: Sequence[Guess | None], real: Truth, seed: int 
     rule = Rule(_spread(classes_M, present, len(members)), _spread(mask_M, present, len(members)), fitted)
     every_MNK = np.zeros((len(members), *probability_MNK.shape[1:]))
     every_MNK[present] = probability_MNK
-    said = rule.combine(every_MNK, [guess and guess.mask_NHW for guess in members])
+    said = rule.combine(every_MNK, [None if guess is None else guess.mask_NHW for guess in members])
     if fitted is not None:
         said = Guess(forest.out_of_fold(probability_MNK, real.labels_N, seed), said.mask_NHW)
     return rule, said
