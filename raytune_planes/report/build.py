@@ -86,15 +86,15 @@ def _lead(study: StudyFiles, summary: Summary | None) -> str:
     state = "" if study.end else " The study has not ended: this is what is known so far."
     if summary is None:
         return f"No trial is complete, so there is no best one.{state}"
-    name = "The defaults" if summary.best.number == 0 else f"Trial {summary.best.number}"
+    name = "The defaults are" if summary.best.number == 0 else f"Trial {summary.best.number} is"
     wanted = {o.metric for o in study.start.goal.objectives}
-    values = [f"{search_name(g.metric)} {shown(g.after)} ({signed(g.difference)})" for g in summary.gains]
+    values = [f"{_plain(g.metric)} {shown(g.after)} ({signed(g.difference)})" for g in summary.gains]
     told = [v for v, g in zip(values, summary.gains, strict=True) if g.metric in wanted]
     floors = "" if summary.feasible else " It misses a floor: no complete trial keeps them all."
-    return f"{name} is best: {', '.join(told)} against the defaults.{floors}{state}"
+    return f"{name} best: {', '.join(told)}, in brackets against the defaults.{floors}{state}"
 
 
-def search_name(key: str) -> str:
+def _plain(key: str) -> str:
     return key.removeprefix("val/").replace("/", " ")
 
 

@@ -116,7 +116,7 @@ def correlation(numbers: Correlation) -> Figure:
 
     figure, axes = canvas()
     ramp = LinearSegmentedColormap.from_list("orange to blue", ["#D55E00", "#ffffff", "#0072B2"])
-    ramp.set_bad("#ededed")
+    ramp = ramp.with_extremes(bad="#ededed")
     image = axes.imshow(numbers.matrix, cmap=ramp, vmin=-1, vmax=1)
     for i, row in enumerate(numbers.matrix):
         for j, r in enumerate(row):
