@@ -84,6 +84,18 @@ def test_a_terminal_gets_a_table_with_the_best_marked_and_the_last_decisions() -
     assert "trial 3 lost a process" in text
 
 
+def test_where_a_trial_runs_is_shown_when_there_are_several_places() -> None:
+    placed = replace(trial(0, 0.2), tags={"host": "w2", "pool": "gpu"})
+    plain, screen = io.StringIO(), Screen()
+    for view in (PlainView(plain), LiveView(screen)):
+        view.start(replace(OUTLINE, has_places=True))
+        view.trial_started(replace(placed, epochs=(), tags={}))
+        view.epoch(placed, placed.epochs[0])
+        view.stop()
+    assert "trial 0 epoch 1/2 on w2 (gpu): fgvc accuracy 0.200" in plain.getvalue()
+    assert "w2 (gpu)" in screen.getvalue()
+
+
 def test_a_long_study_shows_the_defaults_the_best_what_runs_and_the_newest() -> None:
     view = LiveView(Screen())
     view.start(replace(OUTLINE, trials=100))

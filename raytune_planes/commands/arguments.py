@@ -64,3 +64,20 @@ def at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str]
         return value
 
     return read
+
+
+def gpus(text: str) -> str:
+    """An argparse type: ``auto``, ``auto:0.5`` or a number, kept as typed; ``share_of_gpus`` reads it."""
+    share_of_gpus(text)
+    return text
+
+
+def share_of_gpus(text: str | float) -> tuple[float, bool]:
+    """The share of each worker, and whether hosts without a GPU train as well: ``auto:0.5`` -> ``(0.5, True)``."""
+    word, _, number = str(text).partition(":")
+    if word != "auto":
+        return at_least(0, float)(str(text)), False
+    share = at_least(0, float)(number or "1")
+    if not share:
+        raise argparse.ArgumentTypeError("auto:0 asks for no GPU; give 0 for CPUs alone")
+    return share, True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes import preparation
-from raytune_planes.commands.arguments import assigned
+from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.tune import DEFAULT_SPACE
 from raytune_planes.errors import UserError
 from raytune_planes.report import summary
@@ -74,6 +74,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
         _say(f"{dataset}:{' SYNTHETIC,' if described.synthetic else ''} {counts}")
+    share, cpu_hosts = share_of_gpus(args.gpus_per_worker)
     return StudyPlan(
         name=name,
         space=space,
@@ -83,7 +84,8 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         space_text=text,
         workers=args.workers,
         cpus_per_worker=args.cpus_per_worker,
-        gpus_per_worker=args.gpus_per_worker,
+        gpus_per_worker=share,
+        cpu_hosts=cpu_hosts,
         concurrent=args.concurrent,
         seed=args.seed,
         start_from=tuple(load(path) for path in args.start_from),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least
+from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least, gpus
 
 DEFAULT_SPACE = "quick"
 
@@ -49,7 +49,14 @@ def _limits(group: argparse._ArgumentGroup) -> None:
 def _place(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="processes per trial (default: 1)")
     group.add_argument("--cpus-per-worker", type=at_least(1), default=1, metavar="N", help="(default: 1)")
-    group.add_argument("--gpus-per-worker", type=at_least(0, float), default=0.0, metavar="X", help="fractions allowed")
+    group.add_argument(
+        "--gpus-per-worker",
+        type=gpus,
+        default="auto",
+        metavar="X",
+        help="1, 0.5, ...: on GPUs alone; 0: on CPUs alone; auto (default): a GPU for each worker where there are "
+        "GPUs, and hosts without train on their CPUs; auto:0.5 likewise, with half a GPU",
+    )
     group.add_argument("--concurrent", type=at_least(1), metavar="N", help="trials at once (default: as many as fit)")
 
 

@@ -23,6 +23,8 @@ class Outline:
     """Of a trial that runs to its end, as far as the space fixes it."""
     about: str = ""
     """One line: the question, the machine, where results go."""
+    has_places: bool = False
+    """Whether trials run on several hosts or kinds of them, so that each one's is worth telling."""
     earlier: tuple[TrialRecord, ...] = ()
     """Trials that ended before the study was resumed."""
 
@@ -83,6 +85,11 @@ def decisions(trial: TrialRecord, epoch: EpochRecord) -> list[str]:
         f"trial {trial.number}: {d.dataset} {verbs[d.action]} after epoch {d.epoch}: {d.reason}"
         for d in epoch.decisions
     ]
+
+
+def place_of(trial: TrialRecord) -> str:
+    """``w2 (gpu)``; empty before the first epoch."""
+    return f"{trial.tags['host']} ({trial.tags.get('pool', '')})" if "host" in trial.tags else ""
 
 
 def score_of(trial: TrialRecord, goal: Goal) -> float:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.terminal.board import Board, Outline, clock, decisions, progress, score_of, short_name
+from raytune_planes.terminal.board import Board, Outline, clock, decisions, place_of, progress, score_of, short_name
 
 MARKS: Mapping[End, str] = {
     End.RUNNING: "cyan",
@@ -88,6 +88,8 @@ class LiveView:
             table.add_column(f"{name}\n{short_name(key)}", justify="right")
         for name in ("score", "images", "time"):
             table.add_column(name, justify="right")
+        if board.outline.has_places:
+            table.add_column("where")
         best = board.best()
         shown = self._shown(board, best)
         if len(shown) < len(board.trials):
@@ -104,6 +106,7 @@ class LiveView:
                 f"{score} *" if is_best else score,
                 f"{trial.epochs[-1].samples:,}" if trial.epochs else "",
                 clock(sum(e.seconds for e in trial.epochs)),
+                *([place_of(trial)] if board.outline.has_places else []),
                 style="bold" if is_best else "",
             )
         return table

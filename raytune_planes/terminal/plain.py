@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TextIO
 
 from raytune_planes.records import EpochRecord, TrialRecord
-from raytune_planes.terminal.board import Board, Outline, clock, decisions, progress, score_of, short_name, short_value
+from raytune_planes.terminal.board import (
+    Board,
+    Outline,
+    clock,
+    decisions,
+    place_of,
+    progress,
+    score_of,
+    short_name,
+    short_value,
+)
 
 
 class PlainView:
@@ -31,7 +41,8 @@ class PlainView:
         values = ", ".join(
             f"{name} {short_name(board.outline.primary[name])} {value}" for name, value in board.values(trial).items()
         )
-        self._say(f"trial {trial.number} epoch {progress(trial)}: {values} ({epoch.seconds:.1f} s)")
+        where = f" on {place_of(trial)}" if board.outline.has_places else ""
+        self._say(f"trial {trial.number} epoch {progress(trial)}{where}: {values} ({epoch.seconds:.1f} s)")
         for line in decisions(trial, epoch):
             self._say(line)
 

@@ -58,13 +58,14 @@ def parent_tags(start: StudyStart) -> dict[str, str]:
 
 def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
     own = {"kind": "trial", "trial": str(trial.number), "trial_id": trial.trial_id}
-    return {**study_tags(start), **{k: v[:LONGEST] for k, v in trial.tags.items()}, **own}
+    return {**study_tags(start), **own}
 
 
 def end_tags(trial: TrialRecord) -> dict[str, str]:
-    """How the trial stands; written again whenever that changes."""
+    """How the trial stands and where it runs; written again whenever that changes."""
     resting = trial.epochs[-1].resting if trial.epochs else ()
     tags = {"end": str(trial.end), "reason": trial.reason[:LONGEST], "mlflow.note.content": trial_note(trial)}
+    tags |= {key: value[:LONGEST] for key, value in trial.tags.items()}
     return tags | ({"resting": ", ".join(resting)} if resting else {})
 
 

@@ -17,6 +17,7 @@ from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
+from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.trial import BEST, ERROR, Task
@@ -42,6 +43,7 @@ class Recorder(tune.Callback):
         earlier: Sequence[TrialRecord] = (),
         finish: Callable[[], None],
         is_interrupted: Callable[[], bool] = lambda: False,
+        pools: Pools | None = None,
     ) -> None:
         """``earlier``: trials of previous runs of the study. ``finish``: called once, when the budget is spent."""
         self.trials = {t.trial_id: t for t in earlier}
@@ -51,6 +53,7 @@ class Recorder(tune.Callback):
         """Processor time of the trials of this run, by id."""
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
         self._rungs, self._budget, self._finish, self._is_interrupted = rungs, budget, finish, is_interrupted
+        self._pools = pools
         self._here: set[str] = set()
         self._first_s = self._last_s = time.monotonic()
 
@@ -59,9 +62,12 @@ class Recorder(tune.Callback):
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Raises KeyboardInterrupt between two events of Tune, where all records are whole."""
+        """Raises KeyboardInterrupt, where all records are whole: it was wished, or no host is left for what waits."""
         if self._is_interrupted():
             raise KeyboardInterrupt
+        if self._pools:
+            waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
+            self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
         self._check_budget()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -79,6 +85,7 @@ class Recorder(tune.Callback):
             config=self._settings(asked["drawn"]),
             epochs=known.epochs if known else (),
             started_ms=known.started_ms if known else _now_ms(),
+            tags={**(known.tags if known else {}), "pool": asked["pool"]["name"]},
         )
         forget(self._folder(record))
         stopped = self._rungs.stopped(record.number) if self._rungs else None
@@ -96,7 +103,7 @@ class Recorder(tune.Callback):
             self._end(record, End(result["end"]), result["reason"])
         elif "record" in result:
             self.cpu_seconds[record.trial_id] = result["cpu_seconds"]
-            self._epoch(record, EpochRecord.from_json(result["record"]), result["host"])
+            self._epoch(record, EpochRecord.from_json(result["record"]), result["place"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         record = self.trials[trial.config["trial_id"]]
@@ -128,10 +135,12 @@ class Recorder(tune.Callback):
         for record in self._running():
             self._end(record, End.INTERRUPTED, reason)
 
-    def _epoch(self, record: TrialRecord, epoch: EpochRecord, host: str) -> None:
+    def _epoch(self, record: TrialRecord, epoch: EpochRecord, place: Mapping[str, str]) -> None:
         if record.epochs and epoch.epoch <= record.epochs[-1].epoch:
             return  # trained again after a resume, with the same result
-        record = replace(record, epochs=(*record.epochs, epoch), tags={**record.tags, "host": host})
+        record = replace(record, epochs=(*record.epochs, epoch), tags={**record.tags, **place})
+        if len(record.epochs) == 1 and record.config.get("devices.vision") != "cpu":
+            self._tell_missing_card(record)
         self._keep(record)
         self._trackers.log_epoch(record.trial_id, epoch)
         self._search.report(record.trial_id, epoch)
@@ -140,6 +149,11 @@ class Recorder(tune.Callback):
         if verdict is not None and verdict.stop:
             stop_trial(self._folder(record), End.PRUNED, verdict.reason)
         self._check_budget()
+
+    def _tell_missing_card(self, record: TrialRecord) -> None:
+        if (record.tags["pool"], record.tags["device"]) == (GPU, "cpu"):
+            where = record.tags["host"]
+            self._view.note(f"trial {record.number} has its share of a GPU, but {where} shows it none: it uses the CPU")
 
     def _end(self, record: TrialRecord, end: End, reason: str) -> None:
         self._last_s = time.monotonic()

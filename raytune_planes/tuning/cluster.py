@@ -1,9 +1,10 @@
-"""The Ray that a study runs on: attached to where there is one, started where not, and asked what fits."""
+"""The Ray that a study runs on: attached to where there is one, started where not, and asked for its machines."""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
@@ -31,12 +32,20 @@ LEVERS: Mapping[str, str] = {
 """Environment of driver and workers (measured on Ray 2.60); what the user set stays."""
 
 
+AUTOSCALES = "RAYTUNE_PLANES_AUTOSCALES"
+"""Hosts that the cluster may start when trials wait, as its file says: ``4 x 4 CPU 1 GPU, 8 x 8 CPU``."""
+
+
 @dataclass(frozen=True)
 class Node:
     """What one machine of the cluster offers."""
 
     cpus: float
     gpus: float
+    name: str = ""
+    """Ray's id of it; none while it is not started."""
+    has_card: bool = True
+    """Whether its GPUs are real ones, as far as Ray knows; ``ray start --num-gpus`` can claim others."""
 
 
 @dataclass(frozen=True)
@@ -49,36 +58,40 @@ class Cluster:
     def cpus(self) -> float:
         return sum(n.cpus for n in self.nodes)
 
-    @property
-    def gpus(self) -> float:
-        return sum(n.gpus for n in self.nodes)
 
-    def places(self, cpus: int, gpus: float) -> int:
-        """How many workers of this size fit at once; each needs its share on a single machine."""
-        return sum(int(min(n.cpus // cpus, (n.gpus + 1e-9) // gpus if gpus else n.cpus // cpus)) for n in self.nodes)
+def nodes_now() -> tuple[Node, ...]:
+    """The machines that are there, and those that the autoscaler may still start. Call while connected.
 
-    def concurrent(self, workers: int, cpus: int, gpus: float, asked: int | None) -> int:
-        """How many trials can run at once.
+    Raises:
+        UserError: ``RAYTUNE_PLANES_AUTOSCALES`` cannot be read.
+    """
+    import ray
 
-        Raises:
-            UserError: not even one trial fits, or fewer than ``asked``.
-        """
-        fit = self.places(cpus, gpus) // workers
-        if fit >= (asked or 1):
-            return asked or fit
-        many = f"{workers} workers x " if workers > 1 else ""
-        size = f"{many}{_count(cpus, 'CPU')}" + (f" and {many}{gpus:g} GPU" if gpus else "")
-        there = f"{_count(self.cpus, 'CPU')}" + (f" and {_count(self.gpus, 'GPU')}" if gpus else "")
-        spread = f" on {len(self.nodes)} machines" if len(self.nodes) > 1 else ""
-        if fit == 0:
-            raise UserError(
-                f"a trial needs {size}; the cluster has {there}{spread}. "
-                "Ask for less with --workers, --cpus-per-worker or --gpus-per-worker, or use a larger cluster"
-            )
-        raise UserError(
-            f"{asked} trials at once need {size} each; the cluster has {there}{spread}, enough for {fit}. "
-            f"Ask for --concurrent {fit} or less"
-        )
+    found = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            offered, labels = node["Resources"], node["Labels"]
+            has_card = "ray.io/accelerator-type" in labels
+            found.append(Node(offered.get("CPU", 0.0), offered.get("GPU", 0.0), node["NodeID"], has_card))
+    there = [(n.cpus, n.gpus) for n in found]
+    for count, kind in may_start(os.environ.get(AUTOSCALES, "")):
+        found += [kind] * (count - there.count((kind.cpus, kind.gpus)))
+    return tuple(found)
+
+
+def may_start(text: str) -> list[tuple[int, Node]]:
+    """``4 x 4 CPU 1 GPU, 8 x 8 CPU`` as numbers of machines of a kind.
+
+    Raises:
+        UserError: it says something else.
+    """
+    kinds = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        match = re.fullmatch(r"(\d+) x (\d+) CPU(?: (\d+) GPU)?", part)
+        if not match:
+            raise UserError(f"{AUTOSCALES}: cannot read '{part}'; write it like '4 x 4 CPU 1 GPU, 8 x 8 CPU'")
+        kinds.append((int(match[1]), Node(float(match[2]), float(match[3] or 0))))
+    return kinds
 
 
 @contextmanager
@@ -116,8 +129,7 @@ def connected() -> Iterator[Cluster]:
                 raise
             raise _no_answer(named or found, str(error)) from None
     try:
-        nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
-        yield Cluster(tuple(Node(r.get("CPU", 0.0), r.get("GPU", 0.0)) for r in nodes), started_here=not attach)
+        yield Cluster(nodes_now(), started_here=not attach)
     finally:
         ray.shutdown()
 
@@ -154,7 +166,3 @@ def _no_answer(address: str, why: str) -> UserError:
     return UserError(
         f"the Ray cluster at {address} does not answer ({why}); start it, or unset RAY_ADDRESS to run on this machine"
     )
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"

@@ -18,9 +18,11 @@ from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.cluster import Cluster, connected
+from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
-from raytune_planes.tuning.trial import BEST, Task, explain, open_entries
+from raytune_planes.tuning.pools import Pools
+from raytune_planes.tuning.trial import BEST, Task, explain
 
 RESULT = "result.json"
 
@@ -105,7 +107,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
         folder.mkdir(parents=True, exist_ok=True)
         config = make_config(*task.layers, drawn, {"seed": seed}, source="confirmed settings")
         write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
-        data = open_entries(task.entries, config)
+        data = open_entries(task.entries, config, task.data)
         with np.load(task.prompts[prompts_key(config)]) as stored:
             prompts = dict(stored)
 
@@ -131,9 +133,10 @@ def _train(
     """Each job with its result, as they end."""
     import ray
 
-    cluster.concurrent(1, plan.cpus_per_worker, plan.gpus_per_worker, None)
+    # All in one pool, so that what is compared is trained alike.
+    pool = Pools(replace(plan.needs, workers=1), lambda: cluster.nodes).now[0]
     task = ray.put(replace(plan.task(folder), workers=1))
-    remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=plan.gpus_per_worker, max_retries=2)(train_again)
+    remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=pool.gpus, max_retries=2)(train_again)
     waiting = {
         remote.remote(task, dict(trial.drawn), seed, folder / "confirm" / f"{trial.number:04d}-seed{seed}"): (
             trial,

@@ -17,7 +17,9 @@ from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.settings import Value, make_config
 from raytune_planes.space import Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
-from raytune_planes.tuning.trial import Entry, Task
+from raytune_planes.tuning.entries import Entry, counts
+from raytune_planes.tuning.pools import Needs
+from raytune_planes.tuning.trial import Task
 
 DECODED_FOR = ("image_size", "tile", "prompt")
 """Settings of a dataset that decide its decoded arrays or its prompts."""
@@ -32,6 +34,8 @@ class Material:
     """``prompts_key`` -> dataset -> embeddings of its class prompts, [K, W]."""
     data: Mapping[str, DataDescription]
     """By dataset, at its first size."""
+    folder: Path | None = None
+    """That was decoded; None for synthetic pictures."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class StudyPlan:
     """Processes that train one trial together."""
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
+    cpu_hosts: bool = False
+    """Whether hosts without a GPU train trials of their own beside those with one."""
     concurrent: int | None = None
     """Trials at once; None for as many as fit."""
     seed: int = 0
@@ -62,6 +68,10 @@ class StudyPlan:
     """How often a trial that lost a process goes on from its last checkpoint."""
     commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needs(self) -> Needs:
+        return Needs(self.workers, self.cpus_per_worker, self.gpus_per_worker, self.cpu_hosts)
 
     @property
     def layers(self) -> tuple[Mapping[str, Value], ...]:
@@ -85,9 +95,9 @@ class StudyPlan:
             prompts=prompts,
             goal=self.space.goal,
             study=str(folder.resolve()),
+            data=self.material.folder,
             workers=self.workers,
             cpus_per_worker=self.cpus_per_worker,
-            gpus_per_worker=self.gpus_per_worker,
         )
 
 
@@ -116,7 +126,7 @@ def prepare(
         for name, found in arrays.items():
             asked = config.datasets[name]
             folder = str(entry(cache, found.fingerprint))
-            entries[Entry(name, asked.image_size, asked.tile, folder)] = found
+            entries[Entry(name, asked.image_size, asked.tile, folder, counts(found))] = found
         known = {name: found.info for name, found in arrays.items()}
         embedded = embed_prompts(known, config, cache, say_once)
         key = prompts_key(config)
@@ -124,7 +134,7 @@ def prepare(
     split = make_config(space.fixed, space.start).split
     first = {e.dataset: parted(a, split) for e, a in reversed(entries.items())}
     described = {name: DataDescription(a.fingerprint, a.counts(), a.synthetic) for name, a in first.items()}
-    return Material(tuple(entries), prompts, described)
+    return Material(tuple(entries), prompts, described, data)
 
 
 def _variants(space: Space) -> Iterator[TrialConfig]:

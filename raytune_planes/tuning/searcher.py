@@ -9,6 +9,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.search import Search, Suggestion
 
 __all__ = ["Search", "Suggestion", "TuneSearcher"]
@@ -17,34 +18,43 @@ __all__ = ["Search", "Suggestion", "TuneSearcher"]
 class TuneSearcher(Searcher):
     """Hands out the trials to ``resume`` first, then what the search proposes, until its limit or ``finish``.
 
-    A trial's configuration is ``{"trial_id", "number", "drawn"}``. A resumed trial keeps the id it had, whatever Tune
-    calls it now: that id ties trial, MLflow run and checkpoint. What happens to a trial reaches ``Search.report`` and
-    ``Search.tell`` from whoever keeps the records, because Tune's own result says neither why a trial ended nor which
-    of its epochs was the best.
+    A trial's configuration is ``{"trial_id", "number", "drawn", "pool"}``; it waits until a pool has a place. A resumed
+    trial keeps the id it had, whatever Tune calls it now: that id ties trial, MLflow run and checkpoint. What happens
+    to a trial reaches ``Search.report`` and ``Search.tell`` from whoever keeps the records, because Tune's own result
+    says neither why a trial ended nor which of its epochs was the best.
     """
 
-    def __init__(self, search: Search, resume: Sequence[Suggestion] = ()) -> None:
+    def __init__(self, search: Search, pools: Pools, resume: Sequence[Suggestion] = ()) -> None:
         super().__init__()
         self.search: Search | None = search
+        self._pools: Pools | None = pools
         self._waiting = deque(search.adopt(suggestion.trial_id) for suggestion in resume)
         self._finished = False
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's configuration, or ``Searcher.FINISHED``."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's configuration, None while no host has a place for it, or ``Searcher.FINISHED``."""
         assert self.search is not None, "a searcher that was unpickled belongs to no study"
+        assert self._pools is not None
         if self._finished:
             return str(Searcher.FINISHED)
+        pool = self._pools.take(trial_id)
+        if pool is None:
+            return None
         suggestion = self._waiting.popleft() if self._waiting else self.search.ask(trial_id)
         if suggestion is None:
+            self._pools.release(trial_id)
             return str(Searcher.FINISHED)
-        return {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
+        asked = {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
+        return {**asked, "pool": pool}
 
     def finish(self) -> None:
         """Start no more trials: the study's budget is spent."""
         self._finished = True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Nothing: ``Search.tell`` hears it from the records."""
+        """Its place is free; ``Search.tell`` hears of the rest from the records."""
+        assert self._pools is not None
+        self._pools.release(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Tune wants a file; the state is in the search's database."""
@@ -57,4 +67,5 @@ class TuneSearcher(Searcher):
         return {
             **self.__dict__,
             "search": None,
+            "_pools": None,
         }  # Tune pickles its whole setting; a database connection cannot go along

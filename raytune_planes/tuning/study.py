@@ -19,13 +19,15 @@ from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
-from raytune_planes.tuning.cluster import Cluster, connected
+from raytune_planes.tuning.cluster import Cluster, connected, nodes_now
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
+from raytune_planes.tuning.sharing import blind_hosts, told
 from raytune_planes.tuning.trial import run_trial
 
 DATABASE = "optuna.db"
@@ -67,17 +69,22 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     """
     folder = files.study_folder(plan.out, plan.name)
     with _quiet_libraries(), connected() as cluster, Interrupt() as interrupt:
-        at_once = cluster.concurrent(plan.workers, plan.cpus_per_worker, plan.gpus_per_worker, plan.concurrent)
+        pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder):
-            return _Study(plan, folder, view, trackers, interrupt).run(cluster, at_once)
+            if blind := blind_hosts(folder):
+                view.note(told(folder, blind.values()))
+                pools.avoid(blind)
+            return _Study(plan, folder, view, trackers, interrupt, pools).run(cluster)
 
 
 class _Study:
     """One run of a study: what was there before, the parts that work together, and their end."""
 
-    def __init__(self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt) -> None:
+    def __init__(
+        self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
+    ) -> None:
         self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
-        self._interrupt = interrupt
+        self._interrupt, self._pools = interrupt, pools
         settings = plan.settings
         self._earlier = reading.read_study(folder).trials if (folder / files.STUDY).is_file() else ()
         self._search = Search(
@@ -89,7 +96,7 @@ class _Study:
             start_from=plan.start_from,
             limit=settings.trials,
         )
-        self._searcher = TuneSearcher(self._search, resume=self._settled())
+        self._searcher = TuneSearcher(self._search, pools, resume=self._settled())
         self._task = plan.task(folder)
         self._recorder = Recorder(
             self._task,
@@ -101,6 +108,7 @@ class _Study:
             earlier=self._earlier,
             finish=self._searcher.finish,
             is_interrupted=lambda: interrupt.asked,
+            pools=pools,
         )
 
     def _settled(self) -> list[Suggestion]:
@@ -118,17 +126,17 @@ class _Study:
                 resumable.append(trial)
         return resumable
 
-    def run(self, cluster: Cluster, at_once: int) -> Outcome:
+    def run(self, cluster: Cluster) -> Outcome:
         plan = self._plan
-        cores = float(at_once * plan.workers * plan.cpus_per_worker)
+        cores = float(self._pools.at_once * plan.workers * plan.cpus_per_worker)
         self._trackers.start_study(self._start())
-        self._view.start(self._outline(cluster, at_once))
+        self._view.start(self._outline(cluster))
         end, reason = End.FAILED, "the driver broke down"
         try:
-            self._tune(at_once)
+            self._tune()
             end, reason = End.COMPLETED, self._recorder.spent or f"all {plan.settings.trials} trials have ended"
-        except KeyboardInterrupt:
-            end, reason = End.INTERRUPTED, "interrupted by Ctrl-C or SIGTERM"
+        except KeyboardInterrupt as wish:
+            end, reason = End.INTERRUPTED, str(wish) or "interrupted by Ctrl-C or SIGTERM"
         except BaseException as error:
             reason = f"the driver broke down: {type(error).__name__}: {error}"
             raise
@@ -145,23 +153,27 @@ class _Study:
             cores=cores,
         )
 
-    def _tune(self, at_once: int) -> None:
+    def _tune(self) -> None:
         from ray import tune
 
         plan, alone = self._plan, self._plan.workers == 1
-        here = {"CPU": float(plan.cpus_per_worker), "GPU": plan.gpus_per_worker}
+
+        def resources(asked: dict[str, Any]) -> tune.PlacementGroupFactory:
+            if not alone:
+                return tune.PlacementGroupFactory([{"memory": DRIVER_MEMORY_BYTES}])
+            pool = asked["pool"]
+            here = {"CPU": float(plan.cpus_per_worker), "GPU": pool["gpus"]}
+            return tune.PlacementGroupFactory([here], bundle_label_selector=[pool["labels"]])
+
         tune.Tuner(
-            tune.with_resources(
-                tune.with_parameters(run_trial, task=self._task),
-                here if alone else {"memory": DRIVER_MEMORY_BYTES},
-            ),
+            tune.with_resources(tune.with_parameters(run_trial, task=self._task), resources),
             tune_config=tune.TuneConfig(
                 search_alg=self._searcher,
                 num_samples=-1,
-                max_concurrent_trials=at_once,
+                max_concurrent_trials=self._pools.at_once,
                 # A process that has imported torch takes the next trial; one that led a worker group does not.
                 reuse_actors=alone,
-                trial_dirname_creator=_folder_name,
+                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.config['trial_id']}",
             ),
             run_config=tune.RunConfig(
                 storage_path=str((self._folder / "ray").resolve()),
@@ -191,19 +203,19 @@ class _Study:
             started_ms=int(time.time() * 1000),
         )
 
-    def _outline(self, cluster: Cluster, at_once: int) -> Outline:
+    def _outline(self, cluster: Cluster) -> Outline:
         plan = self._plan
         config = plan.config(plan.space.first())
         place = "this machine" if cluster.started_here else "a Ray cluster"
         machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
-        each = f", {plan.workers} workers each" if plan.workers > 1 else ""
         return Outline(
             name=plan.name,
             goal=plan.space.goal,
             primary={name: metric("val", name, primary_metric(name, d.reader)) for name, d in config.active.items()},
             trials=plan.settings.trials,
             epochs=config.budget.epochs,
-            about=f"{at_once} at a time{each}, on {place}{machines} ({cluster.cpus:g} CPUs); records in {self._folder}",
+            about=f"{self._pools}, on {place}{machines} ({cluster.cpus:g} CPUs); records in {self._folder}",
+            has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
             earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
         )
 
@@ -215,10 +227,6 @@ def trained_seconds(trials: Sequence[TrialRecord]) -> float:
         total += max(0.0, end - max(start, until))
         until = max(until, end)
     return total
-
-
-def _folder_name(trial: Any) -> str:
-    return f"{trial.config['number']:04d}-{trial.config['trial_id']}"
 
 
 def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:

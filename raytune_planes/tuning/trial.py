@@ -9,14 +9,12 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
 from raytune_planes.config import TrialConfig
-from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.cache import open_cached
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import prompts_key
 from raytune_planes.records import End, EpochRecord, Goal
@@ -26,19 +24,10 @@ from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial, train
 from raytune_planes.training.workers import Worker
+from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.wishes import stop_wished
 
 LAST, BEST, ERROR = "last.pt", "best.pt", "error.txt"
-
-
-class Entry(NamedTuple):
-    """A decoded dataset on disk, and the settings it was decoded for."""
-
-    dataset: str
-    image_size: int
-    tile: int
-    folder: str
-    """Of the cache; every machine of a cluster must see it."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +42,10 @@ class Task:
     goal: Goal
     study: str
     """The study's folder, shared by all machines."""
+    data: Path | None = None
+    """Where a machine that does not see the decoded datasets finds the pictures; None for synthetic ones."""
     workers: int = 1
     cpus_per_worker: int = 1
-    gpus_per_worker: float = 0.0
 
     def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
         """Raises UserError when the drawn settings do not fit together."""
@@ -69,13 +59,16 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Train one configuration in the calling process, or in a group of workers when the task asks for several.
 
     Args:
-        asked: ``trial_id``, ``number`` and ``drawn`` (dotted path -> value).
+        asked: ``trial_id``, ``number``, ``drawn`` (dotted path -> value) and ``pool`` (see ``Pools.take``).
 
     Returns:
         ``end`` and ``reason``: the last thing that Tune reports of the trial. Whatever goes wrong with this
         configuration ends as ``failed`` with a reason; only the loss of a process passes, so that Tune tries again.
     """
     folder = task.folder(asked["number"], asked["trial_id"])
+    if not Path(task.study).is_dir():  # on a host that joined after the others were asked
+        reason = f"{socket.gethostname()} does not see {task.study}; name a folder that all hosts share with --out"
+        return {"end": End.FAILED.value, "reason": reason}
     folder.mkdir(parents=True, exist_ok=True)
     try:
         return _fit(asked, task, folder)
@@ -94,16 +87,17 @@ def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
     from raytune_planes.tuning import reaper, worker
 
     config = task.config(asked["drawn"])  # before any worker is asked for
-    alone = task.workers == 1
-    gpus = {"GPU": task.gpus_per_worker} if task.gpus_per_worker else {}
+    alone, pool = task.workers == 1, asked["pool"]
+    gpus = {"GPU": pool["gpus"]} if pool["gpus"] else {}
     trainer = TorchTrainer(
         train_here,
         train_loop_config={"asked": dict(asked), "task": task},
-        torch_config=TorchConfig(backend=worker.backend(config.devices.vision, task.gpus_per_worker)),
+        torch_config=TorchConfig(backend=worker.backend(config.devices.vision, pool["nccl"])),
         scaling_config=ray.train.ScalingConfig(
             num_workers=0 if alone else task.workers,
             use_gpu=bool(gpus),
             resources_per_worker=None if alone else {"CPU": task.cpus_per_worker, **gpus},
+            label_selector=None if alone else pool["labels"],
         ),
         run_config=ray.train.RunConfig(
             name=asked["trial_id"],
@@ -140,7 +134,13 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     if wish := report.wish():  # from before it lost its process
         return {"end": wish.end.value, "reason": wish.reason}
     end, reason = train(
-        config, open_entries(task.entries, config), prompts, task.goal, worker=trained_by, resume=last, report=report
+        config,
+        open_entries(task.entries, config, task.data),
+        prompts,
+        task.goal,
+        worker=trained_by,
+        resume=last,
+        report=report,
     )
     return {"end": end.value, "reason": reason}
 
@@ -183,7 +183,7 @@ class Reporter:
     def _tell(self, record: EpochRecord) -> None:
         told = {
             "record": record.to_json(),
-            "host": socket.gethostname(),
+            "place": _place(self._worker),
             "cpu_seconds": (time.process_time() - self._cpu_seconds) * self._worker.world,
         }
         if self._worker.world == 1:
@@ -196,22 +196,12 @@ class Reporter:
             ray.train.report(told)
 
 
-def open_entries(entries: tuple[Entry, ...], config: TrialConfig) -> dict[str, Arrays]:
-    """The decoded arrays of each enabled dataset, at the size and tile that ``config`` asks for.
+def _place(worker: Worker) -> dict[str, str]:
+    """Where this process trains: tags of its trial."""
+    import ray
 
-    Raises:
-        UserError: a dataset was not decoded like that.
-    """
-    found: dict[str, Arrays] = {}
-    for name, asked in config.active.items():
-        match = [e for e in entries if (e.dataset, e.image_size, e.tile) == (name, asked.image_size, asked.tile)]
-        if not match:
-            there = ", ".join(f"{e.image_size} px (tile {e.tile})" for e in entries if e.dataset == name) or "none"
-            raise UserError(
-                f"dataset '{name}' is not decoded at {asked.image_size} px (tile {asked.tile}); decoded: {there}"
-            )
-        found[name] = open_cached(Path(match[0].folder))
-    return found
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
+    return {"host": socket.gethostname(), "node": node[:8], "device": worker.device.type}
 
 
 def explain(error: BaseException) -> str:

@@ -24,9 +24,9 @@ def make_worker(workers: int, device: str) -> Worker:
     return RayWorker(device) if workers > 1 else LocalWorker(device)
 
 
-def backend(device: str, gpus_per_worker: float) -> str:
+def backend(device: str, nccl: bool) -> str:
     """nccl where every worker has a GPU to itself; it refuses two ranks on one GPU, gloo does not."""
-    return "nccl" if gpus_per_worker >= 1 and device != "cpu" else "gloo"
+    return "nccl" if nccl and device != "cpu" else "gloo"
 
 
 class RayWorker:

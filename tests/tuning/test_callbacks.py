@@ -25,6 +25,7 @@ from tests.tuning.tiny import GOAL, tiny_plan
 
 SAMPLES = 72
 """Of an epoch."""
+POOL = {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {}}
 
 
 class Bench:
@@ -59,7 +60,7 @@ class Bench:
     def start(self) -> Any:
         asked = self.search.ask()
         assert asked is not None
-        config = {"trial_id": asked.trial_id, "number": asked.number, "drawn": asked.drawn}
+        config = {"trial_id": asked.trial_id, "number": asked.number, "drawn": asked.drawn, "pool": POOL}
         trial = SimpleNamespace(config=config, num_failures=3, get_error=lambda: "Traceback:\nActorDied: killed")
         self.recorder.on_trial_start(0, [], trial)
         return trial
@@ -67,7 +68,8 @@ class Bench:
     def epoch(self, trial: Any, number: int, accuracy: float = 0.5, **changes: Any) -> None:
         metrics = {"val/fgvc/accuracy": accuracy, "val/hrplanes/iou": 0.5, "val/planesnet/accuracy": 0.9}
         record = EpochRecord(number, 9 * number, SAMPLES * number, metrics, seconds=1)
-        told = {"record": replace(record, **changes).to_json(), "host": "here", "cpu_seconds": 2.0 * number}
+        place = {"host": "here", "node": "", "device": "cpu"}
+        told = {"record": replace(record, **changes).to_json(), "place": place, "cpu_seconds": 2.0 * number}
         self.recorder.on_trial_result(0, [], trial, told)
 
     def end(self, trial: Any, end: End, reason: str) -> None:
@@ -181,7 +183,9 @@ def test_what_runs_when_the_study_closes_is_interrupted_and_stays_open_for_the_s
 def test_a_wish_from_before_does_not_stop_a_resumed_trial(bench: Bench) -> None:
     asked = bench.search.ask()
     assert asked is not None
-    trial = SimpleNamespace(config={"trial_id": asked.trial_id, "number": asked.number, "drawn": asked.drawn})
+    trial = SimpleNamespace(
+        config={"trial_id": asked.trial_id, "number": asked.number, "drawn": asked.drawn, "pool": POOL}
+    )
     bench.folder(trial).mkdir(parents=True)
     (bench.folder(trial) / STOP).write_text('{"end": "interrupted", "reason": "hours"}')
     bench.recorder.on_trial_start(0, [], trial)
@@ -196,6 +200,6 @@ def test_ctrl_c_is_raised_between_two_events(bench: Bench) -> None:
 
 
 def test_settings_that_do_not_fit_together_are_still_recorded(bench: Bench) -> None:
-    trial = SimpleNamespace(config={"trial_id": "x", "number": 7, "drawn": {"model.dit.heads": 3}})
+    trial = SimpleNamespace(config={"trial_id": "x", "number": 7, "drawn": {"model.dit.heads": 3}, "pool": POOL})
     bench.recorder.on_trial_start(0, [], trial)
     assert bench.record(trial).config["model.dit.heads"] == 3

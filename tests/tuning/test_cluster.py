@@ -1,4 +1,4 @@
-"""What fits into a cluster, and how what does not is refused."""
+"""The Ray that a study finds or starts, and the machines it counts."""
 
 from __future__ import annotations
 
@@ -7,42 +7,14 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.errors import UserError
-from raytune_planes.tuning.cluster import Cluster, Node, connected
-
-LAPTOP = Cluster((Node(2, 0),), started_here=True)
-FARM = Cluster((Node(4, 1), Node(4, 1), Node(1, 0)), started_here=False)
+from raytune_planes.tuning.cluster import Node, connected, may_start
 
 
-def test_as_many_trials_run_as_fit() -> None:
-    assert LAPTOP.concurrent(1, 1, 0, None) == 2
-    assert LAPTOP.concurrent(2, 1, 0, None) == 1
-    assert FARM.concurrent(1, 1, 0, None) == 9
-    assert FARM.concurrent(1, 1, 0.5, None) == 4
-    assert FARM.concurrent(2, 2, 0, None) == 2, "the third machine has no place for a worker of two CPUs"
-    assert FARM.concurrent(1, 1, 0, 3) == 3
-
-
-@pytest.mark.parametrize(
-    ("workers", "cpus", "gpus", "said"),
-    [
-        (1, 3, 0.0, "a trial needs 3 CPUs; the cluster has 2 CPUs. Ask for less with --workers"),
-        (3, 1, 0.0, "a trial needs 3 workers x 1 CPU; the cluster has 2 CPUs"),
-        (1, 1, 1.0, "a trial needs 1 CPU and 1 GPU; the cluster has 2 CPUs and 0 GPUs"),
-    ],
-)
-def test_a_trial_that_fits_nowhere_is_refused(workers: int, cpus: int, gpus: float, said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        LAPTOP.concurrent(workers, cpus, gpus, None)
-
-
-def test_more_trials_at_once_than_fit_are_refused() -> None:
-    with pytest.raises(UserError, match="3 trials at once need 1 CPU each; the cluster has 2 CPUs, enough for 2"):
-        LAPTOP.concurrent(1, 1, 0, 3)
-
-
-def test_machines_are_counted_in_the_message() -> None:
-    with pytest.raises(UserError, match="the cluster has 9 CPUs on 3 machines"):
-        FARM.concurrent(1, 8, 0, None)
+def test_hosts_that_the_cluster_may_start_are_read_from_its_file() -> None:
+    assert may_start("") == []
+    assert may_start("4 x 4 CPU 1 GPU, 8 x 8 CPU") == [(4, Node(4, 1)), (8, Node(8, 0))]
+    with pytest.raises(UserError, match="RAYTUNE_PLANES_AUTOSCALES: cannot read 'eight'; write it like '4 x 4 CPU"):
+        may_start("4 x 4 CPU, eight")
 
 
 def test_a_named_cluster_that_does_not_answer_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from optuna.trial import TrialState
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import SAMPLERS, Dimension, Space, load_space, packaged, with_base
+from raytune_planes.tuning.cluster import Node
+from raytune_planes.tuning.pools import Needs, Pools
 from raytune_planes.tuning.search import Search, Suggestion, _OptunaDraw
 from raytune_planes.tuning.searcher import TuneSearcher
 
@@ -314,21 +316,35 @@ def test_optuna_says_nothing_and_keeps_its_own_verbosity(tmp_path: Path, capfd: 
     assert (optuna.logging.get_verbosity(), logging.getLogger("alembic").level) == before
 
 
+def three_places() -> Pools:
+    return Pools(Needs(), lambda: [Node(3, 0)])
+
+
 def test_tune_gets_resumed_trials_first_then_new_ones_then_the_end(tmp_path: Path) -> None:
     dead = Search(a_space(), tmp_path / "o.db")
     left = dead.ask("first")
     assert left is not None
     search = Search(a_space(), tmp_path / "o.db", limit=2)
-    searcher = TuneSearcher(search, resume=search.running())
-    assert searcher.suggest("tune1") == {"trial_id": "first", "number": 0, "drawn": left.drawn}
+    searcher = TuneSearcher(search, three_places(), resume=search.running())
+    pool = {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {}}
+    assert searcher.suggest("tune1") == {"trial_id": "first", "number": 0, "drawn": left.drawn, "pool": pool}
     second = searcher.suggest("tune2")
     assert isinstance(second, dict)
     assert (second["trial_id"], second["number"]) == ("tune2", 1)
     assert searcher.suggest("tune3") == TuneSearcher.FINISHED
 
 
+def test_tune_waits_until_a_host_has_a_place() -> None:
+    searcher = TuneSearcher(Search(a_space(), limit=4), three_places())
+    for trial in ("tune1", "tune2", "tune3"):
+        assert isinstance(searcher.suggest(trial), dict)
+    assert searcher.suggest("tune4") is None
+    searcher.on_trial_complete("tune2", error=True)
+    assert isinstance(searcher.suggest("tune4"), dict)
+
+
 def test_tune_gets_no_more_trials_once_the_study_is_finished() -> None:
-    searcher = TuneSearcher(Search(a_space()))
+    searcher = TuneSearcher(Search(a_space()), three_places())
     assert searcher.suggest("tune1") != TuneSearcher.FINISHED
     searcher.on_trial_complete("tune1", {"anything": 1.0})
     assert searcher.search is not None
@@ -338,7 +354,7 @@ def test_tune_gets_no_more_trials_once_the_study_is_finished() -> None:
 
 
 def test_tune_can_save_and_pickle_the_searcher(tmp_path: Path) -> None:
-    searcher = TuneSearcher(Search(a_space(), tmp_path / "o.db"))
+    searcher = TuneSearcher(Search(a_space(), tmp_path / "o.db"), three_places())
     searcher.save_to_dir(str(tmp_path))
     searcher.restore_from_dir(str(tmp_path))
     assert pickle.loads(pickle.dumps(searcher)).search is None

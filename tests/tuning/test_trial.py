@@ -15,7 +15,8 @@ from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning import trial
-from raytune_planes.tuning.trial import Entry, explain, open_entries
+from raytune_planes.tuning.entries import Entry, open_entries
+from raytune_planes.tuning.trial import explain
 from raytune_planes.tuning.wishes import stop_trial, stop_wished
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import TILE, tiny_material, tiny_plan

@@ -77,8 +77,7 @@ def test_one_worker_needs_no_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "gpus", "expected"),
-    [("auto", 0, "gloo"), ("auto", 1, "nccl"), ("auto", 0.5, "gloo"), ("cpu", 1, "gloo")],
+    ("device", "nccl", "expected"), [("auto", False, "gloo"), ("auto", True, "nccl"), ("cpu", True, "gloo")]
 )
-def test_nccl_is_for_workers_with_a_whole_gpu_each(device: str, gpus: float, expected: str) -> None:
-    assert backend(device, gpus) == expected
+def test_nccl_is_for_workers_with_a_whole_card_each(device: str, nccl: bool, expected: str) -> None:
+    assert backend(device, nccl) == expected

@@ -15,8 +15,8 @@ from raytune_planes.records import Goal, Objective
 from raytune_planes.settings import defaults
 from raytune_planes.space import Dimension, Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
+from raytune_planes.tuning.entries import Entry
 from raytune_planes.tuning.plan import Material, StudyPlan
-from raytune_planes.tuning.trial import Entry
 from tests.toy import FAST, SIDE, toy_data, toy_prompts
 
 TILE = int(defaults()["datasets.fgvc.tile"])

@@ -1,0 +1,71 @@
+"""The decoded datasets that a trial opens, wherever it runs; a host that lacks one decodes it for itself."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.cache import open_cached
+from raytune_planes.errors import UserError
+from raytune_planes.preparation import open_data
+
+
+class Entry(NamedTuple):
+    """A decoded dataset on disk, and the settings it was decoded for."""
+
+    dataset: str
+    image_size: int
+    tile: int
+    folder: str
+    """Of the cache of the driver's machine."""
+    pictures: tuple[int, ...] = ()
+    """How many it has for training, validation and test."""
+
+
+def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | None = None) -> dict[str, Arrays]:
+    """The decoded arrays of each enabled dataset, at the size and tile that ``config`` asks for.
+
+    Args:
+        data: where a machine that does not see the driver's cache finds the pictures.
+
+    Raises:
+        UserError: a dataset was not decoded like that, or this machine lacks its pictures or has others.
+    """
+    found: dict[str, Arrays] = {}
+    for name, asked in config.active.items():
+        match = [e for e in entries if (e.dataset, e.image_size, e.tile) == (name, asked.image_size, asked.tile)]
+        if not match:
+            there = ", ".join(f"{e.image_size} px (tile {e.tile})" for e in entries if e.dataset == name) or "none"
+            raise UserError(
+                f"dataset '{name}' is not decoded at {asked.image_size} px (tile {asked.tile}); decoded: {there}"
+            )
+        folder = Path(match[0].folder)
+        found[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
+    return found
+
+
+def counts(arrays: Arrays) -> tuple[int, ...]:
+    return tuple(int(np.size(index)) for _, index in sorted(arrays.splits.items()))
+
+
+def _decode_here(entry: Entry, config: TrialConfig, data: Path | None) -> Arrays:
+    name, host = entry.dataset, socket.gethostname()
+    alone = {
+        other: settings.model_copy(update={"enabled": other == name}) for other, settings in config.datasets.items()
+    }
+    try:
+        arrays = open_data(config.model_copy(update={"datasets": alone}), data, Path(entry.folder).parent)[name]
+    except UserError as error:
+        raise UserError(f"{host} sees no decoded '{name}' at {entry.folder} and cannot decode it: {error}") from None
+    if counts(arrays) != entry.pictures:
+        raise UserError(
+            f"'{name}' on {host} has {counts(arrays)} pictures, where the study began it has {entry.pictures}; "
+            "give every host the same data"
+        )
+    return replace(arrays, warnings=())

@@ -1,0 +1,172 @@
+"""Pools: the hosts with GPUs and those without, each with room for its own share of a study's trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raytune_planes.errors import UserError
+from raytune_planes.tuning.cluster import Node
+
+GPU, CPU = "gpu", "cpu"
+GIVE_UP_S = 300.0
+"""Hosts over ssh were back 75 s after their Ray had died."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one trial asks for."""
+
+    workers: int = 1
+    """Processes that train it together; each finds its share on a single host."""
+    cpus: int = 1
+    """Of each worker."""
+    gpus: float = 0.0
+    """Of each worker; 0 for CPUs alone."""
+    mixed: bool = False
+    """Whether hosts without a GPU train trials of their own beside those with one."""
+
+    def __str__(self) -> str:
+        many = f"{self.workers} workers x " if self.workers > 1 else ""
+        return f"{many}{_count(self.cpus, 'CPU')}" + (f" and {many}{self.gpus:g} GPU" if self._only_gpus else "")
+
+    @property
+    def _only_gpus(self) -> bool:
+        return self.gpus > 0 and not self.mixed
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Hosts of one kind."""
+
+    name: str
+    gpus: float
+    """What each worker gets there."""
+    slots: int
+    """Trials that fit at once."""
+
+
+def pools_of(nodes: Sequence[Node], needs: Needs) -> tuple[Pool, ...]:
+    """The pools that have room for at least one trial, the one with GPUs first.
+
+    A host belongs to one pool: a CPU trial on a GPU host could take the processors that its GPU trials wait for.
+    """
+    gpu = _pool(GPU, [n for n in nodes if n.gpus], needs, needs.gpus) if needs.gpus else None
+    if needs.gpus and not needs.mixed:
+        found = [gpu]
+    else:
+        rest = [n for n in nodes if not n.gpus] if gpu and gpu.slots else nodes
+        found = [gpu, _pool(CPU, rest, needs, 0.0)]
+    return tuple(pool for pool in found if pool and pool.slots)
+
+
+class Pools:
+    """Gives each trial its pool when it starts, by the room that the cluster has then.
+
+    ``look`` tells the hosts that are there or may be started; ``asked`` limits the trials at once.
+
+    Raises:
+        UserError: not even one trial fits, or fewer than ``asked``.
+    """
+
+    def __init__(self, needs: Needs, look: Callable[[], Sequence[Node]], asked: int | None = None) -> None:
+        self.needs, self._look = needs, look
+        self._avoided: frozenset[str] = frozenset()
+        self._held: dict[str, str] = {}
+        self._away_since_s: float | None = None
+        nodes = look()
+        self.now = pools_of(nodes, needs)
+        fit = sum(pool.slots for pool in self.now)
+        self.at_once = asked or fit
+        if fit < (asked or 1):
+            raise UserError(_refusal(needs, nodes, fit, asked))
+
+    def __str__(self) -> str:
+        """``3 at a time (1 on GPU hosts, 2 on CPU hosts), 2 workers each``."""
+        parts = [f"{p.slots} on {p.name.upper()} hosts" for p in self.now]
+        each = f", {self.needs.workers} workers each" if self.needs.workers > 1 else ""
+        return f"{self.at_once} at a time" + (f" ({', '.join(parts)})" if len(parts) > 1 else "") + each
+
+    def take(self, trial: str) -> dict[str, Any] | None:
+        """A place for ``trial``, or None while all are taken.
+
+        ``name`` of the pool, ``gpus`` of each worker, ``labels`` that a host must have, and whether its GPUs are cards
+        that ``nccl`` can join.
+        """
+        nodes = self._nodes()
+        pools = pools_of(nodes, self.needs)
+        free = (p for p in pools if list(self._held.values()).count(p.name) < p.slots)
+        pool = next(free, None)
+        if pool is None:
+            return None
+        self._held[trial] = pool.name
+        kept = {n.name for n in nodes if n.gpus and n.name} if pool.name == CPU and len(pools) > 1 else set()
+        others = sorted(kept | self._avoided)
+        labels = {"ray.io/node-id": f"!in({','.join(others)})"} if others else {}
+        cards = all(n.has_card for n in nodes if n.gpus)
+        return {"name": pool.name, "gpus": pool.gpus, "nccl": pool.gpus >= 1 and cards, "labels": labels}
+
+    def avoid(self, names: Iterable[str]) -> None:
+        """Start no trials on these hosts.
+
+        Raises:
+            UserError: not even one trial fits on the others.
+        """
+        self._avoided = frozenset(names)
+        self.now = pools_of(self._nodes(), self.needs)
+        if not self.now:
+            raise UserError(
+                f"without {len(self._avoided)} of its machines, {_refusal(self.needs, self._nodes(), 0, None)}"
+            )
+        self.at_once = min(self.at_once, sum(pool.slots for pool in self.now))
+
+    def release(self, trial: str) -> None:
+        self._held.pop(trial, None)
+
+    def check(self, waiting: Collection[str], is_running: bool) -> None:
+        """Raises KeyboardInterrupt when nothing runs and the hosts of all pools in ``waiting`` have been away for long.
+
+        Without this a study whose last host died would wait for ever; it can be resumed when hosts are back.
+        """
+        names: set[str] = set() if is_running else {pool.name for pool in pools_of(self._nodes(), self.needs)}
+        if is_running or names & set(waiting or names):
+            self._away_since_s = None
+            return
+        now = time.monotonic()
+        self._away_since_s = self._away_since_s or now
+        if now - self._away_since_s > GIVE_UP_S:
+            raise KeyboardInterrupt(f"no host is left that could train: a trial needs {self.needs}")
+
+    def _nodes(self) -> list[Node]:
+        return [n for n in self._look() if n.name not in self._avoided]
+
+
+def _pool(name: str, nodes: Sequence[Node], needs: Needs, gpus: float) -> Pool:
+    places = sum(
+        int(min(n.cpus // needs.cpus, (n.gpus + 1e-9) // gpus if gpus else n.cpus // needs.cpus)) for n in nodes
+    )
+    return Pool(name, gpus, places // needs.workers)
+
+
+def _refusal(needs: Needs, nodes: Sequence[Node], fit: int, asked: int | None) -> str:
+    def offer(cpus: float, gpus: float) -> str:
+        return _count(cpus, "CPU") + (f" and {_count(gpus, 'GPU')}" if needs.gpus else "")
+
+    there = f"the cluster has {offer(sum(n.cpus for n in nodes), sum(n.gpus for n in nodes))}"
+    if len(nodes) > 1:
+        largest = max(nodes, key=lambda n: (n.gpus, n.cpus) if needs.gpus else (n.cpus, n.gpus))
+        there += f" on {len(nodes)} machines, {offer(largest.cpus, largest.gpus)} on the largest"
+    if fit:
+        return (
+            f"{asked} trials at once need {needs} each; {there}, enough for {fit}. Ask for --concurrent {fit} or less"
+        )
+    return (
+        f"a trial needs {needs}; {there}. "
+        "Ask for less with --workers, --cpus-per-worker or --gpus-per-worker, or use a larger cluster"
+    )
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,39 @@
+"""A host that does not see the decoded datasets decodes them for itself, or says what it lacks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from raytune_planes.datasets.synthetic import synthesise
+from raytune_planes.errors import UserError
+from raytune_planes.preparation import open_data
+from raytune_planes.tuning.entries import Entry, counts, open_entries
+from tests.toy import SIDE, toy_config
+from tests.tuning.tiny import TILE
+
+ONLY_CHIPS = {"datasets__hrplanes__enabled": False, "datasets__fgvc__enabled": False}
+
+
+def test_a_host_decodes_what_it_does_not_see_and_refuses_other_pictures(tmp_path: Path) -> None:
+    synthesise(tmp_path / "data", planesnet=40, hrplanes=4, fgvc=24, fgvc_classes=2, seed=0)
+    config = toy_config(**ONLY_CHIPS)
+    there = open_data(config, tmp_path / "data", tmp_path / "driver")["planesnet"]
+    entry = Entry("planesnet", SIDE, TILE, str(tmp_path / "host" / "x"), counts(there))
+
+    here = open_entries((entry,), config, tmp_path / "data")["planesnet"]
+
+    assert (tmp_path / "host").is_dir()
+    np.testing.assert_array_equal(here.images_NHWC, there.images_NHWC)
+    for split, index in there.splits.items():
+        np.testing.assert_array_equal(here.splits[split], index)
+    with pytest.raises(UserError, match=r"'planesnet' on .+ has .+ pictures, where the study began it has \(1, 2, 3\)"):
+        open_entries((entry._replace(pictures=(1, 2, 3)),), config, tmp_path / "data")
+
+
+def test_a_host_without_the_pictures_says_so(tmp_path: Path) -> None:
+    entry = Entry("planesnet", SIDE, TILE, str(tmp_path / "host" / "x"), (1, 2, 3))
+    with pytest.raises(UserError, match=r"sees no decoded 'planesnet' at .+ and cannot decode it: .+nowhere"):
+        open_entries((entry,), toy_config(**ONLY_CHIPS), tmp_path / "nowhere")
