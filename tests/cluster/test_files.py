@@ -16,6 +16,7 @@ import yaml
 from ray.autoscaler._private.providers import _get_node_provider_cls
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from raytune_planes.tuning.cluster import AUTOSCALES, Node, may_start
 from tests.cluster import kuberay
 
 FOLDER = Path(__file__).resolve().parents[2] / "cluster"
@@ -81,7 +82,8 @@ def test_nothing_but_rays_own_ports_is_open_beyond_loopback(prepared: dict[str, 
     heads = [c for c in prepared["head_start_ray_commands"] if "ray start" in c]
     assert len(heads) == 1
     assert "--dashboard-host=127.0.0.1" in heads[0]
-    assert "0.0.0.0" not in " ".join(commands(prepared)) + (FOLDER / "mlflow_head.sh").read_text()
+    everything = " ".join(commands(prepared)) + (FOLDER / "mlflow_head.sh").read_text()
+    assert not re.search(r"(?<![\d.])0\.0\.0\.0", everything)
 
 
 def test_every_host_of_a_cluster_wants_the_token(prepared: dict[str, Any]) -> None:
@@ -111,6 +113,44 @@ def test_the_environment_that_setup_writes_can_be_read_again_and_again(
         path, mode, uri = shown.splitlines()
         assert path.startswith(f"{tmp_path}/raytune_planes/.venv/bin:")
         assert (mode, uri) == ("token", "http://127.0.0.1:5000")
+
+
+def test_the_hosts_that_a_study_may_count_on_are_those_that_the_autoscaler_starts() -> None:
+    for name in ("aws.yaml", "gcp.yaml"):
+        said = re.search(r"AUTOSCALES=\"(.+?)\"", " ".join(DOCUMENTS[name]["setup_commands"]))
+        assert said is not None
+        types = DOCUMENTS[name]["available_node_types"]
+        assert [count for count, _ in may_start(said[1])] == [types[kind]["max_workers"] for kind in ("gpu", "cpu")]
+    gcp = {kind: t["resources"] for kind, t in DOCUMENTS["gcp.yaml"]["available_node_types"].items()}
+    assert [node for _, node in may_start("4 x 4 CPU 1 GPU, 8 x 8 CPU")] == [
+        Node(gcp[kind]["CPU"], gcp[kind].get("GPU", 0)) for kind in ("gpu", "cpu")
+    ]
+    for name in KUBERNETES:
+        spec = DOCUMENTS[name]["spec"]
+        spec = spec.get("rayClusterSpec", spec)
+        head = spec["headGroupSpec"]["template"]["spec"]["containers"][0]
+        said_there = {e["name"]: e["value"] for e in head["env"]}[AUTOSCALES]
+        groups = []
+        for group in spec["workerGroupSpecs"]:
+            limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+            kind = Node(float(limits["cpu"]), float(limits.get("nvidia.com/gpu", 0)))
+            groups.append((group["maxReplicas"], kind))
+        assert may_start(said_there) == groups
+
+
+def test_every_variable_of_ours_that_a_file_sets_is_read() -> None:
+    read = {"RAYTUNE_PLANES_OUT", "RAYTUNE_PLANES_CACHE", AUTOSCALES}
+    for path in (*FOLDER.glob("*.yaml"), FOLDER / "README.md"):
+        assert set(re.findall(r"RAYTUNE_PLANES_[A-Z]+", path.read_text())) <= read, path.name
+
+
+def test_workers_in_the_clouds_mount_the_heads_results_before_they_join() -> None:
+    for name in ("aws.yaml", "gcp.yaml"):
+        mount, start = (c for c in DOCUMENTS[name]["worker_start_ray_commands"] if "stop" not in c)
+        assert "$RAY_HEAD_IP:/srv/raytune /srv/raytune" in mount
+        assert "ray start" in start
+        assert "RAYTUNE_PLANES_OUT=/srv/raytune" in " ".join(DOCUMENTS[name]["setup_commands"])
+        assert "/srv/raytune" in " ".join(DOCUMENTS[name]["head_setup_commands"])
 
 
 @pytest.mark.parametrize("name", KUBERNETES)
