@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_planes.errors import UserError
-from raytune_planes.pareto import choose, dominates, front, knee, ranks
+from raytune_planes.pareto import Vector, choose, front, knee, ranks
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 
 FGVC, IOU, PLANES, LOSS = "val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy", "val/fgvc/loss"
@@ -21,6 +21,11 @@ def trial(number: int, fgvc: float, iou: float, planes: float = 0.95, end: End =
 
 
 FOUR = [trial(0, 0.1, 0.5), trial(1, 0.5, 0.45), trial(2, 0.6, 0.1), trial(3, 0.4, 0.4)]
+
+
+def dominates(one: Vector, other: Vector) -> bool:
+    """Whether ``one`` is nowhere worse and somewhere better."""
+    return all(a >= b for a, b in zip(one, other, strict=True)) and any(a > b for a, b in zip(one, other, strict=True))
 
 
 @given(VECTORS)

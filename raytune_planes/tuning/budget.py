@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.space import StudySettings
 
+Rank = tuple[bool, float]
+"""Whether a trial keeps every floor, and its score."""
+NOTHING: Rank = (False, -math.inf)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -37,6 +41,7 @@ class StudyBudget:
     def __init__(self, limits: Limits, goal: Goal, clock: Callable[[], float], spent_seconds: float = 0.0) -> None:
         self.limits, self.goal = limits, goal
         self._clock, self._started, self._spent = clock, clock(), spent_seconds
+        self._ranks: dict[str, Rank] = {}
 
     @property
     def seconds(self) -> float:
@@ -55,17 +60,28 @@ class StudyBudget:
             return f"{self.seconds / 3600:.2f} hours of {limits.hours:g} are over"
         if limits.samples is not None and samples >= limits.samples:
             return f"{samples:,} samples of {limits.samples:,} are spent"
-        since = since_best(done, self.goal)
-        if limits.patience is not None and since >= limits.patience:
-            return f"the best has not moved for {since} trials"
+        if limits.patience is not None:
+            since = since_best(done, self.goal, self._ranks)
+            if since >= limits.patience:
+                return f"the best has not moved for {since} trials"
         return ""
 
 
-def since_best(done: Iterable[TrialRecord], goal: Goal) -> int:
-    """How many trials ended after the best complete one did; 0 while none is complete."""
-    best, since = (False, -math.inf), 0
+def since_best(done: Iterable[TrialRecord], goal: Goal, known: dict[str, Rank] | None = None) -> int:
+    """How many trials ended after the best complete one did; 0 while none is complete.
+
+    ``known`` keeps what each trial came to, by its id: this is asked after every epoch of a study.
+    """
+    known = {} if known is None else known
+    best, since = NOTHING, 0
     for trial in sorted(done, key=lambda t: (t.ended_ms, t.number)):
-        epoch = trial.best(goal) if trial.end.is_complete else None
-        rank = (goal.feasible(epoch.metrics), goal.score(epoch.metrics)) if epoch else (False, -math.inf)
+        if trial.trial_id not in known:
+            known[trial.trial_id] = _rank(trial, goal)
+        rank = known[trial.trial_id]
         best, since = (rank, 0) if rank > best else (best, since + 1)
     return since if best[1] > -math.inf else 0
+
+
+def _rank(trial: TrialRecord, goal: Goal) -> Rank:
+    epoch = trial.best(goal) if trial.end.is_complete else None
+    return (goal.feasible(epoch.metrics), goal.score(epoch.metrics)) if epoch else NOTHING

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from raytune_planes.pareto import Vector, ranks
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
 
@@ -109,7 +111,8 @@ class Rungs:
             return Verdict(False)
         at = self._rungs.setdefault(rung, {})
         at[number] = standing
-        order, passing = self._order(at), math.ceil(len(at) / self.reduction)
+        passing = math.ceil(len(at) / self.reduction)
+        order = self._order(at, passing, number)
         reason = f"at {self.level(rung):,} samples: place {order.index(number) + 1} of {len(at)}, {passing} go on"
         equals = any(at[other] == standing for other in order[:passing])  # itself among them, or as good as one
         if number == BASELINE or len(at) < self.reduction or equals:
@@ -153,8 +156,9 @@ class Rungs:
             value = _reach(metric, curve, self.budget or level * self.reduction)
         return 0.0 if math.isnan(value) else min(floor, value)
 
-    def _order(self, at: Mapping[int, _Standing]) -> list[int]:
-        """The trials of a rung, best first."""
+    def _order(self, at: Mapping[int, _Standing], passing: int, number: int) -> list[int]:
+        """The trials of a rung, best first. A front is only spread out, which takes as long as it has pairs, where that
+        decides who is among the first ``passing`` or where ``number`` stands."""
         order: list[int] = []
         for fails in (False, True):
             group = [n for n, standing in at.items() if bool(self._unkept(standing)) == fails]
@@ -162,7 +166,10 @@ class Rungs:
             layers = ranks(vectors)
             for rank in range(max(layers, default=-1) + 1):
                 layer = [i for i, r in enumerate(layers) if r == rank]
-                order += [group[layer[i]] for i in spread([vectors[i] for i in layer])]
+                decides = len(order) < passing < len(order) + len(layer) or any(group[i] == number for i in layer)
+                order += [
+                    group[layer[i]] for i in (spread([vectors[i] for i in layer]) if decides else range(len(layer)))
+                ]
         return order
 
     def _unkept(self, standing: _Standing) -> list[str]:
@@ -178,14 +185,13 @@ def spread(vectors: Sequence[Vector]) -> list[int]:
     """Indexes in epsilon-net order: the highest mean first, then each time the one farthest from all before it."""
     if not vectors:
         return []
-    first = max(range(len(vectors)), key=lambda i: (sum(vectors[i]), -i))
-    order, left = [first], [i for i in range(len(vectors)) if i != first]
-    distances = {i: math.dist(vectors[i], vectors[first]) for i in left}
-    while left:
-        farthest = max(left, key=lambda i: (distances[i], -i))
-        order.append(farthest)
-        left.remove(farthest)
-        distances = {i: min(distances[i], math.dist(vectors[i], vectors[farthest])) for i in left}
+    values_NM = np.asarray(vectors, dtype=np.float64)
+    order = [max(range(len(vectors)), key=lambda i: (sum(vectors[i]), -i))]
+    distance_N = np.full(len(vectors), np.inf)
+    while len(order) < len(vectors):
+        distance_N = np.minimum(distance_N, np.sqrt(((values_NM - values_NM[order[-1]]) ** 2).sum(1)))
+        distance_N[order] = -1.0
+        order.append(int(distance_N.argmax()))  # of equals the first
     return order
 
 
