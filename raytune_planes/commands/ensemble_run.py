@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raytune_planes.catalog import primary_metric
 from raytune_planes.commands.find_model import BEST
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
@@ -52,6 +53,10 @@ class Verdict:
     ensemble: Mapping[str, Mapping[str, float]]
     uncertain: float
     """Half the 95 % interval of the gain in accuracy on test, over its pictures."""
+    specialist: int
+    """The trial that validation finds best for this dataset alone: a gain over it comes from working together."""
+    alone: Mapping[str, Mapping[str, float]]
+    """The specialist's metrics, by split."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,15 +118,19 @@ def build(members: Sequence[Member], method: str, seed: int) -> tuple[dict[str, 
     chosen = {name: _choose(blind, name, method, seed) for name in single.data}
     rules = {name: rule for name, (rule, _, _) in chosen.items()}
     verdicts = {}
-    for name, (rule, alone, together) in chosen.items():
+    for name, (rule, guesses, said) in chosen.items():
         info, seen = single.predictor.infos[name], {}
-        for split, pair in (("val", (alone, together)), ("test", _on_test(members, name, rule))):
-            seen[split] = [judged(found, truth(single.data[name], split), info) for found in pair]
-        verdicts[name] = Verdict(
-            {split: pair[0] for split, pair in seen.items()},
-            {split: pair[1] for split, pair in seen.items()},
-            _uncertain(*pair, truth(single.data[name], "test")),
-        )
+        key = primary_metric(name, single.predictor.config.datasets[name].reader)
+        real = truth(single.data[name], "val")
+        present = {i: found for i, found in enumerate(guesses) if found is not None}
+        scores = {i: judged(found, real, info)[key] for i, found in present.items()}
+        best = max(scores, key=lambda i: scores[i])
+        tested = _on_test(members, name, rule, best)
+        for split, three in (("val", (present[0], said, present[best])), ("test", tested)):
+            seen[split] = [judged(found, truth(single.data[name], split), info) for found in three]
+        one, together, alone = ({split: three[i] for split, three in seen.items()} for i in range(3))
+        uncertain = _uncertain(tested[0], tested[1], truth(single.data[name], "test"))
+        verdicts[name] = Verdict(one, together, uncertain, members[best].trial.number, alone)
     return rules, verdicts
 
 
@@ -130,7 +139,7 @@ def in_words(
 ) -> str:
     """The table for people: what each says on validation and on test, and what the ensemble gains or loses there."""
     best = members[0].trial.number
-    header = ["", f"trial {best} val", "test", "gap", f"{method} val", "test", "gap", "gain on test"]
+    header = ["", f"trial {best} val", "test", "gap", f"{method} val", "test", "gap", "gain on test", "best for it"]
     rows: list[list[str]] = []
     for name, verdict in verdicts.items():
         for key in (key for key in SHOWN if key in verdict.single["test"]):
@@ -139,6 +148,7 @@ def in_words(
             figures = [text for v in (one, all_) for text in (shown(v[0]), shown(v[1]), signed(v[1] - v[0]))]
             known = f" ± {verdict.uncertain:.4f}" if key == "accuracy" else ""
             rows.append([f"{name} {key}", *figures, f"{signed(all_[1] - one[1])}{known}"])
+            rows[-1].append(f"{verdict.specialist}: {shown(verdict.alone['test'][key])}")
     numbers = [m.trial.number for m in members]
     lines = ["On SYNTHETIC data"] if synthetic else []
     lines += [f"{len(members)} trials ({', '.join(map(str, numbers))}); the best single one is {best}"]
@@ -151,16 +161,15 @@ def in_words(
     return "\n".join(lines)
 
 
-def _choose(members: Sequence[Member], name: str, method: str, seed: int) -> tuple[Rule, Guess, Guess]:
-    """The rule, and what the best single trial and the ensemble say of validation."""
+def _choose(members: Sequence[Member], name: str, method: str, seed: int) -> tuple[Rule, list[Guess | None], Guess]:
+    """The rule, and what each member (None: it has no part) and the ensemble say of validation."""
     real = truth(members[0].data[name], "val")
     if not len(real.labels_N):
         raise UserError(f"{name} has no validation pictures to choose an ensemble by")
     same = [name in m.data and aligned(real, truth(m.data[name], "val")) for m in members]
     guesses = [_on_val(member, name) if ok else None for member, ok in zip(members, same, strict=True)]
     rule, said = choose(method, guesses, real, seed)
-    assert guesses[0] is not None, "the best trial agrees with itself"
-    return rule, guesses[0], said
+    return rule, guesses, said
 
 
 def _on_val(member: Member, name: str) -> Guess:
@@ -176,13 +185,14 @@ def _kept(path: Path) -> dict[str, Answers]:
     return read_validation(path.parent) if (path.parent / VALIDATION).is_file() else {}
 
 
-def _on_test(members: Sequence[Member], name: str, rule: Rule) -> tuple[Guess, Guess]:
-    found = {i: guess(members[i].predictor, name, members[i].data[name], "test") for i in {0, *rule.used}}
+def _on_test(members: Sequence[Member], name: str, rule: Rule, best: int) -> tuple[Guess, Guess, Guess]:
+    """What the best single trial, the ensemble and the dataset's own best trial say."""
+    found = {i: guess(members[i].predictor, name, members[i].data[name], "test") for i in {0, best, *rule.used}}
     probability_MNK = np.zeros((len(members), *found[0].probability_NK.shape))
     for i, said in found.items():
         probability_MNK[i] = said.probability_NK
     masks = [found[i].mask_NHW if i in found else None for i in range(len(members))]
-    return found[0], rule.combine(probability_MNK, masks)
+    return found[0], rule.combine(probability_MNK, masks), found[best]
 
 
 def _only(arrays: Arrays, split: str) -> Arrays:

@@ -166,6 +166,12 @@ def test_gain_and_gap_stand_in_the_table(trained: list[Path]) -> None:
     (line,) = [line for line in told.splitlines() if "fgvc accuracy" in line]
     assert f"{both - one:+.4f} ± {verdicts['fgvc'].uncertain:.4f}" in line
     assert "fgvc: classes 0: 0.33, 1: 0.33, 2: 0.33" in told
+    alone = [
+        judged(guess(m.predictor, "fgvc", m.data["fgvc"], "val"), truth(m.data["fgvc"], "val"), INFOS["fgvc"])
+        for m in gathered
+    ]
+    assert max(v["accuracy"] for v in alone) == verdicts["fgvc"].alone["val"]["accuracy"]
+    assert line.endswith(f"{verdicts['fgvc'].specialist}: {verdicts['fgvc'].alone['test']['accuracy']:.4f}")
 
 
 def test_a_study_with_one_trial_makes_no_ensemble(trained: list[Path], tmp_path: Path) -> None:
