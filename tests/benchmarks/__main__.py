@@ -10,10 +10,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import lcbench_table, oracle
-from tests.benchmarks.tables import Missing, Table
+from tests.benchmarks import data, growth, lcbench_table, loop, memory, oracle, overhead, startup, switches
+from tests.benchmarks.tables import Missing, Table, all_aims
 
 BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
+    "overhead": overhead.measure,
+    "loop": loop.measure,
+    "switches": switches.measure,
+    "data": data.measure,
+    "memory": memory.measure,
+    "startup": startup.measure,
+    "growth": growth.measure,
     "oracle": oracle.measure,
     "lcbench": lcbench_table.measure,
 }
@@ -30,7 +37,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no benchmark '{unknown[0]}'; there are: {', '.join(BENCHMARKS)}")
     warnings.simplefilter("ignore")
-    figures: dict[str, Any] = {}
+    results: dict[str, Table] = {}
     missing = False
     for name in args.names or BENCHMARKS:
         try:
@@ -39,9 +46,12 @@ def main() -> int:
             missing = True
             print(f"{name}: not run: {error}\n", flush=True)
             continue
-        figures[name] = dict(result.figures)
+        results[name] = result
         print(result.as_text() + "\n", flush=True)
+    if any(result.aims for result in results.values()):
+        print(all_aims(results), flush=True)
     if args.json:
+        figures: dict[str, Any] = {name: dict(result.figures) for name, result in results.items()}
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 1 if missing else 0
 
