@@ -17,6 +17,8 @@ from raytune_planes.errors import UserError
 CENTRE, SPREAD = 0.5, 0.25
 """Images reach the model as (x - CENTRE) / SPREAD with x in [0, 1]: the same for all datasets, so that no statistics
 of one leak into another."""
+RESIDENT_BYTES = 2**30
+"""A dataset whose decoded arrays are no larger lives on the GPU of each trial that uses one."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ class TrainStream:
     batch would have given it.
     """
 
-    def __init__(self, arrays: Arrays, settings: config.Dataset, batch_size: int, seed: int) -> None:
-        """``batch_size`` is the number of images over all workers together.
+    def __init__(
+        self, arrays: Arrays, settings: config.Dataset, batch_size: int, seed: int, pixels: Pixels | None = None
+    ) -> None:
+        """``batch_size`` is the number of images over all workers together; ``pixels`` are those of ``arrays``.
 
         Raises:
             UserError: the dataset has no training images.
@@ -62,7 +66,7 @@ class TrainStream:
         self.size = len(kept)
         """Training images in use: one pass."""
         self.batch_size = batch_size
-        self._pixels, self._augment, self._seed = _Pixels(arrays), settings.augment, seed
+        self._pixels, self._augment, self._seed = pixels or Pixels(arrays), settings.augment, seed
         self._order: sampling.Stream
         if settings.class_balanced:
             self._order = sampling.Balanced(train_N[kept], labels_N[kept], seed, name)
@@ -103,13 +107,15 @@ def share(batch_size: int, rank: int, world: int) -> slice:
     return slice(rank * each, (rank + 1) * each)
 
 
-def eval_batches(arrays: Arrays, split: str, batch_size: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+def eval_batches(
+    arrays: Arrays, split: str, batch_size: int, rank: int = 0, world: int = 1, pixels: Pixels | None = None
+) -> Iterator[Batch]:
     """The split in order without augmentation, every sample exactly once over all workers.
 
     Worker ``rank`` gets every ``world``-th batch, starting with its own number: the batches are the same however many
     workers there are, and so is a loss that depends on what stands together in a batch. Numbers of batches may differ.
     """
-    index_N, pixels = arrays.splits[split], _Pixels(arrays)
+    index_N, pixels = arrays.splits[split], pixels or Pixels(arrays)
     for start in range(rank * batch_size, len(index_N), world * batch_size):
         chosen = index_N[start : start + batch_size]
         image_BCHW, mask_BHW = pixels.at(chosen)
@@ -121,20 +127,37 @@ def normalise(image_BCHW: Tensor) -> Tensor:
     return image_BCHW.sub_(CENTRE).div_(SPREAD)
 
 
-class _Pixels:
-    """Pictures and masks by index, as tensors of their own."""
+class Pixels:
+    """Pictures and masks by index, as tensors of their own, on the device where they are augmented."""
 
-    def __init__(self, arrays: Arrays) -> None:
-        self.name = arrays.info.name
-        # as plain arrays: indexing np.memmap costs a Python call that looks for its file each time
-        self._images_NHWC, self._labels_N = np.asarray(arrays.images_NHWC), np.asarray(arrays.labels_N)
-        self._masks_NHW = None if arrays.masks_NHW is None else np.asarray(arrays.masks_NHW)
+    def __init__(self, arrays: Arrays, device: torch.device | str = "cpu", resident_bytes: int | None = None) -> None:
+        """``resident_bytes``: up to this size the arrays are copied to ``device`` once, rather than batch by batch;
+        None for ``RESIDENT_BYTES`` on a GPU and 0 on a CPU, where all trials share the pages of the cache.
+        """
+        self.name, self._device = arrays.info.name, torch.device(device)
+        if resident_bytes is None:
+            resident_bytes = 0 if self._device.type == "cpu" else RESIDENT_BYTES
+        masks = arrays.masks_NHW
+        size = arrays.images_NHWC.nbytes + (0 if masks is None else masks.nbytes)
+        self._images_NHWC = self._held(arrays.images_NHWC, size <= resident_bytes)
+        self._masks_NHW = None if masks is None else self._held(masks, size <= resident_bytes)
+        self._labels_N = np.asarray(arrays.labels_N)
 
     def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """image_BCHW in [0, 1] and mask_BHW in {0, 1}, float32."""
-        image_BHWC = torch.from_numpy(self._images_NHWC[chosen])  # indexing copies, so that the map stays untouched
+        image_BHWC = self._rows(self._images_NHWC, chosen)
         image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-        return image_BCHW, None if self._masks_NHW is None else torch.from_numpy(self._masks_NHW[chosen]).float()
+        return image_BCHW, None if self._masks_NHW is None else self._rows(self._masks_NHW, chosen).float()
 
     def labels(self, chosen: np.ndarray) -> Tensor:
         return torch.from_numpy(self._labels_N[chosen])
+
+    def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
+        # np.asarray: indexing np.memmap costs a Python call that looks for its file each time.
+        return torch.from_numpy(np.array(array)).to(self._device) if resident else np.asarray(array)
+
+    def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray) -> Tensor:
+        """Rows of their own, so that the map stays untouched; bytes travel to the device, not floats."""
+        if isinstance(held, Tensor):
+            return held[torch.from_numpy(np.array(chosen)).to(self._device)]
+        return torch.from_numpy(held[chosen]).to(self._device, non_blocking=True)

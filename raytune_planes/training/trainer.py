@@ -16,7 +16,7 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
-from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
+from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream, eval_batches
 from raytune_planes.errors import UserError
 from raytune_planes.losses import terms
 from raytune_planes.losses.balancing import BALANCERS
@@ -66,8 +66,10 @@ class Trainer:
         datasets = config.active
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
+        self._pixels = {name: Pixels(arrays, worker.device) for name, arrays in self.data.items()}
         self._streams = {
-            name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed) for name, d in datasets.items()
+            name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed, self._pixels[name])
+            for name, d in datasets.items()
         }
         self.mixer = Mixer(
             config.mixing,
@@ -106,7 +108,7 @@ class Trainer:
         if not tasks:  # every term that applies has weight 0: measured, not trained
             return
         shared = self._floats(tasks) if self._decides_on_losses else None
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.balancer.combine(tasks, self._weights, shared).backward()
         if self.config.optim.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
@@ -123,7 +125,8 @@ class Trainer:
         tallies = self._tallies()
         logits: dict[str, list[Tensor]] = {name: [] for name in self.data}
         for name, arrays in self.data.items():
-            for batch in eval_batches(arrays, split, EVAL_BATCH, self.worker.rank, self.worker.world):
+            place = self.worker.rank, self.worker.world
+            for batch in eval_batches(arrays, split, EVAL_BATCH, *place, self._pixels[name]):
                 batch = batch.to(self.worker.device)
                 with self._precision():
                     output: Output = self.model(name, batch.image_BCHW)

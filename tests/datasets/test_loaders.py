@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import sampling
 from raytune_planes.datasets.base import Arrays, Info
-from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches, share
+from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream, eval_batches, share
 from raytune_planes.errors import UserError
 
 STILL = Augment(flips=False, rotate=0, scale=0, shift=0, color=0)
@@ -207,3 +207,19 @@ def test_evaluation_images_are_not_augmented() -> None:
     batch = next(eval_batches(arrays, "train", 4))
     expected = (arrays.images_NHWC.astype(np.float32) / 255 - 0.5) / 0.25
     np.testing.assert_allclose(batch.image_BCHW.permute(0, 2, 3, 1).numpy(), expected, atol=1e-6)
+
+
+def test_pictures_that_live_on_the_device_give_the_same_batches() -> None:
+    arrays, dataset = arrays_of([0, 1] * 8, train=12), Dataset(augment=Augment(noise=0.1, erase=0.2))
+    held = Pixels(arrays, "cpu", resident_bytes=10**6)
+    mapped = TrainStream(arrays, dataset, 4, seed=1)
+    resident = TrainStream(arrays, dataset, 4, seed=1, pixels=held)
+    assert all(equal(mapped.batch(i), resident.batch(i)) for i in range(4))
+    validation = (eval_batches(arrays, "val", 3), eval_batches(arrays, "val", 3, pixels=held))
+    assert all(equal(a, b) for a, b in zip(*validation, strict=True))
+
+
+@pytest.mark.parametrize(("room", "copied"), [(None, False), (10, False), (10**6, True)])
+def test_only_arrays_that_fit_are_copied_and_none_on_a_processor_by_itself(room: int | None, copied: bool) -> None:
+    arrays = arrays_of([0, 1, 0, 1])
+    assert np.shares_memory(np.asarray(Pixels(arrays, "cpu", room)._images_NHWC), arrays.images_NHWC) is not copied
