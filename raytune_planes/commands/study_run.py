@@ -32,7 +32,7 @@ from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
 
 ASKED = files.ASKED
-LIMITS = ("trials", "hours", "samples", "patience")
+LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
 HERE = ("concurrent", "tracking_uri", "confirm", "seeds")
 """What a resumed study takes from the new command line, besides its limits, when given there."""
 KEPT = ("set", "only", "config", "start_from", "data", "name", "sampler", "no_rungs")

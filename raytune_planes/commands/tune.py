@@ -42,6 +42,10 @@ def _limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--hours", type=at_least(0.01, float), metavar="H", help="wall-clock time")
     group.add_argument("--samples", type=at_least(1), metavar="N", help="training images over all trials")
     group.add_argument("--patience", type=at_least(1), metavar="N", help="ended trials without a better best")
+    group.add_argument(
+        "--stall-minutes", type=at_least(0.01, float), metavar="N", help="a trial silent for this long ends as failed"
+    )
+    group.add_argument("--free-gib", type=at_least(0, float), metavar="X", help="no trial starts with less disk free")
     group.add_argument("--sampler", choices=("tpe", "random", "nsga2", "gp"), help="how configurations are chosen")
     group.add_argument("--no-rungs", action="store_true", help="let every trial train to its end")
 

@@ -36,6 +36,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.label_B)
 
+    def pieces(self, count: int) -> list[Batch]:
+        """The batch in order as ``count`` smaller ones of about equal length; fewer where it has not as many images."""
+        images, labels = self.image_BCHW.chunk(count), self.label_B.chunk(count)
+        masks = [None] * len(images) if self.mask_BHW is None else self.mask_BHW.chunk(count)
+        return [Batch(self.dataset, *parts) for parts in zip(images, labels, masks, strict=True)]
+
     def to(self, device: torch.device | str) -> Batch:
         mask = None if self.mask_BHW is None else self.mask_BHW.to(device, non_blocking=True)
         image, label = (t.to(device, non_blocking=True) for t in (self.image_BCHW, self.label_B))

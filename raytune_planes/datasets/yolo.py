@@ -104,7 +104,7 @@ def assign(lists: Mapping[str, Path], pictures: Sequence[Path]) -> tuple[dict[Pa
 
 
 def _match(entry: str, named: Mapping[str, Sequence[Path]], place: str) -> Path | None:
-    parts = PurePosixPath(entry.replace("\\", "/")).parts
+    parts = PurePosixPath(entry.replace("\\", "/")).parts or (entry,)  # "." has none
     fits = named.get(parts[-1], ())
     if len(fits) < 2:
         return fits[0] if fits else None

@@ -44,6 +44,10 @@ class StudySettings(Section):
     """Training images over all trials."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Ended trials without a better best."""
+    stall_minutes: Positive | None = 360.0
+    """A trial that reports no epoch for this long hangs: it is ended as failed. None for never."""
+    free_gib: Annotated[float, Field(ge=0)] = 0.25
+    """No trial starts while less is free on the disk of the results: those that run shall come to their end."""
     sampler: Literal["tpe", "random", "nsga2", "gp"] = "tpe"
     rungs: RungSettings = RungSettings()
 

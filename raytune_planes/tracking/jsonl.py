@@ -73,8 +73,7 @@ class JsonlTracker:
         known = self._epochs[trial_id].get(epoch.epoch)
         if known is not None and _same(known, epoch):
             return
-        with (self._folders[trial_id] / files.EPOCHS).open("ab", buffering=0) as file:
-            file.write(reading.epoch_to_line(epoch).encode())
+        files.append_whole(self._folders[trial_id] / files.EPOCHS, reading.epoch_to_line(epoch).encode())
         self._epochs[trial_id][epoch.epoch] = epoch
 
     def end_trial(self, trial: TrialRecord, artifacts: Sequence[Path] = ()) -> None:

@@ -14,6 +14,9 @@ from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecor
 from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
 from raytune_planes.tracking.files import END, EPOCHS, STUDY, TRIAL, TRIALS, load_json
 
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What a file raises that is JSON, or nearly so, and no record of ours."""
+
 
 @dataclass(frozen=True)
 class StudyFiles:
@@ -43,7 +46,7 @@ def read_study(folder: Path) -> StudyFiles:
     for trial in sorted(p for p in (folder / TRIALS).glob("*") if p.is_dir()):
         try:
             record, told = read_trial(trial)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, *MALFORMED) as error:
             warnings.append(f"{trial}: left out, its records cannot be read: {_why(error)}")
             continue
         trials.append(record)
@@ -60,7 +63,7 @@ def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
     try:
         data = load_json(path)
         return _start_from_json(data["start"]), _end_from_json(data["end"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise UserError(f"{path} cannot be read: {_why(error)}; the trials beside it are untouched") from None
 
 
@@ -96,7 +99,7 @@ def read_epochs(path: Path) -> tuple[tuple[EpochRecord, ...], tuple[str, ...]]:
     for number, line, whole in epoch_lines(path):
         try:
             record = epoch_from_line(line)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
             what = "is unreadable" if whole else "was cut short when its writer died"
             warnings.append(f"{path}, line {number}: {what} and is left out ({_why(error)})")
             continue

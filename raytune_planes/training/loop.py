@@ -38,6 +38,7 @@ def train(
     *,
     worker: Worker | None = None,
     resume: Path | None = None,
+    pieces: int = 1,
     report: Report,
 ) -> tuple[End, str]:
     """Train one configuration to its end.
@@ -49,6 +50,9 @@ def train(
         goal: Ranks the epochs; the weights of the best one are kept.
         worker: This process among those that train together; alone when None.
         resume: A ``last.pt`` to go on from, with the same metrics as if it had never stopped.
+        pieces: How many parts a batch is cut into that go through the model one after the other, to need less memory.
+            The step is that of the whole batch, but for terms that compare images with each other (contrastive, Dice):
+            those see the images of a part only.
         report: Called after every epoch, on every worker.
 
     Returns:
@@ -60,6 +64,7 @@ def train(
     worker = worker or LocalWorker(config.devices.vision)
     torch.set_num_threads(config.devices.threads)
     trainer = Trainer(config, data, prompts, worker)
+    trainer.pieces = pieces
     best = -math.inf
     if resume is not None:
         best = trainer.restore(checkpoint.load(resume), str(resume))

@@ -42,7 +42,7 @@ class Trainer:
     ) -> None:
         # The seed comes first: the weights are drawn next, the same on every worker.
         torch.manual_seed(config.seed)
-        self.config, self.worker = config, worker
+        self.config, self.worker, self.pieces = config, worker, 1
         self.data = {name: parted(data[name], config.split) for name in config.active}
         self.epoch, self.step = 0, 0
         self._prompts = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
@@ -100,23 +100,28 @@ class Trainer:
         return metrics
 
     def _train_step(self, batch: Batch, tally: Tally) -> None:
-        output, losses = self._forward(batch)
-        tally.add(batch.label_B, output.logits_BK, losses)
-        if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
-            tally.add_mask(batch.mask_BHW, output.mask_logits_BHW)
-        tasks = self._tasks(batch.dataset, losses)
-        if not tasks:  # every term that applies has weight 0: measured, not trained
-            return
-        shared = self._floats(tasks) if self._decides_on_losses else None
         self.optimizer.zero_grad()
-        self.balancer.combine(tasks, self._weights, shared).backward()
+        parts = [self._backward(piece, tally, len(piece) / len(batch)) for piece in batch.pieces(self.pieces)]
+        if not parts[0]:
+            return
         if self.config.optim.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         self.optimizer.step()
         if self.balancer.needs_after:
-            with torch.no_grad():
-                after = self._tasks(batch.dataset, self._forward(batch)[1])
-            self.balancer.after_step(shared or self._floats(tasks), self._floats(after))
+            after = self._tasks(batch.dataset, torch.no_grad()(self._forward)(batch)[1])
+            before = {task: torch.stack([part[task] for part in parts]).sum() for task in after}
+            self.balancer.after_step(self._floats(before), self._floats(after))
+
+    def _backward(self, piece: Batch, tally: Tally, share: float) -> dict[str, Tensor]:
+        output, losses = self._forward(piece)
+        tally.add(piece.label_B, output.logits_BK, losses)
+        if piece.mask_BHW is not None and output.mask_logits_BHW is not None:
+            tally.add_mask(piece.mask_BHW, output.mask_logits_BHW)
+        tasks = self._tasks(piece.dataset, losses)
+        if tasks:  # else every term that applies has weight 0: measured, not trained
+            shared = self._floats(tasks) if self._decides_on_losses else None
+            (share * self.balancer.combine(tasks, self._weights, shared)).backward()
+        return {task: share * loss.detach() for task, loss in tasks.items()}
 
     @torch.no_grad()
     def evaluate(self, split: str) -> dict[str, float]:

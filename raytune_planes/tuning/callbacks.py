@@ -21,7 +21,11 @@ from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.trial import BEST, ERROR, Task
-from raytune_planes.tuning.wishes import forget, stop_trial
+from raytune_planes.tuning.watch import Watch
+from raytune_planes.tuning.wishes import forget, halve_batches, halved, stop_trial, stop_wished
+
+LOW = "running low on memory"
+"""What Ray says of a process that it ended before the system would have."""
 
 
 class Recorder(tune.Callback):
@@ -44,8 +48,9 @@ class Recorder(tune.Callback):
         finish: Callable[[], None],
         is_interrupted: Callable[[], bool] = lambda: False,
         pools: Pools | None = None,
+        watch: Watch | None = None,
     ) -> None:
-        """``earlier``: trials of previous runs of the study. ``finish``: called once, when the budget is spent."""
+        """``earlier``: trials of previous runs of the study. ``finish``: called once, when nothing more may start."""
         self.trials = {t.trial_id: t for t in earlier}
         self.spent = ""
         """Which limit of the budget ended the study."""
@@ -54,6 +59,7 @@ class Recorder(tune.Callback):
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
         self._rungs, self._budget, self._finish, self._is_interrupted = rungs, budget, finish, is_interrupted
         self._pools = pools
+        self._watch = watch or Watch()
         self._here: set[str] = set()
         self._first_s = self._last_s = time.monotonic()
 
@@ -69,9 +75,18 @@ class Recorder(tune.Callback):
             waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
         self._check_budget()
+        if not self.spent and (full := self._watch.disk()):
+            self.spent = full  # what runs goes on to its end
+            self._finish()
+            self._view.note(full)
+        for record in self._running():
+            if silent := self._watch.silence(record.trial_id):
+                stop_trial(self._folder(record), End.FAILED, silent)
+                reaper.kill(next(t for t in trials if t.config["trial_id"] == record.trial_id))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         asked = trial.config
+        self._watch.heard(asked["trial_id"])
         if asked["trial_id"] in self._here:
             return  # Tune tries it again after a lost process
         if not self._here:
@@ -99,7 +114,10 @@ class Recorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         record = self.trials[trial.config["trial_id"]]
-        if "end" in result:
+        self._watch.heard(record.trial_id)
+        if "note" in result:
+            self._view.note(result["note"])
+        elif "end" in result:
             self._end(record, End(result["end"]), result["reason"])
         elif "record" in result:
             self.cpu_seconds[record.trial_id] = result["cpu_seconds"]
@@ -116,14 +134,23 @@ class Recorder(tune.Callback):
             self.on_trial_start(iteration, trials, trial)
         record = self.trials[trial.config["trial_id"]]
         last = str(trial.get_error() or "its process was lost").strip().splitlines()
-        self._end(record, End.FAILED, f"lost {trial.num_failures} times: {last[-1][:300]}")
+        wish = stop_wished(self._folder(record))
+        hung = wish is not None and wish.end is End.FAILED
+        reason = wish.reason if wish and hung else f"lost {trial.num_failures} times: {last[-1][:300]}"
+        self._end(record, End.FAILED, reason)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         reaper.reap(trial.config["trial_id"])
         record = self.trials.get(trial.config["trial_id"])
         if record is not None:
             after = f"epoch {record.epochs[-1].epoch}" if record.epochs else "its start"
-            self._view.note(f"trial {record.number} lost a process and goes on from {after}")
+            if LOW in str(trial.get_error()):
+                halve_batches(self._folder(record), "Ray ended it because its machine ran low on memory")
+            how = "lost a process and goes on"
+            if halved(self._folder(record)) and "micro_batches" not in record.tags:
+                how = "did not fit into memory; it goes on with each batch in two halves,"
+                self._keep(replace(record, tags={**record.tags, "micro_batches": "2"}))
+            self._view.note(f"trial {record.number} {how} from {after}")
 
     @property
     def seconds(self) -> float:

@@ -19,10 +19,11 @@ from raytune_planes.tracking.files import CONFIG, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.cluster import Cluster, connected
 from raytune_planes.tuning.entries import open_entries
+from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
-from raytune_planes.tuning.trial import BEST, Task, explain
+from raytune_planes.tuning.trial import BEST, Task
 
 RESULT = "result.json"
 

@@ -30,8 +30,12 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def ask(self) -> None:
+        """Stop as by a first signal."""
+        if not self.asked:
+            self.asked, self._first_s = True, time.monotonic()
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked and time.monotonic() - self._first_s > TWICE_S:
             raise KeyboardInterrupt
-        if not self.asked:
-            self.asked, self._first_s = True, time.monotonic()
+        self.ask()

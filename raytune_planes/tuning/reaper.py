@@ -37,6 +37,13 @@ class Remember(WorkerGroupCallback):
         internal_kv._internal_kv_put(self._key, told, overwrite=True, namespace=NAMESPACE)
 
 
+def kill(trial: Any) -> None:
+    """End the process of one of Tune's trials, which hangs; Tune then takes it for lost."""
+    actor = trial.temporary_state.ray_actor
+    if actor is not None:
+        ray.kill(actor)
+
+
 def reap(trial_id: str) -> None:
     """End whatever still runs of a trial's worker group. Runs in the driver; harmless when nothing does."""
     if not ray.is_initialized():

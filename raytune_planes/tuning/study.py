@@ -29,6 +29,7 @@ from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, told
 from raytune_planes.tuning.trial import run_trial
+from raytune_planes.tuning.watch import Watch
 
 DATABASE = "optuna.db"
 DRIVER_MEMORY_BYTES = 200 * 2**20
@@ -70,7 +71,7 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     folder = files.study_folder(plan.out, plan.name)
     with _quiet_libraries(), connected() as cluster, Interrupt() as interrupt:
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
-        with Lease(folder):
+        with Lease(folder, interrupt.ask):
             if blind := blind_hosts(folder):
                 view.note(told(folder, blind.values()))
                 pools.avoid(blind)
@@ -109,22 +110,19 @@ class _Study:
             finish=self._searcher.finish,
             is_interrupted=lambda: interrupt.asked,
             pools=pools,
+            watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
         )
 
-    def _settled(self) -> list[Suggestion]:
+    def _settled(self) -> tuple[Suggestion, ...]:
         """Tell the search what it has not heard because its driver died after writing it down; the rest can go on."""
         on_record = {t.trial_id: t for t in self._earlier}
-        resumable = []
         for trial in self._search.running():
-            record = on_record.get(trial.trial_id)
-            if record is not None:
+            if record := on_record.get(trial.trial_id):
                 self._search.adopt(trial.trial_id)
                 for epoch in record.epochs:
                     self._search.report(trial.trial_id, epoch)
                 self._search.tell(record)
-            if record is None or record.end in (End.RUNNING, End.INTERRUPTED):
-                resumable.append(trial)
-        return resumable
+        return self._search.running()
 
     def run(self, cluster: Cluster) -> Outcome:
         plan = self._plan

@@ -25,7 +25,8 @@ from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial, train
 from raytune_planes.training.workers import Worker
 from raytune_planes.tuning.entries import Entry, open_entries
-from raytune_planes.tuning.wishes import stop_wished
+from raytune_planes.tuning.failures import NO_MEMORY, explain, lost_process
+from raytune_planes.tuning.wishes import halve_batches, halved, stop_wished
 
 LAST, BEST, ERROR = "last.pt", "best.pt", "error.txt"
 
@@ -63,18 +64,23 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
 
     Returns:
         ``end`` and ``reason``: the last thing that Tune reports of the trial. Whatever goes wrong with this
-        configuration ends as ``failed`` with a reason; only the loss of a process passes, so that Tune tries again.
+        configuration ends as ``failed`` with a reason; only the loss of a process passes, and once a lack of memory,
+        so that Tune tries again.
     """
     folder = task.folder(asked["number"], asked["trial_id"])
     if not Path(task.study).is_dir():  # on a host that joined after the others were asked
         reason = f"{socket.gethostname()} does not see {task.study}; name a folder that all hosts share with --out"
         return {"end": End.FAILED.value, "reason": reason}
     folder.mkdir(parents=True, exist_ok=True)
+    if wish := stop_wished(folder):  # from before it lost its process
+        return {"end": wish.end.value, "reason": wish.reason}
     try:
         return _fit(asked, task, folder)
     except Exception as error:
-        if lost := _lost_process(error):
+        if lost := lost_process(error):
             raise lost from error
+        if explain(error).startswith(NO_MEMORY) and halve_batches(folder, explain(error)):
+            raise  # Tune tries again, in a process that holds nothing yet
         (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         return {"end": End.FAILED.value, "reason": explain(error)}
 
@@ -130,9 +136,11 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     trained_by = make_worker(task.workers, config.devices.vision)
     report = Reporter(folder, trained_by)
     if last is not None:
-        report.tell_again(load(last))
-    if wish := report.wish():  # from before it lost its process
-        return {"end": wish.end.value, "reason": wish.reason}
+        try:
+            report.tell_again(load(last))
+        except UserError as error:
+            report.say(f"trial {asked['number']} starts from the beginning: {error}")
+            last = None
     end, reason = train(
         config,
         open_entries(task.entries, config, task.data),
@@ -140,6 +148,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
         task.goal,
         worker=trained_by,
         resume=last,
+        pieces=2 if halved(folder) else 1,
         report=report,
     )
     return {"end": end.value, "reason": reason}
@@ -170,15 +179,14 @@ class Reporter:
         if self._worker.rank == 0:
             state = {**checkpoint.state, "told": self._told}
             dataclasses.replace(checkpoint, state=state).save(self._folder)
-        if wish := self.wish():
-            raise wish
-
-    def wish(self) -> StopTrial | None:
-        """What the driver wishes. Only the first worker looks, so that all of them stop after the same epoch."""
+        # Only the first worker looks, so that all of them stop after the same epoch.
         wish = stop_wished(self._folder) if self._worker.rank == 0 else None
         if float(self._worker.sum(torch.tensor([float(wish is not None)], dtype=torch.float64))):
-            return wish or StopTrial(End.PRUNED, "the first worker knows why")
-        return None
+            raise wish or StopTrial(End.PRUNED, "the first worker knows why")
+
+    def say(self, note: str) -> None:
+        """Tell people what the records do not say."""
+        self._report({"note": note})
 
     def _tell(self, record: EpochRecord) -> None:
         told = {
@@ -186,6 +194,9 @@ class Reporter:
             "place": _place(self._worker),
             "cpu_seconds": (time.process_time() - self._cpu_seconds) * self._worker.world,
         }
+        self._report(told)
+
+    def _report(self, told: dict[str, Any]) -> None:
         if self._worker.world == 1:
             from ray import tune
 
@@ -202,31 +213,3 @@ def _place(worker: Worker) -> dict[str, str]:
 
     node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
     return {"host": socket.gethostname(), "node": node[:8], "device": worker.device.type}
-
-
-def explain(error: BaseException) -> str:
-    """An error as one line for people; of a group's errors the one that the others most likely follow from."""
-    inner = [e for e in getattr(error, "worker_failures", {}).values() if e is not None]
-    error = min(inner, key=_is_consequence, default=error)
-    text = " ".join(str(error).split())
-    if isinstance(error, UserError):
-        return text
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
-        return f"does not fit into memory: {text[:300]}"
-    return f"{type(error).__name__}: {text[:300]}"
-
-
-def _is_consequence(error: BaseException) -> bool:
-    """Whether a worker failed because it lost touch with another that had failed before."""
-    return isinstance(error, RuntimeError) and ("peer" in str(error) or "gloo" in str(error) or "NCCL" in str(error))
-
-
-def _lost_process(error: BaseException) -> Exception | None:
-    """The failure that says a process or machine was lost, if that is what ``error`` tells of."""
-    from ray.exceptions import NodeDiedError, RayActorError, WorkerCrashedError
-    from ray.train import TrainingFailedError
-
-    if not isinstance(error, TrainingFailedError):
-        return None
-    inner = getattr(error, "worker_failures", {}).values()
-    return next((e for e in inner if isinstance(e, (RayActorError, WorkerCrashedError, NodeDiedError))), None)

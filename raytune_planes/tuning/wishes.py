@@ -9,7 +9,7 @@ from raytune_planes.records import End
 from raytune_planes.tracking.files import write_whole
 from raytune_planes.training.loop import StopTrial
 
-STOP = "stop.json"
+STOP, SMALL = "stop.json", "small.txt"
 
 
 def stop_trial(folder: Path, end: End, reason: str) -> None:
@@ -27,6 +27,18 @@ def stop_wished(folder: Path) -> StopTrial | None:
     return StopTrial(End(told["end"]), told["reason"])
 
 
+def halve_batches(folder: Path, reason: str) -> bool:
+    """Let the trial of ``folder`` send its batches through the model in two halves; False when it does so already."""
+    if halved(folder):
+        return False
+    write_whole(folder / SMALL, reason + "\n")
+    return True
+
+
+def halved(folder: Path) -> bool:
+    return (folder / SMALL).is_file()
+
+
 def forget(folder: Path) -> None:
-    """Take back what an earlier run of the study wished."""
+    """Take back the wish for an end of an earlier run of the study."""
     (folder / STOP).unlink(missing_ok=True)

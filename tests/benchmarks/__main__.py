@@ -10,7 +10,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import data, growth, lcbench_table, loop, memory, oracle, overhead, startup, switches
+from tests.benchmarks import (
+    chaos,
+    data,
+    fuzz,
+    growth,
+    lcbench_table,
+    loop,
+    memory,
+    oracle,
+    overhead,
+    startup,
+    switches,
+)
 from tests.benchmarks.tables import Missing, Table, all_aims
 
 BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
@@ -23,6 +35,8 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "growth": growth.measure,
     "oracle": oracle.measure,
     "lcbench": lcbench_table.measure,
+    "chaos": chaos.measure,
+    "fuzz": fuzz.measure,
 }
 """Each takes whether to run a reduced version."""
 

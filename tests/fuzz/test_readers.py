@@ -39,3 +39,19 @@ def test_a_damaged_input_is_taken_or_refused_in_words_and_nothing_is_written_els
             assert not outside
 
     holds()
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("trial", b'"number": 0', b'"number": 1e309'),
+        ("end", b'"ended_ms": 1700000005000', b'"ended_ms": -1e309'),
+        ("epochs", b'"val/fgvc/accuracy": 0.1', b'"x": ' + b"[" * 100_000),
+        ("lists", b"x/a.jpg", b"x/a.jpg\n."),
+        ("words", b"1e-3", b"2024-13-45"),
+    ],
+)
+def test_what_fuzzing_found_is_refused_or_told(name: str, old: bytes, new: bytes, tmp_path: Path) -> None:
+    (seed, *_) = TARGETS[name].seeds()
+    assert old in seed
+    attempt(TARGETS[name], seed.replace(old, new), tmp_path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,3 +227,18 @@ def test_the_latest_study_is_found_without_a_name(tmp_path: Path) -> None:
 def test_no_study_at_all_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run 'raytune-planes tune' first"):
         find_study(tmp_path / "nowhere")
+
+
+def test_a_full_disk_takes_no_part_of_a_line(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: a write is cut short there in the same way."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from raytune_planes.tracking.files import append_whole\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (25, 25))\n"
+        "path = Path(sys.argv[1]); append_whole(path, b'x' * 19 + b'\\n')\n"
+        "try:\n    append_whole(path, b'y' * 19 + b'\\n')\nexcept OSError as error:\n    print(error.strerror)\n"
+        "append_whole(path, b'z\\n')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "x"], capture_output=True, text=True, check=False)
+    assert done.stdout == "No space left on device\n", done.stderr
+    assert (tmp_path / "x").read_bytes() == b"x" * 19 + b"\nz\n"

@@ -239,3 +239,17 @@ def test_two_workers_keep_the_answers_that_one_would() -> None:
         assert np.allclose(first[name].logits_NK + second[name].logits_NK, whole[name].logits_NK, atol=1e-5)
         assert (first[name].logits_NK[128:256] == 0).all()
         assert (second[name].logits_NK[128:256] != 0).all()
+
+
+def test_a_batch_in_two_halves_takes_the_step_of_the_whole_batch() -> None:
+    still = {f"datasets__{name}__head__dropout": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
+    # Contrast and Dice compare the images of a batch with each other: only they may tell halves from the whole.
+    alone = {"losses__contrastive__weight": 0.0, "losses__segmentation__dice": 0.0}
+    config = toy_config(budget__epochs=1, **still, **alone)
+    seen: list[EpochRecord] = []
+    for pieces in (1, 2):
+        train(config, toy_data(), toy_prompts(), GOAL, pieces=pieces, report=lambda epoch, _: seen.append(epoch))
+    whole, halves = seen
+    for key, value in whole.metrics.items():
+        if "contrastive" not in key:
+            assert halves.metrics[key] == pytest.approx(value, abs=1e-4), key

@@ -20,7 +20,8 @@ from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
-from raytune_planes.tuning.wishes import STOP, stop_wished
+from raytune_planes.tuning.watch import Watch
+from raytune_planes.tuning.wishes import STOP, halve_batches, halved, stop_wished
 from tests.tuning.tiny import GOAL, tiny_plan
 
 SAMPLES = 72
@@ -31,7 +32,9 @@ POOL = {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {}}
 class Bench:
     """A recorder and everything that listens to it, and trials that say what they are told to say."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None, rungs: Rungs | None = None) -> None:
+    def __init__(
+        self, folder: Path, limits: Limits | None = None, rungs: Rungs | None = None, free_gib: float = 0.0
+    ) -> None:
         self.plan = tiny_plan(folder)
         self.study = self.plan.out / "tiny"
         self.study.mkdir(parents=True)
@@ -39,7 +42,9 @@ class Bench:
         view, trackers = PlainView(self.shown), Trackers(JsonlTracker(self.plan.out))
         self.search = Search(self.space)
         self.finished: list[str] = []
+        self.now_s = 0.0
         self.wish_to_stop = False
+        self.error = "Traceback:\nActorDied: killed"
         self.recorder = Recorder(
             self.plan.task(self.study),
             self.search,
@@ -49,6 +54,7 @@ class Bench:
             budget=StudyBudget(limits or Limits(), GOAL, lambda: 0.0),
             finish=lambda: self.finished.append("finish"),
             is_interrupted=lambda: self.wish_to_stop,
+            watch=Watch(self.study, stall_minutes=1, free_gib=free_gib, clock=lambda: self.now_s),
         )
         trackers.start_study(StudyStart("tiny", GOAL))
         view.start(Outline("tiny", GOAL, {"fgvc": "val/fgvc/accuracy"}, 3, 3))
@@ -61,7 +67,8 @@ class Bench:
         asked = self.search.ask()
         assert asked is not None
         config = {"trial_id": asked.trial_id, "number": asked.number, "drawn": asked.drawn, "pool": POOL}
-        trial = SimpleNamespace(config=config, num_failures=3, get_error=lambda: "Traceback:\nActorDied: killed")
+        trial = SimpleNamespace(config=config, num_failures=3, get_error=lambda: self.error)
+        trial.temporary_state = SimpleNamespace(ray_actor=None)
         self.recorder.on_trial_start(0, [], trial)
         return trial
 
@@ -75,6 +82,16 @@ class Bench:
     def end(self, trial: Any, end: End, reason: str) -> None:
         self.recorder.on_trial_result(0, [], trial, {"end": end.value, "reason": reason})
         self.recorder.on_trial_complete(0, [], trial)
+
+    def again(self) -> Recorder:
+        """The recorder of the driver that takes over."""
+        assert self.recorder._rungs is not None
+        earlier = read_study(self.study).trials
+        rungs = Rungs(GOAL, SAMPLES, 2, budget=10 * SAMPLES)
+        rungs.replay(earlier)
+        parts = (self.recorder._task, self.search, self.recorder._trackers, self.recorder._view)
+        budget = self.recorder._budget
+        return Recorder(*parts, rungs=rungs, budget=budget, earlier=earlier, finish=lambda: None)
 
     def record(self, trial: Any) -> Any:
         return next(t for t in read_study(self.study).trials if t.trial_id == trial.config["trial_id"])
@@ -203,3 +220,70 @@ def test_settings_that_do_not_fit_together_are_still_recorded(bench: Bench) -> N
     trial = SimpleNamespace(config={"trial_id": "x", "number": 7, "drawn": {"model.dit.heads": 3}, "pool": POOL})
     bench.recorder.on_trial_start(0, [], trial)
     assert bench.record(trial).config["model.dit.heads"] == 3
+
+
+def test_a_trial_that_hangs_ends_as_failed_and_the_others_go_on(bench: Bench) -> None:
+    hangs, works = bench.start(), bench.start()
+    for bench.now_s in (30, 59):
+        bench.epoch(works, int(bench.now_s))
+        bench.recorder.on_step_begin(0, [hangs, works])
+    assert stop_wished(bench.folder(hangs)) is None
+    bench.now_s = 61
+    bench.recorder.on_step_begin(0, [hangs, works])
+    wish = stop_wished(bench.folder(hangs))
+    assert wish is not None
+    assert (wish.end, wish.reason) == (End.FAILED, "no epoch for 1 minutes: it hangs (study.stall_minutes)")
+    assert stop_wished(bench.folder(works)) is None
+    bench.recorder.on_trial_error(0, [], hangs)  # its process was killed, and Tune has had enough of it
+    assert bench.record(hangs).reason == wish.reason
+    bench.end(works, End.COMPLETED, "done")
+    assert bench.record(works).end is End.COMPLETED
+
+
+def test_a_disk_that_is_nearly_full_starts_nothing_more_and_lets_trials_end(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, free_gib=1e6)
+    trial = bench.start()
+    bench.recorder.on_step_begin(0, [trial])
+    bench.recorder.on_step_begin(0, [trial])
+    assert bench.finished == ["finish"]
+    assert "GiB are free where the results lie, less than 1e+06" in bench.recorder.spent
+    assert stop_wished(bench.folder(trial)) is None
+    bench.end(trial, End.COMPLETED, "done")
+    assert bench.record(trial).end is End.COMPLETED
+
+
+@pytest.mark.parametrize("error", ["OutOfMemoryError: the node was running low on memory", "RayTaskError: no memory"])
+def test_a_trial_that_does_not_fit_goes_on_with_halves_once_and_says_so(bench: Bench, error: str) -> None:
+    bench.error = error
+    trial = bench.start()
+    bench.epoch(trial, 1)
+    if "Task" in error:  # the trial noticed it itself
+        assert halve_batches(bench.folder(trial), error)
+    bench.recorder.on_trial_recover(0, [], trial)
+    assert halved(bench.folder(trial))
+    assert not halve_batches(bench.folder(trial), "again")
+    assert "trial 0 did not fit into memory; it goes on with each batch in two halves, from epoch 1" in (
+        bench.shown.getvalue()
+    )
+    bench.end(trial, End.COMPLETED, "done")
+    assert bench.record(trial).tags["micro_batches"] == "2"
+
+
+def test_what_a_trial_says_reaches_people(bench: Bench) -> None:
+    trial = bench.start()
+    bench.recorder.on_trial_result(0, [], trial, {"note": "trial 0 starts from the beginning"})
+    assert "trial 0 starts from the beginning" in bench.shown.getvalue()
+
+
+def test_a_stop_that_its_driver_did_not_live_to_deliver_is_delivered(tmp_path: Path) -> None:
+    rungs = Rungs(GOAL, SAMPLES, 2, budget=10 * SAMPLES)
+    bench = Bench(tmp_path, rungs=rungs)
+    trials = [bench.start() for _ in range(3)]
+    for number, accuracy in ((0, 0.5), (1, 0.9), (2, 0.1)):
+        bench.epoch(trials[number], 1, accuracy)
+    (bench.folder(trials[2]) / STOP).unlink()
+    again = bench.again()
+    again.on_trial_start(0, [], trials[2])
+    wish = stop_wished(bench.folder(trials[2]))
+    assert wish is not None
+    assert wish.end is End.PRUNED

@@ -16,7 +16,7 @@ from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning import trial
 from raytune_planes.tuning.entries import Entry, open_entries
-from raytune_planes.tuning.trial import explain
+from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.wishes import stop_trial, stop_wished
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import TILE, tiny_material, tiny_plan
@@ -103,3 +103,28 @@ def test_prompts_are_kept_for_each_text_model(tmp_path: Path) -> None:
     task = plan.task(tmp_path)
     with np.load(task.prompts["minilm"]) as stored:
         assert {name: rows.shape[0] for name, rows in stored.items()} == {"planesnet": 2, "hrplanes": 2, "fgvc": 6}
+
+
+def test_a_torn_checkpoint_starts_the_trial_from_the_beginning_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("ray.tune.report", lambda told: said.append(told.get("note") or told["record"]["epoch"]))
+    task = tiny_plan(tmp_path).task(tmp_path)
+    folder = task.folder(0, "a")
+    folder.mkdir(parents=True)
+    asked = {"trial_id": "a", "number": 0, "drawn": {}}
+    assert trial.train_here({"asked": asked, "task": task})["end"] == "completed"
+    assert said == [1, 2, 3]
+    (folder / "last.pt").write_bytes((folder / "last.pt").read_bytes()[:-100])
+    assert trial.train_here({"asked": asked, "task": task})["end"] == "completed"
+    assert "trial 0 starts from the beginning: " in said[3]
+    assert "is damaged" in said[3]
+    assert said[4:] == [1, 2, 3]
+
+
+def test_a_wish_from_before_a_process_was_lost_ends_the_trial_before_it_trains(tmp_path: Path) -> None:
+    task = tiny_plan(tmp_path).task(tmp_path)
+    stop_trial(task.folder(0, "a"), End.FAILED, "it hangs")
+    asked = {"trial_id": "a", "number": 0, "drawn": {}}
+    assert trial.run_trial(asked, task) == {"end": "failed", "reason": "it hangs"}

@@ -1,0 +1,51 @@
+"""What the driver keeps an eye on while trials run: that each is heard of, and that the disk has room."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Watch:
+    """Says which trial has been silent for too long, and when the results' disk is nearly full.
+
+    ``stall_minutes`` without a word are too long, None for never; below ``free_gib`` on the disk of ``folder`` nothing
+    new may start, 0 for no limit. ``clock`` gives seconds and never goes back.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        stall_minutes: float | None = None,
+        free_gib: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._stall_minutes, self._free_gib, self._clock = folder, stall_minutes, free_gib, clock
+        self._heard: dict[str, float] = {}
+
+    def heard(self, trial_id: str) -> None:
+        """The trial has started, or has said something."""
+        self._heard[trial_id] = self._clock()
+
+    def silence(self, trial_id: str) -> str:
+        """Why the trial counts as hung, or ``""``; said once, until it is heard of again."""
+        since, limit = self._heard.get(trial_id), self._stall_minutes
+        if since is None or limit is None or self._clock() - since < 60 * limit:
+            return ""
+        del self._heard[trial_id]
+        return f"no epoch for {limit:g} minutes: it hangs (study.stall_minutes)"
+
+    def disk(self) -> str:
+        """Why no trial may start, or ``""``."""
+        if self._folder is None or not self._free_gib:
+            return ""
+        free_gib = shutil.disk_usage(self._folder).free / 2**30
+        if free_gib >= self._free_gib:
+            return ""
+        return (
+            f"only {free_gib:.2f} GiB are free where the results lie, less than {self._free_gib:g} (study.free_gib): "
+            "no further trial starts; free some space, then go on with --resume"
+        )
