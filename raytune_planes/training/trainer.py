@@ -170,8 +170,7 @@ class Trainer:
         torch.manual_seed(int(words[0] >> np.uint64(1)))
 
     def _tasks(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tasks = {f"{dataset}/{term}": value for term, value in losses.items()}
-        return {task: value for task, value in tasks.items() if self._weights[task] > 0}
+        return {task: v for term, v in losses.items() if self._weights[task := f"{dataset}/{term}"] > 0}
 
     def _floats(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         """The losses averaged over the workers; waits for the device."""
