@@ -1,0 +1,121 @@
+"""A study on several hosts of two kinds, all on this machine: placement, a host that dies, equal results."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import ray
+from ray._private import ray_constants
+from ray.cluster_utils import Cluster
+
+from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.terminal import PlainView
+from raytune_planes.tracking.base import Trackers
+from raytune_planes.tracking.jsonl import JsonlTracker
+from raytune_planes.tracking.mlflow import MlflowTracker
+from raytune_planes.tracking.mlflow_connection import default_uri
+from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.study import Outcome, run_study
+from tests.tuning.tiny import tiny_plan
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts that listen on 127.0.0.1 only, which Ray decides when it is told that it is no cluster."""
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
+    monkeypatch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
+
+
+class Hosts:
+    """A head that trains nothing, two hosts with a CPU, and one with two CPUs and a GPU that no card stands for."""
+
+    def __init__(self) -> None:
+        size = {"object_store_memory": 100_000_000}
+        self.cluster = Cluster(initialize_head=True, head_node_args={**size, "num_cpus": 0, "include_dashboard": False})
+        self.nodes = {
+            "first": self.cluster.add_node(num_cpus=1, **size),
+            "second": self.cluster.add_node(num_cpus=1, **size),
+            "gpu": self.cluster.add_node(num_cpus=2, num_gpus=1, **size),
+        }
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The tag ``node`` -> host."""
+        return {node.node_id[:8]: name for name, node in self.nodes.items()}
+
+
+@pytest.fixture
+def hosts(loopback: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
+    made = Hosts()
+    monkeypatch.setenv("RAY_ADDRESS", made.cluster.address)
+    yield made
+    ray.shutdown()
+    made.cluster.shutdown()
+
+
+class KillsAHost(PlainView):
+    """Ends a CPU host, as a power cut does, once a trial there has trained two epochs."""
+
+    def __init__(self, hosts: Hosts, shown: io.StringIO) -> None:
+        super().__init__(shown)
+        self.hosts, self.killed, self.before = hosts, "", ""
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        super().epoch(trial, epoch)
+        host = self.hosts.names[trial.tags["node"]]
+        if epoch.epoch == 2 and host != "gpu" and not self.killed:
+            self.killed, self.before = trial.trial_id, host
+            self.hosts.cluster.remove_node(self.hosts.nodes[host], allow_graceful=False)
+
+
+def test_both_kinds_of_host_train_and_the_trials_of_one_that_dies_go_on_elsewhere(hosts: Hosts, tmp_path: Path) -> None:
+    shown = io.StringIO()
+    view = KillsAHost(hosts, shown)
+    fixed = {"budget.epochs": 6, "stopping.rule": "none"}
+    plan = tiny_plan(tmp_path, fixed=fixed, trials=6, gpus_per_worker=1.0, cpu_hosts=True)
+    uri = default_uri(plan.out)
+    trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, uri))
+
+    outcome = run_study(plan, view=view, trackers=trackers)
+
+    trials, said = outcome.study.trials, shown.getvalue()
+    assert "3 at a time (1 on GPU hosts, 2 on CPU hosts), on a Ray cluster of 4 machines" in said
+    assert [t.end for t in trials] == [End.COMPLETED] * 6, said
+    assert all([e.epoch for e in t.epochs] == [1, 2, 3, 4, 5, 6] for t in trials)
+    places = {(t.tags["pool"], "gpu" if hosts.names[t.tags["node"]] == "gpu" else "cpu") for t in trials}
+    assert places == {("gpu", "gpu"), ("cpu", "cpu")}
+    assert "trial 0 has its share of a GPU, but" in said
+    assert f"trial 0 epoch 1/6 on {trials[0].tags['host']} (gpu): " in said
+
+    moved = next(t for t in trials if t.trial_id == view.killed)
+    assert f"trial {moved.number} lost a process and goes on from epoch 2" in said
+    assert hosts.names[moved.tags["node"]] == {"first": "second", "second": "first"}[view.before]
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'trial'")
+    assert sorted(r.data.tags["trial_id"] for r in runs) == sorted(t.trial_id for t in trials)
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    tags = ("pool", "host", "node", "device")
+    told = {r.data.tags["trial_id"]: [r.data.tags[k] for k in tags] for r in runs}
+    assert told == {t.trial_id: [t.tags[k] for k in tags] for t in trials}
+
+    alone = on_this_machine(
+        replace(plan, out=tmp_path / "alone", settings=plan.settings.model_copy(update={"trials": 1}))
+    )
+    assert [(e.samples, e.metrics) for e in alone.study.trials[0].epochs] == [
+        (e.samples, e.metrics) for e in trials[0].epochs
+    ]
+
+
+def on_this_machine(plan: StudyPlan) -> Outcome:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", "local")
+        return run_study(plan, view=PlainView(io.StringIO()), trackers=Trackers(JsonlTracker(plan.out)))
