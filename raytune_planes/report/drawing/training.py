@@ -115,8 +115,8 @@ def correlation(numbers: Correlation) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
 
     figure, axes = canvas()
-    ramp = LinearSegmentedColormap.from_list("orange to blue", ["#D55E00", "#ffffff", "#0072B2"])
-    ramp = ramp.with_extremes(bad="#ededed")
+    colours = ["#D55E00", "#ffffff", "#0072B2"]
+    ramp = LinearSegmentedColormap.from_list("orange to blue", colours).with_extremes(bad="#ededed")
     image = axes.imshow(numbers.matrix, cmap=ramp, vmin=-1, vmax=1)
     for i, row in enumerate(numbers.matrix):
         for j, r in enumerate(row):
