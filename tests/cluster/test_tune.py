@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "cluster"
@@ -68,9 +71,44 @@ def test_a_study_ends_with_its_best_configuration_and_its_runs_in_mlflow(place: 
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert sorted("mlflow.parentRunId" in run.data.tags for run in runs) == [False, True, True]
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert answered_by_mlflow_ui(place) == sorted(run.info.run_id for run in runs)
 
     assert place.run(*place.submit("--workers", "999")) == 2
     assert "999 workers" in place.log.read_text()
+
+
+def answered_by_mlflow_ui(place: Place) -> list[str]:
+    """The ids of the runs that ``mlflow ui`` tells by its REST API."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = f"sqlite:///{place.results}/mlflow.db"
+    server = place.start("mlflow", "ui", "--backend-store-uri", store, "--port", str(port), "--workers", "1")
+
+    def ask(what: str, **body: object) -> dict[str, Any]:
+        data = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/api/2.0/mlflow/{what}", data, headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return dict(json.load(answer))
+
+    try:
+        deadline = time.monotonic() + 200
+        while True:
+            try:
+                experiments = ask("experiments/search", max_results=10)["experiments"]
+                break
+            except OSError:
+                assert server.poll() is None, place.log.read_text()
+                assert time.monotonic() < deadline, place.log.read_text()
+                time.sleep(0.5)
+        found = ask("runs/search", experiment_ids=[e["experiment_id"] for e in experiments])["runs"]
+        return sorted(run["info"]["run_id"] for run in found)
+    finally:
+        parent = psutil.Process(server.pid)
+        for process in (*parent.children(recursive=True), parent):
+            process.terminate()
+        server.wait(60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
