@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 from ray._private import ray_constants
@@ -44,6 +46,15 @@ class Hosts:
             "gpu": self.cluster.add_node(num_cpus=2, num_gpus=1, **size),
         }
 
+    def kill(self, host: str) -> None:
+        """All of its processes at once: a worker that outlives its raylet for a moment could end its trial in it."""
+        (raylet,) = self.nodes[host].all_processes["raylet"]
+        processes = psutil.Process(raylet.process.pid).children(recursive=True)
+        self.cluster.remove_node(self.nodes[host], allow_graceful=False)
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
     @property
     def names(self) -> dict[str, str]:
         """The tag ``node`` -> host."""
@@ -71,7 +82,7 @@ class KillsAHost(PlainView):
         host = self.hosts.names[trial.tags["node"]]
         if epoch.epoch == 2 and host != "gpu" and not self.killed:
             self.killed, self.before = trial.trial_id, host
-            self.hosts.cluster.remove_node(self.hosts.nodes[host], allow_graceful=False)
+            self.hosts.kill(host)
 
 
 def test_both_kinds_of_host_train_and_the_trials_of_one_that_dies_go_on_elsewhere(hosts: Hosts, tmp_path: Path) -> None:
