@@ -8,9 +8,11 @@ import re
 import socket
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from raytune_planes.errors import UserError
 
@@ -34,6 +36,10 @@ LEVERS: Mapping[str, str] = {
 
 AUTOSCALES = "RAYTUNE_PLANES_AUTOSCALES"
 """Hosts that the cluster may start when trials wait, as its file says: ``4 x 4 CPU 1 GPU, 8 x 8 CPU``."""
+
+
+STARTS = 3
+"""How often Ray may be started on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +128,7 @@ def connected() -> Iterator[Cluster]:
                 ray.init(log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
             else:
                 _stay_on_loopback()
-                # Errors of workers come with their trials; what else they print is libraries' chatter.
-                ray.init("local", log_to_driver=False, logging_level="CRITICAL", include_dashboard=False)
+                _start()
         except (ConnectionError, ValueError, RuntimeError) as error:
             if not attach:
                 raise
@@ -132,6 +137,33 @@ def connected() -> Iterator[Cluster]:
         yield Cluster(nodes_now(), started_here=not attach)
     finally:
         ray.shutdown()
+
+
+def _start() -> None:
+    """Start Ray on this machine, again where it was too busy: Ray gives its processes 30 s, which nothing can change.
+
+    Raises:
+        UserError: it did not start ``STARTS`` times.
+    """
+    import ray
+
+    for _ in range(STARTS):
+        before = set(psutil.Process().children(recursive=True))
+        try:
+            # Errors of workers come with their trials; what else they print is libraries' chatter.
+            ray.init("local", log_to_driver=False, logging_level="CRITICAL", include_dashboard=False)
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            for process in set(psutil.Process().children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        else:
+            return
+    raise UserError(
+        f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
+        "on it; the study has not begun"
+    )
 
 
 def _stay_on_loopback() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from raytune_planes.errors import UserError
+from raytune_planes.tuning import cluster
 from raytune_planes.tuning.cluster import Node, connected, may_start
 
 
@@ -31,3 +35,41 @@ def test_a_note_of_a_dead_head_is_not_followed(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
     assert _head_on_this_machine() == ""
+
+
+class BusyMachine:
+    """Ray's start fails as on a machine that is too busy, the first ``times``, and leaves a process each time."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.left = times, list[subprocess.Popen[bytes]]()
+
+    def __call__(self, *_: object, **__: object) -> None:
+        if len(self.left) < self.times:
+            self.left.append(subprocess.Popen(["sleep", "100"]))
+            raise Exception("The current node timed out during startup. This could happen because ...")
+
+
+def test_a_machine_that_is_too_busy_for_ray_is_told_and_left_without_its_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    busy = BusyMachine(9)
+    monkeypatch.setattr("ray.init", busy)
+    with pytest.raises(UserError, match="did not start within 30 s, 3 times in a row: this machine is too busy"):
+        cluster._start()
+    assert [process.wait(10) for process in busy.left] == [-signal.SIGKILL] * 3
+
+
+def test_ray_is_started_again_when_it_was_too_slow_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = BusyMachine(1)
+    monkeypatch.setattr("ray.init", busy)
+    cluster._start()
+    assert [process.wait(10) for process in busy.left] == [-signal.SIGKILL]
+
+
+def test_any_other_failure_of_ray_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("no such option")
+
+    monkeypatch.setattr("ray.init", broken)
+    with pytest.raises(ValueError, match="no such option"):
+        cluster._start()
