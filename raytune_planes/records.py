@@ -119,6 +119,11 @@ class TrialRecord:
     tags: Mapping[str, str] = field(default_factory=dict)
     """Where and on what it ran: host, pool, data fingerprint, whether data is synthetic."""
 
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """Every rest and wake, in order."""
+        return tuple(d for e in self.epochs for d in e.decisions)
+
     def best(self, goal: Goal) -> EpochRecord | None:
         """The epoch with the highest score under ``goal``; its metrics are the trial's result, its weights are kept."""
         return max(self.epochs, key=lambda e: (goal.score(e.metrics), -e.epoch), default=None)
@@ -173,12 +178,13 @@ def not_finite(metrics: Mapping[str, float]) -> list[str]:
     return [k for k, v in metrics.items() if not math.isfinite(v)]
 
 
+def rank(trial: TrialRecord, goal: Goal) -> tuple[bool, float, int]:
+    """Larger is better: a trial that keeps all floors goes before any that does not, then the score counts."""
+    epoch = trial.best(goal)
+    metrics = epoch.metrics if epoch else {}
+    return goal.feasible(metrics), goal.score(metrics), -trial.number
+
+
 def best_trial(trials: Iterable[TrialRecord], goal: Goal) -> TrialRecord | None:
-    """The complete trial that scores highest; a trial that keeps all floors goes before any that does not."""
-
-    def rank(trial: TrialRecord) -> tuple[bool, float, int]:
-        epoch = trial.best(goal)
-        metrics = epoch.metrics if epoch else {}
-        return goal.feasible(metrics), goal.score(metrics), -trial.number
-
-    return max((t for t in trials if t.end.is_complete and t.epochs), key=rank, default=None)
+    """The complete trial that ranks highest."""
+    return max((t for t in trials if t.end.is_complete and t.epochs), key=lambda t: rank(t, goal), default=None)

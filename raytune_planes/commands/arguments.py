@@ -31,6 +31,11 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_moved(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the study's pictures, where they have moved")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="of the decoded pictures, where it has moved")
+
+
 def add_set(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",

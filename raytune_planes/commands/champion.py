@@ -30,7 +30,7 @@ def register(folder: Path, uri: str) -> str:
     epoch = best.best(study.start.goal) if best else None
     if best is None or epoch is None or not study.start.goal.feasible(epoch.metrics):
         raise UserError("no complete trial keeps every floor, so none is worth the name of champion")
-    weights = files.trial_folder(folder, best.number, best.trial_id) / "best.pt"
+    weights = files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS
     example = _example(list(study.start.data))
     mine, champion = register_champion(
         folder,

@@ -24,11 +24,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.report import compare, page
+    from raytune_planes.tracking.files import PLOTS
 
     one, other = _side(args.out, args.one), _side(args.out, args.other)
     print(compare.as_text(one, other))
     name = f"{one.label}-{other.label}".replace(":", "_")
-    print(f"\ncurves: {page.write(compare.as_report(one, other), args.to or args.out / 'plots' / name)[0]}")
+    print(f"\ncurves: {page.write(compare.as_report(one, other), args.to or args.out / PLOTS / name)[0]}")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from raytune_planes.commands.arguments import add_out, at_least
+from raytune_planes.commands.arguments import add_moved, add_out, at_least
 
 METHODS = ("soft", "greedy", "bayesian", "genetic", "forest")
 
@@ -19,8 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--method", choices=METHODS, default="greedy", help="how their weights are chosen (default: greedy selection)"
     )
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the ensemble (default: STUDY/ensemble)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the study's pictures, where they have moved")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="of the decoded pictures, where it has moved")
+    add_moved(parser)
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="S", help="of the search for weights (default: 0)"
     )

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from raytune_planes.catalog import primary_metric
-from raytune_planes.commands.find_model import BEST
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, open_data
-from raytune_planes.records import End, TrialRecord
-from raytune_planes.report.explain import asked
+from raytune_planes.records import End, TrialRecord, rank
+from raytune_planes.report.explain import places
 from raytune_planes.report.text import shown, signed, table
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Rule
@@ -25,7 +24,7 @@ from raytune_planes.serving.predictor import Predictor
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tracking.validation import VALIDATION, Answers, read_validation
+from raytune_planes.tracking.validation import VALIDATION, Answers, probabilities, read_validation
 from raytune_planes.tuning.ensembles import aligned, choose
 
 SHOWN = ("accuracy", "class_accuracy", "iou")
@@ -87,22 +86,19 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
     """
     goal, best = study.start.goal, best_of(study)
 
-    def rank(trial: TrialRecord) -> tuple[bool, bool, float, int]:
-        epoch = trial.best(goal)
-        metrics = epoch.metrics if epoch else {}
-        return trial is best, goal.feasible(metrics), goal.score(metrics), -trial.number
+    def order(trial: TrialRecord) -> tuple[bool, tuple[bool, float, int]]:
+        return trial is best, rank(trial, goal)
 
     trials = [t for t in study.trials if t.epochs and t.end is not End.FAILED]
-    found = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / BEST) for t in trials]
-    kept = sorted((pair for pair in found if pair[1].is_file()), key=lambda pair: rank(pair[0]), reverse=True)[:most]
+    found = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / files.WEIGHTS) for t in trials]
+    kept = sorted((pair for pair in found if pair[1].is_file()), key=lambda pair: order(pair[0]), reverse=True)[:most]
     if len(kept) < 2:
         raise UserError(
             f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
             f"go on with 'raytune-planes tune --resume {study.start.name} --trials {len(study.trials) + 4}'"
         )
-    told = asked(study)
-    pictures = data_folder(data or (Path(told["data"]) if told.get("data") else None))
-    cache = cache or (Path(told["cache"]) if told.get("cache") else None)
+    data, cache = places(study, data, cache)
+    pictures = data_folder(data)
     predictors = [Predictor.load(path) for _, path in kept]
     opened = [open_data(predictor.config, pictures, cache) for predictor in predictors]
     return tuple(
@@ -177,8 +173,7 @@ def _on_val(member: Member, name: str) -> Guess:
     kept, arrays = member.kept.get(name), member.data[name]
     if kept is None or arrays.info.has_masks or not np.array_equal(kept.pictures_N, arrays.splits["val"]):
         return guess(member.predictor, name, arrays, "val")
-    powers_NK = np.exp(kept.logits_NK)
-    return Guess(powers_NK / powers_NK.sum(1, keepdims=True))
+    return Guess(probabilities(kept.logits_NK))
 
 
 def _kept(path: Path) -> dict[str, Answers]:

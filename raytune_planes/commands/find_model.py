@@ -11,8 +11,6 @@ from raytune_planes.serving.predictor import Model, Predictor
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 
-BEST = "best.pt"
-
 
 def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
     """Load the model ``name``.
@@ -30,14 +28,14 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
         from raytune_planes.tracking.mlflow_connection import default_uri
         from raytune_planes.tracking.mlflow_model import fetch
 
-        return Predictor.load(fetch(name, tracking_uri or default_uri(out), BEST))
+        return Predictor.load(fetch(name, tracking_uri or default_uri(out), files.WEIGHTS))
     path = Path(name)
     if not path.exists() and (out / name).exists():
         path = out / name
     if path.is_file():
         return Predictor.load(path)
-    if (path / BEST).is_file():
-        return Predictor.load(path / BEST)
+    if (path / files.WEIGHTS).is_file():
+        return Predictor.load(path / files.WEIGHTS)
     if (path / ensemble.FILE).is_file():
         return Ensemble.load(path)
     if (path / files.STUDY).is_file():
@@ -52,4 +50,4 @@ def _best_of_study(folder: Path) -> Path:
     best = best_of(reading.read_study(folder))
     if best is None:
         raise UserError(f"no trial of the study in {folder} came to its end; give the best.pt of one of its trials")
-    return files.trial_folder(folder, best.number, best.trial_id) / BEST
+    return files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS

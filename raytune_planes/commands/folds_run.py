@@ -15,7 +15,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import Goal
 from raytune_planes.settings import flatten, make_config
-from raytune_planes.tracking.files import write_whole
+from raytune_planes.tracking.files import LAST, write_whole
 from raytune_planes.tracking.validation import VALIDATION, Answers, read_validation, write_validation
 
 FILE = "folds.json"
@@ -44,7 +44,7 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
         folder = out / f"fold-{fold}"
         mine = make_config(flatten(config), {"split.kind": "kfold", "split.folds": folds, "split.fold": fold})
         print(f"fold {fold + 1} of {folds}")
-        run = TrainingRun(mine, folder, resume=resume and (folder / "last.pt").is_file())
+        run = TrainingRun(mine, folder, resume=resume and (folder / LAST).is_file())
         status = run.train(goal=goal, **where)
         best = run.record.best(run.goal)
         if status or best is None:

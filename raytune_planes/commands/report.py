@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from raytune_planes.commands.arguments import add_out
-
-PLOTS = "plots"
-"""Folder of the reports, beside the studies."""
+from raytune_planes.commands.arguments import add_moved, add_out
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_out(parser)
     parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the report (default: OUT/plots/STUDY)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the study's pictures, where they have moved")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="of the decoded pictures, where it has moved")
+    add_moved(parser)
     parser.add_argument("--no-pictures", action="store_true", help="leave out what needs the model and the data")
 
 
@@ -38,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 def write_log(path: Path, out: Path, to: Path | None = None) -> tuple[Path, ...]:
     """The report of a log file; its page comes first. Raises UserError: it cannot be read, or written."""
     from raytune_planes.report import build, log, page
+    from raytune_planes.tracking.files import PLOTS
 
     found = log.read_log(path)
     return page.write(build.log_report(found), to or out / PLOTS / found.title)
@@ -59,6 +56,7 @@ def write_study(
     from raytune_planes.report import build, page
     from raytune_planes.report.figure import Figure, Missing
     from raytune_planes.report.summary import summarise
+    from raytune_planes.tracking.files import PLOTS
     from raytune_planes.tracking.reading import read_study
     from raytune_planes.tuning.importance import importance
 

@@ -14,7 +14,7 @@ from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, open_data
 from raytune_planes.records import TrialRecord
-from raytune_planes.report.explain import asked
+from raytune_planes.report.explain import places
 from raytune_planes.report.figure import Figure, Missing
 from raytune_planes.report.predictions import (
     Example,
@@ -27,9 +27,9 @@ from raytune_planes.report.predictions import (
     worst_pairs,
 )
 from raytune_planes.settings import make_config
-from raytune_planes.tracking.files import trial_folder
+from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tracking.validation import Answers, read_validation
+from raytune_planes.tracking.validation import Answers, probabilities, read_validation
 from raytune_planes.training.checkpoint import load
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -46,8 +46,8 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
     """
     folder = trial_folder(study.folder, trial.number, trial.trial_id)
     try:
-        state = load(folder / "best.pt")
-        config = make_config(state["config"], source=str(folder / "best.pt"))
+        state = load(folder / WEIGHTS)
+        config = make_config(state["config"], source=str(folder / WEIGHTS))
     except UserError as error:
         return Missing(str(error))
     try:
@@ -70,9 +70,7 @@ def _trainer(
     study: StudyFiles, config: TrialConfig, state: Mapping[str, Any], data: Path | None, cache: Path | None
 ) -> Trainer:
     """The trial's model over its data. Raises UserError: the data is not there, or is not what the study saw."""
-    line = asked(study)
-    usual = {key: Path(line[key]) if line.get(key) else None for key in ("data", "cache")}
-    where, cached = data or usual["data"], cache or usual["cache"]
+    where, cached = places(study, data, cache)
     if where is None and not study.start.synthetic:
         raise UserError("the study's data is not known; name its folder with --data")
     arrays = open_data(config, data_folder(where), cached)
@@ -121,11 +119,11 @@ def _examples(
 
 def _asked(arrays: Arrays, given: Answers, classes: tuple[str, ...]) -> tuple[Example, ...]:
     found = []
+    probability_NK = probabilities(given.logits_NK)
     for i in chosen(given.logits_NK, given.labels_N):
-        odds_K = np.exp(given.logits_NK[i] - given.logits_NK[i].max())
-        said = int(odds_K.argmax())
+        said = int(given.logits_NK[i].argmax())
         image_HWC = np.asarray(arrays.images_NHWC[given.pictures_N[i]])
-        truth, share = classes[int(given.labels_N[i])], float(odds_K[said] / odds_K.sum())
+        truth, share = classes[int(given.labels_N[i])], float(probability_NK[i, said])
         found.append(Example(arrays.info.name, image_HWC, truth, classes[said], share))
     return tuple(found)
 

@@ -48,7 +48,7 @@ class TrainingRun:
             UserError: the folder is in use, data is missing, or there is nothing to resume.
         """
         self.goal = goal or self.goal
-        last = self.out / "last.pt"
+        last = self.out / files.LAST
         self._open(last)
         arrays = open_data(self.config, data_folder(data), cache, print, cache_limit_gib)
         prompts = embed_prompts({name: a.info for name, a in arrays.items()}, self.config, cache)
@@ -59,11 +59,11 @@ class TrainingRun:
         print(f"{end}: {reason}")
         best = self.record.best(self.goal)
         if best is not None:
-            print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / 'best.pt'})")
+            print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / files.WEIGHTS})")
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
         if test and best is not None:
             trainer = Trainer(self.config, arrays, prompts, LocalWorker(self.config.devices.vision))
-            trainer.model.load_state_dict(load(self.out / "best.pt")["weights"])
+            trainer.model.load_state_dict(load(self.out / files.WEIGHTS)["weights"])
             on_test = trainer.evaluate("test")
             print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
         return 1 if end is End.FAILED else 0

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.pareto import Choice, vector
-from raytune_planes.records import Decision, Goal, TrialRecord
+from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.report.confirmed import Interval, confirmed_gains, read_confirmed
 from raytune_planes.report.text import shown, signed, table, value_text
-from raytune_planes.tracking.files import ASKED, BEST, CONFIG, trial_folder
+from raytune_planes.tracking.files import ASKED, BEST, CONFIG, WEIGHTS, trial_folder
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -29,11 +29,6 @@ class Alternative:
     """Of each objective, positive where this trial is better."""
     changes: tuple[str, ...]
     """Drawn settings in which it differs, as ``path value``."""
-
-
-def rests(trial: TrialRecord) -> tuple[Decision, ...]:
-    """Every rest and wake, in order."""
-    return tuple(d for e in trial.epochs for d in e.decisions)
 
 
 def nearest(best: TrialRecord, front: tuple[TrialRecord, ...], goal: Goal) -> tuple[Alternative, ...]:
@@ -74,7 +69,7 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     folder = trial_folder(study.folder, trial.number, trial.trial_id)
     whole = study.folder / BEST
     is_best = study.end is not None and trial is best_of(study) and whole.is_file()
-    weights, data = folder / "best.pt", asked(study).get("data")
+    weights, data = folder / WEIGHTS, asked(study).get("data")
     again = f"raytune-planes train --config {quoted(whole if is_best else folder / CONFIG)}"
     lines = [("train it again", again + (f" --data {quoted(Path(data))}" if data else ""))]
     if weights.is_file():
@@ -91,12 +86,19 @@ def asked(study: StudyFiles) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def places(study: StudyFiles, data: Path | None, cache: Path | None) -> tuple[Path | None, Path | None]:
+    """Where the study's pictures lie, and the decoded ones: ``data`` and ``cache``, else where it started with."""
+    line = asked(study)
+    usual = [Path(line[key]) if line.get(key) else None for key in ("data", "cache")]
+    return data or usual[0], cache or usual[1]
+
+
 def quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
 def rests_text(trial: TrialRecord) -> list[str]:
-    return [f"epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in rests(trial)]
+    return [f"epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in trial.decisions]
 
 
 def interval_text(found: Interval) -> str:

@@ -44,8 +44,7 @@ def of_trial(trial: TrialRecord, start: StudyStart) -> Log:
     """The course of one of our trials; rests and wakes with it."""
     name = "the defaults" if trial.number == 0 else f"trial {trial.number}"
     counts = {d: dict(described.counts) for d, described in start.data.items()}
-    decisions = tuple(d for e in trial.epochs for d in e.decisions)
-    return _log(name, published_log(trial), counts=counts, decisions=decisions)
+    return _log(name, published_log(trial), counts=counts, decisions=trial.decisions)
 
 
 def read_log(path: Path) -> Log:

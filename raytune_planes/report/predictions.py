@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raytune_planes.report.figure import Missing
+from raytune_planes.tracking.validation import probabilities
 
 LABELLED = 30
 """Most classes whose names fit beside a confusion matrix."""
@@ -125,8 +126,7 @@ def chosen(logits_NK: np.ndarray, labels_N: np.ndarray) -> list[int]:
 
     The certain mistakes teach most; the certain successes show what the model has learnt.
     """
-    odds_NK = np.exp(logits_NK - logits_NK.max(1, keepdims=True))
-    certain_N = (odds_NK / odds_NK.sum(1, keepdims=True)).max(1)
+    certain_N = probabilities(logits_NK).max(1)
     said_N = logits_NK.argmax(1)
     found = []
     for wanted in (said_N == labels_N, said_N != labels_N):

@@ -131,7 +131,7 @@ def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
                 key: {"gain": g.mean, "low": _number(g.low), "high": _number(g.high), "seeds": len(g.values)}
                 for key, g in explain.uncertainty(study, summary.best).items()
             },
-            "rests": [asdict(d) for d in explain.rests(summary.best)],
+            "rests": [asdict(d) for d in summary.best.decisions],
             "nearest": [a.trial.number for a in explain.nearest(summary.best, summary.choice.front, start.goal)],
             "commands": dict(explain.commands(study, summary.best)),
         }

@@ -15,6 +15,7 @@ from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.serving.predictor import Look, Model, Predictor, require
 from raytune_planes.serving.scenes import planes
+from raytune_planes.tracking.validation import probabilities
 
 SHOWN = 5
 """Classes that are told."""
@@ -77,7 +78,7 @@ def answer(model: Model, source: Source, dataset: str | None = None, texts: Sequ
         top=_top(look, model.infos[name].classes),
         covered=math.nan if mask_HW is None else float((mask_HW > 0.5).mean()),
         planes=() if mask_HW is None else planes(mask_HW, width, height, model.config.datasets[name].image_size),
-        texts=tuple(zip(texts, look.text_P.tolist(), _softmax(look.text_P).tolist(), strict=True)),
+        texts=tuple(zip(texts, look.text_P.tolist(), probabilities(look.text_P[None])[0].tolist(), strict=True)),
         mask_HW=mask_HW,
     )
 
@@ -124,8 +125,3 @@ def serve(artifacts: Mapping[str, str]) -> Callable[[Any], Any]:
 def _top(look: Look, classes: Sequence[str]) -> tuple[tuple[str, float], ...]:
     order = np.argsort(-look.probability_K, kind="stable")[:SHOWN]
     return tuple((classes[i], float(look.probability_K[i])) for i in order.tolist())
-
-
-def _softmax(scores_P: np.ndarray) -> np.ndarray:
-    powers_P = np.exp(scores_P - scores_P.max(initial=-np.inf))
-    return powers_P / powers_P.sum()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +66,3 @@ def judged(found: Guess, real: Truth, info: Info) -> dict[str, float]:
         hits = float((seen & there).sum())
         out |= mask_metrics(hits, float(seen.sum()) - hits, float(there.sum()) - hits)
     return out
-
-
-Judged = Mapping[str, Mapping[str, float]]
-"""Dataset -> metric -> value."""

@@ -18,14 +18,17 @@ STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "tri
 ASKED = "asked.json"
 """In a study's folder: the command line, so that ``--resume`` needs only the study's name."""
 TRIAL, EPOCHS, CONFIG, END = "trial.json", "epochs.jsonl", "config.yaml", "end.json"
+LAST, WEIGHTS = "last.pt", "best.pt"
+PLOTS = "plots"
+"""Folder of the reports, beside the studies."""
 
 
 def study_folder(out: Path, name: str) -> Path:
     """``<out>/<name>``. Raises UserError when ``name`` is no plain folder name."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in (LOGS, "plots", "mlartifacts"):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in (LOGS, PLOTS, "mlartifacts"):
         raise UserError(
             f"'{name}' cannot name a study; use up to 100 letters, digits, '-', '_' and '.', "
-            f"not one of '{LOGS}', 'plots', 'mlartifacts'"
+            f"not one of '{LOGS}', '{PLOTS}', 'mlartifacts'"
         )
     return out / name
 

@@ -150,7 +150,7 @@ def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
 
 
 def trial_note(trial: TrialRecord) -> str:
-    decisions = [d for epoch in trial.epochs for d in epoch.decisions]
+    decisions = trial.decisions
     told = [f"- epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in decisions]
     head = f"**{trial.end}**" + (f": {trial.reason}" if trial.reason else "")
     return _cut("\n".join([head, *([""] if told else []), *told]))

@@ -29,6 +29,12 @@ class Answers:
     """int64 indexes into the dataset's arrays; they depend on its files and its ``tile``, not on ``image_size``."""
 
 
+def probabilities(logits_NK: np.ndarray) -> np.ndarray:
+    """Softmax over each row."""
+    powers_NK: np.ndarray = np.exp(logits_NK - logits_NK.max(1, keepdims=True, initial=-np.inf))
+    return powers_NK / powers_NK.sum(1, keepdims=True)
+
+
 def write_validation(folder: Path, answers: Mapping[str, Answers]) -> None:
     """Write ``val.npz`` into ``folder``, whole or not at all.
 

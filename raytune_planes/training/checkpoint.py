@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from raytune_planes.errors import UserError
+from raytune_planes.tracking.files import LAST, WEIGHTS
 from raytune_planes.tracking.validation import Answers, write_validation
 
 MAGIC = b"RTPLANES"
@@ -35,9 +36,9 @@ class Checkpoint:
     def save(self, folder: Path) -> None:
         """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``."""
         if self.is_best:
-            save(self.model, folder / "best.pt")
+            save(self.model, folder / WEIGHTS)
             write_validation(folder, self.answers)
-        save(self.state, folder / "last.pt")
+        save(self.state, folder / LAST)
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:

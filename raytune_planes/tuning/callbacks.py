@@ -15,12 +15,13 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.settings import flatten
 from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers
+from raytune_planes.tracking.files import WEIGHTS
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
 from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
-from raytune_planes.tuning.trial import BEST, ERROR, Task
+from raytune_planes.tuning.trial import ERROR, Task
 from raytune_planes.tuning.watch import Watch
 from raytune_planes.tuning.wishes import forget, halve_batches, halved, stop_trial, stop_wished
 
@@ -187,7 +188,7 @@ class Recorder(tune.Callback):
         record = replace(record, end=end, reason=reason, ended_ms=_now_ms())
         self._keep(record)
         folder = self._folder(record)
-        self._trackers.end_trial(record, [p for p in (folder / BEST, folder / ERROR) if p.is_file()])
+        self._trackers.end_trial(record, [p for p in (folder / WEIGHTS, folder / ERROR) if p.is_file()])
         self._search.tell(record)
         self._view.trial_ended(record)
         self._check_budget()

@@ -8,14 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import prompts_key
-from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, split_metric
+from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, rank, split_metric
 from raytune_planes.report.confirmed import FILE, Confirmed, Interval, interval
 from raytune_planes.terminal import View
-from raytune_planes.tracking.files import CONFIG, study_folder, write_whole
+from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.cluster import Cluster, connected
 from raytune_planes.tuning.entries import open_entries
@@ -23,7 +20,7 @@ from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
-from raytune_planes.tuning.trial import BEST, Task
+from raytune_planes.tuning.trial import Task
 
 RESULT = "result.json"
 
@@ -59,15 +56,9 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
 
 def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRecord]:
     """The defaults, then the ``best`` best others: those that keep all floors first, by score."""
-
-    def rank(trial: TrialRecord) -> tuple[bool, float, int]:
-        epoch = trial.best(goal)
-        metrics = epoch.metrics if epoch else {}
-        return goal.feasible(metrics), goal.score(metrics), -trial.number
-
     ended = [t for t in trials if t.end.is_complete and t.epochs]
     defaults = [t for t in ended if t.number == 0]
-    others = sorted((t for t in ended if t.number != 0), key=rank, reverse=True)
+    others = sorted((t for t in ended if t.number != 0), key=lambda t: rank(t, goal), reverse=True)
     return defaults + others[:best]
 
 
@@ -109,18 +100,17 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
         config = make_config(*task.layers, drawn, {"seed": seed}, source="confirmed settings")
         write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
         data = open_entries(task.entries, config, task.data)
-        with np.load(task.prompts[prompts_key(config)]) as stored:
-            prompts = dict(stored)
+        prompts = task.embedded(config)
 
         def keep(_: object, checkpoint: Checkpoint) -> None:
             checkpoint.save(folder)
 
-        last = folder / "last.pt"
+        last = folder / LAST
         end, reason = train(config, data, prompts, task.goal, resume=last if last.is_file() else None, report=keep)
         if end is End.FAILED:
             return {"failed": reason}
         trainer = Trainer(config, data, prompts, LocalWorker(config.devices.vision))
-        trainer.model.load_state_dict(load(folder / BEST)["weights"])
+        trainer.model.load_state_dict(load(folder / WEIGHTS)["weights"])
         result = {"metrics": trainer.evaluate("test")}
     except Exception as error:
         return {"failed": explain(error)}

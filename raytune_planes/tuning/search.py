@@ -94,8 +94,9 @@ class Search:
     def report(self, trial_id: str, epoch: EpochRecord) -> None:
         """Note how a trial stands; kept for the sampler when there is one objective (Optuna allows it only then)."""
         trial, values = self._open.get(trial_id), self.goal.values(epoch.metrics)
-        known = trial is None or epoch.samples in self.trials[trial.number].intermediate_values
-        if trial is not None and not known and len(values) == 1 and math.isfinite(values[0]):
+        if trial is None or len(values) != 1 or not math.isfinite(values[0]):
+            return
+        if epoch.samples not in self.trials[trial.number].intermediate_values:
             trial.report(values[0], epoch.samples)
 
     def tell(self, record: TrialRecord) -> None:

@@ -85,7 +85,7 @@ class _Study:
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
         self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
-        self._interrupt, self._pools = interrupt, pools
+        self._pools = pools
         settings = plan.settings
         self._earlier = reading.read_study(folder).trials if (folder / files.STUDY).is_file() else ()
         self._search = Search(

@@ -19,7 +19,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.preparation import prompts_key
 from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
-from raytune_planes.tracking.files import EPOCHS, trial_folder
+from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial, train
@@ -28,7 +28,7 @@ from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import NO_MEMORY, explain, lost_process
 from raytune_planes.tuning.wishes import halve_batches, halved, stop_wished
 
-LAST, BEST, ERROR = "last.pt", "best.pt", "error.txt"
+ERROR = "error.txt"
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class Task:
     def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
         """Raises UserError when the drawn settings do not fit together."""
         return make_config(*self.layers, drawn, source="this trial's settings")
+
+    def embedded(self, config: TrialConfig) -> dict[str, np.ndarray]:
+        """The prompts' embeddings by dataset, [K, W]."""
+        with np.load(self.prompts[prompts_key(config)]) as stored:
+            return dict(stored)
 
     def folder(self, number: int, trial_id: str) -> Path:
         return trial_folder(Path(self.study), number, trial_id)
@@ -130,8 +135,6 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
             f"choose a multiple of {task.workers}"
         )
     folder = task.folder(asked["number"], asked["trial_id"])
-    with np.load(task.prompts[prompts_key(config)]) as stored:
-        prompts = dict(stored)
     last = folder / LAST if (folder / LAST).is_file() else None
     trained_by = make_worker(task.workers, config.devices.vision)
     report = Reporter(folder, trained_by)
@@ -144,7 +147,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     end, reason = train(
         config,
         open_entries(task.entries, config, task.data),
-        prompts,
+        task.embedded(config),
         task.goal,
         worker=trained_by,
         resume=last,

@@ -32,16 +32,19 @@ class Findings:
     @property
     def faults(self) -> dict[str, int]:
         """What should not be, counted: the findings that ``data --strict`` fails on."""
-        identical, label = self.copies.identical, self.pictures.labels_N
+        identical = self.copies.identical
         return {
             "unreadable pictures": len(self.pictures.unreadable),
-            "identical pictures with several labels": sum(len(set(label[list(g)].tolist())) > 1 for g in identical),
-            "identical pictures in several splits": sum(self._straddles(group) for group in identical),
+            "identical pictures with several labels": sum(map(self._disagrees, identical)),
+            "identical pictures in several splits": sum(map(self._straddles, identical)),
             "near copies in several splits": sum(self._straddles(pair[:2]) for pair in self.copies.within),
         }
 
     def _straddles(self, group: Sequence[int]) -> bool:
         return len({self.pictures.splits[i] for i in group}) > 1
+
+    def _disagrees(self, group: Sequence[int]) -> bool:
+        return len(set(self.pictures.labels_N[list(group)].tolist())) > 1
 
     def as_json(self) -> dict[str, Any]:
         """Every number that is shown and drawn, by name."""
@@ -72,8 +75,8 @@ class Findings:
         }
 
     def _copies_json(self) -> dict[str, Any]:
-        copies, label, names = self.copies, self.pictures.labels_N, self.pictures.names
-        both = [g for g in copies.identical if len(set(label[list(g)].tolist())) > 1]
+        copies, names = self.copies, self.pictures.names
+        both = [group for group in copies.identical if self._disagrees(group)]
         return {
             "identical": {
                 "groups": len(copies.identical),
@@ -110,11 +113,11 @@ class Findings:
         Unreadable pictures go. Of identical pictures with one label the one in the latest split stays; with several
         labels none can be trusted, and all go. Near copies stay and share a split.
         """
-        names, splits, label = self.pictures.names, self.pictures.splits, self.pictures.labels_N
+        names, splits = self.pictures.names, self.pictures.splits
         drop = dict.fromkeys(self.pictures.unreadable, "unreadable")
         for group in self.copies.identical:
             kept = max(group, key=lambda i: (SPLITS.index(splits[i]) if splits[i] else -1, -i))
-            if len(set(label[list(group)].tolist())) > 1:
+            if self._disagrees(group):
                 drop |= {names[i]: f"identical to {names[group[i == group[0]]]}, with several labels" for i in group}
             else:
                 drop |= {names[i]: f"identical to {names[kept]}" for i in group if i != kept}
