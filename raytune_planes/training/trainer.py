@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +16,7 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
-from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream, eval_batches
+from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream
 from raytune_planes.errors import UserError
 from raytune_planes.losses import terms
 from raytune_planes.losses.balancing import BALANCERS
@@ -24,14 +24,13 @@ from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.records import TERMS, EpochRecord, metric
 from raytune_planes.settings import flatten, overlaid
 from raytune_planes.tracking.validation import Answers
+from raytune_planes.training.evaluation import Evaluation
+from raytune_planes.training.measures import Measures
 from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, rate, set_rate
 from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.workers import Worker
-
-EVAL_BATCH = 128
-"""Images of an evaluation batch; fixed, because sums of floats depend on how they are cut."""
 
 
 class Trainer:
@@ -78,14 +77,15 @@ class Trainer:
             {name: len(arrays.splits["train"]) for name, arrays in self.data.items()},
         )
         self._drawn: Counter[str] = Counter()
-        self._evaluated: tuple[str, dict[str, list[Tensor]]] = "", {}
+        self._measures = Measures(infos, self._weights, worker)
+        self._evaluation = Evaluation(self.data, self._pixels, self._judge, self._measures, worker)
 
     def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
         """Take one optimiser step per entry of ``order``; returns ``train/...`` metrics over the epoch."""
         self.model.train()
         self.epoch += 1
         self._seed_dropout()
-        tallies = self._tallies()
+        tallies = self._measures.tallies()
         budget = self.config.budget
         for i, name in enumerate(order):
             set_rate(self.optimizer, rate(self.config.optim, (self.epoch - 1 + i / len(order)) / budget.epochs))
@@ -93,7 +93,7 @@ class Trainer:
             self._drawn[name] += 1
             self.step += 1
             self._train_step(batch.to(self.worker.device), tallies[name])
-        metrics = self._collect("train", tallies)
+        metrics = self._measures.collect("train", tallies)
         self.balancer.end_epoch(
             {task: metrics[key] for task in self._weights if (key := f"train/{task}_loss") in metrics}
         )
@@ -123,46 +123,25 @@ class Trainer:
             (share * self.balancer.combine(tasks, self._weights, shared)).backward()
         return {task: share * loss.detach() for task, loss in tasks.items()}
 
-    @torch.no_grad()
     def evaluate(self, split: str) -> dict[str, float]:
         """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``."""
         self.model.eval()
-        tallies = self._tallies()
-        logits: dict[str, list[Tensor]] = {name: [] for name in self.data}
-        for name, arrays in self.data.items():
-            place = self.worker.rank, self.worker.world
-            for batch in eval_batches(arrays, split, EVAL_BATCH, *place, self._pixels[name]):
-                batch = batch.to(self.worker.device)
-                with self._precision():
-                    output: Output = self.model(name, batch.image_BCHW)
-                    # Workers may hold different numbers of batches here, so nothing is exchanged per batch.
-                    losses = terms(output, batch, self._prompts[name], self.config)
-                tallies[name].add(batch.label_B, output.logits_BK, losses)
-                logits[name].append(output.logits_BK)
-                if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
-                    tallies[name].add_mask(batch.mask_BHW, output.mask_logits_BHW)
-        self._evaluated = split, logits
-        return self._collect(split, tallies)
+        return self._evaluation.run(split)
 
     def answers(self) -> dict[str, Answers]:
         """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
-        split, logits = self._evaluated
-        out = {}
-        for name, arrays in self.data.items():
-            pictures_N, labels_N = arrays.splits[split], np.asarray(arrays.labels_N)
-            all_NK = torch.zeros(len(pictures_N), len(arrays.info.classes), dtype=torch.float64)
-            for i, logits_BK in enumerate(logits[name]):  # as eval_batches hands them out
-                start = (self.worker.rank + i * self.worker.world) * EVAL_BATCH
-                all_NK[start : start + EVAL_BATCH] = logits_BK.double().cpu()
-            summed_NK = self.worker.sum(all_NK.flatten()).view_as(all_NK)
-            out[name] = Answers(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
-        return out
+        return self._evaluation.answers()
 
     def _forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         with self._precision():
             output = self._parallel(batch.dataset, batch.image_BCHW)
             prompts = self._prompts[batch.dataset]
             return output, terms(output, batch, prompts, self.config, gather=self.worker.gather)
+
+    def _judge(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+        with self._precision():
+            output: Output = self.model(batch.dataset, batch.image_BCHW)
+            return output, terms(output, batch, self._prompts[batch.dataset], self.config)
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.
@@ -176,26 +155,6 @@ class Trainer:
         """The losses averaged over the workers; waits for the device."""
         summed = self.worker.sum(torch.stack([v.detach().double() for v in losses.values()]))
         return dict(zip(losses, (summed / self.worker.world).tolist(), strict=True))
-
-    def _tallies(self) -> dict[str, Tally]:
-        return {name: Tally(arrays.info, TERMS, self.worker.device) for name, arrays in self.data.items()}
-
-    def _collect(self, split: str, tallies: Mapping[str, Tally]) -> dict[str, float]:
-        out: dict[str, float] = {}
-        for name, tally in tallies.items():
-            result = tally.result(self.worker.sum(tally.vector))
-            weighted = [self._weights[f"{name}/{t}"] * result[f"{t}_loss"] for t in self._terms_of(name) if result]
-            out |= {metric(split, name, key): value for key, value in self._applicable(name, result)}
-            if weighted:
-                out[metric(split, name, "loss")] = sum(weighted)
-        return out
-
-    def _terms_of(self, name: str) -> list[str]:
-        return [term for term in TERMS if f"{name}/{term}" in self._weights]
-
-    def _applicable(self, name: str, result: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-        absent = {f"{term}_loss" for term in TERMS} - {f"{term}_loss" for term in self._terms_of(name)}
-        return ((key, value) for key, value in result.items() if key not in absent)
 
     def _precision(self) -> AbstractContextManager[object]:
         low = self.config.precision == "bfloat16"
