@@ -44,16 +44,25 @@ class Augment(Section):
 
 
 class Head(Section):
-    """A dataset's classifier on the pooled image embedding."""
+    """A dataset's classifier on what the encoder says of an image."""
 
-    kind: Literal["mlp"] = "mlp"
-    """``mlp``: ``depth`` hidden layers, then a linear layer."""
+    kind: Literal["linear", "mlp", "attention", "cosine"] = "mlp"
+    """``linear``: one layer on the pooled features. ``mlp``: ``depth`` hidden layers first. ``attention``: that on what
+    ``queries`` learnt queries find in the grid, too. ``cosine``: after the hidden layers scaled cosines with a vector
+    per class, in training with a margin (CosFace, Wang et al. 2018)."""
     depth: Annotated[int, Field(ge=0, le=3)] = 1
-    """Hidden layers; 0 is a linear classifier."""
+    """Hidden layers of every kind but ``linear``; 0 for none."""
     width: Annotated[int, Field(ge=8, le=4096)] = 256
     """Units of each hidden layer; ignored at depth 0."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Dropout before every linear layer."""
+    """Dropout before every linear layer, and before the cosines."""
+    queries: Annotated[int, Field(ge=1, le=32)] = 4
+    """Of ``attention``: each pools the grid in a way of its own."""
+    scale: Annotated[float, Field(ge=1, le=256)] = 16.0
+    """Of ``cosine``: the largest logit. K classes can have a probability of p from (K-1)/K ln((K-1) p / (1-p)) on, the
+    bound of Wang et al. 2018: 9.1 for p = 0.99 of 100 classes."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Of ``cosine``: by how much the true class's cosine must lead the others' in training; 0 for plain cosines."""
 
 
 class Stop(Section):
@@ -111,6 +120,9 @@ class Classification(Section):
     """In the total; 0 leaves the term out."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Probability mass spread over the wrong classes."""
+    hierarchy: NotNegative = 0.0
+    """Weight of the parents' cross-entropies (family, manufacturer) beside the classes' own, whose weight is 1; of both
+    together a weighted mean. For datasets whose classes have parents; 0 for none."""
 
 
 class Segmentation(Section):

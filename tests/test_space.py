@@ -49,8 +49,8 @@ def dimension(folder: Path, line: str) -> Dimension:
     return loaded(folder, GOAL + f"search:\n  {line}\n").search[0]
 
 
-def test_the_packaged_spaces_are_the_five_of_the_design_and_one_for_anybodys_own_pictures() -> None:
-    assert packaged() == ("fgvc_capacity", "full", "own", "quick", "rebalance", "stopping")
+def test_the_packaged_spaces_hold_the_five_of_the_design_and_one_for_anybodys_own_pictures() -> None:
+    assert {"fgvc_capacity", "full", "own", "quick", "rebalance", "stopping"} <= set(packaged())
 
 
 @pytest.mark.parametrize("name", sorted(set(packaged()) - {"own"}))

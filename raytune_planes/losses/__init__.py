@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from raytune_planes.config import TrialConfig
 from raytune_planes.losses.classification import classification
 from raytune_planes.losses.contrastive import contrastive
+from raytune_planes.losses.hierarchy import hierarchy
 from raytune_planes.losses.segmentation import segmentation
 
 if TYPE_CHECKING:
@@ -35,12 +36,20 @@ class Case:
     config: TrialConfig
     gather: Callable[[Tensor], Tensor]
     """All workers' rows, in rank order, differentiable: its backward pass sums over the workers."""
+    levels: Sequence[Tensor]
+    """The tree above the dataset's classes, of ``hierarchy.groups``; empty where it has none."""
+
+
+def _classification(case: Case) -> Tensor:
+    settings, logits_BK, label_B = case.config.losses.classification, case.output.logits_BK, case.batch.label_B
+    loss = classification(logits_BK, label_B, settings.label_smoothing, case.output.margin)
+    if not settings.hierarchy or not case.levels:
+        return loss
+    return (loss + settings.hierarchy * hierarchy(logits_BK, label_B, case.levels)) / (1 + settings.hierarchy)
 
 
 TERMS: Mapping[str, Callable[[Case], Tensor | None]] = {
-    "classification": lambda c: classification(
-        c.output.logits_BK, c.batch.label_B, c.config.losses.classification.label_smoothing
-    ),
+    "classification": _classification,
     "segmentation": lambda c: (
         segmentation(c.output.mask_logits_BHW, c.batch.mask_BHW, c.config.losses.segmentation.dice)
         if c.output.mask_logits_BHW is not None and c.batch.mask_BHW is not None
@@ -62,6 +71,7 @@ def terms(
     prompts_KW: Tensor,
     config: TrialConfig,
     gather: Callable[[Tensor], Tensor] = identity,
+    levels: Sequence[Tensor] = (),
 ) -> dict[str, Tensor]:
     """The scalar terms that apply to ``batch``, unweighted, each divided by its chance value, in float32.
 
@@ -70,6 +80,6 @@ def terms(
     the gradient that data-parallel training averages.
     """
     with torch.autocast(output.logits_BK.device.type, enabled=False):
-        case = Case(output, batch, prompts_KW.to(output.embedding_BW), config, gather)
+        case = Case(output, batch, prompts_KW.to(output.embedding_BW), config, gather, levels)
         found = {name: term(case) for name, term in TERMS.items()}
     return {name: term for name, term in found.items() if term is not None}

@@ -8,10 +8,17 @@ from torch import nn
 
 from raytune_planes.config import Backbone, Head
 from raytune_planes.model.backbones import Pyramid, Residual
-from raytune_planes.model.heads import mlp
+from raytune_planes.model.heads import Attention, Cosine, Mlp, linear
 
 BACKBONES: Mapping[str, Callable[[Backbone], Pyramid]] = {"residual": Residual}
 """``model.backbone.kind`` -> builder."""
 
-HEADS: Mapping[str, Callable[[int, int, Head], nn.Module]] = {"mlp": mlp}
-"""``datasets.<name>.head.kind`` -> builder of (features, classes, settings)."""
+HEADS: Mapping[str, Callable[[int, int, Head], nn.Module]] = {
+    "linear": linear,
+    "mlp": Mlp,
+    "attention": Attention,
+    "cosine": Cosine,
+}
+"""``datasets.<name>.head.kind`` -> builder of (features, classes, settings).
+
+A head maps the pooled features [B, C] and the grid [B, C, H, W] to logits [B, K], and has a ``margin``."""

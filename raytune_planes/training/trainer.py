@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from typing import Any
@@ -18,8 +18,9 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream
 from raytune_planes.errors import UserError
-from raytune_planes.losses import terms
+from raytune_planes.losses import identity, terms
 from raytune_planes.losses.balancing import BALANCERS
+from raytune_planes.losses.hierarchy import groups
 from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.records import TERMS, EpochRecord, metric
 from raytune_planes.settings import flatten, overlaid
@@ -77,6 +78,7 @@ class Trainer:
             {name: len(arrays.splits["train"]) for name, arrays in self.data.items()},
         )
         self._drawn: Counter[str] = Counter()
+        self._levels = {name: groups(info.parents, worker.device) for name, info in infos.items()}
         self._measures = Measures(infos, self._weights, worker)
         self._evaluation = Evaluation(self.data, self._pixels, self._judge, self._measures, worker)
 
@@ -135,13 +137,16 @@ class Trainer:
     def _forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         with self._precision():
             output = self._parallel(batch.dataset, batch.image_BCHW)
-            prompts = self._prompts[batch.dataset]
-            return output, terms(output, batch, prompts, self.config, gather=self.worker.gather)
+            return output, self._terms(output, batch, self.worker.gather)
 
     def _judge(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         with self._precision():
             output: Output = self.model(batch.dataset, batch.image_BCHW)
-            return output, terms(output, batch, self._prompts[batch.dataset], self.config)
+            return output, self._terms(output, batch, identity)
+
+    def _terms(self, output: Output, batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        name = batch.dataset
+        return terms(output, batch, self._prompts[name], self.config, gather, self._levels[name])
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.
