@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from raytune_planes.catalog import entry
 from raytune_planes.config import TrialConfig
@@ -19,6 +20,7 @@ from raytune_planes.datasets.cleaning import read_plan
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
+from raytune_planes.model.prompts import ensemble, sentences
 from raytune_planes.model.text import encode_prompts
 from raytune_planes.training.workers import pick_device
 
@@ -135,17 +137,15 @@ def embed_prompts(
     Raises:
         UserError: the text encoder is not to be had.
     """
-    prompts = {name: _prompts(info, config.datasets[name].prompt) for name, info in infos.items()}
+    told = {name: sentences(i, config.datasets[name].prompt, config.text.templates) for name, i in infos.items()}
+    flat = {name: [sentence for group in groups for sentence in group] for name, groups in told.items()}
     device = str(pick_device(config.devices.text))
-    return encode_prompts(prompts, config.text, device, (cache or default_cache()) / "prompts")
-
-
-def _prompts(info: Info, template: str) -> tuple[str, ...]:
-    if not template:
-        return info.prompts
-    return tuple(template.replace("{class}", name.replace("_", " ")) for name in info.classes)
+    rows = encode_prompts(flat, config.text, device, (cache or default_cache()) / "prompts")
+    shaped = {name: torch.from_numpy(rows[name]).unflatten(0, (len(groups), -1)) for name, groups in told.items()}
+    return {name: ensemble(row_KTW).numpy() for name, row_KTW in shaped.items()}
 
 
 def prompts_key(config: TrialConfig) -> str:
     """What the prompts' embeddings depend on: the text model, and the sentences that settings give."""
-    return "\n".join([config.text.model, *(f"{n}: {d.prompt}" for n, d in config.datasets.items() if d.prompt)])
+    text = [config.text.model, *([f"templates: {config.text.templates}"] if config.text.templates else [])]
+    return "\n".join([*text, *(f"{n}: {d.prompt}" for n, d in config.datasets.items() if d.prompt)])

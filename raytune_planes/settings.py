@@ -140,7 +140,8 @@ def parse_assignments(assignments: list[str]) -> dict[str, Value]:
 def path_made_absolute(assignment: str) -> str:
     """A ``PATH=VALUE`` that names a file or folder, so that it means the same wherever it is read again."""
     path, _, value = assignment.partition("=")
-    named = path.strip().startswith("datasets.") and path.strip().rsplit(".", 1)[-1] in PATHS and value.strip()
+    of_dataset = path.strip().startswith("datasets.") and path.strip().rsplit(".", 1)[-1] in PATHS and value.strip()
+    named = of_dataset or (path.strip() == "text.templates" and value.strip().endswith(".txt"))
     return f"{path}={Path(value.strip()).expanduser().absolute()}" if named else assignment
 
 

@@ -140,3 +140,5 @@ def test_paths_are_made_absolute_and_nothing_else(tmp_path: Path, monkeypatch: p
     assert path_made_absolute("datasets.mine.root=/a") == "datasets.mine.root=/a"
     assert path_made_absolute("datasets.mine.root=") == "datasets.mine.root="
     assert path_made_absolute("optim.lr=1") == "optim.lr=1"
+    assert path_made_absolute("text.templates=mine.txt") == f"text.templates={tmp_path}/mine.txt"
+    assert path_made_absolute("text.templates=photo") == "text.templates=photo"

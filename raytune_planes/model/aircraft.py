@@ -34,6 +34,8 @@ class Output:
     """Scalar: the logarithm of the similarity's temperature."""
     margin: float = 0.0
     """What the loss takes off the true class's logit; 0 outside of training."""
+    prompts_KW: Tensor | None = None
+    """Unit rows of the dataset's classes, in training with a text encoder that trains along; else None."""
 
 
 class Aircraft(nn.Module):
@@ -43,8 +45,12 @@ class Aircraft(nn.Module):
     optimiser leaves them as they are.
     """
 
-    def __init__(self, infos: Mapping[str, Info], config: TrialConfig, text_width: int) -> None:
+    def __init__(
+        self, infos: Mapping[str, Info], config: TrialConfig, text_width: int, text: nn.Module | None = None
+    ) -> None:
+        """``text``: maps a dataset's name to its prompts' rows; None where the text encoder does not train."""
         super().__init__()
+        self.text = text
         model = config.model
         self.backbone = BACKBONES[model.backbone.kind](model.backbone)
         features = self.backbone.channels[-1]
@@ -80,6 +86,7 @@ class Aircraft(nn.Module):
             embedding_BW=F.normalize(self.projection(pooled_BC).float(), dim=1),
             log_temperature=self.log_temperature,
             margin=head.margin if self.training else 0.0,
+            prompts_KW=self.text(dataset) if self.text is not None and self.training else None,
         )
 
     def _masks(self, dataset: str, pyramid: list[Tensor]) -> Tensor | None:

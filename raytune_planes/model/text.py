@@ -1,4 +1,4 @@
-"""Class prompts to unit vectors by a pretrained BERT, once per study, in the driver; the home of transformers."""
+"""Sentences to unit vectors by a pretrained BERT, for a whole study in its driver; the home of transformers."""
 
 from __future__ import annotations
 
@@ -33,22 +33,28 @@ BATCH = 64
 
 
 def encode_prompts(
-    prompts: Mapping[str, Sequence[str]], settings: Text, device: str = "cpu", cache: Path | None = None
+    prompts: Mapping[str, Sequence[str]],
+    settings: Text,
+    device: str = "cpu",
+    cache: Path | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> dict[str, np.ndarray]:
     """Dataset -> [K, W] float32 with unit rows, one per prompt in order; equal prompts give equal rows.
 
     Rows are means of the last layer over the tokens, without padding. ``device`` is ``auto``, ``cpu`` or ``cuda``.
     With a ``cache`` folder the vectors are read from it where model and prompts are those of an earlier call.
+    ``weights`` are those of an encoder that was trained on (``text.freeze: false``), to be used instead of the model's
+    own; nothing is cached then.
 
     Raises:
         UserError: the model's files are missing or are no BERT's, or there is no GPU for ``cuda``.
     """
     sentences = sorted({sentence for group in prompts.values() for sentence in group})
     place = _device(device)
-    stored = None if cache is None else cache / f"prompts-{_digest(settings.model, sentences)}.npz"
+    stored = None if cache is None or weights else cache / f"prompts-{_digest(settings.model, sentences)}.npz"
     rows_SW = _read(stored)
     if rows_SW is None:
-        rows_SW = _encode(sentences, settings.model, place)
+        rows_SW = _encode(sentences, settings.model, place, weights)
         if stored is not None:
             _write(stored, rows_SW)
     at = {sentence: i for i, sentence in enumerate(sentences)}
@@ -64,21 +70,40 @@ def _device(name: str) -> str:
 
 
 @torch.no_grad()
-def _encode(sentences: Sequence[str], model: str, device: str) -> np.ndarray:
-    tokenizer, bert = _load(model)
+def _encode(
+    sentences: Sequence[str], model: str, device: str, weights: Mapping[str, Tensor] | None = None
+) -> np.ndarray:
+    tokenizer, bert = load_bert(model)
+    if weights:
+        _put(weights, bert, model)
     bert = bert.to(device).eval()
     rows: list[Tensor] = []
     for start in range(0, len(sentences), BATCH):
         tokens = tokenizer(list(sentences[start : start + BATCH]), padding=True, truncation=True, return_tensors="pt")
         tokens = tokens.to(device)
-        states_BNW = bert(**tokens).last_hidden_state.float()
-        mask_BN1 = tokens["attention_mask"][..., None].float()
-        rows.append(F.normalize((states_BNW * mask_BN1).sum(1) / mask_BN1.sum(1), dim=1).cpu())
+        rows.append(pooled(bert(**tokens).last_hidden_state, tokens["attention_mask"]).cpu())
     return torch.cat(rows).numpy()
 
 
-def _load(model: str) -> tuple[Any, Any]:
-    """Tokenizer and BERT; never one with random parts, which transformers hands out with no more than a log line."""
+def pooled(state_BNW: Tensor, is_token_BN: Tensor) -> Tensor:
+    """Unit rows [B, W], float32: the mean over the tokens, without padding."""
+    mask_BN1 = is_token_BN[..., None].float()
+    return F.normalize((state_BNW.float() * mask_BN1).sum(1) / mask_BN1.sum(1), dim=1)
+
+
+def _put(weights: Mapping[str, Tensor], bert: Any, model: str) -> None:
+    try:
+        bert.load_state_dict(weights)
+    except RuntimeError:
+        raise _unusable(model, "is another BERT than the one that was trained on: its weights do not fit") from None
+
+
+def load_bert(model: str) -> tuple[Any, Any]:
+    """Tokenizer and BERT; never one with random parts, which transformers hands out with no more than a log line.
+
+    Raises:
+        UserError: the model's files are missing or are no BERT's.
+    """
     source, local = _source(model)
     from safetensors import SafetensorError
     from transformers import AutoConfig, AutoTokenizer, BertModel

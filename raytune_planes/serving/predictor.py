@@ -23,6 +23,8 @@ from raytune_planes.settings import make_config
 from raytune_planes.training import checkpoint
 from raytune_planes.training.workers import pick_device
 
+BERT = "text.bert."
+"""What the names of a trained text encoder's weights begin with (``model.tuned``)."""
 AT_ONCE = 64
 """Tiles of a batch."""
 
@@ -60,7 +62,9 @@ class Predictor:
         self.device = pick_device(device)
         width = next(iter(state["prompts"].values())).shape[1]
         self.model = Aircraft(self.infos, self.config, width)
-        self.model.load_state_dict(state["weights"])
+        # A text encoder that trained along is asked only when somebody gives a text: transformers is slow to import.
+        self._text_weights = {k.removeprefix(BERT): w for k, w in state["weights"].items() if k.startswith(BERT)}
+        self.model.load_state_dict({k: w for k, w in state["weights"].items() if not k.startswith(BERT)})
         self.model.to(self.device).eval()
         self._texts: dict[tuple[str, ...], torch.Tensor] = {}
 
@@ -113,7 +117,8 @@ class Predictor:
         if not texts:
             return torch.zeros(0, self.model.projection.out_features)
         if texts not in self._texts:
-            encoded = encode_prompts({"texts": texts}, self.config.text, self.config.devices.text)
+            text, device = self.config.text, self.config.devices.text
+            encoded = encode_prompts({"texts": texts}, text, device, weights=self._text_weights)
             self._texts[texts] = torch.from_numpy(encoded["texts"])
         return self._texts[texts]
 

@@ -21,10 +21,11 @@ class AdamW:
     costs a process more than torch does. And a step takes one kernel per group instead of a dozen.
     """
 
-    def __init__(self, groups: Sequence[tuple[Iterable[nn.Parameter], float]], lr: float) -> None:
-        """``groups``: parameters and their weight decay."""
+    def __init__(self, groups: Sequence[tuple[Iterable[nn.Parameter], float, float]], lr: float) -> None:
+        """``groups``: parameters, their weight decay, and their learning rate relative to the others'."""
         self.param_groups: list[dict[str, Any]] = [
-            {"params": list(params), "weight_decay": decay, "lr": lr} for params, decay in groups
+            {"params": list(params), "weight_decay": decay, "lr": lr * factor, "factor": factor}
+            for params, decay, factor in groups
         ]
         self._state: dict[nn.Parameter, dict[str, Tensor]] = {}
 
@@ -92,11 +93,26 @@ def _laid_out_as(parameter: nn.Parameter) -> Tensor:
     return torch.empty_like(parameter).copy_(gradient)
 
 
-def make_optimizer(model: nn.Module, extra: Iterable[nn.Parameter], settings: config.Optim) -> AdamW:
-    """Biases, norms and ``extra`` (balancing's own parameters) are not decayed."""
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    free = [*(p for p in model.parameters() if p.ndim < 2), *extra]
-    return AdamW([(decayed, settings.weight_decay), (free, 0.0)], settings.lr)
+def make_optimizer(
+    model: nn.Module,
+    extra: Iterable[nn.Parameter],
+    settings: config.Optim,
+    factors: Mapping[str, float] | None = None,
+) -> AdamW:
+    """Biases, norms and ``extra`` (balancing's own parameters) are not decayed.
+
+    ``factors``: by the beginning of parameters' names, their learning rate relative to ``settings.lr``.
+    """
+    factor_of = {
+        parameter: next((factor for start, factor in (factors or {}).items() if name.startswith(start)), 1.0)
+        for name, parameter in model.named_parameters()
+    }
+    groups: list[tuple[Iterable[nn.Parameter], float, float]] = []
+    for factor in dict.fromkeys([1.0, *factor_of.values()]):
+        own = [p for p, f in factor_of.items() if f == factor]
+        groups.append(([p for p in own if p.ndim >= 2], settings.weight_decay, factor))
+        groups.append(([*(p for p in own if p.ndim < 2), *(extra if factor == 1 else ())], 0.0, factor))
+    return AdamW(groups, settings.lr)
 
 
 def rate(settings: config.Optim, progress: float) -> float:
@@ -111,4 +127,4 @@ def rate(settings: config.Optim, progress: float) -> float:
 
 def set_rate(optimizer: AdamW | torch.optim.Optimizer, value: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * group.get("factor", 1.0)

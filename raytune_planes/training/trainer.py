@@ -31,6 +31,7 @@ from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, rate, set_rate
 from raytune_planes.training.stopping import Stopping
+from raytune_planes.training.text import text_device, text_encoder
 from raytune_planes.training.workers import Worker
 
 
@@ -40,16 +41,19 @@ class Trainer:
     def __init__(
         self, config: TrialConfig, data: Mapping[str, Arrays], prompts: Mapping[str, np.ndarray], worker: Worker
     ) -> None:
-        # The seed comes first: the weights are drawn next, the same on every worker.
-        torch.manual_seed(config.seed)
         self.config, self.worker, self.pieces = config, worker, 1
         self.data = {name: parted(data[name], config.split) for name in config.active}
         self.epoch, self.step = 0, 0
         self._prompts = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
         infos = {name: arrays.info for name, arrays in self.data.items()}
         text_width = next(iter(self._prompts.values())).shape[1]
-        self.model = Aircraft(infos, config, text_width)
+        text = text_encoder(config, infos, worker)
+        # The seed comes right before the weights are drawn, the same on every worker.
+        torch.manual_seed(config.seed)
+        self.model = Aircraft(infos, config, text_width, text)
         self._parallel = worker.prepare(self.model)
+        if text is not None:
+            text.to(text_device(config.devices.text, worker))
         self._weights = {
             f"{name}/{term}": dataset.weight * getattr(config.losses, term).weight
             for name, dataset in config.active.items()
@@ -62,7 +66,7 @@ class Trainer:
         learnt = list(self.balancer.parameters())
         # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
         self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
-        self.optimizer = make_optimizer(self.model, learnt, config.optim)
+        self.optimizer = make_optimizer(self.model, learnt, config.optim, {"text.": config.text.lr_factor})
         datasets = config.active
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
@@ -128,6 +132,9 @@ class Trainer:
     def evaluate(self, split: str) -> dict[str, float]:
         """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``."""
         self.model.eval()
+        if self.model.text is not None:
+            with torch.no_grad():
+                self._prompts = {name: self.model.text(name).to(self.worker.device) for name in self.data}
         return self._evaluation.run(split)
 
     def answers(self) -> dict[str, Answers]:
@@ -145,8 +152,8 @@ class Trainer:
             return output, self._terms(output, batch, identity)
 
     def _terms(self, output: Output, batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        name = batch.dataset
-        return terms(output, batch, self._prompts[name], self.config, gather, self._levels[name])
+        prompts_KW = self._prompts[batch.dataset] if output.prompts_KW is None else output.prompts_KW
+        return terms(output, batch, prompts_KW, self.config, gather, self._levels[batch.dataset])
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.

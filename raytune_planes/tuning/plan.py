@@ -142,7 +142,8 @@ def _variants(space: Space) -> Iterator[TrialConfig]:
     deciding = {
         d.path: d.values()
         for d in space.search
-        if d.path == "text.model" or (d.path.startswith("datasets.") and d.path.split(".")[-1] in DECODED_FOR)
+        if d.path in ("text.model", "text.templates")
+        or (d.path.startswith("datasets.") and d.path.split(".")[-1] in DECODED_FOR)
     }
     switched = [d.path for d in space.search if d.path.startswith("datasets.") and d.path.endswith(".enabled")]
     for values in itertools.product(*deciding.values()):

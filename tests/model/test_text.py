@@ -14,6 +14,7 @@ import torch
 from raytune_planes.config import Text
 from raytune_planes.errors import UserError
 from raytune_planes.model.text import encode_prompts
+from tests.berts import tiny_bert
 
 PROMPTS = {
     "chips": ["a photo of bare ground", "a photo of an airplane", "a photo of bare ground"],
@@ -30,17 +31,8 @@ def rows() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def bert(tmp_path: Path) -> Path:
-    """A folder with a BERT of one narrow layer, whole until a test takes something away."""
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path / "bert"
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "plane", "soup"]
-    config = BertConfig(
-        vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(words))
-    return folder
+    """A folder of its own: whole until a test takes something away."""
+    return tiny_bert(tmp_path / "bert", width=8)
 
 
 def asked(model: Path | str) -> dict[str, np.ndarray]:

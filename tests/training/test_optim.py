@@ -18,7 +18,7 @@ def pair() -> tuple[AdamW, torch.optim.AdamW, list[nn.Parameter], list[nn.Parame
     torch.manual_seed(0)
     start = [torch.randn(4, 3), torch.randn(2, 3, 3, 3).to(memory_format=torch.channels_last), torch.randn(3)]
     mine, theirs = ([nn.Parameter(t.clone()) for t in start] for _ in range(2))
-    ours = AdamW([(mine[:2], 0.1), (mine[2:], 0.0)], lr=0.01)
+    ours = AdamW([(mine[:2], 0.1, 1.0), (mine[2:], 0.0, 1.0)], lr=0.01)
     groups = [{"params": theirs[:2], "weight_decay": 0.1}, {"params": theirs[2:], "weight_decay": 0.0}]
     return ours, torch.optim.AdamW(groups, lr=0.01), mine, theirs
 
@@ -63,7 +63,7 @@ def test_it_goes_on_from_its_own_state_and_from_torchs(whose: int) -> None:
 def test_a_step_does_not_import_torchs_compiler() -> None:
     code = (
         "import sys, torch\nfrom raytune_planes.training.optim import AdamW\n"
-        "weight = torch.nn.Parameter(torch.ones(2, 2))\noptimizer = AdamW([([weight], 0.1)], 0.01)\n"
+        "weight = torch.nn.Parameter(torch.ones(2, 2))\noptimizer = AdamW([([weight], 0.1, 1.0)], 0.01)\n"
         "weight.sum().backward()\noptimizer.step()\noptimizer.zero_grad()\n"
         "assert weight.grad is None and weight[0, 0] < 1\n"
         "assert not {'torch._dynamo', 'torch._inductor'} & set(sys.modules)\n"

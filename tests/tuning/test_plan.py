@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.errors import UserError
+from raytune_planes.preparation import prompts_key
 from raytune_planes.space import Dimension
 from raytune_planes.tuning.plan import _variants
 from tests.tuning.tiny import tiny_plan
@@ -18,12 +19,20 @@ def test_every_size_that_a_trial_may_ask_for_is_decoded(tmp_path: Path) -> None:
         Dimension("datasets.fgvc.image_size", "choice", choices=(32, 64)),
         Dimension("datasets.fgvc.enabled", "choice", choices=(True, False)),
         Dimension("text.model", "choice", choices=("minilm", "other")),
+        Dimension("text.freeze", "choice", choices=(True, False)),
         Dimension("optim.lr", "float", 1e-4, 1e-2),
     )
     space = tiny_plan(tmp_path, search=search).space
     found = [(c.datasets["fgvc"].image_size, c.text.model) for c in _variants(space)]
     assert found == [(32, "minilm"), (32, "other"), (64, "minilm"), (64, "other"), (16, "minilm")]
     assert all(c.datasets["fgvc"].enabled for c in _variants(space))
+
+
+def test_every_set_of_templates_that_a_trial_may_ask_for_is_encoded(tmp_path: Path) -> None:
+    search = (Dimension("text.templates", "choice", choices=("photo", "overhead")),)
+    found = list(_variants(tiny_plan(tmp_path, search=search).space))
+    assert [c.text.templates for c in found] == ["photo", "overhead", ""]
+    assert len({prompts_key(c) for c in found}) == 3
 
 
 def test_a_space_that_varies_neither_sizes_nor_texts_is_decoded_once(tmp_path: Path) -> None:

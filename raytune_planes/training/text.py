@@ -1,0 +1,45 @@
+"""The text encoder that trains along, where a trial asks for one, and where it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Info
+from raytune_planes.errors import UserError
+from raytune_planes.model.prompts import sentences
+from raytune_planes.model.tuned import PromptEncoder
+from raytune_planes.training.workers import Worker, pick_device
+
+
+def text_encoder(config: TrialConfig, infos: Mapping[str, Info], worker: Worker) -> PromptEncoder | None:
+    """None where ``text.freeze`` is true: only a trial that asks for more pays for the import of transformers.
+
+    Raises:
+        UserError: the model or the templates are not to be had, or it cannot run where it should.
+    """
+    if config.text.freeze:
+        return None
+    text_device(config.devices.text, worker)
+    told = {n: sentences(info, config.datasets[n].prompt, config.text.templates) for n, info in infos.items()}
+    return PromptEncoder(told, config.text.model)
+
+
+def text_device(wanted: str, worker: Worker) -> torch.device:
+    """Where it runs: ``wanted`` is the setting ``devices.text``.
+
+    Raises:
+        UserError: several workers, and another kind of device than that of the images.
+    """
+    device, images = pick_device(wanted), worker.device
+    if device.type == images.type:
+        return images
+    if worker.world > 1:  # they average the gradients of one model, which lies on one kind of device
+        raise UserError(
+            f"devices.text = {wanted} puts the text encoder on {device.type} and the images are on {images.type}: with "
+            f"{worker.world} workers and text.freeze=false both train on one kind of device; set devices.text to auto, "
+            f"or train with one worker"
+        )
+    return device
