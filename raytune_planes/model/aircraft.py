@@ -20,6 +20,15 @@ from raytune_planes.model.unet import Decoder
 TEMPERATURES = (0.005, 1.0)
 """Bounds of the learnt temperature, those of ``losses.contrastive.temperature``; CLIP bounds it likewise."""
 
+TERM_OF = {
+    "logits_BK": "classification",
+    "mask_logits_BHW": "segmentation",
+    "embedding_BW": "contrastive",
+    "log_temperature": "contrastive",
+    "prompts_KW": "contrastive",
+}
+"""The term of the loss that an output is for."""
+
 
 @dataclass
 class Output:
@@ -68,6 +77,7 @@ class Aircraft(nn.Module):
         self.with_masks = frozenset(name for name, info in infos.items() if info.has_masks)
         self.decoder = Decoder(self.backbone.channels, model.decoder.width) if self.with_masks else None
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.losses.contrastive.temperature)))
+        self._measured_only = {name: _measured_only(name, config) for name in infos}
         self.to(memory_format=torch.channels_last)
 
     def forward(self, dataset: str, image_BCHW: Tensor) -> Output:
@@ -80,7 +90,7 @@ class Aircraft(nn.Module):
         head: Any = self.heads[dataset]  # torch types what a module holds as tensors
         with torch.no_grad():  # in place, as CLIP does: a clamp in the graph would stop the gradient at the bound
             self.log_temperature.clamp_(*map(math.log, TEMPERATURES))
-        return Output(
+        output = Output(
             logits_BK=head(pooled_BC, grid_BCHW),
             mask_logits_BHW=self._masks(dataset, [*skips, grid_BCHW]),
             embedding_BW=F.normalize(self.projection(pooled_BC).float(), dim=1),
@@ -88,6 +98,17 @@ class Aircraft(nn.Module):
             margin=head.margin if self.training else 0.0,
             prompts_KW=self.text(dataset) if self.text is not None and self.training else None,
         )
+        # Several workers wait for the gradient of every parameter that an output leads to.
+        for field in self._measured_only[dataset]:
+            value = getattr(output, field)
+            setattr(output, field, None if value is None else value.detach())
+        return output
 
     def _masks(self, dataset: str, pyramid: list[Tensor]) -> Tensor | None:
         return self.decoder(pyramid) if self.decoder is not None and dataset in self.with_masks else None
+
+
+def _measured_only(dataset: str, config: TrialConfig) -> list[str]:
+    """The outputs whose term has no weight for the dataset: it is measured, and trains nothing."""
+    weights = {term: config.datasets[dataset].weight * getattr(config.losses, term).weight for term in TERM_OF.values()}
+    return [field for field, term in TERM_OF.items() if not weights[term]]

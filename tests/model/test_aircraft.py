@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.losses import terms
-from raytune_planes.model.aircraft import TEMPERATURES, Aircraft
+from raytune_planes.model.aircraft import TEMPERATURES, TERM_OF, Aircraft
 from tests.toy import INFOS, SIDE, toy_config, toy_data, toy_prompts
 
 PROMPTS = {name: torch.from_numpy(rows) for name, rows in toy_prompts().items()}
@@ -88,6 +88,25 @@ def test_gradients_reach_every_part_in_use_and_no_other(dataset: str) -> None:
         else:
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_term_trains_through_the_outputs_that_are_for_it_and_no_other() -> None:
+    model, what = make(), batch("hrplanes")
+    says = model("hrplanes", what.image_BCHW)
+    says.prompts_KW = PROMPTS["hrplanes"].clone().requires_grad_()
+    for term, value in terms(says, what, says.prompts_KW, toy_config()).items():
+        fields = [field for field in TERM_OF if getattr(says, field).requires_grad]
+        found = torch.autograd.grad(value, [getattr(says, f) for f in fields], retain_graph=True, allow_unused=True)
+        reached = {field for field, gradient in zip(fields, found, strict=True) if gradient is not None}
+        assert reached == {field for field in TERM_OF if TERM_OF[field] == term}
+
+
+def test_an_output_whose_term_has_no_weight_leads_to_no_parameter() -> None:
+    model = make(losses__contrastive__weight=0.0, datasets__planesnet__weight=0.0)
+    says, silent = (model(name, torch.randn(2, 3, SIDE, SIDE)) for name in ("hrplanes", "planesnet"))
+    learnt = {field for field in TERM_OF if getattr(says, field) is not None and getattr(says, field).requires_grad}
+    assert learnt == {"logits_BK", "mask_logits_BHW"}
+    assert not any(getattr(silent, field) is not None and getattr(silent, field).requires_grad for field in TERM_OF)
 
 
 def test_it_learns_from_random_weights_within_a_hundred_steps() -> None:
