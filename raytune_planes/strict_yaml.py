@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
         seen: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
-            if key.value in seen and isinstance(key.value, str):
+            if isinstance(key.value, str) and key.value in seen:
                 raise yaml.YAMLError(f"line {line}: '{key.value}' stands here and in line {seen[key.value]}; keep one")
             if isinstance(key.value, str):
                 seen[key.value] = line

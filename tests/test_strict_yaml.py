@@ -23,6 +23,7 @@ LAUGHS = "\n".join(["a0: &a0 [ha, ha]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" 
         ("a: 1\nb: 2\na: 3\n", "line 3: 'a' stands here and in line 1"),
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: 2024-13-45", "month must be in 1..12"),
+        ("{[a, b]: 1}", "unhashable key"),
         ("x" * LARGEST_BYTES + "x", "larger than 200,000 bytes; a file of settings is short"),
         ("- 1", "holds no settings"),
     ],

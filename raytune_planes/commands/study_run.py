@@ -26,7 +26,7 @@ from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
-from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tracking.mlflow_connection import default_uri, without_login, without_secrets
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
@@ -135,6 +135,12 @@ def _remember(args: argparse.Namespace, plan: StudyPlan) -> None:
     own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb")}
     for key in ("data", "config"):
         own[key] = own[key] and str(own[key].resolve())
+    if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:
+        own["tracking_uri"] = address
+        _say(
+            "The login in --tracking-uri is kept nowhere: for --resume and sync give it again, or set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     own["set"] = [path_made_absolute(assignment) for assignment in args.set]
     own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
     space = Path(args.space)

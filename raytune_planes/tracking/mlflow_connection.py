@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 SQLITE = "sqlite:///"
+LOGIN = r"//[^/@]*@"
 
 
 def connect(uri: str) -> MlflowClient:
@@ -48,7 +49,12 @@ def default_uri(out: Path) -> str:
 
 def without_secrets(uri: str) -> str:
     """``uri`` for messages: what stands before an @ may be a password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    return re.sub(LOGIN, "//***@", uri)
+
+
+def without_login(uri: str) -> str:
+    """``uri`` for files: it still leads there, for those who can log in."""
+    return re.sub(LOGIN, "//", uri)
 
 
 def analyze(uri: str) -> None:

@@ -28,7 +28,8 @@ LEVERS: Mapping[str, str] = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # datasets of the user's own may have relative paths
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asked for no GPU sees none
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` makes Ray build a second environment
+    # Else Ray packs the working folder under `uv run`, starts each process through uv, and logs the whole environment.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
     "OMP_NUM_THREADS": "1",  # the setting devices.threads counts; libraries must not start one thread per core
 }
 """Environment of driver and workers (measured on Ray 2.60); what the user set stays."""
@@ -38,6 +39,8 @@ AUTOSCALES = "RAYTUNE_PLANES_AUTOSCALES"
 """Hosts that the cluster may start when trials wait, as its file says: ``4 x 4 CPU 1 GPU, 8 x 8 CPU``."""
 
 
+SECRET = "KEY|TOKEN|SECRET|PASSWORD"
+"""In the name of an environment variable that is nobody else's business."""
 STARTS = 3
 """How often Ray may be started on a busy machine."""
 
@@ -110,8 +113,7 @@ def connected() -> Iterator[Cluster]:
     Raises:
         UserError: ``RAY_ADDRESS`` names a cluster that does not answer.
     """
-    for name, value in LEVERS.items():
-        os.environ.setdefault(name, value)
+    _pull_levers()
     import ray
 
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
@@ -137,6 +139,20 @@ def connected() -> Iterator[Cluster]:
         yield Cluster(nodes_now(), started_here=not attach)
     finally:
         ray.shutdown()
+
+
+def _pull_levers() -> None:
+    """Set ``LEVERS``, also the one that Ray has read already when it was imported by any module before this call."""
+    for name, value in LEVERS.items():
+        os.environ.setdefault(name, value)
+    from ray._private import ray_constants
+
+    wanted = os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"].lower() in ("1", "true")
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = wanted
+    # Tune hands the driver's cloud keys to every trial, and Ray writes them into a log; trials read files only.
+    from ray.tune.execution import class_cache
+
+    class_cache.ENV_VARS_TO_PROPAGATE = {v for v in class_cache.ENV_VARS_TO_PROPAGATE if not re.search(SECRET, v)}
 
 
 def _start() -> None:

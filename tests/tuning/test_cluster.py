@@ -72,3 +72,16 @@ def test_any_other_failure_of_ray_passes(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("ray.init", broken)
     with pytest.raises(ValueError, match="no such option"):
         cluster._start()
+
+
+def test_what_ray_reads_when_it_is_imported_is_set_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import ray_constants
+    from ray.tune.execution import class_cache
+
+    monkeypatch.setattr(ray_constants, "RAY_ENABLE_UV_RUN_RUNTIME_ENV", True)
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", {"AWS_SECRET_ACCESS_KEY", "RAY_TRAIN_V2_ENABLED"})
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError), connected():
+        pass
+    assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+    assert class_cache.ENV_VARS_TO_PROPAGATE == {"RAY_TRAIN_V2_ENABLED"}
