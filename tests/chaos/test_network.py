@@ -1,4 +1,4 @@
-"""While a study runs nobody can reach it from outside, and what it keeps holds no secret of the person who started it."""
+"""While a study runs nobody can reach it from outside, and what it keeps holds no secret of who started it."""
 
 from __future__ import annotations
 

@@ -84,4 +84,4 @@ def test_what_ray_reads_when_it_is_imported_is_set_all_the_same(monkeypatch: pyt
     with pytest.raises(UserError), connected():
         pass
     assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
-    assert class_cache.ENV_VARS_TO_PROPAGATE == {"RAY_TRAIN_V2_ENABLED"}
+    assert {"RAY_TRAIN_V2_ENABLED"} == class_cache.ENV_VARS_TO_PROPAGATE
