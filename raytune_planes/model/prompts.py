@@ -72,8 +72,8 @@ def read_templates(named: str) -> tuple[str, ...]:
         return TEMPLATES[named]
     if not named.endswith(SUFFIX):
         raise UserError(
-            f"text.templates = '{named}': no templates of that name{did_you_mean(named, TEMPLATES)}; there are: "
-            f"{', '.join(TEMPLATES)}. Or give a file that ends with {SUFFIX}, one sentence with {CLASS} a line"
+            f"text.templates = '{named}': no templates of that name{did_you_mean(named, TEMPLATES)} (there are: "
+            f"{', '.join(TEMPLATES)}). Or give a file that ends with {SUFFIX}, one sentence with {CLASS} a line"
         )
     lines = [(n, line.strip()) for n, line in enumerate(_text(named).splitlines(), 1)]
     told = [(n, line) for n, line in lines if line and not line.startswith("#")]

@@ -59,7 +59,7 @@ def test_a_faulty_file_is_refused_with_all_that_is_wrong(tmp_path: Path, text: s
 
 def test_a_name_or_a_file_that_does_not_exist_is_refused_with_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"'foto': no templates of that name; did you mean 'photo'\?; there are: photo, ov"
+        UserError, match=r"'foto': no templates of that name; did you mean 'photo'\? \(there are: photo, ov"
     ):
         read_templates("foto")
     with pytest.raises(
