@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.errors import UserError
 
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""A disk that takes no more, or not from this user. Every file of ours is whole before and after."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -23,12 +26,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"raytune-planes {args.verb}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # `raytune-planes best | head`
+            sys.stderr.close()
+            return 0
+        if error.errno not in DISK:
+            raise
+        print(
+            f"raytune-planes {args.verb}: {error.strerror}: {error.filename}. What was written before is whole; make "
+            "room or choose another folder, then go on (tune and train: --resume)",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"\nraytune-planes {args.verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # `raytune-planes best | head`
-        sys.stderr.close()
-        return 0
 
 
 def make_parser() -> argparse.ArgumentParser:

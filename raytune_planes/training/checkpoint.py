@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from raytune_planes.errors import UserError
-from raytune_planes.tracking.files import LAST, WEIGHTS
+from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
 from raytune_planes.tracking.validation import Answers, write_validation
 
 MAGIC = b"RTPLANES"
@@ -47,12 +46,7 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     torch.save({"format": FORMAT, **content}, buffer)
     body = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(MAGIC + hashlib.sha256(body).digest() + body)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, MAGIC + hashlib.sha256(body).digest() + body)
 
 
 def load(path: Path) -> dict[str, Any]:

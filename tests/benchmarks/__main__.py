@@ -14,12 +14,14 @@ from tests.benchmarks import (
     chaos,
     data,
     fuzz,
+    gains,
     growth,
     lcbench_table,
     loop,
     memory,
     oracle,
     overhead,
+    soak,
     startup,
     switches,
 )
@@ -37,6 +39,8 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "lcbench": lcbench_table.measure,
     "chaos": chaos.measure,
     "fuzz": fuzz.measure,
+    "soak": soak.measure,
+    "gains": gains.measure,
 }
 """Each takes whether to run a reduced version."""
 
