@@ -79,7 +79,7 @@ def _trainer(
             raise UserError(f"the pictures of {name} are others than the study's; name the right folder with --data")
     prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}
     trainer = Trainer(config, arrays, prompts, LocalWorker(config.devices.vision))
-    trainer.model.load_state_dict(state["weights"])
+    trainer.use(state["weights"])
     trainer.model.eval()
     return trainer
 

@@ -63,7 +63,7 @@ class TrainingRun:
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
         if test and best is not None:
             trainer = Trainer(self.config, arrays, prompts, LocalWorker(self.config.devices.vision))
-            trainer.model.load_state_dict(load(self.out / files.WEIGHTS)["weights"])
+            trainer.use(load(self.out / files.WEIGHTS)["weights"])
             on_test = trainer.evaluate("test")
             print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
         return 1 if end is End.FAILED else 0

@@ -23,6 +23,11 @@ class Pyramid(nn.Module, ABC):
     channels: tuple[int, int, int]
     """Of the maps at strides 2, 4 and 8."""
 
+    @property
+    @abstractmethod
+    def layers(self) -> list[nn.Module]:
+        """The parts from the image to the last map: what counts as one layer each for layer-wise learning rates."""
+
     @abstractmethod
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         """The three maps, finest first, for sides that divide by 8."""
@@ -50,6 +55,11 @@ class Residual(Pyramid):
             nn.Sequential(*(Block(c_in if i == 0 else c_out, c_out) for i in range(settings.depth)))
             for c_in, c_out in zip(inputs, self.channels, strict=True)
         )
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The stem and the three stages."""
+        return [self.stem, *self.stages]
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         sides = tuple(image_BCHW.shape[-2:])

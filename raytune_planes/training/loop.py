@@ -75,6 +75,7 @@ def train(
             return End.FAILED, f"{bad[0]} is {record.metrics[bad[0]]} after epoch {record.epoch}: the training diverged"
         score = goal.score(record.metrics)
         is_best, best = score > best, max(best, score)
+        trainer.plateau.learn({d: record.metrics[k] for d, k in trainer.primary.items() if k in record.metrics}, score)
         answers = trainer.answers() if is_best else {}  # the metrics are the same on every worker, so all of them ask
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, answers))

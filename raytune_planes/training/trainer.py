@@ -25,11 +25,13 @@ from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.records import TERMS, EpochRecord, metric
 from raytune_planes.settings import flatten, overlaid
 from raytune_planes.tracking.validation import Answers
+from raytune_planes.training.average import Average
 from raytune_planes.training.evaluation import Evaluation
 from raytune_planes.training.measures import Measures
 from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
-from raytune_planes.training.optim import make_optimizer, rate, set_rate
+from raytune_planes.training.optim import make_optimizer, set_rate
+from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.text import text_device, text_encoder
 from raytune_planes.training.workers import Worker
@@ -67,6 +69,8 @@ class Trainer:
         # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
         self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
         self.optimizer = make_optimizer(self.model, learnt, config.optim, {"text.": config.text.lr_factor})
+        self.average = Average(self.model, config.optim.ema)
+        self.plateau = Plateau(config.optim, tuple(config.active))
         datasets = config.active
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
@@ -87,32 +91,40 @@ class Trainer:
         self._evaluation = Evaluation(self.data, self._pixels, self._judge, self._measures, worker)
 
     def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
-        """Take one optimiser step per entry of ``order``; returns ``train/...`` metrics over the epoch."""
+        """Train one batch per entry of ``order``; returns ``train/...`` metrics over the epoch."""
         self.model.train()
         self.epoch += 1
         self._seed_dropout()
         tallies = self._measures.tallies()
-        budget = self.config.budget
-        for i, name in enumerate(order):
-            set_rate(self.optimizer, rate(self.config.optim, (self.epoch - 1 + i / len(order)) / budget.epochs))
-            batch = self._streams[name].batch(self._drawn[name], self.worker.rank, self.worker.world)
-            self._drawn[name] += 1
-            self.step += 1
-            self._train_step(batch.to(self.worker.device), tallies[name])
+        optim, budget = self.config.optim, self.config.budget
+        for i in range(0, len(order), optim.accumulate):
+            names = order[i : i + optim.accumulate]
+            now = rate(optim, (self.epoch - 1 + i / len(order)) / budget.epochs)
+            set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))
+            self._train_step(names, tallies)
         metrics = self._measures.collect("train", tallies)
         self.balancer.end_epoch(
             {task: metrics[key] for task in self._weights if (key := f"train/{task}_loss") in metrics}
         )
         return metrics
 
-    def _train_step(self, batch: Batch, tally: Tally) -> None:
+    def _train_step(self, names: Sequence[str], tallies: Mapping[str, Tally]) -> None:
+        """One move of the weights, by the mean gradient of a batch of each of ``names``."""
         self.optimizer.zero_grad()
-        parts = [self._backward(piece, tally, len(piece) / len(batch)) for piece in batch.pieces(self.pieces)]
-        if not parts[0]:
+        batch, parts = None, list[dict[str, Tensor]]()
+        for name in names:
+            batch = self._streams[name].batch(self._drawn[name], self.worker.rank, self.worker.world)
+            batch = batch.to(self.worker.device)
+            self._drawn[name] += 1
+            self.step += 1
+            shares = [(piece, len(piece) / len(batch) / len(names)) for piece in batch.pieces(self.pieces)]
+            parts += [self._backward(piece, tallies[name], share) for piece, share in shares]
+        if batch is None or not any(parts):
             return
         if self.config.optim.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         self.optimizer.step()
+        self.average.update()
         if self.balancer.needs_after:
             after = self._tasks(batch.dataset, torch.no_grad()(self._forward)(batch)[1])
             before = {task: torch.stack([part[task] for part in parts]).sum() for task in after}
@@ -132,10 +144,11 @@ class Trainer:
     def evaluate(self, split: str) -> dict[str, float]:
         """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``."""
         self.model.eval()
-        if self.model.text is not None:
-            with torch.no_grad():
-                self._prompts = {name: self.model.text(name).to(self.worker.device) for name in self.data}
-        return self._evaluation.run(split)
+        with self.average.in_place():
+            if self.model.text is not None:
+                with torch.no_grad():
+                    self._prompts = {name: self.model.text(name).to(self.worker.device) for name in self.data}
+            return self._evaluation.run(split)
 
     def answers(self) -> dict[str, Answers]:
         """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
@@ -185,6 +198,8 @@ class Trainer:
             "balancer": self.balancer.state_dict(),
             "mixer": self.mixer.state_dict(),
             "stopping": self.stopping.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "average": self.average.state_dict(),
         }
 
     def restore(self, state: Mapping[str, Any], source: str) -> float:
@@ -207,15 +222,24 @@ class Trainer:
         self.balancer.load_state_dict(state["balancer"])
         self.mixer.load_state_dict(state["mixer"])
         self.stopping.load_state_dict(state["stopping"])
+        self.plateau.load_state_dict(state.get("plateau", {}))
+        self.average.load_state_dict(state.get("average", {}))
         return float(state["best"])
+
+    def use(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of a ``best.pt``, to evaluate them."""
+        self.model.load_state_dict(weights)
+        self.average.begin()
 
     def model_state(self, record: EpochRecord) -> dict[str, Any]:
         """All that prediction needs, without the data: weights, settings, classes and prompt embeddings."""
+        with self.average.in_place():
+            weights = self.model.state_dict()
         return {
             "config": flatten(self.config),
             "infos": {name: asdict(arrays.info) for name, arrays in self.data.items()},
             "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
-            "weights": self.model.state_dict(),
+            "weights": weights,
             "epoch": record.epoch,
             "metrics": dict(record.metrics),
         }

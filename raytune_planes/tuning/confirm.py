@@ -110,7 +110,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
         if end is End.FAILED:
             return {"failed": reason}
         trainer = Trainer(config, data, prompts, LocalWorker(config.devices.vision))
-        trainer.model.load_state_dict(load(folder / WEIGHTS)["weights"])
+        trainer.use(load(folder / WEIGHTS)["weights"])
         result = {"metrics": trainer.evaluate("test")}
     except Exception as error:
         return {"failed": explain(error)}

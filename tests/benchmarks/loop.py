@@ -15,7 +15,8 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.losses import terms
 from raytune_planes.model.aircraft import Aircraft
-from raytune_planes.training.optim import make_optimizer, rate, set_rate
+from raytune_planes.training.optim import make_optimizer, set_rate
+from raytune_planes.training.schedule import rate
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 from tests.benchmarks import workload
@@ -36,7 +37,7 @@ class Task:
         batch = config.budget.batch_size
         self.streams = {n: TrainStream(data[n], d, batch, config.seed) for n, d in config.active.items()}
         ours = make_optimizer(self.model, (), config.optim).param_groups
-        groups = [{k: g[k] for k in ("params", "weight_decay")} for g in ours]
+        groups = [{k: g[k] for k in ("params", "weight_decay", "factor")} for g in ours]
         self.optimizer = torch.optim.AdamW(groups, lr=config.optim.lr, fused=True)
         self.order = tuple(list(data)[i % len(data)] for i in range(STEPS))
         self.drawn = dict.fromkeys(data, 0)
