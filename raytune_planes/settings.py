@@ -17,6 +17,8 @@ from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.strict_yaml import strict_yaml
 
+TOLD = 20
+"""Unknown paths that are named one by one."""
 PATHS = ("root", "clean")
 """Settings of a dataset that name a file or folder."""
 
@@ -39,7 +41,10 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
     """
     flat = overlaid(*layers)
     known = _known(flat)
-    problems = [unknown(path, flat) for path in flat if path not in known]
+    strangers = [path for path in flat if path not in known]
+    problems = [unknown(path, flat) for path in strangers[:TOLD]]  # each is compared with every setting there is
+    if len(strangers) > TOLD:
+        problems.append(f"and {len(strangers) - TOLD:,} more that are no settings")
     if problems:
         raise listed(problems, source)
     try:

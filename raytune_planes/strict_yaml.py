@@ -11,6 +11,8 @@ from raytune_planes.errors import UserError
 
 LARGEST_BYTES = 200_000
 DEEPEST = 8
+MOST = 5_000
+"""Words and numbers in a file; every setting of twenty datasets needs a third of it."""
 
 
 def strict_yaml(text: str, name: str, holds: str) -> dict[str, Any]:
@@ -22,8 +24,11 @@ def strict_yaml(text: str, name: str, holds: str) -> dict[str, Any]:
     if len(text.encode()) > LARGEST_BYTES:
         raise UserError(f"{name} is larger than {LARGEST_BYTES:,} bytes; a file of {holds} is short")
     try:
-        depth = 0
+        depth = count = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            count += isinstance(event, yaml.ScalarEvent)
+            if count > MOST:
+                raise UserError(f"{name} holds more than {MOST:,} words and numbers; a file of {holds} is short")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST or isinstance(event, yaml.AliasEvent):
                 what = "an alias (*name)" if isinstance(event, yaml.AliasEvent) else f"more than {DEEPEST} levels"

@@ -8,7 +8,7 @@ import pytest
 
 from raytune_planes.errors import UserError
 from raytune_planes.settings import load, parse_assignments
-from raytune_planes.strict_yaml import DEEPEST, LARGEST_BYTES, strict_yaml
+from raytune_planes.strict_yaml import DEEPEST, LARGEST_BYTES, MOST, strict_yaml
 
 LAUGHS = "\n".join(["a0: &a0 [ha, ha]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60))])
 """The billion laughs: sixty lines that stand for more words than there is memory."""
@@ -25,6 +25,7 @@ LAUGHS = "\n".join(["a0: &a0 [ha, ha]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" 
         ("a: 2024-13-45", "month must be in 1..12"),
         ("{[a, b]: 1}", "unhashable key"),
         ("x" * LARGEST_BYTES + "x", "larger than 200,000 bytes; a file of settings is short"),
+        ("\n".join(f"a{n}: 1" for n in range(MOST)), "more than 5,000 words and numbers"),
         ("- 1", "holds no settings"),
     ],
 )

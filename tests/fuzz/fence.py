@@ -22,6 +22,7 @@ def fence(folder: Path) -> Iterator[list[str]]:
     if not _hooked:
         sys.addaudithook(_notice)  # can never be removed, hence the list of fences that are up
         _hooked.append(True)
+    tempfile.gettempdir()  # looks for its folder once, with a lock and a file: not while the fence is up
     found: list[str] = []
     _fences.append((folder.resolve(), found))
     try:
