@@ -387,3 +387,10 @@ def test_check_sees_the_layers_above_the_fixed_settings() -> None:
     check(SPACES["quick"], {"seed": 1})
     with pytest.raises(UserError, match=r"search space quick: .*seed = -1"):
         check(SPACES["quick"], {"seed": -1})
+
+
+def test_a_space_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    text = "objectives: [{metric: val/fgvc/accuracy}]\nsearch: {optim.lr: {float: [1e-4, 1e-2]}}\n"
+    assert loaded(tmp_path, "format: 1\n" + text) == loaded(tmp_path, text)
+    with pytest.raises(UserError, match=r"mine has search-space format 2, this version reads 1; use the version"):
+        loaded(tmp_path, "format: 2\n" + text)

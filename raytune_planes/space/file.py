@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from raytune_planes.catalog import CATALOG
 from raytune_planes.config import Section
-from raytune_planes.errors import did_you_mean
+from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, Objective, split_metric
 from raytune_planes.settings import Value, settings
 from raytune_planes.space.dimension import Dimension, RungSettings, Space, StudySettings
 from raytune_planes.strict_yaml import strict_yaml
 
-SECTIONS = ("about", "objectives", "floors", "fixed", "search", "study")
+SECTIONS = ("format", "about", "objectives", "floors", "fixed", "search", "study")
+FORMAT = 1  # the file may say it, and is of this version where it does not
 _KINDS: Mapping[str, Literal["float", "int", "choice"]] = {"float": "float", "int": "int", "choice": "choice"}
 
 
@@ -27,9 +28,12 @@ def read(text: str, name: str) -> tuple[Space, list[str]]:
     """The space that ``text`` describes, and what is wrong with it; what is wrong is left out of the space.
 
     Raises:
-        UserError: it is no YAML mapping, or one that is too large, too deep, or holds a key twice.
+        UserError: it is no YAML mapping, too large, too deep, holds a key twice, or is of another format.
     """
     tree = strict_yaml(text, name, "search space")
+    if tree.get("format", FORMAT) != FORMAT:
+        way_out = "use the version of raytune-planes that it was written for, or a newer one"
+        raise UserError(f"{name} has search-space format {tree['format']!r}, this version reads {FORMAT}; {way_out}")
     problems = [f"no section '{key}'{did_you_mean(str(key), SECTIONS)}" for key in tree if key not in SECTIONS]
     reader = _Reader(problems)
     goal = Goal(reader.objectives(tree.get("objectives")), reader.floors(reader.mapping(tree, "floors")))

@@ -7,11 +7,13 @@ from typing import Any
 import yaml
 
 from raytune_planes.space.dimension import Dimension, Space
+from raytune_planes.space.file import FORMAT
 
 
 def to_yaml(space: Space) -> str:
     """One document; ``load_space`` of it gives an equal space, but for the start values of ``--config``."""
     tree: dict[str, Any] = {
+        "format": FORMAT,
         "about": space.about,
         "objectives": [{"metric": o.metric, "mode": o.mode} for o in space.goal.objectives],
         "floors": dict(space.goal.floors),
