@@ -26,6 +26,8 @@ LAST_TRIES = 3
 """How often it is tried, a second apart, once the study has ended."""
 GATHER_S = 0.5
 """How long news are gathered before they are sent: many epochs then travel together."""
+NOTE_REST = 20.0
+"""The note on a running study rests this many times as long as it took: it reads all records, which become many."""
 
 
 class MlflowTracker:
@@ -53,6 +55,7 @@ class MlflowTracker:
         self._study_stale, self._closing, self._behind = False, False, False
         self._thread: threading.Thread | None = None
         self._folder = Path()
+        self._note_due_s = 0.0
 
     def start_study(self, start: StudyStart) -> None:
         assert self._thread is None, "a tracker follows one study"
@@ -113,7 +116,7 @@ class MlflowTracker:
                 if closing:
                     push(store, self._folder)
                 elif study_stale:
-                    store.push_study(reading.read_study(self._folder))
+                    self._push_note(store)
                 self._heard()
                 last_tries = 0 if closing else last_tries
             except Exception as error:  # whatever MLflow and its database raise: the study must go on
@@ -127,6 +130,16 @@ class MlflowTracker:
                     time.sleep(1 if last_tries else 0)
                 with self._news:
                     self._news.wait_for(lambda: self._closing, self.retry_s)
+
+    def _push_note(self, store: MlflowStore) -> None:
+        began = time.monotonic()
+        if began < self._note_due_s:
+            with self._news:
+                self._study_stale = True
+            return
+        store.push_study(reading.read_study(self._folder))
+        ended = time.monotonic()
+        self._note_due_s = ended + NOTE_REST * (ended - began)
 
     def _open(self) -> MlflowStore:
         start = reading.read_ends(self._folder)[0]

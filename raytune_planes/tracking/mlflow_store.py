@@ -91,15 +91,16 @@ class MlflowStore:
     def push_study(self, study: StudyFiles) -> None:
         """Bring the study's own run up to its files: the note always, the rest when it has ended."""
         assert self._parent is not None
+        tags = {"mlflow.note.content": mlflow_fields.study_note(study)}
+        if study.end is None:
+            self.changed.add(self.start.name)
+            self._log(self.parent_run_id, tags=tags)
+            self._set_status(self._parent, "RUNNING", 0)
+            return
         digest = mlflow_fields.digest(study.start, study.trials, study.end)
         if self._parent.digest == digest:
             return
         self.changed.add(self.start.name)
-        tags = {"mlflow.note.content": mlflow_fields.study_note(study)}
-        if study.end is None:
-            self._log(self.parent_run_id, tags=tags)
-            self._set_status(self._parent, "RUNNING", 0)
-            return
         best = mlflow_fields.best_of(study)
         if best is not None:
             tags |= {"best_trial": mlflow_fields.trial_name(best), "best_trial_id": best.trial_id}

@@ -108,6 +108,29 @@ def test_a_resumed_study_goes_on_in_the_same_runs_and_logs_no_epoch_twice(out: P
     assert found["quick-1"]["times"][2] == "FINISHED"
 
 
+def test_the_note_on_a_running_study_rests_and_the_last_word_is_always_written(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytune_planes.tracking.mlflow.NOTE_REST", 1e9)
+    tracker = tracked(out)
+
+    def seen() -> dict[str, dict[str, str]]:
+        client = connect(default_uri(out))
+        there = client.get_experiment_by_name("raytune-planes")
+        return {str(run.info.run_name): run.data.tags for run in runs(client)} if there else {}
+
+    tracker.start_study(START)
+    _wait_for(lambda: "mlflow.note.content" in seen().get("quick-1", {}))
+    for one in three_trials():
+        tracker.start_trial(replace(one, end=End.RUNNING, epochs=()))
+        tracker.end_trial(one)
+    _wait_for(lambda: [tags.get("end") for tags in seen().values()].count("converged") == 1)
+    time.sleep(1.2)  # the thread has been through twice more
+    assert seen()["quick-1"]["mlflow.note.content"].startswith("No trial is complete yet.")
+    tracker.end_study(FINISH)
+    assert seen()["quick-1"]["mlflow.note.content"].startswith("Best: **trial 003**")
+
+
 def test_a_name_used_again_after_its_folder_is_gone_is_another_study(out: Path) -> None:
     play(JsonlTracker(out))
     sync(out / "quick-1")
