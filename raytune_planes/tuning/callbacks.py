@@ -18,6 +18,7 @@ from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.files import WEIGHTS
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
+from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
@@ -55,8 +56,8 @@ class Recorder(tune.Callback):
         self.trials = {t.trial_id: t for t in earlier}
         self.spent = ""
         """Which limit of the budget ended the study."""
-        self.cpu_seconds: dict[str, float] = {}
-        """Processor time of the trials of this run, by id."""
+        self.core_time: dict[str, CoreTime] = {}
+        """Of the trials of this run, by id."""
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
         self._rungs, self._budget, self._finish, self._is_interrupted = rungs, budget, finish, is_interrupted
         self._pools = pools
@@ -121,7 +122,7 @@ class Recorder(tune.Callback):
         elif "end" in result:
             self._end(record, End(result["end"]), result["reason"])
         elif "record" in result:
-            self.cpu_seconds[record.trial_id] = result["cpu_seconds"]
+            self.core_time[record.trial_id] = CoreTime(**result["cores"])
             self._epoch(record, EpochRecord.from_json(result["record"]), result["place"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

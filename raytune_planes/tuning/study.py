@@ -20,6 +20,7 @@ from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now
+from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
@@ -47,16 +48,15 @@ class Outcome:
     interrupted: bool
     seconds: float
     """Wall-clock time from the first trial of this run to the end of the last."""
-    busy_core_s: float
-    """Processor time that trials of this run used."""
+    used: CoreTime
+    """Of the trials of this run."""
     cores: float
     """Processors that they could have used at once."""
 
     @property
     def parallelism(self) -> str:
         """``1.8 of 2 cores busy (90 %)``."""
-        used = self.busy_core_s / self.seconds if self.seconds else 0.0
-        return f"{used:.1f} of {self.cores:g} cores busy ({100 * used / self.cores:.0f} %)"
+        return self.used.of(self.cores, self.seconds)
 
 
 def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
@@ -147,7 +147,7 @@ class _Study:
             reason=reason,
             interrupted=end is End.INTERRUPTED,
             seconds=self._recorder.seconds,
-            busy_core_s=sum(self._recorder.cpu_seconds.values()),
+            used=sum(self._recorder.core_time.values(), CoreTime()),
             cores=cores,
         )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial, train
 from raytune_planes.training.workers import Worker
+from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import NO_MEMORY, explain, lost_process
 from raytune_planes.tuning.wishes import halve_batches, halved, stop_wished
@@ -162,7 +162,7 @@ class Reporter:
 
     def __init__(self, folder: Path, worker: Worker) -> None:
         self._folder, self._worker = folder, worker
-        self._cpu_seconds = time.process_time()
+        self._before = CoreTime.now()
         self._told: list[str] = []
 
     def tell_again(self, state: Mapping[str, Any]) -> None:
@@ -195,7 +195,7 @@ class Reporter:
         told = {
             "record": record.to_json(),
             "place": _place(self._worker),
-            "cpu_seconds": (time.process_time() - self._cpu_seconds) * self._worker.world,
+            "cores": dataclasses.asdict(CoreTime.now().since(self._before, self._worker.world)),
         }
         self._report(told)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.benchmarks import (
     chaos,
+    cores,
     data,
     fuzz,
     gains,
@@ -33,6 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "switches": switches.measure,
     "data": data.measure,
     "memory": memory.measure,
+    "cores": cores.measure,
     "startup": startup.measure,
     "growth": growth.measure,
     "oracle": oracle.measure,

@@ -18,6 +18,7 @@ from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.reading import read_study
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
+from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.watch import Watch
@@ -76,7 +77,7 @@ class Bench:
         metrics = {"val/fgvc/accuracy": accuracy, "val/hrplanes/iou": 0.5, "val/planesnet/accuracy": 0.9}
         record = EpochRecord(number, 9 * number, SAMPLES * number, metrics, seconds=1)
         place = {"host": "here", "node": "", "device": "cpu"}
-        told = {"record": replace(record, **changes).to_json(), "place": place, "cpu_seconds": 2.0 * number}
+        told = {"record": replace(record, **changes).to_json(), "place": place, "cores": {"busy_s": 2.0 * number}}
         self.recorder.on_trial_result(0, [], trial, told)
 
     def end(self, trial: Any, end: End, reason: str) -> None:
@@ -116,7 +117,7 @@ def test_every_event_reaches_files_search_and_people(bench: Bench) -> None:
     assert record.epochs[0].decisions == (rest,)
     assert record.config["budget.epochs"] == 3
     assert [t.state.name for t in bench.search.trials] == ["COMPLETE"]
-    assert bench.recorder.cpu_seconds == {record.trial_id: 2.0}
+    assert bench.recorder.core_time == {record.trial_id: CoreTime(2.0)}
     assert "fgvc rests after epoch 1: no gain" in bench.shown.getvalue()
     assert "trial 0 converged: all rest" in bench.shown.getvalue()
 

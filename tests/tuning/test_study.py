@@ -68,7 +68,7 @@ def test_trials_fail_each_with_its_reason_and_the_study_goes_on_and_can_be_exten
     assert "KeyError" in trials[3].reason
     assert "trial 2 failed: this trial's settings: model.dit.heads = 3" in shown
     assert outcome.reason == "5 trials of 5 are done"
-    assert 0 < outcome.busy_core_s < outcome.seconds * outcome.cores
+    assert 0 < outcome.used.busy_s < outcome.seconds * outcome.cores
     known = optuna.load_study(study_name="tiny", storage=f"sqlite:///{tmp_path}/results/tiny/optuna.db").trials
     assert [t.user_attrs["trial_id"] for t in known] == [t.trial_id for t in trials]
     assert [t.state.name for t in known] == ["COMPLETE", "FAIL", "FAIL", "FAIL", "COMPLETE"]
