@@ -8,10 +8,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.errors import UserError
 from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
@@ -19,10 +24,10 @@ from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.study import run_study
 from tests.benchmarks.measuring import Spent
-from tests.benchmarks.tables import Aim, Table
+from tests.benchmarks.tables import Aim, Missing, Table
 from tests.tuning.tiny import tiny_plan
 
-TRIALS = 8
+TRIALS, TRIES = 8, 5
 TRIVIAL = {"budget.epochs": 3, "budget.steps_per_epoch": 1, "budget.batch_size": 2, "stopping.rule": "none"}
 IMPORTS: Mapping[str, str] = {
     "Python": "pass",
@@ -36,17 +41,20 @@ IMPORTS: Mapping[str, str] = {
 
 
 def ours(folder: Path, trials: int) -> dict[str, float]:
-    """Processor seconds by process of a whole study with its files and MLflow, from ``ray.init`` to its end."""
+    """Processor seconds by process of a whole study with its files and MLflow, the driver's imports included."""
+    imported = time.process_time()
     plan = tiny_plan(folder, fixed=TRIVIAL, trials=trials)
     trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out))
     with Spent() as used:
         outcome = run_study(plan, view=PlainView(io.StringIO()), trackers=trackers)
     assert len(outcome.study.trials) == trials
+    used.by_process["driver"] += imported
     return used.by_process
 
 
 def nested(folder: Path, trials: int) -> dict[str, float]:
     """The same for a TorchTrainer of one worker inside a Tune function, as Ray's guide has it; no tracking."""
+    imported = time.process_time()
     with Spent() as used, connected():
         from ray import tune
 
@@ -58,7 +66,17 @@ def nested(folder: Path, trials: int) -> dict[str, float]:
             tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=os.cpu_count()),
             run_config=tune.RunConfig(storage_path=str(folder / "tune"), verbose=0),
         ).fit()
+    used.by_process["driver"] += imported
     return used.by_process
+
+
+def patiently(run: Callable[[Path, int], dict[str, float]], folder: Path, trials: int) -> dict[str, float]:
+    """``run`` in a process of its own, imports included, and again when the machine was too busy for Ray to start."""
+    for turn in range(TRIES):
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool, suppress(UserError, BrokenProcessPool):
+            return pool.submit(run, folder / str(turn), trials).result()
+        time.sleep(30)
+    raise Missing(f"Ray did not start in {TRIES} tries: this machine is too busy")
 
 
 def _driver(settings: dict[str, Any]) -> None:
@@ -108,8 +126,9 @@ def measure(quick: bool) -> Table:
     seconds: dict[str, dict[str, float]] = {}
     for name, run in (("ours", ours), ("nesting", nested)):
         with tempfile.TemporaryDirectory() as folder:
-            seconds[name] = run(Path(folder), trials)
-            time.sleep(1)
+            # A process for each: what one has imported would be a present to the other, and a Ray that did not start
+            # on a busy machine may not start again in the same process.
+            seconds[name] = patiently(run, Path(folder), trials)
     per = {name: sum(used.values()) / trials for name, used in seconds.items()}
     rows = [(f"{name}: all", f"{per[name]:.1f}") for name in per]
     for name, used in seconds.items():
@@ -119,5 +138,5 @@ def measure(quick: bool) -> Table:
     rows += [(f"a process that imports {name}" if name == "Python" else name, f"{s:.1f}") for name, s in first.items()]
     figures = {"per trial": per, "by process": seconds, "imports": first}
     aims = [Aim("processor time per trial, ours / nesting", per["ours"] / per["nesting"], 0.1)]
-    notes = (f"{trials} trials of three steps; from the start of Ray to its end, first imports included",)
+    notes = (f"{trials} trials of three steps; a whole process that drives them, from its start, all imports included",)
     return Table("overhead of a trial", ("part", "processor s a trial"), rows, figures, notes, aims)
