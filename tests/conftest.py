@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import zipfile
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -16,6 +18,32 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n 2`` one process takes every file with a slow test, the other begins with the rest, file by file.
+
+    So no two Rays start at the same time, and what a file's tests share is made once.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class BySpeed(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "slow" if _has_slow_tests(config.rootpath / path) else path
+
+    return BySpeed(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files come first: the process that takes them has the most to do."""
+    items.sort(key=lambda item: not _has_slow_tests(item.path))
+
+
+@cache
+def _has_slow_tests(path: Path) -> bool:
+    return "pytest.mark.slow" in path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     folder = files.study_folder(args.out, name)
     if not args.resume and (folder / files.STUDY).is_file():
         raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
+    start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
     material = prepare(space, preparation.data_folder(args.data), args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
@@ -88,7 +89,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         cpu_hosts=cpu_hosts,
         concurrent=args.concurrent,
         seed=args.seed,
-        start_from=tuple(load(path) for path in args.start_from),
+        start_from=start_from,
         commit=_commit(),
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     )

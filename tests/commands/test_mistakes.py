@@ -163,6 +163,7 @@ def test_a_folder_in_use_is_not_overwritten(data: Path, tmp_path: Path, capsys: 
     assert (tmp_path / "out" / "epochs.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_more_cpus_than_there_are_is_refused_before_anything_starts(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
