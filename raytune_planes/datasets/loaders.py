@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from raytune_planes import config
-from raytune_planes.datasets import sampling, transforms
+from raytune_planes.datasets import blending, sampling, transforms
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 
@@ -29,23 +30,37 @@ class Batch:
     image_BCHW: Tensor
     """float32, normalised."""
     label_B: Tensor
-    """int64."""
+    """int64; of a blended image the label of its larger part."""
     mask_BHW: Tensor | None
-    """float32 in {0, 1}; None for datasets without masks."""
+    """float32 in {0, 1}, or between them where masks are averaged; None for datasets without masks."""
+    other_B: Tensor | None = None
+    """int64, the label of a blended image's smaller part; None where nothing is blended."""
+    share_B: Tensor | None = None
+    """float32 in [1/2, 1], what ``label_B`` has of the image; None where nothing is blended."""
 
     def __len__(self) -> int:
         return len(self.label_B)
 
+    def target(self, classes: int) -> Tensor:
+        """What is to be answered: label_B, or target_BK, the classes' probabilities, where images are blended."""
+        if self.other_B is None or self.share_B is None:
+            return self.label_B
+        mine_BK, other_BK = (functional.one_hot(label, classes) for label in (self.label_B, self.other_B))
+        return self.share_B[:, None] * mine_BK + (1 - self.share_B)[:, None] * other_BK
+
     def pieces(self, count: int) -> list[Batch]:
         """The batch in order as ``count`` smaller ones of about equal length; fewer where it has not as many images."""
-        images, labels = self.image_BCHW.chunk(count), self.label_B.chunk(count)
-        masks = [None] * len(images) if self.mask_BHW is None else self.mask_BHW.chunk(count)
-        return [Batch(self.dataset, *parts) for parts in zip(images, labels, masks, strict=True)]
+        number = len(self.image_BCHW.chunk(count))
+        parts = [[None] * number if rows is None else rows.chunk(count) for rows in self._rows]
+        return [Batch(self.dataset, *rows) for rows in zip(*parts, strict=True)]
 
     def to(self, device: torch.device | str) -> Batch:
-        mask = None if self.mask_BHW is None else self.mask_BHW.to(device, non_blocking=True)
-        image, label = (t.to(device, non_blocking=True) for t in (self.image_BCHW, self.label_B))
-        return Batch(self.dataset, image, label, mask)
+        moved = (None if rows is None else rows.to(device, non_blocking=True) for rows in self._rows)
+        return Batch(self.dataset, *moved)  # type: ignore[arg-type]
+
+    @property
+    def _rows(self) -> tuple[Tensor | None, ...]:
+        return self.image_BCHW, self.label_B, self.mask_BHW, self.other_B, self.share_B
 
 
 class TrainStream:
@@ -86,10 +101,22 @@ class TrainStream:
             UserError: the batch cannot be shared evenly.
         """
         part = share(self.batch_size, rank, world)
-        chosen = self.indexes(index)[part]
+        if not blending.is_asked(self._augment):
+            return self._augmented(index, part)
+        rows_R = np.arange(self.batch_size)[part]
+        random = sampling.seeds(self._seed, self._pixels.name, sampling.BLEND, index)
+        recipe = blending.draw(self.batch_size, self._pixels.side, self._augment, random).rows(rows_R)
+        # Partners may stand in another worker's part: each is made here as that worker makes it.
+        needed, places = np.unique(np.concatenate([rows_R, recipe.partner_B]), return_inverse=True)
+        mine, other = np.split(places, 2)
+        return _blended(self._augmented(index, needed), mine, other, recipe)
+
+    def _augmented(self, index: int, rows: slice | np.ndarray) -> Batch:
+        """These rows of the whole batch ``index``, augmented."""
+        chosen = self.indexes(index)[rows]
         random = sampling.seeds(self._seed, self._pixels.name, sampling.AUGMENT, index)
         generator = torch.Generator().manual_seed(int(random.generate_state(1, np.uint64)[0]))
-        draws_BD = transforms.draw(self.batch_size, generator)[part]
+        draws_BD = transforms.draw(self.batch_size, generator)[rows]
         image_BCHW, mask_BHW = self._pixels.at(chosen)
         image_BCHW, mask_BHW = transforms.apply(image_BCHW, mask_BHW, self._augment, draws_BD)
         return Batch(self._pixels.name, normalise(image_BCHW), self._pixels.labels(chosen), mask_BHW)
@@ -97,6 +124,27 @@ class TrainStream:
     def indexes(self, index: int) -> np.ndarray:
         """The images of the whole batch ``index``, as indexes into the dataset's arrays."""
         return self._order.at(np.arange(index * self.batch_size, (index + 1) * self.batch_size))
+
+
+def _blended(of: Batch, mine: np.ndarray, other: np.ndarray, recipe: blending.Recipe) -> Batch:
+    """The images ``mine`` of a batch with the images ``other`` of it."""
+    mine_R, other_R = torch.from_numpy(mine), torch.from_numpy(other)
+    share_R = torch.from_numpy(recipe.share_B).float()
+    swapped = share_R < 0.5
+    label_R, other_label_R = of.label_B[mine_R], of.label_B[other_R]
+    here = [rows.to(of.image_BCHW.device) for rows in (mine_R, other_R)]
+    image, mask = (
+        None if x is None else blending.blend(x[here[0]], x[here[1]], recipe) for x in (of.image_BCHW, of.mask_BHW)
+    )
+    assert image is not None
+    return Batch(
+        of.dataset,
+        image,
+        torch.where(swapped, other_label_R, label_R),
+        mask,
+        torch.where(swapped, label_R, other_label_R),
+        torch.where(swapped, 1 - share_R, share_R),
+    )
 
 
 def share(batch_size: int, rank: int, world: int) -> slice:
@@ -148,6 +196,7 @@ class Pixels:
         self._images_NHWC = self._held(arrays.images_NHWC, size <= resident_bytes)
         self._masks_NHW = None if masks is None else self._held(masks, size <= resident_bytes)
         self._labels_N = np.asarray(arrays.labels_N)
+        self.side = arrays.images_NHWC.shape[1]
 
     def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor | None]:
         """image_BCHW in [0, 1] and mask_BHW in {0, 1}, float32."""

@@ -11,15 +11,17 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from raytune_planes.config import Augment
+from raytune_planes.datasets import filters, policies, warping
+from raytune_planes.datasets.filters import LUMA
 
 FLIP, TURNS, ANGLE, ZOOM, SHIFT_X, SHIFT_Y, BRIGHTNESS, CONTRAST, SATURATION = range(9)
 ERASED, ASPECT, ERASE_X, ERASE_Y, NOISE = range(9, 14)
-COLUMNS = 14
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in brightness (ITU-R BT.601)."""
+FIRST = 14
+SHEAR, ELASTIC, BLURRED, BLUR_ANGLE, BLUR_LENGTH, EDGES, MORPHOLOGY, MORPHOLOGY_KIND = range(FIRST, 22)
+POLICY = slice(22, 22 + policies.COLUMNS)
+COLUMNS = POLICY.stop
 GREY = 0.5
 """What an erased area shows: zero after normalisation."""
 
@@ -43,7 +45,9 @@ def augment(
 
 def draw(count: int, generator: torch.Generator) -> Tensor:
     """The random numbers of ``count`` images: float64 [count, COLUMNS], uniform in [0, 1)."""
-    return torch.rand(count, COLUMNS, dtype=torch.float64, generator=generator)
+    # In two draws: columns that came later leave those of the first settings as they always were.
+    widths = (FIRST, COLUMNS - FIRST)
+    return torch.cat([torch.rand(count, w, dtype=torch.float64, generator=generator) for w in widths], dim=1)
 
 
 def apply(
@@ -53,12 +57,20 @@ def apply(
     assert images_BCHW.shape[2] == images_BCHW.shape[3], f"images must be square, got {tuple(images_BCHW.shape)}"
     assert draws_BD.shape == (len(images_BCHW), COLUMNS)
     images, masks = images_BCHW, masks_BHW
-    if settings.rotate or settings.scale or settings.shift:
+    if settings.rotate or settings.scale or settings.shift or settings.shear or settings.elastic:
         images, masks = _warp(images, masks, settings, draws_BD)
     elif settings.flips:
         images, masks = _flip(images, masks, draws_BD)
+    if settings.policy.kind != "none" and settings.policy.share:
+        images, masks = policies.apply(images, masks, settings.policy, draws_BD[:, POLICY])
     if settings.color:
         images = _recolor(images, settings.color, draws_BD)
+    if settings.blur:
+        images = _blur(images, settings.blur, draws_BD)
+    if settings.edges:
+        images = filters.mixed(images, filters.canny(images)[:, None], settings.edges * draws_BD[:, EDGES])
+    if settings.morphology:
+        images = _morphology(images, settings, draws_BD)
     if settings.noise:
         images = _add_noise(images, settings.noise, draws_BD)
     if settings.erase:
@@ -69,11 +81,7 @@ def apply(
 def _warp(
     images_BCHW: Tensor, masks_BHW: Tensor | None, settings: Augment, draws_BD: Tensor
 ) -> tuple[Tensor, Tensor | None]:
-    """Flip, quarter turn, rotation, zoom and shift as one bilinear sampling.
-
-    The mask rides along as a fourth channel and is cut at one half, so that its outline follows the image to less than
-    a pixel, and both are mirrored at the border, where a plane may reach beyond the picture.
-    """
+    """Flip, quarter turn, rotation, zoom, shift, slant and elastic deformation as one bilinear sampling."""
     angle = _symmetric(draws_BD[:, ANGLE]) * math.radians(settings.rotate)
     mirror = torch.ones_like(angle)
     if settings.flips:
@@ -82,19 +90,15 @@ def _warp(
     zoom = 1 + _symmetric(draws_BD[:, ZOOM]) * settings.scale
     move_x, move_y = (2 * settings.shift * _symmetric(draws_BD[:, c]) for c in (SHIFT_X, SHIFT_Y))
     cos, sin = angle.cos() / zoom, angle.sin() / zoom
-    rows = (mirror * cos, -mirror * sin, move_x, sin, cos, move_y)
-    xx, xy, x0, yx, yy, y0 = (_per_image(v, images_BCHW)[:, 0, 0] for v in rows)
-    side = images_BCHW.shape[-1]
-    centre = (torch.arange(side, device=images_BCHW.device, dtype=images_BCHW.dtype) * 2 + 1) / side - 1
-    along_x = torch.stack([xx * centre, yx * centre], dim=-1)[:, None]
-    along_y = torch.stack([xy * centre + x0, yy * centre + y0], dim=-1)[:, :, None]
-    # By hand: affine_grid multiplies matrices in batches, whose rounding depends on the size of the batch.
-    grid_BHW2 = along_x + along_y
-    both = images_BCHW if masks_BHW is None else torch.cat([images_BCHW, masks_BHW[:, None]], dim=1)
-    both = functional.grid_sample(both, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)
-    if masks_BHW is None:
-        return both, None
-    return both[:, :-1], (both[:, -1] >= 0.5).to(masks_BHW.dtype)
+    xx, xy, yx, yy = mirror * cos, -mirror * sin, sin, cos
+    if settings.shear:
+        slant = (_symmetric(draws_BD[:, SHEAR]) * math.radians(settings.shear)).tan()
+        xy, yy = xy + slant * xx, yy + slant * yx
+    grid_BHW2 = warping.grid((xx, xy, move_x, yx, yy, move_y), images_BCHW)
+    if settings.elastic:
+        moves_BHW2 = warping.elastic(draws_BD[:, ELASTIC], settings.elastic_smoothness, images_BCHW)
+        grid_BHW2 = grid_BHW2 + moves_BHW2 * (2 * settings.elastic)
+    return warping.sampled(images_BCHW, masks_BHW, grid_BHW2)
 
 
 def _flip(images_BCHW: Tensor, masks_BHW: Tensor | None, draws_BD: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -126,6 +130,27 @@ def _recolor(images_BCHW: Tensor, strength: float, draws_BD: Tensor) -> Tensor:
     red, green, blue = images_BCHW.split(1, dim=1)
     luma_B1HW = red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
     return (images_BCHW * own).add_(luma_B1HW.mul_(grey).add_(offset)).clamp_(0, 1)
+
+
+def _blur(images_BCHW: Tensor, most: float, draws_BD: Tensor) -> Tensor:
+    hit_R = (draws_BD[:, BLURRED] < 0.5).nonzero()[:, 0]
+    if not len(hit_R):
+        return images_BCHW
+    angle_R, length_R = draws_BD[hit_R, BLUR_ANGLE] * math.pi, draws_BD[hit_R, BLUR_LENGTH] * most
+    rows = hit_R.to(images_BCHW.device)
+    return images_BCHW.index_copy(0, rows, filters.motion_blur(images_BCHW[rows], angle_R, length_R, most))
+
+
+def _morphology(images_BCHW: Tensor, settings: Augment, draws_BD: Tensor) -> Tensor:
+    kinds = list(filters.MORPHOLOGY)
+    kind_B = (draws_BD[:, MORPHOLOGY_KIND] * len(kinds)).long()
+    if settings.morphology_kind != "any":
+        kind_B = torch.full_like(kind_B, kinds.index(settings.morphology_kind))
+    changed = torch.empty_like(images_BCHW)
+    for number in kind_B.unique().tolist():  # one pass for all images of a kind
+        rows = (kind_B == number).nonzero()[:, 0].to(images_BCHW.device)
+        changed[rows] = filters.MORPHOLOGY[kinds[number]](images_BCHW[rows], settings.morphology_radius)
+    return filters.mixed(images_BCHW, changed, settings.morphology * draws_BD[:, MORPHOLOGY])
 
 
 def _add_noise(images_BCHW: Tensor, deviation: float, draws_BD: Tensor) -> Tensor:

@@ -39,13 +39,18 @@ class Case:
     levels: Sequence[Tensor]
     """The tree above the dataset's classes, of ``hierarchy.groups``; empty where it has none."""
 
+    @property
+    def target(self) -> Tensor:
+        """label_B, or target_BK where images are blended."""
+        return self.batch.target(self.output.logits_BK.shape[1])
+
 
 def _classification(case: Case) -> Tensor:
-    settings, logits_BK, label_B = case.config.losses.classification, case.output.logits_BK, case.batch.label_B
-    loss = classification(logits_BK, label_B, settings.label_smoothing, case.output.margin)
+    settings, logits_BK, target = case.config.losses.classification, case.output.logits_BK, case.target
+    loss = classification(logits_BK, target, settings.label_smoothing, case.output.margin)
     if not settings.hierarchy or not case.levels:
         return loss
-    return (loss + settings.hierarchy * hierarchy(logits_BK, label_B, case.levels)) / (1 + settings.hierarchy)
+    return (loss + settings.hierarchy * hierarchy(logits_BK, target, case.levels)) / (1 + settings.hierarchy)
 
 
 TERMS: Mapping[str, Callable[[Case], Tensor | None]] = {
@@ -57,7 +62,7 @@ TERMS: Mapping[str, Callable[[Case], Tensor | None]] = {
     ),
     "contrastive": lambda c: contrastive(
         c.gather(c.output.embedding_BW),
-        c.gather(c.batch.label_B),
+        c.gather(c.target),
         c.prompts_KW,
         c.output.log_temperature,
     ),

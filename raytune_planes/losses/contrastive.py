@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def contrastive(embedding_BW: Tensor, label_B: Tensor, prompts_KW: Tensor, log_temperature: Tensor) -> Tensor:
+def contrastive(embedding_BW: Tensor, target: Tensor, prompts_KW: Tensor, log_temperature: Tensor) -> Tensor:
     """Mean of the two directions, image to text and text to image, each divided by its value at chance.
 
     ``embedding_BW`` and ``prompts_KW`` have unit rows; with several workers, embeddings and labels are the gathered
@@ -22,17 +22,25 @@ def contrastive(embedding_BW: Tensor, label_B: Tensor, prompts_KW: Tensor, log_t
     an anchor, all K prompts are candidates, those equal to its own are positives. Text to image: each different prompt
     that the batch shows is an anchor, the images are candidates, those of that prompt are positives.
 
+    ``target``: label_B, or target_BK, the probabilities of the classes in blended images. An image then attends to the
+    prompts of both its labels by their shares, and a prompt to its images by what each holds of it: the same divergence
+    from attention that is not even, with the same value for whole labels. It is divided by the chance value of the
+    larger parts' labels: its own comes near 0 where all images are blended alike.
+
     A direction whose chance value is 0 (a batch of one class leaves text to image nothing to choose) is left out.
     """
     similarity_BK = embedding_BW.float() @ prompts_KW.float().T * torch.exp(-log_temperature)
     # Equality of rows, not of class names: two classes may share a sentence.
     first_K = _first_equal_row(prompts_KW)
-    text_of_image_B = first_K[label_B]
+    text_of_image_B = first_K[target if target.ndim == 1 else target.argmax(1)]
     anchors_G = text_of_image_B.unique()
     directions = (
         _divergence(similarity_BK, text_of_image_B[:, None] == first_K[None]),
         _divergence(similarity_BK.T[anchors_G], anchors_G[:, None] == text_of_image_B[None]),
     )
+    if target.ndim == 2:
+        losses = _from_shares(similarity_BK, target, first_K)
+        directions = ((losses[0], directions[0][1]), (losses[1], directions[1][1]))
     scaled = [loss / chance for loss, chance in directions if chance > 0]
     return torch.stack(scaled).mean() if scaled else similarity_BK.sum() * 0.0
 
@@ -43,6 +51,21 @@ def _divergence(similarity_AN: Tensor, positive_AN: Tensor) -> tuple[Tensor, Ten
     log_p_AN = F.log_softmax(similarity_AN, dim=1)
     loss_A = -torch.where(positive_AN, log_p_AN, 0.0).sum(1) / count_A - count_A.log()
     return loss_A.mean(), (similarity_AN.shape[1] / count_A).log().mean()
+
+
+def _from_shares(similarity_BK: Tensor, target_BK: Tensor, first_K: Tensor) -> tuple[Tensor, Tensor]:
+    """Both directions where images hold shares of several prompts; equal prompts share theirs evenly."""
+    same_KK = (first_K[:, None] == first_K[None]).to(similarity_BK)
+    held_BK = target_BK.to(similarity_BK) @ same_KK
+    anchors_G = first_K.unique()
+    anchors_G = anchors_G[held_BK[:, anchors_G].sum(0) > 0]
+    pairs = ((similarity_BK, held_BK / same_KK.sum(0)), (similarity_BK.T[anchors_G], held_BK.T[anchors_G]))
+    losses = []
+    for similarity_AN, share_AN in pairs:
+        share_AN = share_AN / share_AN.sum(1, keepdim=True)
+        log_p_AN = F.log_softmax(similarity_AN, dim=1)
+        losses.append((torch.xlogy(share_AN, share_AN) - share_AN * log_p_AN).sum(1).mean())
+    return losses[0], losses[1]
 
 
 def _first_equal_row(rows_KW: Tensor) -> Tensor:

@@ -141,9 +141,14 @@ def test_a_class_without_training_images_takes_no_part_in_balancing() -> None:
     world=st.sampled_from([1, 2, 3, 4, 6, 12]),
     index=st.integers(0, 50),
     balanced=st.booleans(),
-    augment=st.sampled_from([Augment(), STILL, Augment(rotate=0, scale=0, shift=0), Augment(noise=0.1, erase=0.3)]),
+    augment=st.sampled_from(
+        [
+            *(Augment(), STILL, Augment(rotate=0, scale=0, shift=0), Augment(noise=0.1, erase=0.3)),
+            *(Augment(mixup=0.4), Augment(cutmix=1.0), Augment(mixup=1.0, cutmix=1.0, elastic=0.02)),
+        ]
+    ),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 def test_the_slices_of_all_workers_join_to_the_batch_of_one_bit_for_bit(
     world: int, index: int, balanced: bool, augment: Augment
 ) -> None:
@@ -151,6 +156,7 @@ def test_the_slices_of_all_workers_join_to_the_batch_of_one_bit_for_bit(
     whole, parts = of.batch(index), [of.batch(index, rank, world) for rank in range(world)]
     assert torch.equal(torch.cat([p.image_BCHW for p in parts]), whole.image_BCHW)
     assert torch.equal(torch.cat([p.label_B for p in parts]), whole.label_B)
+    assert torch.equal(torch.cat([p.target(3) for p in parts]), whole.target(3))
     assert whole.mask_BHW is not None
     assert torch.equal(torch.cat([p.mask_BHW for p in parts if p.mask_BHW is not None]), whole.mask_BHW)
 

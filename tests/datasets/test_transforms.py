@@ -8,11 +8,29 @@ import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes.config import Augment
-from raytune_planes.datasets import transforms
+from raytune_planes.config import Augment, Policy
+from raytune_planes.datasets import transforms, warping
 
 OFF = Augment(flips=False, rotate=0, scale=0, shift=0, color=0, noise=0, erase=0)
 ALL = Augment(flips=True, rotate=30, scale=0.2, shift=0.1, color=0.4, noise=0.05, erase=0.2)
+
+NEW = {
+    "shear": Augment(shear=20),
+    "elastic": Augment(elastic=0.03),
+    "elastic alone": Augment(flips=False, rotate=0, scale=0, shift=0, color=0, elastic=0.05),
+    "blur": Augment(blur=0.2),
+    "edges": Augment(edges=0.8),
+    "morphology": Augment(morphology=0.8),
+    "closing": Augment(morphology=1, morphology_kind="closing", morphology_radius=2),
+    "randaugment": Augment(policy=Policy(kind="randaugment", number=4, magnitude=20)),
+    "half randaugment": Augment(policy=Policy(kind="randaugment", share=0.5)),
+    "autoaugment": Augment(policy=Policy(kind="autoaugment")),
+    "everything": Augment(
+        **{"shear": 10, "elastic": 0.02, "blur": 0.1, "edges": 0.3, "morphology": 0.4, "noise": 0.05, "erase": 0.1},
+        policy=Policy(kind="randaugment"),
+    ),
+}
+"""What came after the first settings."""
 
 
 def only(**strengths: object) -> Augment:
@@ -60,7 +78,9 @@ def test_values_stay_in_range_and_masks_stay_binary() -> None:
     assert set(masks.unique().tolist()) == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("settings", [ALL, Augment(), only(flips=True), only(noise=0.1), only(erase=0.3)], ids=str)
+@pytest.mark.parametrize(
+    "settings", [ALL, Augment(), only(flips=True), only(noise=0.1), only(erase=0.3), *NEW.values()], ids=str
+)
 @pytest.mark.parametrize("world", [2, 4, 16])
 def test_slices_with_their_part_of_the_draws_equal_the_whole_batch(settings: Augment, world: int) -> None:
     images, masks = blobs()
@@ -117,7 +137,14 @@ def test_turns_and_flips_inside_a_warp_are_the_same_symmetries() -> None:
         assert (exact - symmetry).abs().flatten(1).amax(1).eq(0).any()
 
 
-@pytest.mark.parametrize("settings", [only(rotate=180), only(scale=0.3), only(shift=0.1), Augment(color=0)], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *(only(rotate=180), only(scale=0.3), only(shift=0.1), Augment(color=0)),
+        *(only(shear=30), only(elastic=0.04), Augment(color=0, shear=20, elastic=0.03)),
+    ],
+    ids=str,
+)
 def test_the_mask_follows_the_image_through_every_warp(settings: Augment) -> None:
     images, masks = augmented(settings)
     assert torch.equal(images[:, 0] >= 0.5, masks.bool()), "the red channel is the mask"
@@ -203,3 +230,60 @@ def test_two_strengths_share_every_other_draw() -> None:
     weak, strong = only(flips=True, erase=0.1), only(flips=True, erase=0.1, color=0.3)
     assert torch.equal(augmented(weak)[1], augmented(strong)[1])
     assert torch.equal(augmented(weak)[0] == 0.5, (augmented(weak)[0] == 0.5) & (augmented(strong)[0] == 0.5))
+
+
+def test_columns_that_came_later_leave_the_first_as_they_were() -> None:
+    assert torch.equal(
+        transforms.draw(7, seeded(4))[:, :14], torch.rand(7, 14, dtype=torch.float64, generator=seeded(4))
+    )
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_new_setting_changes_pictures_keeps_the_input_and_stays_in_range(name: str) -> None:
+    images, masks = blobs()
+    out, out_masks = transforms.augment(images, masks, NEW[name], seeded())
+    without = Augment() if NEW[name].rotate else OFF
+    assert out_masks is not None
+    assert not torch.equal(out, transforms.augment(images, masks, without, seeded())[0])
+    assert torch.equal(images, blobs()[0])
+    assert torch.equal(masks, blobs()[1])
+    assert 0 <= out.min() <= out.max() <= 1
+    assert set(out_masks.unique().tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("settings", [only(blur=0.3), only(edges=1), only(morphology=1)], ids=str)
+def test_what_looks_at_neighbours_leaves_the_mask(settings: Augment) -> None:
+    images, masks = blobs()
+    assert transforms.augment(images, masks, settings, seeded())[1] is masks
+
+
+def test_a_slant_moves_a_row_by_the_tangent_of_its_angle() -> None:
+    images = torch.zeros(200, 3, 32, 32)
+    images[:, :, :, 15:17] = 1
+    slanted, _ = transforms.augment(images, None, only(shear=30), seeded())
+    place = torch.arange(32.0)
+
+    def at(row: int) -> Tensor:
+        return (slanted[:, 0, row] * place).sum(1) / slanted[:, 0, row].sum(1)
+
+    tangent = (at(22) - at(10)) / 12
+    assert tangent.abs().max() == pytest.approx(math.tan(math.radians(30)), abs=0.03)
+    assert tangent.abs().min() < 0.05
+
+
+@pytest.mark.parametrize(("side", "smoothness"), [(24, 0.08), (64, 0.05), (32, 0.2)])
+def test_elastic_moves_have_the_deviation_and_the_smoothness_asked_for(side: int, smoothness: float) -> None:
+    seeds = torch.rand(64, dtype=torch.float64, generator=seeded())
+    moves_BHW2 = warping.elastic(seeds, smoothness, torch.empty(64, 3, side, side))
+    assert moves_BHW2.std() == pytest.approx(1, rel=0.1)
+    assert moves_BHW2.mean() == pytest.approx(0, abs=0.15)
+    # The correlation of Gaussian-smoothed noise at distance d is exp(-d^2 / 4 sigma^2).
+    distance = round(smoothness * side)
+    near = (moves_BHW2 * moves_BHW2.roll(distance, 1)).mean() / moves_BHW2.square().mean()
+    assert near == pytest.approx(math.exp(-((distance / (smoothness * side)) ** 2) / 4), abs=0.1)
+
+
+def test_elastic_pixels_move_by_the_share_of_the_side_asked_for() -> None:
+    ramp = (torch.arange(64.0) / 64).expand(64, 3, 64, 64)
+    moved, _ = transforms.augment(ramp, None, only(elastic=0.02), seeded())
+    assert (moved - ramp)[:, 0, :, 12:-12].std() == pytest.approx(0.02, rel=0.15)

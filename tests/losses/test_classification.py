@@ -32,3 +32,20 @@ def test_smoothing_spreads_its_mass_over_the_wrong_classes() -> None:
 
 def test_one_class_leaves_nothing_to_guess() -> None:
     assert classification(torch.randn(4, 1), torch.zeros(4, dtype=torch.long), 0.1).item() == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_blended_label_costs_the_blend_of_its_labels_losses(smoothing: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits_BK, label_B, other_B = torch.randn(6, 4, generator=generator), torch.arange(6) % 4, torch.arange(6) % 3
+    share_B = torch.linspace(0.5, 1, 6)
+    hot, other_hot = (torch.nn.functional.one_hot(x, 4) for x in (label_B, other_B))
+    target_BK = share_B[:, None] * hot + (1 - share_B)[:, None] * other_hot
+    rows = [
+        share * classification(logits_BK[i : i + 1], label_B[i : i + 1], smoothing)
+        + (1 - share) * classification(logits_BK[i : i + 1], other_B[i : i + 1], smoothing)
+        for i, share in enumerate(share_B)
+    ]
+    assert classification(logits_BK, target_BK, smoothing).item() == pytest.approx(sum(rows).item() / 6, rel=1e-5)  # type: ignore[union-attr]
+    whole = classification(logits_BK, label_B, smoothing, 0.3).item()
+    assert classification(logits_BK, hot.float(), smoothing, 0.3).item() == pytest.approx(whole, rel=1e-6)

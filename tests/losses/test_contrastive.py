@@ -86,3 +86,29 @@ def test_descent_reaches_the_floor_and_learns_the_temperature() -> None:
         optimizer.step()
     assert loss.item() < 0.02
     assert log_temperature.item() < math.log(0.5)
+
+
+@pytest.mark.parametrize("prompts_KW", [unit(4, 8, seed=1), torch.eye(8)[[0, 1, 0, 2]]], ids=["different", "equal"])
+def test_whole_shares_cost_what_labels_cost(prompts_KW: Tensor) -> None:
+    embedding_BW, label_B = unit(6, 8), torch.tensor([0, 1, 1, 3, 2, 2])
+    whole = contrastive(embedding_BW, label_B, prompts_KW, WARM).item()
+    shares = contrastive(embedding_BW, F.one_hot(label_B, 4).float(), prompts_KW, WARM).item()
+    assert shares == pytest.approx(whole, rel=1e-5)
+
+
+def test_a_blended_image_is_drawn_to_both_its_prompts_by_their_shares() -> None:
+    # Similarities that give the shares by the softmax in both directions: the loss is at its floor.
+    target_BK = torch.tensor([[0.75, 0.25], [0.25, 0.75]])
+    similarity_BK = target_BK.log() - target_BK.log().mean()
+    at_floor = contrastive(similarity_BK, target_BK, torch.eye(2), torch.tensor(0.0))
+    assert at_floor.item() == pytest.approx(0, abs=1e-6)
+    away = contrastive(similarity_BK * 2, target_BK, torch.eye(2), torch.tensor(0.0)).item()
+    p = (similarity_BK * 2).softmax(1)
+    divergence = (target_BK * (target_BK / p).log()).sum(1).mean().item()
+    assert away == pytest.approx(divergence / math.log(2), rel=1e-5)
+
+
+def test_images_that_are_all_blended_alike_do_not_blow_the_loss_up() -> None:
+    target_BK = torch.tensor([[0.5001, 0.4999], [0.4999, 0.5001], [0.5001, 0.4999]])
+    loss = contrastive(unit(3, 8), target_BK, unit(2, 8, seed=1), WARM)
+    assert 0 <= loss.item() < 3

@@ -58,3 +58,17 @@ def test_the_mean_over_slices_is_that_of_the_batch() -> None:
     whole = segmentation(logits_BHW, mask_BHW, 0.5).item()
     slices = [segmentation(logits_BHW[i : i + 2], mask_BHW[i : i + 2], 0.5).item() for i in (0, 2, 4)]
     assert math.fsum(slices) / 3 == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize("dice", [0.0, 1.0])
+def test_a_mask_between_0_and_1_is_best_answered_by_itself(dice: float) -> None:
+    soft_BHW = 0.7 * masks() + 0.3 * masks().roll(3, 2)
+    here = segmentation(soft_BHW.clamp(1e-6, 1 - 1e-6).logit(), soft_BHW, dice).item()
+    for other in (0.3, 0.5, 0.9, 1.5):
+        p_BHW = (soft_BHW * other + 0.02).clamp(0.001, 0.999)
+        assert segmentation(p_BHW.logit(), soft_BHW, dice).item() > here
+    if dice == 1.0:
+        with_foreground = [
+            segmentation(m[None].clamp(1e-6, 1 - 1e-6).logit(), m[None], 1.0).item() for m in soft_BHW[:2]
+        ]
+        assert with_foreground == pytest.approx([0, 0], abs=1e-3)
