@@ -64,7 +64,7 @@ def canny(images_BCHW: Tensor) -> Tensor:
     thin_BHW = _highest(size_BHW, x_BHW, y_BHW)
     weak, edge = thin_BHW & (size_BHW >= WEAK), thin_BHW & (size_BHW >= STRONG)
     for _ in range(size_BHW[0].numel()):  # an image that is done does not change while others go on
-        grown = weak & (functional.max_pool2d(edge[:, None].float(), 3, 1, 1)[:, 0] > 0)
+        grown = weak & (dilation(edge[:, None].float(), 1)[:, 0] > 0)
         if torch.equal(grown, edge):
             break
         edge = grown
@@ -73,7 +73,9 @@ def canny(images_BCHW: Tensor) -> Tensor:
 
 def dilation(images_BCHW: Tensor, radius: int) -> Tensor:
     """The brightest of the square of ``radius`` pixels to each side; beyond the border is nothing."""
-    return functional.max_pool2d(images_BCHW, 2 * radius + 1, 1, radius)
+    # A square is a column of rows: 2 x 9 comparisons a pixel instead of 81 at radius 4.
+    upright = functional.max_pool2d(images_BCHW, (2 * radius + 1, 1), 1, (radius, 0))
+    return functional.max_pool2d(upright, (1, 2 * radius + 1), 1, (0, radius))
 
 
 def erosion(images_BCHW: Tensor, radius: int) -> Tensor:

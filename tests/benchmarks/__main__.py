@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import (
+    augmentations,
     chaos,
     cores,
     data,
@@ -33,6 +34,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "loop": loop.measure,
     "switches": switches.measure,
     "data": data.measure,
+    "augmentations": augmentations.measure,
     "memory": memory.measure,
     "cores": cores.measure,
     "startup": startup.measure,

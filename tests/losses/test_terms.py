@@ -58,9 +58,20 @@ def test_every_term_is_a_finite_positive_scalar_in_float32_under_low_precision()
         assert 0 < value.item() < 10
 
 
+def blended(dataset: str) -> Batch:
+    """The same batch, each image with a part of another."""
+    plain = batch(dataset)
+    mask_BHW = None if plain.mask_BHW is None else 0.7 * plain.mask_BHW + 0.3 * plain.mask_BHW.roll(3, 0)
+    share_B = torch.linspace(0.5, 1, 8)
+    return Batch(dataset, plain.image_BCHW, plain.label_B, mask_BHW, plain.label_B.roll(3, 0), share_B)
+
+
+@pytest.mark.parametrize("kind", [batch, blended])
 @pytest.mark.parametrize("dataset", INFOS)
-def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(dataset: str) -> None:
-    what = batch(dataset)
+def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(
+    dataset: str, kind: Callable[[str], Batch]
+) -> None:
+    what = kind(dataset)
     whole, halves = output(dataset), output(dataset)
     inputs = {False: _leaves(whole), True: _leaves(halves)}
     alone = of(dataset, whole, what)
@@ -72,13 +83,9 @@ def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(dataset: s
             halves.embedding_BW[rows],
             halves.log_temperature,
         )
-        mine = Batch(
-            dataset,
-            what.image_BCHW[rows],
-            what.label_B[rows],
-            None if what.mask_BHW is None else what.mask_BHW[rows],
-        )
-        per_worker.append(of(dataset, part, mine, gather=Gathered(halves.embedding_BW, what.label_B)))
+        mine = what.pieces(2)[rows.start // 4]
+        target = what.target(len(INFOS[dataset].classes))
+        per_worker.append(of(dataset, part, mine, gather=Gathered(halves.embedding_BW, target)))
     for term, value in alone.items():
         assert sum(w[term].item() for w in per_worker) / 2 == pytest.approx(value.item(), rel=1e-5)
     torch.stack(list(alone.values())).sum().backward()
