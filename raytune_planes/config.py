@@ -11,11 +11,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from raytune_planes.catalog import CATALOG
+from raytune_planes.errors import did_you_mean
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+
+FREEZABLE = ("backbone", "dit", "projection", "decoder", "heads")
+"""Parts of the model that ``freeze`` may name."""
 
 
 class Section(BaseModel):
@@ -366,6 +370,11 @@ class TrialConfig(Section):
     """Arithmetic of the forward pass."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Of weights, order, augmentation and dropout; never of the splits."""
+    start: str = ""
+    """Checkpoint (``best.pt`` or ``last.pt``) that training begins with: it gives every weight whose name and shape it
+    has in common with the model, the others are drawn. Empty to draw all."""
+    freeze: str = ""
+    """Parts that do not learn, with commas between: ``backbone``, ``dit``, ``projection``, ``decoder``, ``heads``."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrialConfig:
@@ -385,6 +394,12 @@ class TrialConfig(Section):
                 f"split.fold = {self.split.fold}: the {self.split.folds} folds (split.folds) count from 0 to "
                 f"{self.split.folds - 1}"
             )
+        for part in self.frozen:
+            if part not in FREEZABLE:
+                near = did_you_mean(part, FREEZABLE)
+                raise ValueError(f"freeze: no part '{part}'{near} (there are: {', '.join(FREEZABLE)})")
+        if set(self.frozen) == set(FREEZABLE):
+            raise ValueError(f"freeze = {self.freeze} leaves nothing to learn; take out at least one part")
         if not any(d.enabled for d in self.datasets.values()):
             raise ValueError("no dataset is enabled; set datasets.<name>.enabled to true for at least one")
         if not any(d.enabled and d.share > 0 for d in self.datasets.values()):
@@ -396,3 +411,8 @@ class TrialConfig(Section):
         """The enabled datasets, in the catalog's order."""
         order = [*CATALOG, *self.datasets]
         return {name: d for name, d in sorted(self.datasets.items(), key=lambda i: order.index(i[0])) if d.enabled}
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The parts that ``freeze`` names."""
+        return tuple(part for each in self.freeze.split(",") if (part := each.strip()))

@@ -142,6 +142,8 @@ def test_paths_are_made_absolute_and_nothing_else(tmp_path: Path, monkeypatch: p
     assert path_made_absolute("optim.lr=1") == "optim.lr=1"
     assert path_made_absolute("text.templates=mine.txt") == f"text.templates={tmp_path}/mine.txt"
     assert path_made_absolute("text.templates=photo") == "text.templates=photo"
+    assert path_made_absolute("start=a/best.pt") == f"start={tmp_path}/a/best.pt"
+    assert path_made_absolute("start=") == "start="
 
 
 def test_a_file_full_of_strangers_is_refused_without_naming_each() -> None:

@@ -54,7 +54,7 @@ class TrainingRun:
         prompts = embed_prompts({name: a.info for name, a in arrays.items()}, self.config, cache)
         self._introduce(arrays)
         resume = last if self.resume else None
-        end, reason = train(self.config, arrays, prompts, self.goal, resume=resume, report=self._report)
+        end, reason = train(self.config, arrays, prompts, self.goal, resume=resume, report=self._report, say=print)
         self.record = replace(self.record, end=end, reason=reason)
         print(f"{end}: {reason}")
         best = self.record.best(self.goal)

@@ -16,6 +16,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.start import begin_with
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker, Worker
 
@@ -40,6 +41,7 @@ def train(
     resume: Path | None = None,
     pieces: int = 1,
     report: Report,
+    say: Callable[[str], None] = lambda _: None,
 ) -> tuple[End, str]:
     """Train one configuration to its end.
 
@@ -54,12 +56,13 @@ def train(
             The step is that of the whole batch, but for terms that compare images with each other (contrastive, Dice):
             those see the images of a part only.
         report: Called after every epoch, on every worker.
+        say: Told which weights ``start`` gave, on every worker.
 
     Returns:
         How the trial ended, and why.
 
     Raises:
-        UserError: ``resume`` cannot be read or belongs to another configuration.
+        UserError: ``resume`` cannot be read or belongs to another configuration, or ``start`` is of no use.
     """
     worker = worker or LocalWorker(config.devices.vision)
     torch.set_num_threads(config.devices.threads)
@@ -68,6 +71,9 @@ def train(
     best = -math.inf
     if resume is not None:
         best = trainer.restore(checkpoint.load(resume), str(resume))
+    elif config.start:
+        say(begin_with(trainer.model, Path(config.start)))
+        trainer.average.begin()
     while trainer.epoch < config.budget.epochs and not trainer.stopping.all_rest:
         record = run_epoch(trainer)
         bad = not_finite(record.metrics)

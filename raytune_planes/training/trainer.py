@@ -32,6 +32,7 @@ from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.schedule import Plateau, rate
+from raytune_planes.training.start import freeze, learn
 from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.text import text_device, text_encoder
 from raytune_planes.training.workers import Worker
@@ -53,6 +54,7 @@ class Trainer:
         # The seed comes right before the weights are drawn, the same on every worker.
         torch.manual_seed(config.seed)
         self.model = Aircraft(infos, config, text_width, text)
+        self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
         self._parallel = worker.prepare(self.model)
         if text is not None:
             text.to(text_device(config.devices.text, worker))
@@ -92,7 +94,7 @@ class Trainer:
 
     def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
         """Train one batch per entry of ``order``; returns ``train/...`` metrics over the epoch."""
-        self.model.train()
+        learn(self.model, self._frozen)
         self.epoch += 1
         self._seed_dropout()
         tallies = self._measures.tallies()
@@ -138,7 +140,9 @@ class Trainer:
         tasks = self._tasks(piece.dataset, losses)
         if tasks:  # else every term that applies has weight 0: measured, not trained
             shared = self._floats(tasks) if self._decides_on_losses else None
-            (share * self.balancer.combine(tasks, self._weights, shared)).backward()
+            total = share * self.balancer.combine(tasks, self._weights, shared)
+            if total.requires_grad:  # else it is of frozen parts alone
+                total.backward()
         return {task: share * loss.detach() for task, loss in tasks.items()}
 
     def evaluate(self, split: str) -> dict[str, float]:

@@ -17,6 +17,7 @@ from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.settings import Value, make_config
 from raytune_planes.space import Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
+from raytune_planes.training.start import weights_of
 from raytune_planes.tuning.entries import Entry, counts
 from raytune_planes.tuning.pools import Needs
 from raytune_planes.tuning.trial import Task
@@ -109,8 +110,10 @@ def prepare(
     ``limit_gib``: size of ``cache`` above which what was unused longest is removed.
 
     Raises:
-        UserError: files are missing or malformed, or the text encoder is not to be had.
+        UserError: files are missing or malformed, the text encoder is not to be had, or ``start`` is no checkpoint.
     """
+    for path in _starts(space):
+        weights_of(path)  # else each trial would find out for itself
     cache = (cache or default_cache()).resolve()
     entries: dict[Entry, Arrays] = {}
     prompts: dict[str, Mapping[str, np.ndarray]] = {}
@@ -135,6 +138,15 @@ def prepare(
     first = {e.dataset: parted(a, split) for e, a in reversed(entries.items())}
     described = {name: DataDescription(a.fingerprint, a.counts(), a.synthetic) for name, a in first.items()}
     return Material(tuple(entries), prompts, described, data)
+
+
+def _starts(space: Space) -> list[Path]:
+    """The checkpoints that trials may start from."""
+    named = [
+        make_config(space.fixed, space.start).start,
+        *(v for d in space.search if d.path == "start" for v in d.values()),
+    ]
+    return [Path(path) for path in dict.fromkeys(named) if path]
 
 
 def _variants(space: Space) -> Iterator[TrialConfig]:

@@ -153,6 +153,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
         resume=last,
         pieces=2 if halved(folder) else 1,
         report=report,
+        say=lambda note: report.say(f"trial {asked['number']}: {note}"),
     )
     return {"end": end.value, "reason": reason}
 

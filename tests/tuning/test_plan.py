@@ -10,7 +10,7 @@ import pytest
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import prompts_key
 from raytune_planes.space import Dimension
-from raytune_planes.tuning.plan import _variants
+from raytune_planes.tuning.plan import _variants, prepare
 from tests.tuning.tiny import tiny_plan
 
 
@@ -44,6 +44,15 @@ def test_workers_get_as_many_threads_as_processors_and_drawn_settings_come_last(
     config = plan.config({"optim.lr": 0.5})
     assert (config.devices.threads, config.optim.lr, config.budget.batch_size) == (2, 0.5, 8)
     assert plan.task(tmp_path).config({"optim.lr": 0.5}) == config
+
+
+@pytest.mark.parametrize("searched", [True, False])
+def test_a_start_that_is_no_checkpoint_is_refused_before_any_trial(tmp_path: Path, searched: bool) -> None:
+    lost = str(tmp_path / "lost.pt")
+    choices = {"search": (Dimension("start", "choice", choices=("", lost)),)} if searched else {}
+    plan = tiny_plan(tmp_path, **choices, fixed={} if searched else {"start": lost})
+    with pytest.raises(UserError, match="start: no checkpoint at .*lost.pt"):
+        prepare(plan.space, None, tmp_path, print)
 
 
 def test_drawn_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:

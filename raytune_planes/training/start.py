@@ -1,0 +1,84 @@
+"""Weights that training begins with, and parts of the model that keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from raytune_planes.errors import UserError
+from raytune_planes.model.aircraft import Aircraft
+from raytune_planes.training import checkpoint
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "backbone": ("backbone",),
+    "dit": ("refinement", "datasets", "norm"),
+    "projection": ("projection", "log_temperature"),
+    "decoder": ("decoder",),
+    "heads": ("heads",),
+}
+"""What ``freeze`` may name -> the model's attributes. The text encoder has a setting of its own, ``text.freeze``."""
+
+
+def freeze(model: Aircraft, parts: tuple[str, ...]) -> list[nn.Module]:
+    """Let ``parts`` (names of ``PARTS``) learn nothing; returns their modules."""
+    held = [found for part in parts for name in PARTS[part] if (found := getattr(model, name)) is not None]
+    for each in held:
+        each.requires_grad_(False)
+    return [each for each in held if isinstance(each, nn.Module)]
+
+
+def learn(model: Aircraft, frozen: list[nn.Module]) -> None:
+    """Put the model into training mode, but for what is frozen.
+
+    Dropout has no use where nothing learns, and statistics that a normalisation collects would go on moving.
+    """
+    model.train()
+    for each in frozen:
+        each.eval()
+
+
+def begin_with(model: Aircraft, path: Path) -> str:
+    """Give ``model`` the weights of a checkpoint, where name and shape are equal; says which it took.
+
+    Raises:
+        UserError: the file is no checkpoint, or its backbone is not the model's.
+    """
+    mine, theirs = model.state_dict(), weights_of(path)
+    shared = {name: w for name, w in theirs.items() if name in mine and mine[name].shape == w.shape}
+    # The first filters see the image's three channels: they may fit where nothing behind them does.
+    if sum(name.startswith("backbone.") and w.ndim > 1 for name, w in shared.items()) < 2:
+        raise UserError(
+            f"start = {path}: its backbone does not have the names and shapes of this model's; "
+            "give model.backbone the values that the checkpoint was trained with, or name another checkpoint"
+        )
+    model.load_state_dict(shared, strict=False)
+    fresh = sorted({_part(name) for name in mine.keys() - shared.keys()})
+    unused = sorted({_part(name) for name in theirs.keys() - shared.keys()})
+    told = [f"start: {len(shared)} of the model's {len(mine)} weights are from {path}"]
+    told += [f"fresh in {', '.join(fresh)}"] if fresh else []
+    told += [f"unused from {', '.join(unused)}"] if unused else []
+    return "; ".join(told)
+
+
+def weights_of(path: Path) -> dict[str, Tensor]:
+    """The weights in a ``best.pt`` or ``last.pt``.
+
+    Raises:
+        UserError: the file cannot be read, or holds none.
+    """
+    try:
+        content = checkpoint.load(path)
+    except UserError as error:
+        raise UserError(f"start: {error}") from None
+    found = content.get("weights", content.get("model"))
+    if not isinstance(found, dict) or not all(isinstance(w, Tensor) for w in found.values()):
+        raise UserError(f"start: {path} holds no weights of a model; give the path of a best.pt or last.pt")
+    return dict(found)
+
+
+def _part(name: str) -> str:
+    """``heads.fgvc.0.weight`` -> ``heads.fgvc``, ``backbone.stem.weight`` -> ``backbone``."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] in ("heads", "datasets") else parts[0]
