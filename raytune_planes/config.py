@@ -228,14 +228,35 @@ class Stopping(Section):
 
 
 class Backbone(Section):
-    """The residual image encoder, normalised by groups: no statistics are shared between images or datasets."""
+    """The image encoder. No statistics are shared between images or datasets: norms are by group, or fixed."""
 
-    kind: Literal["residual"] = "residual"
-    """``residual``: three stages of residual blocks."""
+    kind: Literal[
+        "residual",
+        "resnet18",
+        "resnet50",
+        "resnet101",
+        "resnext50",
+        "densenet121",
+        "mobilenet_v2",
+        "efficientnet_b1",
+        "convnext_tiny",
+        "swin_t",
+        "vit_b_16",
+        "clip",
+        "dinov2",
+    ] = "residual"
+    """``residual``: three stages of residual blocks of our own. The others are torchvision's, but for ``clip`` and
+    ``dinov2`` (vision towers of transformers); they see the picture enlarged, so that their maps have strides 2, 4 and
+    8, and ``vit_b_16``, ``clip`` and ``dinov2`` have one grid from which finer maps are enlarged."""
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 24
-    """Channels of the first stage; each later stage doubles them."""
+    """Channels of the first map, twice and four times as many in the next two; the others' maps are projected to it."""
     depth: Annotated[int, Field(ge=1, le=8)] = 1
-    """Residual blocks in each of the three stages (strides 2, 4 and 8)."""
+    """Residual blocks in each of the three stages of ``residual`` (strides 2, 4 and 8)."""
+    weights: Annotated[str, Field(min_length=1)] = "random"
+    """``random``, ``pretrained`` (torchvision's or the hub's, from their cache or the network), or a file of
+    torchvision's weights, a folder for ``clip`` and ``dinov2``."""
+    freeze: bool = False
+    """Keep the network as it is: only the projections of its maps are trained. Not for ``residual``."""
 
 
 class Dit(Section):
@@ -383,6 +404,12 @@ class TrialConfig(Section):
             raise ValueError(
                 f"model.dit.heads = {self.model.dit.heads} does not divide the grid's {channels} channels "
                 f"(4 x model.backbone.width); choose heads that do"
+            )
+        own, weights = self.model.backbone.kind == "residual", self.model.backbone.weights
+        if own and (weights != "random" or self.model.backbone.freeze):
+            what = "model.backbone.freeze" if weights == "random" else f"model.backbone.weights = '{weights}'"
+            raise ValueError(
+                f"{what} is for networks of other libraries; leave it out, or choose another backbone kind"
             )
         if self.balancing.rule == "famo" and self.optim.accumulate > 1:
             raise ValueError(

@@ -148,6 +148,7 @@ def path_made_absolute(assignment: str) -> str:
     of_dataset = path.strip().startswith("datasets.") and path.strip().rsplit(".", 1)[-1] in PATHS and value.strip()
     named = of_dataset or (path.strip() == "text.templates" and value.strip().endswith(".txt"))
     named = named or (path.strip() == "start" and value.strip())
+    named = named or (path.strip() == "model.backbone.weights" and Path(value.strip()).exists())
     return f"{path}={Path(value.strip()).expanduser().absolute()}" if named else assignment
 
 

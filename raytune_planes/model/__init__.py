@@ -10,8 +10,35 @@ from raytune_planes.config import Backbone, Head
 from raytune_planes.model.backbones import Pyramid, Residual
 from raytune_planes.model.heads import Attention, Cosine, Mlp, linear
 
-BACKBONES: Mapping[str, Callable[[Backbone], Pyramid]] = {"residual": Residual}
-"""``model.backbone.kind`` -> builder."""
+
+def _torchvision(settings: Backbone) -> Pyramid:
+    from raytune_planes.model.torchvision_backbones import build
+
+    return build(settings)
+
+
+def _transformers(settings: Backbone) -> Pyramid:
+    from raytune_planes.model.transformers_backbones import build
+
+    return build(settings)
+
+
+BACKBONES: Mapping[str, Callable[[Backbone], Pyramid]] = {
+    "residual": Residual,
+    "resnet18": _torchvision,
+    "resnet50": _torchvision,
+    "resnet101": _torchvision,
+    "resnext50": _torchvision,
+    "densenet121": _torchvision,
+    "mobilenet_v2": _torchvision,
+    "efficientnet_b1": _torchvision,
+    "convnext_tiny": _torchvision,
+    "swin_t": _torchvision,
+    "vit_b_16": _torchvision,
+    "clip": _transformers,
+    "dinov2": _transformers,
+}
+"""``model.backbone.kind`` -> builder, with random weights; the libraries of the others are imported when asked for."""
 
 HEADS: Mapping[str, Callable[[int, int, Head], nn.Module]] = {
     "linear": linear,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.config import TrialConfig
+from raytune_planes.config import Backbone, TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
+from raytune_planes.errors import UserError
+from raytune_planes.model import BACKBONES
 from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.settings import Value, make_config
 from raytune_planes.space import Space, StudySettings
@@ -110,10 +113,13 @@ def prepare(
     ``limit_gib``: size of ``cache`` above which what was unused longest is removed.
 
     Raises:
-        UserError: files are missing or malformed, the text encoder is not to be had, or ``start`` is no checkpoint.
+        UserError: files are missing or malformed, the text encoder or a backbone's weights are not to be had, or
+            ``start`` is no checkpoint.
     """
     for path in _starts(space):
         weights_of(path)  # else each trial would find out for itself
+    for backbone in _pretrained(space):
+        BACKBONES[backbone.kind](backbone).load_weights(backbone.weights)
     cache = (cache or default_cache()).resolve()
     entries: dict[Entry, Arrays] = {}
     prompts: dict[str, Mapping[str, np.ndarray]] = {}
@@ -163,3 +169,15 @@ def _variants(space: Space) -> Iterator[TrialConfig]:
         yield make_config(space.fixed, space.start, chosen, source=f"search space {space.name}")
     if deciding:  # the defaults may lie outside of the ranges
         yield make_config(space.fixed, space.start, dict.fromkeys(switched, True), source=f"search space {space.name}")
+
+
+def _pretrained(space: Space) -> set[Backbone]:
+    """The backbones with weights from elsewhere that a trial may ask for."""
+    paths = ("model.backbone.kind", "model.backbone.weights")
+    searched = {d.path: d.values() for d in space.search if d.path in paths}
+    combined = (dict(zip(searched, values, strict=True)) for values in itertools.product(*searched.values()))
+    found = set()
+    for chosen in combined:
+        with suppress(UserError):  # a combination that does not fit together fails alone
+            found.add(make_config(space.fixed, space.start, chosen).model.backbone)
+    return {backbone for backbone in found if backbone.weights != "random"}

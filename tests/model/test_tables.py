@@ -11,6 +11,8 @@ from raytune_planes.config import Backbone, Head
 from raytune_planes.model import BACKBONES, HEADS
 
 SMALL = Backbone(width=8)
+OWN = ("residual",)
+"""Those of other libraries are large: tests/model/test_backbones.py."""
 
 
 def test_the_tables_hold_what_the_settings_offer_and_no_more() -> None:
@@ -18,7 +20,7 @@ def test_the_tables_hold_what_the_settings_offer_and_no_more() -> None:
     assert set(HEADS) == set(typing.get_args(Head.model_fields["kind"].annotation))
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("kind", OWN)
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (24, 24), (64, 40)])
 def test_a_backbone_makes_maps_at_strides_2_4_and_8(kind: str, height: int, width: int) -> None:
     backbone = BACKBONES[kind](SMALL)
@@ -27,7 +29,7 @@ def test_a_backbone_makes_maps_at_strides_2_4_and_8(kind: str, height: int, widt
     assert [tuple(m.shape) for m in maps] == expected
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("kind", OWN)
 def test_a_backbone_uses_all_of_its_parameters(kind: str) -> None:
     backbone = BACKBONES[kind](SMALL)
     for parameter in backbone.parameters():
@@ -37,7 +39,7 @@ def test_a_backbone_uses_all_of_its_parameters(kind: str) -> None:
     assert not idle
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("kind", OWN)
 def test_an_image_is_seen_alike_whatever_shares_its_batch(kind: str) -> None:
     """The remedy to batch statistics that mix datasets; also alike in training and in evaluation."""
     backbone = BACKBONES[kind](SMALL)
@@ -51,19 +53,19 @@ def test_an_image_is_seen_alike_whatever_shares_its_batch(kind: str) -> None:
     assert not list(backbone.buffers())
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("kind", OWN)
 def test_deeper_settings_have_more_parameters(kind: str) -> None:
     sizes = [sum(p.numel() for p in BACKBONES[kind](Backbone(width=8, depth=d)).parameters()) for d in (1, 2)]
     assert sizes[1] > sizes[0]
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("kind", OWN)
 def test_a_side_that_does_not_divide_is_our_own_mistake(kind: str) -> None:
     with pytest.raises(AssertionError, match="do not divide by 8"):
         BACKBONES[kind](SMALL)(torch.randn(1, 3, 20, 24))
 
 
-@pytest.mark.parametrize("kind", BACKBONES)
+@pytest.mark.parametrize("kind", OWN)
 def test_pooled_features_hardly_change_when_the_picture_moves_by_a_pixel(kind: str) -> None:
     """By about a tenth; subsampling without pooling changes them by a quarter."""
     torch.manual_seed(0)
