@@ -81,8 +81,8 @@ def test_weights_of_a_file_are_taken(tmp_path: Path) -> None:
     assert torch.equal(own["stages.0.0.0.weight"], state["features.0.0.weight"])
     last = [value for key, value in own.items() if key.startswith("stages.2.") and key.endswith("conv.3.running_var")]
     assert any(torch.equal(value, state["features.13.conv.3.running_var"]) for value in last)
-    taken = sum(any(torch.equal(value, other) for other in state.values()) for value in own.values())
-    assert taken == len([key for key in own if key.startswith("stages.")])
+    network = [value for key, value in own.items() if key.startswith("stages.")]
+    assert all(any(torch.equal(value, other) for other in state.values()) for value in network)
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,7 @@ def test_a_missing_file_is_named(kind: str, message: str) -> None:
 
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     path = mobilenet(tmp_path)
-    with pytest.raises(
-        UserError, match=r"for resnet18 lacks \d+ of the weights of torchvision's resnet18"
-    ):
+    with pytest.raises(UserError, match=r"for resnet18 lacks \d+ of the weights of torchvision's resnet18"):
         built("resnet18").load_weights(str(path))
     path.write_bytes(b"no weights at all")
     with pytest.raises(UserError, match="for resnet18 holds no weights of torchvision's resnet18"):
@@ -115,9 +113,7 @@ def test_a_download_that_fails_names_the_file_and_its_place(tmp_path: Path, monk
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", nowhere)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(
-        UserError, match=rf"put the file resnet18-.*\.pth of torchvision into {tmp_path}/hub"
-    ):
+    with pytest.raises(UserError, match=rf"put the file resnet18-.*\.pth of torchvision into {tmp_path}/hub"):
         built("resnet18").load_weights("pretrained")
 
 
