@@ -33,6 +33,11 @@ class Pyramid(nn.Module, ABC):
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         """The three maps, finest first, for sides that divide by 8."""
 
+    def take(self, weights: str) -> None:
+        """What ``model.backbone.weights`` says: nothing for ``random``. Raises UserError as ``load_weights`` does."""
+        if weights != "random":
+            self.load_weights(weights)
+
     @abstractmethod
     def load_weights(self, weights: str) -> None:
         """Take pretrained weights in place of random ones: ``pretrained``, or a file or folder of them.

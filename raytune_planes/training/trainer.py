@@ -54,8 +54,7 @@ class Trainer:
         # The seed comes right before the weights are drawn, the same on every worker.
         torch.manual_seed(config.seed)
         self.model = Aircraft(infos, config, text_width, text)
-        if config.model.backbone.weights != "random":
-            self.model.backbone.load_weights(config.model.backbone.weights)
+        self.model.backbone.take(config.model.backbone.weights)
         self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
         self._parallel = worker.prepare(self.model)
         if text is not None:

@@ -119,7 +119,7 @@ def prepare(
     for path in _starts(space):
         weights_of(path)  # else each trial would find out for itself
     for backbone in _pretrained(space):
-        BACKBONES[backbone.kind](backbone).load_weights(backbone.weights)
+        BACKBONES[backbone.kind](backbone).take(backbone.weights)
     cache = (cache or default_cache()).resolve()
     entries: dict[Entry, Arrays] = {}
     prompts: dict[str, Mapping[str, np.ndarray]] = {}
