@@ -342,7 +342,7 @@ class Budget(Section):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
     """Rounds of training and validation; fewer where every dataset comes to rest."""
     steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] = 60
-    """Optimiser steps between two validations, over all datasets together."""
+    """Batches between two validations, over all datasets together."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     """Images of a step, over all workers together; each step draws from one dataset."""
 

@@ -54,7 +54,7 @@ class EpochRecord:
     epoch: int
     """1 for the first."""
     step: int
-    """Optimiser steps so far."""
+    """Training batches so far."""
     samples: int
     """Training images seen so far, over all workers."""
     metrics: Mapping[str, float]
