@@ -20,9 +20,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
+WITHOUT_RAY = ("model", "oracle", "report", "search_spaces", "tracking", "training")
+"""Folders whose slow tests start no Ray."""
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``-n 2`` one process takes every file with a slow test, the other begins with the rest, file by file.
+    """With ``-n 2`` one process takes every file that may start Ray, the other begins with the rest, file by file.
 
     So no two Rays start at the same time, and what a file's tests share is made once.
     """
@@ -31,14 +35,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class BySpeed(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             path = nodeid.partition("::")[0]
-            return "slow" if _has_slow_tests(config.rootpath / path) else path
+            return "ray" if _starts_ray(config.rootpath / path) else path
 
     return BySpeed(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow files come first: the process that takes them has the most to do."""
-    items.sort(key=lambda item: not _has_slow_tests(item.path))
+    """Those that start Ray come first: the process that takes them has the most to do. Then the other slow ones."""
+    items.sort(key=lambda item: (not _starts_ray(item.path), not _has_slow_tests(item.path)))
+
+
+def _starts_ray(path: Path) -> bool:
+    return _has_slow_tests(path) and path.parent.name not in WITHOUT_RAY
 
 
 @cache
