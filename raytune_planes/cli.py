@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
-from raytune_planes.errors import UserError
+from raytune_planes.errors import NO_ROOM, UserError
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+DISK = (*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM)
 """A disk that takes no more, or not from this user. Every file of ours is whole before and after."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -26,10 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"raytune-planes {args.verb}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `raytune-planes best | head`
+        sys.stderr.close()
+        return 0
     except OSError as error:
-        if isinstance(error, BrokenPipeError):  # `raytune-planes best | head`
-            sys.stderr.close()
-            return 0
         if error.errno not in DISK:
             raise
         print(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk that takes no more."""
 
 
 class UserError(Exception):
@@ -26,3 +30,8 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the option nearest to ``word``, or nothing when none is near."""
     near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says first; the name of its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

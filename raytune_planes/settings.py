@@ -145,11 +145,19 @@ def parse_assignments(assignments: list[str]) -> dict[str, Value]:
 def path_made_absolute(assignment: str) -> str:
     """A ``PATH=VALUE`` that names a file or folder, so that it means the same wherever it is read again."""
     path, _, value = assignment.partition("=")
-    of_dataset = path.strip().startswith("datasets.") and path.strip().rsplit(".", 1)[-1] in PATHS and value.strip()
-    named = of_dataset or (path.strip() == "text.templates" and value.strip().endswith(".txt"))
-    named = named or (path.strip() == "start" and value.strip())
-    named = named or (path.strip() == "model.backbone.weights" and Path(value.strip()).exists())
-    return f"{path}={Path(value.strip()).expanduser().absolute()}" if named else assignment
+    named = value.strip()
+    return f"{path}={Path(named).expanduser().absolute()}" if _is_file(path.strip(), named) else assignment
+
+
+def _is_file(path: str, value: str) -> bool:
+    """Whether the setting ``path`` takes a file or folder, and ``value`` is one rather than one of its words."""
+    if path.startswith("datasets."):
+        return path.rsplit(".", 1)[-1] in PATHS and bool(value)
+    return {
+        "start": bool(value),
+        "text.templates": value.endswith(".txt"),
+        "model.backbone.weights": Path(value).exists(),
+    }.get(path, False)
 
 
 def _scalar(text: str) -> Value:

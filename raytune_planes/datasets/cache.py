@@ -19,7 +19,7 @@ import numpy as np
 from raytune_planes.datasets import files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
-from raytune_planes.errors import UserError
+from raytune_planes.errors import NO_ROOM, UserError
 
 FORMAT = 2
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
@@ -70,7 +70,7 @@ def decode(
         arrays = _open_sound(folder) or _build(reader, listing, folder, workers or os.cpu_count() or 1, progress)
         storage.evict(cache, limit_bytes, keep=folder)
     except OSError as error:
-        if error.errno in storage.NO_ROOM:
+        if error.errno in NO_ROOM:
             size = len(listing.samples) * reader.image_size**2 * (4 if listing.info.has_masks else 3)
             raise UserError(
                 f"{listing.info.name}: no room for {size / 2**20:,.0f} MiB of decoded pictures in {cache}"

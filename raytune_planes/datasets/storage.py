@@ -6,7 +6,6 @@ So eviction sees which entries are in use by any process of the machine, and a k
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -23,7 +22,6 @@ ENTRY = re.compile(r"[0-9a-f]{32}")
 BUILDING, DISCARDED = ".building-", ".discarded-"
 WITNESS = "images.npy"
 """The file whose lock says that a folder is in use."""
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raytune_planes.config import Backbone
+from raytune_planes.datasets.loaders import CENTRE, SPREAD
 from raytune_planes.errors import UserError
 
 STRIDE = 8
@@ -127,6 +129,12 @@ class Grid(Borrowed):
 
     def maps(self, image_BCHW: Tensor) -> list[Tensor]:
         return [self.grid(image_BCHW)] * 3
+
+
+def as_trained(image_BCHW: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """From what all backbones are given, ``loaders.normalise``, to the statistics that a network was trained on."""
+    mean_C11, deviation_C11 = (torch.tensor(v, device=image_BCHW.device)[:, None, None] for v in (mean, deviation))
+    return (image_BCHW * SPREAD + CENTRE - mean_C11) / deviation_C11
 
 
 def unusable(kind: str, weights: str, why: str) -> UserError:

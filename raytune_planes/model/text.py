@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from raytune_planes.config import Text
-from raytune_planes.errors import UserError
+from raytune_planes.errors import UserError, first_line
 
 PACKAGED = "minilm"
 """all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Wang et al. 2020): 384 wide, made for comparing sentences."""
@@ -119,8 +119,7 @@ def load_bert(model: str) -> tuple[Any, Any]:
                 source, local_files_only=local, add_pooling_layer=False, output_loading_info=True
             )
         except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise _unusable(model, f"cannot be loaded: {first}") from error
+            raise _unusable(model, f"cannot be loaded: {first_line(error).rstrip('.')}") from error
     absent = sorted(loading["missing_keys"])
     if absent:
         raise _unusable(model, f"lacks {len(absent)} of BERT's weights, {absent[0]} among them")

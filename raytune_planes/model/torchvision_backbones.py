@@ -14,9 +14,10 @@ from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d, StochasticDepth
 
 from raytune_planes.config import Backbone
-from raytune_planes.model.backbones import Borrowed, Grid, Pyramid, norm, unusable
+from raytune_planes.errors import first_line
+from raytune_planes.model.backbones import Borrowed, Grid, Pyramid, as_trained, norm, unusable
 
-MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the pictures that these networks were trained on (ImageNet)."""
 
 
@@ -71,7 +72,7 @@ class Convolutional(Borrowed):
         return list(self.stages)
 
     def maps(self, image_BCHW: Tensor) -> list[Tensor]:
-        x_BCHW = F.interpolate(_as_imagenet(image_BCHW), scale_factor=2, mode="bilinear", align_corners=False)
+        x_BCHW = _enlarged(image_BCHW)
         found = []
         for stage, channels in zip(self.stages, NETWORKS[self.kind].channels, strict=True):
             x_BCHW = stage(x_BCHW)
@@ -102,7 +103,7 @@ class VitB16(Grid):
 
     def grid(self, image_BCHW: Tensor) -> Tensor:
         height, width = (side // 8 for side in image_BCHW.shape[-2:])
-        x_BCHW = F.interpolate(_as_imagenet(image_BCHW), scale_factor=2, mode="bilinear", align_corners=False)
+        x_BCHW = _enlarged(image_BCHW)
         tokens_BND = self.net.conv_proj(x_BCHW).flatten(2).transpose(1, 2)
         place_1ND = self.net.encoder.pos_embedding
         side = round((place_1ND.shape[1] - 1) ** 0.5)
@@ -132,10 +133,10 @@ def _network(name: str, frozen: bool) -> nn.Module:
     return net
 
 
-def _as_imagenet(image_BCHW: Tensor) -> Tensor:
-    """From what all backbones are given, (x - 0.5) / 0.25, to what these were trained on."""
-    mean, spread = (torch.tensor(v, device=image_BCHW.device)[:, None, None] for v in (MEAN, SPREAD))
-    return (image_BCHW * 0.25 + 0.5 - mean) / spread
+def _enlarged(image_BCHW: Tensor) -> Tensor:
+    """Twice the size, in the statistics of ImageNet."""
+    pixels = as_trained(image_BCHW, MEAN, DEVIATION)
+    return F.interpolate(pixels, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _without_batch_statistics(module: nn.Module, frozen: bool) -> None:
@@ -169,8 +170,7 @@ def _load(net: nn.Module, kind: str, name: str, weights: str) -> None:
         state = torch.load(path, map_location="cpu", weights_only=True)
         absent, _ = net.load_state_dict(state, strict=False)
     except Exception as error:  # whatever a file that is none of these makes torch raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise unusable(kind, weights, f"holds no weights of torchvision's {name}: {first[:200]}") from None
+        raise unusable(kind, weights, f"holds no weights of torchvision's {name}: {first_line(error)[:200]}") from None
     if absent := [key for key in absent if not key.startswith(("fc.", "classifier.", "head", "norm."))]:
         raise unusable(
             kind, weights, f"lacks {len(absent)} of the weights of torchvision's {name}, {absent[0]} among them"

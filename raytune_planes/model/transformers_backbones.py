@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raytune_planes.config import Backbone
-from raytune_planes.model.backbones import Grid, Pyramid, unusable
+from raytune_planes.errors import first_line
+from raytune_planes.model.backbones import Grid, Pyramid, as_trained, unusable
 
 
 class Tower(NamedTuple):
@@ -79,8 +79,7 @@ class VisionTower(Grid):
     def grid(self, image_BCHW: Tensor) -> Tensor:
         tower = TOWERS[self.kind]
         sides = [side // 8 for side in image_BCHW.shape[-2:]]
-        mean, spread = (torch.tensor(v, device=image_BCHW.device)[:, None, None] for v in (tower.mean, tower.spread))
-        pixels = (image_BCHW * 0.25 + 0.5 - mean) / spread
+        pixels = as_trained(image_BCHW, tower.mean, tower.spread)
         pixels = F.interpolate(pixels, [n * tower.patch for n in sides], mode="bilinear", align_corners=False)
         more = {"interpolate_pos_encoding": True} if self.kind == "clip" else {}
         tokens_BND = self.net(pixels, **more).last_hidden_state[:, 1:]
@@ -98,9 +97,8 @@ class VisionTower(Grid):
             found = getattr(transformers, tower.model).from_pretrained(str(folder) if local else tower.repository)
             self.net.load_state_dict(found.state_dict())
         except (OSError, ValueError, RuntimeError) as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             way = f"fetch {tower.repository} once with a network ('hf download {tower.repository}'), or give its folder"
-            raise unusable(self.kind, weights, f"cannot be loaded: {first}; {way}") from None
+            raise unusable(self.kind, weights, f"cannot be loaded: {first_line(error)[:200]}; {way}") from None
 
 
 def build(settings: Backbone) -> Pyramid:

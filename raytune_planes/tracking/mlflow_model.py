@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytune_planes.errors import UserError
+from raytune_planes.errors import UserError, first_line
 from raytune_planes.tracking import mlflow_fields, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow import push
@@ -179,7 +179,7 @@ def fetch(address: str, uri: str, file: str) -> Path:
     try:
         folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
     except (MlflowException, OSError) as error:
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        why = first_line(error)
         raise UserError(f"no {address} in {where}: {why}; --tracking-uri names another store") from None
     finally:
         mlflow.set_tracking_uri(before)

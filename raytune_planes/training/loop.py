@@ -81,7 +81,7 @@ def train(
             return End.FAILED, f"{bad[0]} is {record.metrics[bad[0]]} after epoch {record.epoch}: the training diverged"
         score = goal.score(record.metrics)
         is_best, best = score > best, max(best, score)
-        trainer.plateau.learn({d: record.metrics[k] for d, k in trainer.primary.items() if k in record.metrics}, score)
+        trainer.plateau.learn(_primary(trainer, record.metrics), score)
         answers = trainer.answers() if is_best else {}  # the metrics are the same on every worker, so all of them ask
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, answers))
@@ -100,8 +100,7 @@ def run_epoch(trainer: Trainer) -> EpochRecord:
     metrics |= trainer.evaluate("val")
     decisions = trainer.stopping.update(trainer.epoch, metrics)
     steps = Counter(order)
-    values = {name: metrics[key] for name, key in trainer.primary.items() if key in metrics}
-    trainer.mixer.learn(values, steps)
+    trainer.mixer.learn(_primary(trainer, metrics), steps)
     metrics |= {metric("train", name, "steps"): float(steps[name]) for name in trainer.data}
     if trainer.config.balancing.rule != "fixed":
         metrics |= {metric("train", *task.split("/")) + "_weight": w for task, w in trainer.balancer.weights().items()}
@@ -115,3 +114,8 @@ def run_epoch(trainer: Trainer) -> EpochRecord:
         seconds=time.perf_counter() - started,
         time_ms=int(time.time() * 1000),
     )
+
+
+def _primary(trainer: Trainer, metrics: Mapping[str, float]) -> dict[str, float]:
+    """Each dataset's primary validation metric, of those that were measured."""
+    return {name: metrics[key] for name, key in trainer.primary.items() if key in metrics}
