@@ -184,12 +184,25 @@ class Contrastive(Section):
     """Starting temperature of the similarity; it is learnt."""
 
 
+class Reconstruction(Section):
+    """What hidden patches of an image show, told from the rest (SimMIM, Xie et al. 2022). It needs no label, so every
+    dataset has it. Each image then passes the backbone twice."""
+
+    weight: NotNegative = 0.0
+    """In the total; 0 leaves the term out, and its part of the model."""
+    mask: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    """Share of an image's patches that is hidden."""
+    patch: Annotated[int, Field(ge=2, le=128)] = 8
+    """Side of a patch in pixels, as the model sees them; the paper's 32 of 224 are 8 of 64."""
+
+
 class Losses(Section):
     """Every term is divided by its value at chance before these weights apply, so that 1 means the same to all."""
 
     classification: Classification = Classification()
     segmentation: Segmentation = Segmentation()
     contrastive: Contrastive = Contrastive()
+    reconstruction: Reconstruction = Reconstruction()
 
 
 class Balancing(Section):

@@ -28,7 +28,7 @@ HIGHER_IS_BETTER = (
     *("iou", "dice"),
 )
 """Metrics in [0, 1]; every other one is a loss or a size."""
-TERMS = ("classification", "segmentation", "contrastive")
+TERMS = ("classification", "segmentation", "contrastive", "reconstruction")
 """The loss terms; a metric ``<term>_loss`` is a term's mean, divided by its value at chance."""
 
 

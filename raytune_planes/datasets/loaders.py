@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raytune_planes import config
-from raytune_planes.datasets import blending, sampling, transforms
+from raytune_planes.datasets import blending, hiding, sampling, transforms
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 
@@ -37,6 +37,8 @@ class Batch:
     """int64, the label of a blended image's smaller part; None where nothing is blended."""
     share_B: Tensor | None = None
     """float32 in [1/2, 1], what ``label_B`` has of the image; None where nothing is blended."""
+    hidden_BHW: Tensor | None = None
+    """bool, the pixels that are to be told from the others; None where the loss does not ask."""
 
     def __len__(self) -> int:
         return len(self.label_B)
@@ -60,7 +62,7 @@ class Batch:
 
     @property
     def _rows(self) -> tuple[Tensor | None, ...]:
-        return self.image_BCHW, self.label_B, self.mask_BHW, self.other_B, self.share_B
+        return self.image_BCHW, self.label_B, self.mask_BHW, self.other_B, self.share_B, self.hidden_BHW
 
 
 class TrainStream:
@@ -101,6 +103,13 @@ class TrainStream:
             UserError: the batch cannot be shared evenly.
         """
         part = share(self.batch_size, rank, world)
+        random = sampling.seeds(self._seed, self._pixels.name, sampling.HIDE, index)
+        hidden_BHW = self._pixels.hidden(self.batch_size, random)
+        shown = self._shown(index, part)
+        return shown if hidden_BHW is None else replace(shown, hidden_BHW=hidden_BHW[part])
+
+    def _shown(self, index: int, part: slice) -> Batch:
+        """What these rows of the whole batch ``index`` show: images and what stands in them."""
         if not blending.is_asked(self._augment):
             return self._augmented(index, part)
         rows_R = np.arange(self.batch_size)[part]
@@ -173,7 +182,10 @@ def eval_batches(
     for start in range(rank * batch_size, len(index_N), world * batch_size):
         chosen = index_N[start : start + batch_size]
         image_BCHW, mask_BHW = pixels.at(chosen)
-        yield Batch(pixels.name, normalise(image_BCHW), pixels.labels(chosen), mask_BHW)
+        # The same for every seed, so that trials compare.
+        hidden_BHW = pixels.hidden(len(chosen), sampling.seeds(0, f"{pixels.name} {split}", sampling.HIDE, start))
+        image_BCHW = normalise(image_BCHW)
+        yield Batch(pixels.name, image_BCHW, pixels.labels(chosen), mask_BHW, hidden_BHW=hidden_BHW)
 
 
 def normalise(image_BCHW: Tensor) -> Tensor:
@@ -184,11 +196,20 @@ def normalise(image_BCHW: Tensor) -> Tensor:
 class Pixels:
     """Pictures and masks by index, as tensors of their own, on the device where they are augmented."""
 
-    def __init__(self, arrays: Arrays, device: torch.device | str = "cpu", resident_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        device: torch.device | str = "cpu",
+        resident_bytes: int | None = None,
+        losses: config.Losses | None = None,
+    ) -> None:
         """``resident_bytes``: up to this size the arrays are copied to ``device`` once, rather than batch by batch;
         None for ``RESIDENT_BYTES`` on a GPU and 0 on a CPU, where all trials share the pages of the cache.
+
+        ``losses``: what they ask for beside pictures, masks and labels stands in the batches.
         """
         self.name, self._device = arrays.info.name, torch.device(device)
+        self._losses = losses or config.Losses()
         if resident_bytes is None:
             resident_bytes = 0 if self._device.type == "cpu" else RESIDENT_BYTES
         masks = arrays.masks_NHW
@@ -203,6 +224,11 @@ class Pixels:
         image_BHWC = self._rows(self._images_NHWC, chosen)
         image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         return image_BCHW, None if self._masks_NHW is None else self._rows(self._masks_NHW, chosen).float()
+
+    def hidden(self, count: int, seeds: np.random.SeedSequence) -> Tensor | None:
+        """hidden_BHW of ``count`` images, or None where the loss does not ask for any."""
+        settings = self._losses.reconstruction
+        return hiding.draw(count, self.side, settings, seeds) if settings.weight else None
 
     def labels(self, chosen: np.ndarray) -> Tensor:
         return torch.from_numpy(self._labels_N[chosen])

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from raytune_planes.config import TrialConfig
+from raytune_planes.config import Losses, TrialConfig
 from raytune_planes.losses.classification import classification
 from raytune_planes.losses.contrastive import contrastive
 from raytune_planes.losses.hierarchy import hierarchy
+from raytune_planes.losses.reconstruction import reconstruction
 from raytune_planes.losses.segmentation import segmentation
 
 if TYPE_CHECKING:
+    from raytune_planes.datasets.base import Info
     from raytune_planes.datasets.loaders import Batch
     from raytune_planes.model.aircraft import Output
 
@@ -66,8 +68,19 @@ TERMS: Mapping[str, Callable[[Case], Tensor | None]] = {
         c.prompts_KW,
         c.output.log_temperature,
     ),
+    "reconstruction": lambda c: (
+        reconstruction(c.output.painted_BCHW, c.batch.image_BCHW, c.output.covered_BCHW, c.batch.hidden_BHW, c.gather)
+        if c.output.painted_BCHW is not None and c.output.covered_BCHW is not None and c.batch.hidden_BHW is not None
+        else None
+    ),
 }
 """Name below ``losses`` -> the term of a case, or None where it does not apply."""
+
+
+def applicable(info: Info, losses: Losses) -> tuple[str, ...]:
+    """The terms that a dataset has: by what its pictures come with, and by what the settings ask the model to say."""
+    has = {"segmentation": info.has_masks, "reconstruction": losses.reconstruction.weight > 0}
+    return tuple(term for term in TERMS if has.get(term, True))
 
 
 def terms(

@@ -15,6 +15,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.model import BACKBONES, HEADS
 from raytune_planes.model.dit import Refinement
+from raytune_planes.model.painter import Painter, cover
 from raytune_planes.model.unet import Decoder
 
 TEMPERATURES = (0.005, 1.0)
@@ -26,6 +27,7 @@ TERM_OF = {
     "embedding_BW": "contrastive",
     "log_temperature": "contrastive",
     "prompts_KW": "contrastive",
+    "painted_BCHW": "reconstruction",
 }
 """The term of the loss that an output is for."""
 
@@ -45,6 +47,10 @@ class Output:
     """What the loss takes off the true class's logit; 0 outside of training."""
     prompts_KW: Tensor | None = None
     """Unit rows of the dataset's classes, in training with a text encoder that trains along; else None."""
+    painted_BCHW: Tensor | None = None
+    """Images, normalised, whose hidden pixels are told from the others; None where none are hidden."""
+    covered_BCHW: Tensor | None = None
+    """What they were told from."""
 
 
 class Aircraft(nn.Module):
@@ -77,11 +83,16 @@ class Aircraft(nn.Module):
         self.with_masks = frozenset(name for name, info in infos.items() if info.has_masks)
         self.decoder = Decoder(self.backbone.channels, model.decoder.width) if self.with_masks else None
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.losses.contrastive.temperature)))
+        # Last, so that all other weights are drawn as without it.
+        self.painter = Painter(features) if config.losses.reconstruction.weight else None
         self._measured_only = {name: _measured_only(name, config) for name in infos}
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, dataset: str, image_BCHW: Tensor) -> Output:
-        """What the model says of images of ``dataset``: float32, normalised, sides that divide by 8."""
+    def forward(self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None) -> Output:
+        """What the model says of images of ``dataset``: float32, normalised, sides that divide by 8.
+
+        ``hidden_BHW``: bool, the pixels to be told from the others, in a second pass.
+        """
         *skips, grid_BCHW = self.backbone(image_BCHW)
         grid_BCHW = self.refinement(grid_BCHW, self.datasets[dataset])
         # The maximum keeps small parts that the mean drowns: on twenty real types, 500 steps and three seeds, the two
@@ -98,6 +109,10 @@ class Aircraft(nn.Module):
             margin=head.margin if self.training else 0.0,
             prompts_KW=self.text(dataset) if self.text is not None and self.training else None,
         )
+        if self.painter is not None and hidden_BHW is not None:
+            output.covered_BCHW = cover(image_BCHW, hidden_BHW)
+            grid_BCHW = self.refinement(self.backbone(output.covered_BCHW)[-1], self.datasets[dataset])
+            output.painted_BCHW = self.painter(grid_BCHW, output.covered_BCHW)
         # Several workers wait for the gradient of every parameter that an output leads to.
         for field in self._measured_only[dataset]:
             value = getattr(output, field)

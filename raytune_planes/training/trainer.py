@@ -18,11 +18,11 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream
 from raytune_planes.errors import UserError
-from raytune_planes.losses import identity, terms
+from raytune_planes.losses import applicable, identity, terms
 from raytune_planes.losses.balancing import BALANCERS
 from raytune_planes.losses.hierarchy import groups
 from raytune_planes.model.aircraft import Aircraft, Output
-from raytune_planes.records import TERMS, EpochRecord, metric
+from raytune_planes.records import EpochRecord, metric
 from raytune_planes.settings import flatten, overlaid
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.average import Average
@@ -62,8 +62,7 @@ class Trainer:
         self._weights = {
             f"{name}/{term}": dataset.weight * getattr(config.losses, term).weight
             for name, dataset in config.active.items()
-            for term in TERMS
-            if term != "segmentation" or infos[name].has_masks
+            for term in applicable(infos[name], config.losses)
         }
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
@@ -77,7 +76,7 @@ class Trainer:
         datasets = config.active
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
-        self._pixels = {name: Pixels(arrays, worker.device) for name, arrays in self.data.items()}
+        self._pixels = {name: Pixels(arrays, worker.device, losses=config.losses) for name, arrays in self.data.items()}
         self._streams = {
             name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed, self._pixels[name])
             for name, d in datasets.items()
@@ -161,12 +160,12 @@ class Trainer:
 
     def _forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         with self._precision():
-            output = self._parallel(batch.dataset, batch.image_BCHW)
+            output = self._parallel(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
             return output, self._terms(output, batch, self.worker.gather)
 
     def _judge(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
         with self._precision():
-            output: Output = self.model(batch.dataset, batch.image_BCHW)
+            output: Output = self.model(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
             return output, self._terms(output, batch, identity)
 
     def _terms(self, output: Output, batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:

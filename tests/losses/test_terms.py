@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes.config import Losses
+from raytune_planes.config import Losses, Reconstruction
 from raytune_planes.datasets.loaders import Batch
-from raytune_planes.losses import TERMS, identity, terms
+from raytune_planes.losses import TERMS, applicable, identity, terms
 from raytune_planes.model.aircraft import Output
 from tests.toy import INFOS, toy_config, toy_prompts
 
@@ -21,7 +22,9 @@ def batch(dataset: str, size: int = 8) -> Batch:
     generator = torch.Generator().manual_seed(3)
     classes = len(INFOS[dataset].classes)
     mask_BHW = (torch.rand(size, 16, 16, generator=generator) < 0.2).float() if INFOS[dataset].has_masks else None
-    return Batch(dataset, torch.zeros(size, 3, 16, 16), torch.arange(size) % classes, mask_BHW)
+    image_BCHW = torch.rand(size, 3, 16, 16, generator=generator)
+    hidden_BHW = torch.rand(size, 16, 16, generator=generator) < 0.5
+    return Batch(dataset, image_BCHW, torch.arange(size) % classes, mask_BHW, hidden_BHW=hidden_BHW)
 
 
 def output(dataset: str, size: int = 8) -> Output:
@@ -29,7 +32,9 @@ def output(dataset: str, size: int = 8) -> Output:
     embedding_BW = torch.nn.functional.normalize(torch.randn(size, 12, generator=generator), dim=1)
     mask_logits_BHW = torch.randn(size, 16, 16, generator=generator) if INFOS[dataset].has_masks else None
     logits_BK = torch.randn(size, len(INFOS[dataset].classes), generator=generator)
-    return Output(logits_BK, mask_logits_BHW, embedding_BW, torch.tensor(-1.0))
+    painted_BCHW, covered_BCHW = torch.randn(2, size, 3, 16, 16, generator=generator)
+    says = Output(logits_BK, mask_logits_BHW, embedding_BW, torch.tensor(-1.0))
+    return replace(says, painted_BCHW=painted_BCHW, covered_BCHW=covered_BCHW)
 
 
 def of(dataset: str, says: Output, what: Batch, gather: Callable[[Tensor], Tensor] = identity) -> dict[str, Tensor]:
@@ -41,10 +46,18 @@ def test_every_term_of_the_settings_is_in_the_table_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("dataset", INFOS)
-def test_only_datasets_with_masks_have_a_segmentation_term(dataset: str) -> None:
+def test_a_dataset_has_the_terms_that_apply_to_it_and_only_one_with_masks_is_segmented(dataset: str) -> None:
     found = of(dataset, output(dataset), batch(dataset))
-    expected = {"classification", "contrastive"} | ({"segmentation"} if INFOS[dataset].has_masks else set())
-    assert set(found) == expected
+    assert set(found) == set(applicable(INFOS[dataset], Losses(reconstruction=Reconstruction(weight=1))))
+    assert ("segmentation" in found) == INFOS[dataset].has_masks
+
+
+@pytest.mark.parametrize("dataset", INFOS)
+def test_a_term_that_wants_a_part_of_its_own_is_left_out_at_weight_zero(dataset: str) -> None:
+    says = replace(output(dataset), painted_BCHW=None, covered_BCHW=None)
+    found = of(dataset, says, replace(batch(dataset), hidden_BHW=None))
+    assert set(found) == set(applicable(INFOS[dataset], Losses()))
+    assert "reconstruction" not in found
 
 
 def test_every_term_is_a_finite_positive_scalar_in_float32_under_low_precision() -> None:
@@ -63,7 +76,7 @@ def blended(dataset: str) -> Batch:
     plain = batch(dataset)
     mask_BHW = None if plain.mask_BHW is None else 0.7 * plain.mask_BHW + 0.3 * plain.mask_BHW.roll(3, 0)
     share_B = torch.linspace(0.5, 1, 8)
-    return Batch(dataset, plain.image_BCHW, plain.label_B, mask_BHW, plain.label_B.roll(3, 0), share_B)
+    return replace(plain, mask_BHW=mask_BHW, other_B=plain.label_B.roll(3, 0), share_B=share_B)
 
 
 @pytest.mark.parametrize("kind", [batch, blended])
@@ -82,10 +95,13 @@ def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(
             None if halves.mask_logits_BHW is None else halves.mask_logits_BHW[rows],
             halves.embedding_BW[rows],
             halves.log_temperature,
+            painted_BCHW=_only(halves.painted_BCHW)[rows],
+            covered_BCHW=_only(halves.covered_BCHW)[rows],
         )
         mine = what.pieces(2)[rows.start // 4]
         target = what.target(len(INFOS[dataset].classes))
-        per_worker.append(of(dataset, part, mine, gather=Gathered(halves.embedding_BW, target)))
+        errors_B1 = torch.stack([_cover_error(halves, what, row) for row in range(len(what))])
+        per_worker.append(of(dataset, part, mine, gather=Gathered(halves.embedding_BW, target, errors_B1)))
     for term, value in alone.items():
         assert sum(w[term].item() for w in per_worker) / 2 == pytest.approx(value.item(), rel=1e-5)
     torch.stack(list(alone.values())).sum().backward()
@@ -104,6 +120,17 @@ class Gathered:
         return self._of[tuple(rows.shape[1:])]
 
 
+def _only(value: Tensor | None) -> Tensor:
+    assert value is not None
+    return value
+
+
+def _cover_error(says: Output, what: Batch, row: int) -> Tensor:
+    """[1]: how far the cover of an image is from what it hides."""
+    apart_CHW = (_only(says.covered_BCHW)[row] - what.image_BCHW[row]).abs()
+    return apart_CHW[:, _only(what.hidden_BHW)[row]].mean()[None]
+
+
 def _leaves(says: Output) -> list[Tensor]:
-    found = [says.logits_BK, says.mask_logits_BHW, says.embedding_BW, says.log_temperature]
+    found = [says.logits_BK, says.mask_logits_BHW, says.embedding_BW, says.log_temperature, says.painted_BCHW]
     return [t.requires_grad_() for t in found if t is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,8 +92,9 @@ def test_gradients_reach_every_part_in_use_and_no_other(dataset: str) -> None:
 
 
 def test_a_term_trains_through_the_outputs_that_are_for_it_and_no_other() -> None:
-    model, what = make(), batch("hrplanes")
-    says = model("hrplanes", what.image_BCHW)
+    model, what = make(losses__reconstruction__weight=1.0), batch("hrplanes")
+    what = replace(what, hidden_BHW=torch.rand(what.image_BCHW.shape[0], SIDE, SIDE) < 0.5)
+    says = model("hrplanes", what.image_BCHW, what.hidden_BHW)
     says.prompts_KW = PROMPTS["hrplanes"].clone().requires_grad_()
     for term, value in terms(says, what, says.prompts_KW, toy_config()).items():
         fields = [field for field in TERM_OF if getattr(says, field).requires_grad]
