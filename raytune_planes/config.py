@@ -196,6 +196,14 @@ class Reconstruction(Section):
     """Side of a patch in pixels, as the model sees them; the paper's 32 of 224 are 8 of 64."""
 
 
+class Detection(Section):
+    """Whether a cell of the map at stride 4 is a plane's, and the box of that plane (FCOS, Tian et al. 2019), for
+    datasets with boxes. Scored as ``val/<dataset>/ap50``: average precision at an overlap of one half."""
+
+    weight: NotNegative = 0.0
+    """In the total; 0 leaves the term out, its part of the model and its score."""
+
+
 class Losses(Section):
     """Every term is divided by its value at chance before these weights apply, so that 1 means the same to all."""
 
@@ -203,6 +211,7 @@ class Losses(Section):
     segmentation: Segmentation = Segmentation()
     contrastive: Contrastive = Contrastive()
     reconstruction: Reconstruction = Reconstruction()
+    detection: Detection = Detection()
 
 
 class Balancing(Section):
@@ -285,7 +294,7 @@ class Decoder(Section):
     """The UNet that turns the pyramid into masks."""
 
     width: Annotated[int, Field(ge=4, le=256, multiple_of=4)] = 16
-    """Channels at its finest level."""
+    """Channels at its finest level; the detector has twice as many."""
 
 
 class Model(Section):

@@ -25,11 +25,19 @@ def split_metric(key: str) -> tuple[str, str, str] | None:
 
 HIGHER_IS_BETTER = (
     *("accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "manufacturer_accuracy"),
-    *("iou", "dice"),
+    *("iou", "dice", "ap50"),
 )
 """Metrics in [0, 1]; every other one is a loss or a size."""
-TERMS = ("classification", "segmentation", "contrastive", "reconstruction")
+TERMS = ("classification", "segmentation", "contrastive", "reconstruction", "detection")
 """The loss terms; a metric ``<term>_loss`` is a term's mean, divided by its value at chance."""
+
+
+NEEDS_WEIGHT = {
+    "reconstruction_loss": "losses.reconstruction.weight",
+    "detection_loss": "losses.detection.weight",
+    "ap50": "losses.detection.weight",
+}
+"""Metrics of parts that a model has only where this setting is above 0."""
 
 
 class Action(StrEnum):

@@ -178,6 +178,10 @@ def test_the_digest_is_of_what_gives_a_trial_its_meaning(tmp_path: Path) -> None
         (SMALL.replace("val/fgvc/accuracy", "accuracy"), "no metric 'accuracy'; metrics are named val/"),
         (SMALL.replace("val/fgvc/accuracy", "test/fgvc/accuracy"), "not measured on the validation split"),
         (SMALL + "fixed: {datasets.fgvc.enabled: false}\n", "never measured: datasets.fgvc.enabled is false"),
+        (
+            SMALL.replace("fgvc/accuracy", "hrplanes/ap50"),
+            r"'val/hrplanes/ap50' is not measured where losses.detection.weight is 0, as in trial 0; set it above 0",
+        ),
         (SMALL.replace("mode: max", "mode: min"), "better when it is larger; its mode is max"),
         (SMALL.replace("mode: max", "mode: best"), "no mode 'best'; it is max or min"),
         (SMALL.replace("mode: max", "mod: max"), "objectives: .* is none; write"),

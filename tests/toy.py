@@ -14,7 +14,9 @@ from raytune_planes.settings import make_config
 SIDE = 16
 INFOS = {
     "planesnet": Info("planesnet", ("nothing", "plane"), ("ground", "a plane")),
-    "hrplanes": Info("hrplanes", ("empty", "planes"), ("an empty apron", "planes on an apron"), has_masks=True),
+    "hrplanes": Info(
+        "hrplanes", ("empty", "planes"), ("an empty apron", "planes on an apron"), has_masks=True, has_boxes=True
+    ),
     "fgvc": Info(
         "fgvc",
         tuple(f"type {i}" for i in range(6)),
@@ -36,7 +38,7 @@ FAST = {
 
 
 def toy_data(images: int = 48, seed: int = 0) -> dict[str, Arrays]:
-    """Noise with a bar whose colour tells the class; masks are the bar."""
+    """Noise with a bar whose colour tells the class; masks and boxes are the bar."""
     rng = np.random.default_rng(seed)
     return {name: _arrays(info, images, rng) for name, info in INFOS.items()}
 
@@ -46,17 +48,26 @@ def _arrays(info: Info, images: int, rng: np.random.Generator) -> Arrays:
     labels = np.arange(images) % classes
     pictures = rng.integers(0, 120, (images, SIDE, SIDE, 3), dtype=np.uint8)
     masks = np.zeros((images, SIDE, SIDE), np.uint8)
+    boxes = np.zeros((images, 2, 4), np.float32)
     for i, label in enumerate(labels):
         if classes == 2 and label == 0:
             continue
         row = int(rng.integers(2, 11))
         pictures[i, row : row + 3, 3:13] = [250 if (label + 1) & bit else 10 for bit in (1, 2, 4)]
         masks[i, row : row + 3, 3:13] = 1
+        boxes[i, 0] = np.array([3, row, 13, row + 3]) / SIDE
     order = rng.permutation(images)
     cuts = (images * 2 // 3, images * 5 // 6)
     splits = dict(zip(("train", "val", "test"), (np.sort(part) for part in np.split(order, cuts)), strict=True))
     return Arrays(
-        info, pictures, labels.astype(np.int64), masks if info.has_masks else None, splits, f"toy-{info.name}", True
+        info,
+        pictures,
+        labels.astype(np.int64),
+        masks if info.has_masks else None,
+        splits,
+        f"toy-{info.name}",
+        True,
+        boxes_NM4=boxes if info.has_boxes else None,
     )
 
 

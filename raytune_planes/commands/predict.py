@@ -110,5 +110,6 @@ def _in_words(path: Path, found: Answer) -> str:
         lines.append(f"  {len(found.planes)} plane(s), {found.covered:.1%} of the picture")
     mean = ", mean of the tiles" if found.tiles > 1 else ""
     lines += [f"  {probability:7.4f}  {label}{mean}" for label, probability in found.top]
+    lines += [f"  {score:7.4f}  plane in {', '.join(f'{x:.0f}' for x in box)}" for box, score in found.boxes or ()]
     lines += [f'  {share:7.4f}  "{text}" (score {score:.2f})' for text, score, share in found.texts]
     return "\n".join(lines)

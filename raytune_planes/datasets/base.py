@@ -30,6 +30,8 @@ class Info:
     """Coarser labels, e.g. ``{"family": (0, 0, 1, ...)}``: the parent of every class."""
     top_k: int = 0
     """Report top-k accuracy as well; 0 for not."""
+    has_boxes: bool = False
+    """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Arrays:
     """Of the files, the reader's version and the size: two equal fingerprints hold equal arrays."""
     synthetic: bool = False
     warnings: Sequence[str] = ()
+    boxes_NM4: np.ndarray | None = None
+    """float32, the objects of each picture (see ``datasets.boxes``); None without boxes."""
     of_group_N: np.ndarray | None = None
     """int64: pictures of one scene, or copies of each other, have one number; None where each stands alone."""
 

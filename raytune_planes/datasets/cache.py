@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.datasets import files, storage
+from raytune_planes.datasets import boxes, files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.errors import NO_ROOM, UserError
 
-FORMAT = 2
+FORMAT = 3
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 LIMIT_GIB = 20.0
 
@@ -147,6 +147,7 @@ def _open(folder: Path) -> Arrays:
         images_NHWC=storage.mapped(folder / storage.WITNESS),
         labels_N=storage.mapped(folder / "labels.npy"),
         masks_NHW=storage.mapped(folder / "masks.npy") if info.has_masks else None,
+        boxes_NM4=storage.mapped(folder / "boxes.npy") if info.has_boxes else None,
         splits={split: storage.mapped(folder / f"{split}.npy") for split in SPLITS},
         fingerprint=about["fingerprint"],
         synthetic=about["synthetic"],
@@ -171,6 +172,8 @@ def _build(reader: Reader, listing: Listing, folder: Path, workers: int, progres
         images.finish()
         if masks is not None:
             masks.finish()
+        if info.has_boxes:
+            storage.save(temporary / "boxes.npy", boxes.padded(listing.samples))
         storage.save(temporary / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
         _, groups = np.unique([s.group for s in listing.samples], return_inverse=True)
         storage.save(temporary / "groups.npy", groups.astype(np.int64))

@@ -75,7 +75,7 @@ class HRPlanes(Reader):
             warnings.append(f"{len(missing):,} picture(s) have no label file and count as empty: {files.some(missing)}")
         samples = [s for picture, split in split_of.items() for s in self._tiles(picture, *scenes[picture])]
         kept, more = self._balanced(samples, {self._group(picture): split for picture, split in split_of.items()})
-        info = Info(self.name_in_study, CLASSES, PROMPTS, has_masks=True)
+        info = Info(self.name_in_study, CLASSES, PROMPTS, has_masks=True, has_boxes=True)
         parts = splits.by_name({self._group(p): s for p, s in split_of.items()}, [s.group for s in kept])
         boxes_of = {self._group(picture): len(scenes[picture][2]) for picture in split_of}
         synthetic = files.is_synthetic(root)

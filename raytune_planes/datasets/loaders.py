@@ -11,15 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from raytune_planes import config
-from raytune_planes.datasets import blending, hiding, sampling, transforms
+from raytune_planes.datasets import blending, boxes, sampling, transforms
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.errors import UserError
 
 CENTRE, SPREAD = 0.5, 0.25
 """Images reach the model as (x - CENTRE) / SPREAD with x in [0, 1]: the same for all datasets, so that no statistics
 of one leak into another."""
-RESIDENT_BYTES = 2**30
-"""A dataset whose decoded arrays are no larger lives on the GPU of each trial that uses one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Batch:
     """float32 in [1/2, 1], what ``label_B`` has of the image; None where nothing is blended."""
     hidden_BHW: Tensor | None = None
     """bool, the pixels that are to be told from the others; None where the loss does not ask."""
+    boxes_BM4: Tensor | None = None
+    """float32, the objects (see ``datasets.boxes``); None where the loss does not ask, or the dataset has none."""
 
     def __len__(self) -> int:
         return len(self.label_B)
@@ -62,7 +63,8 @@ class Batch:
 
     @property
     def _rows(self) -> tuple[Tensor | None, ...]:
-        return self.image_BCHW, self.label_B, self.mask_BHW, self.other_B, self.share_B, self.hidden_BHW
+        beside = self.other_B, self.share_B, self.hidden_BHW, self.boxes_BM4
+        return self.image_BCHW, self.label_B, self.mask_BHW, *beside
 
 
 class TrainStream:
@@ -127,8 +129,12 @@ class TrainStream:
         generator = torch.Generator().manual_seed(int(random.generate_state(1, np.uint64)[0]))
         draws_BD = transforms.draw(self.batch_size, generator)[rows]
         image_BCHW, mask_BHW = self._pixels.at(chosen)
+        boxes_BM4 = self._pixels.boxes(chosen)
+        if boxes_BM4 is not None:
+            boxes_BM4 = transforms.moved_boxes(boxes_BM4, self._augment, draws_BD, image_BCHW)
         image_BCHW, mask_BHW = transforms.apply(image_BCHW, mask_BHW, self._augment, draws_BD)
-        return Batch(self._pixels.name, normalise(image_BCHW), self._pixels.labels(chosen), mask_BHW)
+        labels_B = self._pixels.labels(chosen)
+        return Batch(self._pixels.name, normalise(image_BCHW), labels_B, mask_BHW, boxes_BM4=boxes_BM4)
 
     def indexes(self, index: int) -> np.ndarray:
         """The images of the whole batch ``index``, as indexes into the dataset's arrays."""
@@ -146,6 +152,9 @@ def _blended(of: Batch, mine: np.ndarray, other: np.ndarray, recipe: blending.Re
         None if x is None else blending.blend(x[here[0]], x[here[1]], recipe) for x in (of.image_BCHW, of.mask_BHW)
     )
     assert image is not None
+    placed = None
+    if of.boxes_BM4 is not None:
+        placed = boxes.blended(of.boxes_BM4[mine_R], of.boxes_BM4[other_R], recipe, image.shape[-1])
     return Batch(
         of.dataset,
         image,
@@ -153,6 +162,7 @@ def _blended(of: Batch, mine: np.ndarray, other: np.ndarray, recipe: blending.Re
         mask,
         torch.where(swapped, label_R, other_label_R),
         torch.where(swapped, 1 - share_R, share_R),
+        boxes_BM4=placed,
     )
 
 
@@ -184,61 +194,16 @@ def eval_batches(
         image_BCHW, mask_BHW = pixels.at(chosen)
         # The same for every seed, so that trials compare.
         hidden_BHW = pixels.hidden(len(chosen), sampling.seeds(0, f"{pixels.name} {split}", sampling.HIDE, start))
-        image_BCHW = normalise(image_BCHW)
-        yield Batch(pixels.name, image_BCHW, pixels.labels(chosen), mask_BHW, hidden_BHW=hidden_BHW)
+        yield Batch(
+            pixels.name,
+            normalise(image_BCHW),
+            pixels.labels(chosen),
+            mask_BHW,
+            hidden_BHW=hidden_BHW,
+            boxes_BM4=pixels.boxes(chosen),
+        )
 
 
 def normalise(image_BCHW: Tensor) -> Tensor:
     """From [0, 1] to what the model sees; changes the tensor it is given."""
     return image_BCHW.sub_(CENTRE).div_(SPREAD)
-
-
-class Pixels:
-    """Pictures and masks by index, as tensors of their own, on the device where they are augmented."""
-
-    def __init__(
-        self,
-        arrays: Arrays,
-        device: torch.device | str = "cpu",
-        resident_bytes: int | None = None,
-        losses: config.Losses | None = None,
-    ) -> None:
-        """``resident_bytes``: up to this size the arrays are copied to ``device`` once, rather than batch by batch;
-        None for ``RESIDENT_BYTES`` on a GPU and 0 on a CPU, where all trials share the pages of the cache.
-
-        ``losses``: what they ask for beside pictures, masks and labels stands in the batches.
-        """
-        self.name, self._device = arrays.info.name, torch.device(device)
-        self._losses = losses or config.Losses()
-        if resident_bytes is None:
-            resident_bytes = 0 if self._device.type == "cpu" else RESIDENT_BYTES
-        masks = arrays.masks_NHW
-        size = arrays.images_NHWC.nbytes + (0 if masks is None else masks.nbytes)
-        self._images_NHWC = self._held(arrays.images_NHWC, size <= resident_bytes)
-        self._masks_NHW = None if masks is None else self._held(masks, size <= resident_bytes)
-        self._labels_N = np.asarray(arrays.labels_N)
-        self.side = arrays.images_NHWC.shape[1]
-
-    def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """image_BCHW in [0, 1] and mask_BHW in {0, 1}, float32."""
-        image_BHWC = self._rows(self._images_NHWC, chosen)
-        image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-        return image_BCHW, None if self._masks_NHW is None else self._rows(self._masks_NHW, chosen).float()
-
-    def hidden(self, count: int, seeds: np.random.SeedSequence) -> Tensor | None:
-        """hidden_BHW of ``count`` images, or None where the loss does not ask for any."""
-        settings = self._losses.reconstruction
-        return hiding.draw(count, self.side, settings, seeds) if settings.weight else None
-
-    def labels(self, chosen: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._labels_N[chosen])
-
-    def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
-        # np.asarray: indexing np.memmap costs a Python call that looks for its file each time.
-        return torch.from_numpy(np.array(array)).to(self._device) if resident else np.asarray(array)
-
-    def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray) -> Tensor:
-        """Rows of their own, so that the map stays untouched; bytes travel to the device, not floats."""
-        if isinstance(held, Tensor):
-            return held[torch.from_numpy(np.array(chosen)).to(self._device)]
-        return torch.from_numpy(held[chosen]).to(self._device, non_blocking=True)

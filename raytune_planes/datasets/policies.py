@@ -8,13 +8,13 @@ So the operations are written out here; a test holds each against torchvision's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from raytune_planes.config import Policy
-from raytune_planes.datasets import warping
+from raytune_planes.datasets import boxes, warping
 from raytune_planes.datasets.filters import LUMA
 
 STEPS = 4
@@ -33,10 +33,26 @@ def apply(
     Geometric operations move the mask along and mirror the image at its border; the others leave the mask, and count
     in whole steps of 1/255, as the papers' do.
     """
+    images, masks = images_BCHW.clone(), None if masks_BHW is None else masks_BHW.clone()
+    for name, rows_R, level_R in _plan(settings, draws_BD):
+        _change(images, masks, rows_R, level_R, name)
+    return images, masks
+
+
+def moved_boxes(boxes_BM4: Tensor, settings: Policy, draws_BD: Tensor) -> Tensor:
+    """The boxes of the pictures that ``apply`` makes with the same draws (see ``boxes.moved``)."""
+    out_BM4 = boxes_BM4.clone()
+    for name, rows_R, level_R in _plan(settings, draws_BD):
+        if name in MOVES:
+            out_BM4[rows_R] = boxes.moved(out_BM4[rows_R], _rows(name, level_R))
+    return out_BM4
+
+
+def _plan(settings: Policy, draws_BD: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Operation after operation: its name, the rows of the batch that it is for, and their levels."""
     treated_B = draws_BD[:, 0] < settings.share
     pick, chance, sign = (draws_BD[:, 1 + k * STEPS : 1 + (k + 1) * STEPS] for k in range(3))
     steps = _rand_augment if settings.kind == "randaugment" else _auto_augment
-    images, masks = images_BCHW.clone(), None if masks_BHW is None else masks_BHW.clone()
     names = list(OPERATIONS)
     for step, (which_B, level_B) in enumerate(steps(settings, pick, chance)):
         which_B = torch.where(treated_B, which_B, NOTHING)
@@ -47,16 +63,14 @@ def apply(
             level_R = level_B[rows_R]
             if names[number] in SIGNED:
                 level_R = torch.where(sign[rows_R, step] < 0.5, -level_R, level_R)
-            _change(images, masks, rows_R, level_R, names[number])
-    return images, masks
+            yield names[number], rows_R, level_R
 
 
 def _change(images: Tensor, masks: Tensor | None, rows_R: Tensor, level_R: Tensor, name: str) -> None:
     """One operation on some rows, in place."""
     rows_R = rows_R.to(images.device)
     if name in MOVES:
-        one, none = torch.ones_like(level_R), torch.zeros_like(level_R)
-        places = warping.grid(MOVES[name](level_R, one, none), images)
+        places = warping.grid(_rows(name, level_R), images)
         moved, moved_masks = warping.sampled(images[rows_R], None if masks is None else masks[rows_R], places)
         images[rows_R] = moved
         if masks is not None and moved_masks is not None:
@@ -64,6 +78,10 @@ def _change(images: Tensor, masks: Tensor | None, rows_R: Tensor, level_R: Tenso
     else:
         level = level_R.to(images.device, images.dtype)[:, None, None, None]
         images[rows_R] = COLOURS[name]((images[rows_R] * 255).round_(), level).div_(255)
+
+
+def _rows(name: str, level_R: Tensor) -> Rows:
+    return MOVES[name](level_R, torch.ones_like(level_R), torch.zeros_like(level_R))
 
 
 def _rand_augment(settings: Policy, pick: Tensor, chance: Tensor) -> list[tuple[Tensor, Tensor]]:

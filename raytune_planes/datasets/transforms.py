@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from raytune_planes.config import Augment
-from raytune_planes.datasets import filters, policies, warping
+from raytune_planes.datasets import boxes, filters, policies, warping
 from raytune_planes.datasets.filters import LUMA
 
 FLIP, TURNS, ANGLE, ZOOM, SHIFT_X, SHIFT_Y, BRIGHTNESS, CONTRAST, SATURATION = range(9)
@@ -57,7 +57,7 @@ def apply(
     assert images_BCHW.shape[2] == images_BCHW.shape[3], f"images must be square, got {tuple(images_BCHW.shape)}"
     assert draws_BD.shape == (len(images_BCHW), COLUMNS)
     images, masks = images_BCHW, masks_BHW
-    if settings.rotate or settings.scale or settings.shift or settings.shear or settings.elastic:
+    if _warps(settings):
         images, masks = _warp(images, masks, settings, draws_BD)
     elif settings.flips:
         images, masks = _flip(images, masks, draws_BD)
@@ -78,10 +78,46 @@ def apply(
     return images, masks
 
 
+def moved_boxes(boxes_BM4: Tensor, settings: Augment, draws_BD: Tensor, images_BCHW: Tensor) -> Tensor:
+    """The boxes of the pictures that ``apply`` makes of ``images_BCHW`` with the same draws (see ``boxes.moved``).
+
+    An erased area leaves boxes alone, as it leaves masks.
+    """
+    if _warps(settings):
+        boxes_BM4 = boxes.moved(boxes_BM4, _rows(settings, draws_BD), _moves(settings, draws_BD, images_BCHW))
+    elif settings.flips:
+        turns, mirror = (draws_BD[:, TURNS] * 4).floor(), torch.where(draws_BD[:, FLIP] < 0.5, -1.0, 1.0)
+        cos, sin, none = (turns * (math.pi / 2)).cos().round(), (turns * (math.pi / 2)).sin().round(), turns * 0
+        boxes_BM4 = boxes.moved(boxes_BM4, (mirror * cos, -sin, none, mirror * sin, cos, none))
+    if settings.policy.kind != "none" and settings.policy.share:
+        boxes_BM4 = policies.moved_boxes(boxes_BM4, settings.policy, draws_BD[:, POLICY])
+    return boxes_BM4
+
+
+def _warps(settings: Augment) -> bool:
+    return any((settings.rotate, settings.scale, settings.shift, settings.shear, settings.elastic))
+
+
 def _warp(
     images_BCHW: Tensor, masks_BHW: Tensor | None, settings: Augment, draws_BD: Tensor
 ) -> tuple[Tensor, Tensor | None]:
     """Flip, quarter turn, rotation, zoom, shift, slant and elastic deformation as one bilinear sampling."""
+    grid_BHW2 = warping.grid(_rows(settings, draws_BD), images_BCHW)
+    moves_BHW2 = _moves(settings, draws_BD, images_BCHW)
+    if moves_BHW2 is not None:
+        grid_BHW2 = grid_BHW2 + moves_BHW2
+    return warping.sampled(images_BCHW, masks_BHW, grid_BHW2)
+
+
+def _moves(settings: Augment, draws_BD: Tensor, like_BCHW: Tensor) -> Tensor | None:
+    """What an elastic deformation adds to the places that pixels are read at."""
+    if not settings.elastic:
+        return None
+    return warping.elastic(draws_BD[:, ELASTIC], settings.elastic_smoothness, like_BCHW) * (2 * settings.elastic)
+
+
+def _rows(settings: Augment, draws_BD: Tensor) -> tuple[Tensor, ...]:
+    """All but the elastic deformation, as rows of ``warping.grid``."""
     angle = _symmetric(draws_BD[:, ANGLE]) * math.radians(settings.rotate)
     mirror = torch.ones_like(angle)
     if settings.flips:
@@ -94,11 +130,7 @@ def _warp(
     if settings.shear:
         slant = (_symmetric(draws_BD[:, SHEAR]) * math.radians(settings.shear)).tan()
         xy, yy = xy + slant * xx, yy + slant * yx
-    grid_BHW2 = warping.grid((xx, xy, move_x, yx, yy, move_y), images_BCHW)
-    if settings.elastic:
-        moves_BHW2 = warping.elastic(draws_BD[:, ELASTIC], settings.elastic_smoothness, images_BCHW)
-        grid_BHW2 = grid_BHW2 + moves_BHW2 * (2 * settings.elastic)
-    return warping.sampled(images_BCHW, masks_BHW, grid_BHW2)
+    return xx, xy, move_x, yx, yy, move_y
 
 
 def _flip(images_BCHW: Tensor, masks_BHW: Tensor | None, draws_BD: Tensor) -> tuple[Tensor, Tensor | None]:

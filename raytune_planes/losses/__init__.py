@@ -12,6 +12,7 @@ from torch import Tensor
 from raytune_planes.config import Losses, TrialConfig
 from raytune_planes.losses.classification import classification
 from raytune_planes.losses.contrastive import contrastive
+from raytune_planes.losses.detection import detection
 from raytune_planes.losses.hierarchy import hierarchy
 from raytune_planes.losses.reconstruction import reconstruction
 from raytune_planes.losses.segmentation import segmentation
@@ -73,13 +74,22 @@ TERMS: Mapping[str, Callable[[Case], Tensor | None]] = {
         if c.output.painted_BCHW is not None and c.output.covered_BCHW is not None and c.batch.hidden_BHW is not None
         else None
     ),
+    "detection": lambda c: (
+        detection(c.output.cells_B5HW, c.batch.boxes_BM4, c.gather)
+        if c.output.cells_B5HW is not None and c.batch.boxes_BM4 is not None
+        else None
+    ),
 }
 """Name below ``losses`` -> the term of a case, or None where it does not apply."""
 
 
 def applicable(info: Info, losses: Losses) -> tuple[str, ...]:
     """The terms that a dataset has: by what its pictures come with, and by what the settings ask the model to say."""
-    has = {"segmentation": info.has_masks, "reconstruction": losses.reconstruction.weight > 0}
+    has = {
+        "segmentation": info.has_masks,
+        "reconstruction": losses.reconstruction.weight > 0,
+        "detection": info.has_boxes and losses.detection.weight > 0,
+    }
     return tuple(term for term in TERMS if has.get(term, True))
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.model import BACKBONES, HEADS
+from raytune_planes.model.detector import Detector
 from raytune_planes.model.dit import Refinement
 from raytune_planes.model.painter import Painter, cover
 from raytune_planes.model.unet import Decoder
@@ -28,6 +29,7 @@ TERM_OF = {
     "log_temperature": "contrastive",
     "prompts_KW": "contrastive",
     "painted_BCHW": "reconstruction",
+    "cells_B5HW": "detection",
 }
 """The term of the loss that an output is for."""
 
@@ -51,6 +53,8 @@ class Output:
     """Images, normalised, whose hidden pixels are told from the others; None where none are hidden."""
     covered_BCHW: Tensor | None = None
     """What they were told from."""
+    cells_B5HW: Tensor | None = None
+    """What cells at stride 4 say of planes (``Detector``); None for datasets without boxes, and at weight 0."""
 
 
 class Aircraft(nn.Module):
@@ -85,6 +89,9 @@ class Aircraft(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.losses.contrastive.temperature)))
         # Last, so that all other weights are drawn as without it.
         self.painter = Painter(features) if config.losses.reconstruction.weight else None
+        asked = config.losses.detection.weight > 0
+        self.with_boxes = frozenset(name for name, info in infos.items() if asked and info.has_boxes)
+        self.detector = Detector(self.backbone.channels, model.decoder.width) if self.with_boxes else None
         self._measured_only = {name: _measured_only(name, config) for name in infos}
         self.to(memory_format=torch.channels_last)
 
@@ -95,6 +102,7 @@ class Aircraft(nn.Module):
         """
         *skips, grid_BCHW = self.backbone(image_BCHW)
         grid_BCHW = self.refinement(grid_BCHW, self.datasets[dataset])
+        pyramid = [*skips, grid_BCHW]
         # The maximum keeps small parts that the mean drowns: on twenty real types, 500 steps and three seeds, the two
         # together reached 57-59 %, the mean 50-54 %, CLIP's attention pooling (one seed) 51 %.
         pooled_BC = self.norm(grid_BCHW.mean((2, 3)) + grid_BCHW.amax((2, 3)))
@@ -103,7 +111,7 @@ class Aircraft(nn.Module):
             self.log_temperature.clamp_(*map(math.log, TEMPERATURES))
         output = Output(
             logits_BK=head(pooled_BC, grid_BCHW),
-            mask_logits_BHW=self._masks(dataset, [*skips, grid_BCHW]),
+            mask_logits_BHW=self._masks(dataset, pyramid),
             embedding_BW=F.normalize(self.projection(pooled_BC).float(), dim=1),
             log_temperature=self.log_temperature,
             margin=head.margin if self.training else 0.0,
@@ -111,8 +119,10 @@ class Aircraft(nn.Module):
         )
         if self.painter is not None and hidden_BHW is not None:
             output.covered_BCHW = cover(image_BCHW, hidden_BHW)
-            grid_BCHW = self.refinement(self.backbone(output.covered_BCHW)[-1], self.datasets[dataset])
-            output.painted_BCHW = self.painter(grid_BCHW, output.covered_BCHW)
+            seen_BCHW = self.refinement(self.backbone(output.covered_BCHW)[-1], self.datasets[dataset])
+            output.painted_BCHW = self.painter(seen_BCHW, output.covered_BCHW)
+        if self.detector is not None and dataset in self.with_boxes:
+            output.cells_B5HW = self.detector(pyramid)
         # Several workers wait for the gradient of every parameter that an output leads to.
         for field in self._measured_only[dataset]:
             value = getattr(output, field)

@@ -29,9 +29,9 @@ class Decoder(nn.Module):
     def __init__(self, channels: tuple[int, int, int], width: int) -> None:
         super().__init__()
         fine, middle, coarse = channels
-        self.enter = _unit(coarse, 2 * width, kernel=1)  # narrow before every doubling: it quadruples the cost
-        self.middle = _unit(2 * width + middle, width)
-        self.fine = _unit(width + fine, width)
+        self.enter = unit(coarse, 2 * width, kernel=1)  # narrow before every doubling: it quadruples the cost
+        self.middle = unit(2 * width + middle, width)
+        self.fine = unit(width + fine, width)
         self.logits = nn.Conv2d(width, 4, 1)
         for parameter in self.logits.parameters():
             nn.init.normal_(parameter, std=0.05)
@@ -39,16 +39,16 @@ class Decoder(nn.Module):
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         """Logits [B, H, W] at the image's own resolution."""
         fine_BCHW, middle_BCHW, coarse_BCHW = pyramid
-        x_BCHW = _join(self.enter(coarse_BCHW), middle_BCHW)
-        x_BCHW = _join(self.middle(x_BCHW), fine_BCHW)
+        x_BCHW = join(self.enter(coarse_BCHW), middle_BCHW)
+        x_BCHW = join(self.middle(x_BCHW), fine_BCHW)
         return PRIOR_LOGIT + GAIN * F.pixel_shuffle(self.logits(self.fine(x_BCHW)), 2).squeeze(1)
 
 
-def _join(below_BCHW: Tensor, skip_BCHW: Tensor) -> Tensor:
+def join(below_BCHW: Tensor, skip_BCHW: Tensor) -> Tensor:
     # Nearest, not bilinear: its gradient is deterministic on every device, and a convolution follows that smooths.
     return torch.cat([F.interpolate(below_BCHW, size=skip_BCHW.shape[-2:]), skip_BCHW], 1)
 
 
-def _unit(c_in: int, c_out: int, kernel: int = 3) -> nn.Sequential:
+def unit(c_in: int, c_out: int, kernel: int = 3) -> nn.Sequential:
     convolution = nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(convolution, norm(c_out), nn.ReLU(inplace=True))

@@ -13,6 +13,7 @@ import numpy as np
 from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
+from raytune_planes.serving.boxes import Scored
 from raytune_planes.serving.predictor import Look, Model, Predictor, require
 from raytune_planes.serving.scenes import planes
 from raytune_planes.tracking.validation import probabilities
@@ -45,15 +46,20 @@ class Answer:
     """Each free text with its score (cosine over temperature) and its probability among the texts."""
     mask_HW: np.ndarray | None
     """Probability of a plane."""
+    boxes: tuple[Scored, ...] | None = None
+    """Planes by the detector, in the picture's pixels, the surest first; None where none was trained, and of an
+    ensemble."""
 
     def to_json(self) -> dict[str, Any]:
         """Without the mask; what does not apply is left out."""
         masked = {"covered": self.covered, "count": len(self.planes), "planes": [list(box) for box in self.planes]}
+        boxes = {"boxes": [{"box": list(box), "score": score} for box, score in self.boxes or ()]}
         texts = [{"text": text, "score": score, "probability": share} for text, score, share in self.texts]
         return {
             **{"dataset": self.dataset, "chosen": self.chosen, "size": [self.width, self.height], "tiles": self.tiles},
             "top": [{"label": label, "probability": probability} for label, probability in self.top],
             **(masked if self.mask_HW is not None else {}),
+            **(boxes if self.boxes is not None else {}),
             **({"texts": texts} if texts else {}),
         }
 
@@ -80,6 +86,7 @@ def answer(model: Model, source: Source, dataset: str | None = None, texts: Sequ
         planes=() if mask_HW is None else planes(mask_HW, width, height, model.config.datasets[name].image_size),
         texts=tuple(zip(texts, look.text_P.tolist(), probabilities(look.text_P[None])[0].tolist(), strict=True)),
         mask_HW=mask_HW,
+        boxes=look.boxes,
     )
 
 

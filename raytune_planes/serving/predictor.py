@@ -18,6 +18,7 @@ from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.model.text import encode_prompts
+from raytune_planes.serving.boxes import Scored, detected
 from raytune_planes.serving.scenes import Grid
 from raytune_planes.settings import make_config
 from raytune_planes.training import checkpoint
@@ -40,6 +41,8 @@ class Look:
     """Probability of a plane, float32, at the scale of training; None for datasets without masks."""
     text_P: np.ndarray
     """For each free text its cosine with the picture, divided by the learnt temperature; of a scene, the mean."""
+    boxes: tuple[Scored, ...] | None = None
+    """Planes in the picture's pixels, the surest first; None where the model learnt no boxes."""
 
 
 class Model(Protocol):
@@ -74,10 +77,10 @@ class Predictor:
         return Predictor(checkpoint.load(path))
 
     def look(self, dataset: str, source: Source, texts: tuple[str, ...] = ()) -> Look:
-        """Datasets with masks were trained on tiles, so their pictures are tiled; others are seen whole."""
+        """Datasets with masks or boxes were trained on tiles, so their pictures are tiled; others are seen whole."""
         require(dataset, self.infos)
         settings, grid = self.config.datasets[dataset], None
-        if self.infos[dataset].has_masks:
+        if self.infos[dataset].has_masks or self.infos[dataset].has_boxes:
             tile = min(settings.tile, *images.size_of(source))
             picture = images.decode(source, coarsest=tile / settings.image_size)
             grid = Grid(picture, tile, settings.image_size)
@@ -95,6 +98,7 @@ class Predictor:
             tiles=len(pixels_NHWC),
             mask_HW=mask_HW,
             text_P=similar_NP.mean(0).numpy(),
+            boxes=detected(found.cells_B5HW, grid) if grid is not None and found.cells_B5HW is not None else None,
         )
 
     @torch.no_grad()
@@ -105,11 +109,13 @@ class Predictor:
             image_BCHW = some_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
             parts.append(self.model(dataset, normalise(image_BCHW).to(self.device)))
         masks = [p.mask_logits_BHW for p in parts if p.mask_logits_BHW is not None]
+        cells = [p.cells_B5HW for p in parts if p.cells_B5HW is not None]
         return Output(
             logits_BK=torch.cat([p.logits_BK for p in parts]).cpu(),
             mask_logits_BHW=torch.cat(masks).cpu() if masks else None,
             embedding_BW=torch.cat([p.embedding_BW for p in parts]).cpu(),
             log_temperature=parts[0].log_temperature.detach().cpu(),
+            cells_B5HW=torch.cat(cells).cpu() if cells else None,
         )
 
     def _embed(self, texts: tuple[str, ...]) -> torch.Tensor:

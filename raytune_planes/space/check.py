@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
-from raytune_planes.records import HIGHER_IS_BETTER, TERMS, split_metric
+from raytune_planes.records import HIGHER_IS_BETTER, NEEDS_WEIGHT, TERMS, split_metric
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown
 from raytune_planes.space.dimension import AtRandom, Dimension, Space, show, suggest
 from raytune_planes.space.file import Types
@@ -36,7 +36,7 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     except UserError as error:
         yield str(error)
         base = flatten(make_config())
-    yield from _goal_problems(space, base)
+    yield from _goal_problems(space, {**base, **space.start})
     searched = {d.path: d for d in space.search}
     yield from (f"'{path}' stands under both fixed and search; keep one" for path in searched if path in space.fixed)
     if not searched:
@@ -88,6 +88,8 @@ def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
         return f"no metric '{name}' (in '{key}'){did_you_mean(name, METRICS)} (there are: {', '.join(METRICS)})"
     if not base[f"datasets.{dataset}.enabled"]:
         return f"'{key}' is never measured: datasets.{dataset}.enabled is false"
+    if name in NEEDS_WEIGHT and not base[NEEDS_WEIGHT[name]]:
+        return f"'{key}' is not measured where {NEEDS_WEIGHT[name]} is 0, as in trial 0; set it above 0 under 'fixed'"
     return ""
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.loaders import Batch, Pixels, eval_batches
+from raytune_planes.datasets.loaders import Batch, eval_batches
+from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.model.aircraft import Output
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.measures import Measures
@@ -48,6 +49,8 @@ class Evaluation:
                 logits[name].append(output.logits_BK)
                 if batch.mask_BHW is not None and output.mask_logits_BHW is not None:
                     tallies[name].add_mask(batch.mask_BHW, output.mask_logits_BHW)
+                if batch.boxes_BM4 is not None and output.cells_B5HW is not None:
+                    tallies[name].add_boxes(batch.boxes_BM4, output.cells_B5HW)
         self._said = split, logits
         return self._measures.collect(split, tallies)
 

@@ -19,7 +19,9 @@ class Measures:
 
     def tallies(self) -> dict[str, Tally]:
         """A fresh one for each dataset."""
-        return {name: Tally(info, TERMS, self._worker.device) for name, info in self._infos.items()}
+        boxed = {name for name in self._infos if f"{name}/detection" in self._weights}
+        device = self._worker.device
+        return {name: Tally(info, TERMS, device, name in boxed) for name, info in self._infos.items()}
 
     def collect(self, split: str, tallies: Mapping[str, Tally]) -> dict[str, float]:
         """The metrics ``<split>/<dataset>/<name>`` of all workers' batches; ``loss`` is the weighted sum of the terms.

@@ -8,22 +8,26 @@ import torch
 from torch import Tensor
 
 from raytune_planes.datasets.base import Info
+from raytune_planes.model.detector import detections
+from raytune_planes.training.detections import SIZE, counted, detection_metrics
 
 
 class Tally:
-    """Counts of one dataset over some batches: a confusion matrix, top-k hits, mask pixels and loss sums.
+    """Counts of one dataset over some batches: a confusion matrix, top-k hits, mask pixels, loss sums, boxes.
 
     All counts live in one float64 vector, so that a single exchange adds up the workers' parts.
     """
 
-    def __init__(self, info: Info, terms: tuple[str, ...], device: torch.device) -> None:
+    def __init__(self, info: Info, terms: tuple[str, ...], device: torch.device, boxes: bool = False) -> None:
+        """``boxes``: leave room for the counts of ``add_boxes``."""
         self._info, self._terms = info, terms
         self._classes = len(info.classes)
         size = self._classes**2
-        self.vector = torch.zeros(size + 5 + len(terms), dtype=torch.float64, device=device)
-        """The sums so far, to be added up over workers. The four below are views of it."""
+        self.vector = torch.zeros(size + 5 + len(terms) + boxes * SIZE, dtype=torch.float64, device=device)
+        """The sums so far, to be added up over workers. The five below are views of it."""
         self._confusion, self._top = self.vector[:size], self.vector[size : size + 1]
-        self._pixels, self._rest = self.vector[size + 1 : size + 4], self.vector[size + 4 :]
+        self._pixels, self._rest = self.vector[size + 1 : size + 4], self.vector[size + 4 : size + 5 + len(terms)]
+        self._boxes = self.vector[size + 5 + len(terms) :]
 
     def add(self, label_B: Tensor, logits_BK: Tensor, terms: Mapping[str, Tensor]) -> None:
         """Count a batch's predictions and add its mean losses, weighted by its images."""
@@ -46,11 +50,16 @@ class Tally:
         hits = (truth & guess).sum()
         self._pixels += torch.stack([hits, guess.sum() - hits, truth.sum() - hits])
 
+    def add_boxes(self, truth_BM4: Tensor, cells_B5HW: Tensor) -> None:
+        """Count the planes that a batch's boxes find, and those that they do not."""
+        self._boxes += counted(*detections(cells_B5HW.detach()), truth_BM4)
+
     def result(self, summed: Tensor) -> dict[str, float]:
         """The metrics that ``summed`` (this tally's vector, or the sum of several workers') stands for."""
         size = self._classes**2
-        matrix, top, *rest = summed.cpu().split([size, 1, 3, 1, len(self._terms)])
-        pixels, (images,), losses = rest[0].tolist(), rest[1].tolist(), rest[2].tolist()
+        parts = summed.cpu().split([size, 1, 3, 1, len(self._terms), len(self._boxes)])
+        matrix, top, boxes = parts[0], parts[1], parts[5]
+        pixels, (images,), losses = (part.tolist() for part in parts[2:5])
         if not images:
             return {}
         out = classification_metrics(matrix.view(self._classes, self._classes), self._info)
@@ -58,6 +67,8 @@ class Tally:
             out[f"top{self._info.top_k}"] = top.item() / images
         if self._info.has_masks:
             out |= mask_metrics(*pixels)
+        if len(boxes):
+            out |= detection_metrics(boxes)
         out |= {f"{term}_loss": total / images for term, total in zip(self._terms, losses, strict=True)}
         return out | {"images": images}
 

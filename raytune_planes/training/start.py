@@ -15,7 +15,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "backbone": ("backbone",),
     "dit": ("refinement", "datasets", "norm"),
     "projection": ("projection", "log_temperature"),
-    "decoder": ("decoder", "painter"),
+    "decoder": ("decoder", "painter", "detector"),
     "heads": ("heads",),
 }
 """What ``freeze`` may name -> the model's attributes. The text encoder has a setting of its own, ``text.freeze``."""

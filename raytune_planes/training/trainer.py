@@ -16,7 +16,8 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
-from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream
+from raytune_planes.datasets.loaders import Batch, TrainStream
+from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.errors import UserError
 from raytune_planes.losses import applicable, identity, terms
 from raytune_planes.losses.balancing import BALANCERS

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from raytune_planes.datasets.cache import open_cached
-from raytune_planes.datasets.loaders import Pixels
+from raytune_planes.datasets.pixels import Pixels
 
 def share():
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
@@ -93,6 +94,57 @@ def test_the_arrays_hold_what_the_reader_loads(root: Path, tmp_path: Path) -> No
     assert {k: tuple(v) for k, v in arrays.splits.items()} == listing.splits
     assert (arrays.info, arrays.synthetic, arrays.warnings) == (listing.info, True, ("one oddity",))
     assert arrays.counts() == {"train": 2, "val": 1, "test": 1}
+
+
+class Boxed(Dots):
+    """Every second picture has two objects."""
+
+    def scan(self) -> Listing:
+        listing, boxes = super().scan(), ((0.0, 1.0, 2.0, 4.0), (1.0, 1.0, 3.0, 2.0))
+        samples = tuple(replace(s, boxes=boxes if s.label else ()) for s in listing.samples)
+        return replace(listing, samples=samples, info=replace(listing.info, has_boxes=True))
+
+
+def boxed(root: Path, image_size: int = 16) -> Boxed:
+    return Boxed(root, name="dots", image_size=image_size, tile=320)
+
+
+def test_boxes_are_kept_for_readers_that_have_some(root: Path, tmp_path: Path) -> None:
+    arrays = cache.decode(boxed(root), tmp_path / "cache")
+    again = cache.open_cached(cache.entry(tmp_path / "cache", arrays.fingerprint))
+    for found in (arrays.boxes_NM4, again.boxes_NM4):
+        assert found is not None
+        assert (found.dtype, found.shape) == (np.float32, (len(arrays.labels_N), 2, 4))
+        for boxes_M4, label in zip(found, arrays.labels_N, strict=True):
+            expected = [[0, 0.25, 0.5, 1], [0.25, 0.25, 0.75, 0.5]] if label else [[0] * 4] * 2
+            np.testing.assert_array_equal(boxes_M4, expected)
+    assert cache.decode(dots(root), tmp_path / "cache").boxes_NM4 is None
+
+
+def test_boxes_do_not_depend_on_the_size_of_the_pictures(root: Path, tmp_path: Path) -> None:
+    small, large = (cache.decode(boxed(root, side), tmp_path / "cache").boxes_NM4 for side in (8, 32))
+    np.testing.assert_array_equal(small, large)
+
+
+def test_an_entry_without_its_boxes_is_built_again(root: Path, tmp_path: Path) -> None:
+    arrays = cache.decode(boxed(root), tmp_path / "cache")
+    folder = cache.entry(tmp_path / "cache", arrays.fingerprint)
+    (folder / "boxes.npy").unlink()
+    with pytest.raises(UserError, match="no decoded dataset"):
+        cache.open_cached(folder)
+    assert cache.decode(boxed(root), tmp_path / "cache").boxes_NM4 is not None
+
+
+def test_whether_there_are_boxes_changes_the_fingerprint(root: Path) -> None:
+    class Unboxed(Boxed):
+        def scan(self) -> Listing:
+            listing = super().scan()
+            return replace(listing, info=replace(listing.info, has_boxes=False))
+
+    Unboxed.__module__, Unboxed.__qualname__ = Boxed.__module__, Boxed.__qualname__
+    readers = (boxed(root), Unboxed(root, name="dots", image_size=16, tile=320))
+    one, other = (cache.fingerprint(reader, reader.scan()) for reader in readers)
+    assert one != other
 
 
 def test_a_second_call_decodes_nothing_and_gives_the_same(root: Path, tmp_path: Path) -> None:

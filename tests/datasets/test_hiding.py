@@ -9,7 +9,8 @@ from torch import Tensor
 
 from raytune_planes.config import Augment, Dataset, Losses, Reconstruction
 from raytune_planes.datasets import hiding, sampling
-from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream, eval_batches
+from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
+from raytune_planes.datasets.pixels import Pixels
 from tests.datasets.test_loaders import arrays_of
 
 ASKED = Losses(reconstruction=Reconstruction(weight=1, patch=4))

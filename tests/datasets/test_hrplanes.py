@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytune_planes.datasets import yolo
+from raytune_planes.datasets import tiles, yolo
 from raytune_planes.datasets.base import SPLITS, Listing
+from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
 from raytune_planes.errors import UserError
 
@@ -67,6 +68,17 @@ def test_image_and_mask_of_a_tile_fit_each_other(root: Path) -> None:
         assert bool(mask_HW.any()) == bool(sample.label)
         white_HW = image_HWC.mean(-1) > 128
         assert (white_HW != mask_HW).mean() < 0.02
+
+
+def test_the_boxes_of_a_decoded_tile_hold_its_mask_and_no_more(root: Path, tmp_path: Path) -> None:
+    arrays = decode(reader(root), tmp_path / "cache")
+    assert arrays.info.has_boxes
+    assert arrays.boxes_NM4 is not None
+    assert arrays.masks_NHW is not None
+    for boxes_M4, mask_HW, label in zip(arrays.boxes_NM4, arrays.masks_NHW, arrays.labels_N, strict=True):
+        present = tuple(map(tuple, boxes_M4[boxes_M4[:, 2] > 0].tolist()))
+        assert bool(present) == bool(label)
+        np.testing.assert_array_equal(tiles.mask(present, 1, 1, 32), mask_HW)
 
 
 def test_a_split_has_no_more_empty_tiles_than_tiles_with_planes(root: Path) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import sampling
 from raytune_planes.datasets.base import Arrays, Info
-from raytune_planes.datasets.loaders import Batch, Pixels, TrainStream, eval_batches, share
+from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches, share
+from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.errors import UserError
 
 STILL = Augment(flips=False, rotate=0, scale=0, shift=0, color=0)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes.config import Losses, Reconstruction
+from raytune_planes.config import Detection, Losses, Reconstruction
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.losses import TERMS, applicable, identity, terms
-from raytune_planes.model.aircraft import Output
+from raytune_planes.model.aircraft import TERM_OF, Output
 from tests.toy import INFOS, toy_config, toy_prompts
 
 CONFIG = toy_config()
+ALL = Losses(reconstruction=Reconstruction(weight=1), detection=Detection(weight=1))
 
 
 def batch(dataset: str, size: int = 8) -> Batch:
@@ -24,7 +25,10 @@ def batch(dataset: str, size: int = 8) -> Batch:
     mask_BHW = (torch.rand(size, 16, 16, generator=generator) < 0.2).float() if INFOS[dataset].has_masks else None
     image_BCHW = torch.rand(size, 3, 16, 16, generator=generator)
     hidden_BHW = torch.rand(size, 16, 16, generator=generator) < 0.5
-    return Batch(dataset, image_BCHW, torch.arange(size) % classes, mask_BHW, hidden_BHW=hidden_BHW)
+    corner_BM2 = torch.rand(size, 3, 2, generator=generator) * 0.6
+    boxes_BM4 = torch.cat([corner_BM2, corner_BM2 + 0.3], 2) if INFOS[dataset].has_boxes else None
+    plain = Batch(dataset, image_BCHW, torch.arange(size) % classes, mask_BHW)
+    return replace(plain, hidden_BHW=hidden_BHW, boxes_BM4=boxes_BM4)
 
 
 def output(dataset: str, size: int = 8) -> Output:
@@ -34,7 +38,8 @@ def output(dataset: str, size: int = 8) -> Output:
     logits_BK = torch.randn(size, len(INFOS[dataset].classes), generator=generator)
     painted_BCHW, covered_BCHW = torch.randn(2, size, 3, 16, 16, generator=generator)
     says = Output(logits_BK, mask_logits_BHW, embedding_BW, torch.tensor(-1.0))
-    return replace(says, painted_BCHW=painted_BCHW, covered_BCHW=covered_BCHW)
+    cells_B5HW = torch.randn(size, 5, 4, 4, generator=generator) if INFOS[dataset].has_boxes else None
+    return replace(says, painted_BCHW=painted_BCHW, covered_BCHW=covered_BCHW, cells_B5HW=cells_B5HW)
 
 
 def of(dataset: str, says: Output, what: Batch, gather: Callable[[Tensor], Tensor] = identity) -> dict[str, Tensor]:
@@ -48,16 +53,16 @@ def test_every_term_of_the_settings_is_in_the_table_and_no_other() -> None:
 @pytest.mark.parametrize("dataset", INFOS)
 def test_a_dataset_has_the_terms_that_apply_to_it_and_only_one_with_masks_is_segmented(dataset: str) -> None:
     found = of(dataset, output(dataset), batch(dataset))
-    assert set(found) == set(applicable(INFOS[dataset], Losses(reconstruction=Reconstruction(weight=1))))
+    assert set(found) == set(applicable(INFOS[dataset], ALL))
     assert ("segmentation" in found) == INFOS[dataset].has_masks
 
 
 @pytest.mark.parametrize("dataset", INFOS)
 def test_a_term_that_wants_a_part_of_its_own_is_left_out_at_weight_zero(dataset: str) -> None:
-    says = replace(output(dataset), painted_BCHW=None, covered_BCHW=None)
-    found = of(dataset, says, replace(batch(dataset), hidden_BHW=None))
+    says = replace(output(dataset), painted_BCHW=None, covered_BCHW=None, cells_B5HW=None)
+    found = of(dataset, says, replace(batch(dataset), hidden_BHW=None, boxes_BM4=None))
     assert set(found) == set(applicable(INFOS[dataset], Losses()))
-    assert "reconstruction" not in found
+    assert not {"reconstruction", "detection"} & set(found)
 
 
 def test_every_term_is_a_finite_positive_scalar_in_float32_under_low_precision() -> None:
@@ -88,20 +93,12 @@ def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(
     whole, halves = output(dataset), output(dataset)
     inputs = {False: _leaves(whole), True: _leaves(halves)}
     alone = of(dataset, whole, what)
-    per_worker = []
-    for rows in (slice(0, 4), slice(4, 8)):
-        part = Output(
-            halves.logits_BK[rows],
-            None if halves.mask_logits_BHW is None else halves.mask_logits_BHW[rows],
-            halves.embedding_BW[rows],
-            halves.log_temperature,
-            painted_BCHW=_only(halves.painted_BCHW)[rows],
-            covered_BCHW=_only(halves.covered_BCHW)[rows],
-        )
-        mine = what.pieces(2)[rows.start // 4]
-        target = what.target(len(INFOS[dataset].classes))
-        errors_B1 = torch.stack([_cover_error(halves, what, row) for row in range(len(what))])
-        per_worker.append(of(dataset, part, mine, gather=Gathered(halves.embedding_BW, target, errors_B1)))
+    workers = [(_rows(halves, slice(4 * rank, 4 * rank + 4)), what.pieces(2)[rank]) for rank in (0, 1)]
+    handed: list[list[Tensor]] = [[], []]
+    for rank, (part, mine) in enumerate(workers):
+        of(dataset, part, mine, gather=Handing(handed[rank]))
+    gathered = [torch.cat(pair) for pair in zip(*handed, strict=True)]
+    per_worker = [of(dataset, part, mine, gather=Gathered(gathered)) for part, mine in workers]
     for term, value in alone.items():
         assert sum(w[term].item() for w in per_worker) / 2 == pytest.approx(value.item(), rel=1e-5)
     torch.stack(list(alone.values())).sum().backward()
@@ -110,27 +107,32 @@ def test_two_workers_average_to_the_whole_batch_in_value_and_gradient(
         torch.testing.assert_close(one.grad, two.grad)
 
 
-class Gathered:
-    """All workers' rows of what a worker hands over, told by its width."""
+class Handing:
+    """Keeps what a worker hands over, call after call."""
 
-    def __init__(self, *tensors: Tensor) -> None:
-        self._of = {tuple(t.shape[1:]): t for t in tensors}
+    def __init__(self, kept: list[Tensor]) -> None:
+        self._kept = kept
 
     def __call__(self, rows: Tensor) -> Tensor:
-        return self._of[tuple(rows.shape[1:])]
+        self._kept.append(rows)
+        return torch.cat([rows, rows])
 
 
-def _only(value: Tensor | None) -> Tensor:
-    assert value is not None
-    return value
+class Gathered:
+    """All workers' rows, call after call."""
+
+    def __init__(self, calls: list[Tensor]) -> None:
+        self._calls = iter(calls)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        return next(self._calls)
 
 
-def _cover_error(says: Output, what: Batch, row: int) -> Tensor:
-    """[1]: how far the cover of an image is from what it hides."""
-    apart_CHW = (_only(says.covered_BCHW)[row] - what.image_BCHW[row]).abs()
-    return apart_CHW[:, _only(what.hidden_BHW)[row]].mean()[None]
+def _rows(says: Output, rows: slice) -> Output:
+    held = {f.name: getattr(says, f.name) for f in fields(says)}
+    return replace(says, **{k: v[rows] for k, v in held.items() if isinstance(v, Tensor) and v.ndim})
 
 
 def _leaves(says: Output) -> list[Tensor]:
-    found = [says.logits_BK, says.mask_logits_BHW, says.embedding_BW, says.log_temperature, says.painted_BCHW]
+    found = [getattr(says, name) for name in TERM_OF]
     return [t.requires_grad_() for t in found if t is not None]

@@ -92,8 +92,9 @@ def test_gradients_reach_every_part_in_use_and_no_other(dataset: str) -> None:
 
 
 def test_a_term_trains_through_the_outputs_that_are_for_it_and_no_other() -> None:
-    model, what = make(losses__reconstruction__weight=1.0), batch("hrplanes")
-    what = replace(what, hidden_BHW=torch.rand(what.image_BCHW.shape[0], SIDE, SIDE) < 0.5)
+    model, what = make(losses__reconstruction__weight=1.0, losses__detection__weight=1.0), batch("hrplanes")
+    boxes_BM4 = torch.tensor([0.2, 0.2, 0.6, 0.7]).expand(len(what), 1, 4)
+    what = replace(what, hidden_BHW=torch.rand(len(what), SIDE, SIDE) < 0.5, boxes_BM4=boxes_BM4)
     says = model("hrplanes", what.image_BCHW, what.hidden_BHW)
     says.prompts_KW = PROMPTS["hrplanes"].clone().requires_grad_()
     for term, value in terms(says, what, says.prompts_KW, toy_config()).items():

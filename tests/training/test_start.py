@@ -101,7 +101,7 @@ def test_a_resumed_training_asks_for_its_start_no_more(tmp_path: Path, pretraine
 
 def test_the_parts_that_can_be_frozen_are_the_whole_model() -> None:
     assert tuple(PARTS) == FREEZABLE
-    every = a_trainer(losses__reconstruction__weight=1.0).model
+    every = a_trainer(losses__reconstruction__weight=1.0, losses__detection__weight=1.0).model
     named = {name.split(".")[0] for name, _ in every.named_parameters()}
     assert named == {attribute for part in PARTS.values() for attribute in part}
 

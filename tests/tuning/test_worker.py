@@ -46,7 +46,8 @@ def _train(rank: int, world: int, port: int, folder: str, bert: str = "") -> Non
         train(toy_config(budget__epochs=1, **idle), toy_data(), toy_prompts(), GOAL, worker=worker, report=_nothing)
     dropout = {f"datasets__{name}__head__dropout": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
     # Weights that are learnt outside of the model must be averaged as well.
-    config = toy_config(budget__epochs=1, balancing__rule="uncertainty", **dropout)
+    tasks = {"losses__reconstruction__weight": 0.5, "losses__detection__weight": 0.5}
+    config = toy_config(budget__epochs=1, balancing__rule="uncertainty", **dropout, **tasks)
     if bert:
         text = {"text__model": bert, "text__freeze": False, "text__lr_factor": 1.0}
         config = toy_config(budget__epochs=1, **dropout, **text)
