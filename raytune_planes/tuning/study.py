@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
+from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now
 from raytune_planes.tuning.cores import CoreTime
@@ -154,9 +154,7 @@ class _Study:
     def _tune(self) -> None:
         from ray import tune
 
-        from raytune_planes.tuning import idle
-
-        plan, alone, places = self._plan, self._plan.workers == 1, self._pools.at_once
+        plan, alone = self._plan, self._plan.workers == 1
 
         def resources(asked: dict[str, Any]) -> tune.PlacementGroupFactory:
             if not alone:
@@ -165,12 +163,12 @@ class _Study:
             here = {"CPU": float(plan.cpus_per_worker), "GPU": pool["gpus"]}
             return tune.PlacementGroupFactory([here], bundle_label_selector=[pool["labels"]])
 
-        tuner = tune.Tuner(
+        tune.Tuner(
             tune.with_resources(tune.with_parameters(run_trial, task=self._task), resources),
             tune_config=tune.TuneConfig(
                 search_alg=self._searcher,
                 num_samples=-1,
-                max_concurrent_trials=places,
+                max_concurrent_trials=self._pools.at_once,
                 # A process that has imported torch takes the next trial; one that led a worker group does not.
                 reuse_actors=alone,
                 trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.config['trial_id']}",
@@ -183,10 +181,7 @@ class _Study:
                 failure_config=tune.FailureConfig(max_failures=plan.retries),
                 log_to_file=False,
             ),
-        )
-        alike = alone and len(self._pools.now) == 1 and places > 1
-        with idle.kept(places) if alike else nullcontext():
-            tuner.fit()
+        ).fit()
 
     def _start(self) -> StudyStart:
         plan = self._plan
@@ -221,6 +216,15 @@ class _Study:
             has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
             earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
         )
+
+
+def trained_seconds(trials: Sequence[TrialRecord]) -> float:
+    """Wall-clock time in which at least one of ``trials`` trained."""
+    total = until = 0.0
+    for start, end in sorted((e.time_ms / 1000 - e.seconds, e.time_ms / 1000) for t in trials for e in t.epochs):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
 
 
 def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
