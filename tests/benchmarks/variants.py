@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+NAMES = ("planesnet", "hrplanes", "fgvc")
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "heads: linear": {"datasets.fgvc.head.kind": "linear"},
@@ -13,5 +15,13 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "heads: hierarchy 0.5": {"losses.classification.hierarchy": 0.5},
     "text: templates for photos": {"text.templates": "photo"},
     "text: templates from above": {"text.templates": "overhead"},
-    "text: encoder trains": {"text.freeze": False},
+    "augment: RandAugment of 2": {f"datasets.{name}.augment.policy.kind": "randaugment" for name in NAMES},
+    "augment: MixUp 0.2 on fine-grained": {"datasets.fgvc.augment.mixup": 0.2},
+    "augment: CutMix 1 on fine-grained": {"datasets.fgvc.augment.cutmix": 1.0},
+    "optim: SGD, rate 0.02": {"optim.kind": "sgd", "optim.lr": 0.02},
+    "optim: Lion, rate 0.0004": {"optim.kind": "lion", "optim.lr": 0.0004},
+    "optim: averaged weights, 0.98": {"optim.ema": 0.98},
+    "optim: label smoothing 0.1": {"losses.classification.label_smoothing": 0.1},
+    "tasks: reconstruction 0.5": {"losses.reconstruction.weight": 0.5},
+    "tasks: detection 0.5": {"losses.detection.weight": 0.5},
 }
