@@ -6,9 +6,11 @@ files, in MLflow parameters and in error messages. ``settings.py`` builds and fl
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import random
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from raytune_planes.catalog import CATALOG
 from raytune_planes.errors import did_you_mean
@@ -20,6 +22,9 @@ Count = Annotated[int, Field(ge=1)]
 
 FREEZABLE = ("backbone", "dit", "projection", "decoder", "heads")
 """Parts of the model that ``freeze`` may name."""
+KEPT = ("plan", "stages", "split", "devices")
+"""What no stage may change: its pictures must stay on their side of the split, its process where it is."""
+KEPT_OF_DATASETS = ("reader", "root", "clean")
 
 
 class Section(BaseModel):
@@ -418,6 +423,12 @@ class TrialConfig(Section):
     has in common with the model, the others are drawn. Empty to draw all."""
     freeze: str = ""
     """Parts that do not learn, with commas between: ``backbone``, ``dit``, ``projection``, ``decoder``, ``heads``."""
+    plan: str = ""
+    """Stages that follow each other in one training, by name, with commas between (``pretrain, together, fgvc``). Each
+    begins with the weights that the one before ended with, where name and shape are equal. Empty for a single one."""
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """``stages.<name>.<setting>``: what a stage of the plan has otherwise than the rest of the tree says, such as
+    ``stages.pretrain.budget.epochs``. A dataset with ``share`` 0 there is validated and not trained."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrialConfig:
@@ -455,6 +466,47 @@ class TrialConfig(Section):
             raise ValueError("every enabled dataset has share 0; set datasets.<name>.share above 0 for at least one")
         return self
 
+    @model_validator(mode="after")
+    def _stages_fit(self) -> TrialConfig:
+        names = stage_names(self.plan)
+        if len(set(names)) < len(names):
+            raise ValueError(f"plan = {self.plan}: a stage stands there twice; give each its own name")
+        for name in names:
+            if name not in self.stages:
+                raise ValueError(
+                    f"plan: stage '{name}' has no setting{did_you_mean(name, self.stages)}; say what it has otherwise, "
+                    f"such as stages.{name}.budget.epochs: 5"
+                )
+        for path in (f"{name}.{path}" for name, changes in self.stages.items() for path in _paths(changes)):
+            _, top, *rest = path.split(".")
+            if top in KEPT or (top == "datasets" and rest[-1] in KEPT_OF_DATASETS):
+                raise ValueError(f"stages.{path} cannot change within a training; set it for the whole of it")
+        for name in names:
+            self._stage(name, first=name == names[0])
+        return self
+
+    @property
+    def staged(self) -> tuple[tuple[str, TrialConfig], ...]:
+        """Name and whole configuration of each stage, in order; one without a name where there is no plan.
+
+        A later stage does not take ``start`` from the rest of the tree, as it has weights, and draws with a seed of its
+        own, so that it does not repeat the order and augmentation of the stage before.
+        """
+        names = stage_names(self.plan)
+        return tuple((name, self._stage(name, first=name == names[0])) for name in names) or (("", self),)
+
+    def _stage(self, name: str, *, first: bool) -> TrialConfig:
+        changes = self.stages[name]
+        base = self.model_dump() | {"plan": "", "stages": {}}
+        if not first:
+            base |= {"start": "", "seed": random.Random(f"{self.seed}/{name}").randrange(2**31)}
+        try:
+            return TrialConfig.model_validate(_merged(base, changes))
+        except ValidationError as error:
+            first_one = error.errors()[0]
+            path = ".".join(["stages", name, *map(str, first_one["loc"])])
+            raise ValueError(f"{path}: {str(first_one['msg']).removeprefix('Value error, ')}") from None
+
     @property
     def active(self) -> dict[str, Dataset]:
         """The enabled datasets, in the catalog's order."""
@@ -465,3 +517,20 @@ class TrialConfig(Section):
     def frozen(self) -> tuple[str, ...]:
         """The parts that ``freeze`` names."""
         return tuple(part for each in self.freeze.split(",") if (part := each.strip()))
+
+
+def stage_names(plan: str) -> tuple[str, ...]:
+    """The stages that a ``plan`` names, in order."""
+    return tuple(name for each in plan.split(",") if (name := each.strip()))
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    deeper = {
+        k: _merged(base[k], v) for k, v in changes.items() if isinstance(v, dict) and isinstance(base.get(k), dict)
+    }
+    return {**base, **changes, **deeper}
+
+
+def _paths(changes: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in changes.items():
+        yield from (f"{key}.{path}" for path in _paths(value)) if isinstance(value, dict) else (key,)

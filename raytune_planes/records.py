@@ -75,9 +75,11 @@ class EpochRecord:
     """Wall-clock time of this epoch."""
     time_ms: int = 0
     """When it ended, in milliseconds since 1970."""
+    stage: str = ""
+    """Of the training's plan; empty where there is none."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {k: v for k, v in asdict(self).items() if k != "stage" or v}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> EpochRecord:

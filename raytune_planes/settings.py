@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raytune_planes.catalog import CATALOG, STANDARD
-from raytune_planes.config import Dataset, TrialConfig
+from raytune_planes.config import Dataset, TrialConfig, stage_names
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.strict_yaml import strict_yaml
 
@@ -94,7 +94,7 @@ def settings() -> Iterator[Setting]:
     """Every setting with its default, type and meaning; a dataset's under each standard name."""
     flat = defaults()
     for path, (kind, about) in _documented(TrialConfig):
-        if path.startswith("datasets"):
+        if path in ("datasets", "stages"):
             continue
         yield Setting(path, flat[path], kind, about)
     for name in STANDARD:
@@ -108,6 +108,9 @@ def unknown(path: str, flat: Mapping[str, Value]) -> str:
     if path in known:
         return ""
     parts = path.split(".")
+    if parts[0] == "stages" and len(parts) > 2:
+        inside = unknown(".".join(parts[2:]), {k: v for k, v in flat.items() if not k.startswith("stages.")})
+        return f"stage '{parts[1]}': {inside or 'a stage has no stages of its own'}"
     if parts[0] == "datasets" and len(parts) > 1 and parts[1] not in names:
         fixed = (
             did_you_mean(parts[1], [*names, *CATALOG])
@@ -170,8 +173,26 @@ def _scalar(text: str) -> Value:
     return value
 
 
+def value_of(flat: Mapping[str, Value], path: str) -> Value:
+    """What the setting ``path`` is in a whole configuration; of a stage that does not say, the rest of the tree's."""
+    return flat[path] if path in flat else flat[unstaged(path)]
+
+
+def unstaged(path: str) -> str:
+    """``stages.pretrain.optim.lr`` -> ``optim.lr``; any other path as it is."""
+    return path.split(".", 2)[-1] if path.startswith("stages.") else path
+
+
+def epochs_in_all(flat: Mapping[str, Value]) -> int:
+    """Epochs of all stages of a whole configuration together."""
+    paths = [f"stages.{name}.budget.epochs" for name in stage_names(flat.get("plan", ""))]
+    return sum(value_of(flat, path) for path in paths or ["budget.epochs"])
+
+
 def _known(flat: Mapping[str, Value]) -> set[str]:
-    return set(defaults()) | {f"datasets.{n}.{k}" for n in _dataset_names(flat) for k in _dataset_defaults(n)}
+    plain = set(defaults()) | {f"datasets.{n}.{k}" for n in _dataset_names(flat) for k in _dataset_defaults(n)}
+    stages = {k.split(".")[1] for k in flat if k.startswith("stages.")} | set(stage_names(str(flat.get("plan", ""))))
+    return plain | {f"stages.{stage}.{k}" for stage in stages for k in plain if k != "plan"}
 
 
 def _dataset_names(flat: Mapping[str, Value]) -> list[str]:

@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
@@ -18,7 +21,7 @@ from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, 
 from raytune_planes.settings import flatten
 from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.training.checkpoint import Checkpoint, load
-from raytune_planes.training.loop import train
+from raytune_planes.training.stages import epochs_of, stage_of, train_stages
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 
@@ -28,10 +31,11 @@ class TrainingRun:
 
     def __init__(self, config: TrialConfig, out: Path, *, resume: bool = False) -> None:
         self.config, self.out, self.resume = config, out, resume
-        names = {name: primary_metric(name, d.reader) for name, d in config.active.items()}
+        names = {name: primary_metric(name, d.reader) for name, d in config.staged[-1][1].active.items()}
         self.shown = {name: metric("val", name, key) for name, key in names.items()}
         self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
         self.record = TrialRecord("train", 0, {}, flatten(config))
+        self.epochs = sum(stage.budget.epochs for _, stage in config.staged)
 
     def train(
         self,
@@ -50,11 +54,20 @@ class TrainingRun:
         self.goal = goal or self.goal
         last = self.out / files.LAST
         self._open(last)
-        arrays = open_data(self.config, data_folder(data), cache, print, cache_limit_gib)
-        prompts = embed_prompts({name: a.info for name, a in arrays.items()}, self.config, cache)
-        self._introduce(arrays)
+        data = data_folder(data)
+
+        def supply(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
+            arrays = open_data(stage, data, cache, print, cache_limit_gib)
+            return arrays, embed_prompts({name: a.info for name, a in arrays.items()}, stage, cache)
+
+        def introduced(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
+            found = supply(stage)
+            self._introduce(found[0], stage)
+            return found
+
         resume = last if self.resume else None
-        end, reason = train(self.config, arrays, prompts, self.goal, resume=resume, report=self._report, say=print)
+        more: dict[str, Any] = {"resume": resume, "report": self._report, "say": print}
+        end, reason = train_stages(self.config, introduced, self.goal, **more)
         self.record = replace(self.record, end=end, reason=reason)
         print(f"{end}: {reason}")
         best = self.record.best(self.goal)
@@ -62,8 +75,10 @@ class TrainingRun:
             print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / files.WEIGHTS})")
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
         if test and best is not None:
-            trainer = Trainer(self.config, arrays, prompts, LocalWorker(self.config.devices.vision))
-            trainer.use(load(self.out / files.WEIGHTS)["weights"])
+            kept = load(self.out / files.WEIGHTS)
+            stage = stage_of(self.config, kept)
+            trainer = Trainer(stage, *supply(stage), LocalWorker(self.config.devices.vision))
+            trainer.use(kept["weights"])
             on_test = trainer.evaluate("test")
             print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
         return 1 if end is End.FAILED else 0
@@ -80,7 +95,7 @@ class TrainingRun:
         except OSError as error:
             raise UserError(f"{self.out} cannot be written: {error.strerror}; choose another --out") from None
         if self.resume:
-            known = int(load(last)["epoch"])
+            known = epochs_of(load(last))
             past = tuple(e for e in reading.read_epochs(epochs)[0] if e.epoch <= known)
             files.write_whole(epochs, "".join(reading.epoch_to_line(e) for e in past))
             self.record = replace(self.record, epochs=past)
@@ -92,16 +107,16 @@ class TrainingRun:
         self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(
-            f"epoch {epoch.epoch}/{self.config.budget.epochs}  {self._values(epoch.metrics)}"
+            f"{epoch.stage and epoch.stage + ': '}epoch {epoch.epoch}/{self.epochs}  {self._values(epoch.metrics)}"
             f"  score {self.goal.score(epoch.metrics):.4f}  {epoch.samples} samples{resting}",
             flush=True,
         )
         for decision in epoch.decisions:
             print(f"  {_sentence(decision)}", flush=True)
 
-    def _introduce(self, arrays: Mapping[str, Arrays]) -> None:
+    def _introduce(self, arrays: Mapping[str, Arrays], stage: TrialConfig) -> None:
         for name, whole in arrays.items():
-            a = parted(whole, self.config.split)
+            a = parted(whole, stage.split)
             counts = ", ".join(f"{n} {split}" for split, n in a.counts().items())
             kind = " SYNTHETIC" if a.synthetic else ""
             print(f"{name}:{kind} {counts}; {len(a.info.classes)} classes at {a.images_NHWC.shape[1]} px")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
-from raytune_planes.settings import Value, defaults, make_config, overlaid, unknown
+from raytune_planes.settings import Value, defaults, make_config, overlaid, unknown, value_of
 from raytune_planes.space.check import check, problems
 from raytune_planes.space.dimension import (
     SAMPLERS,
@@ -120,7 +120,8 @@ def describe(space: Space) -> str:
     goal += [f"keep {metric} >= {floor:g}" for metric, floor in space.goal.floors.items()]
     rows = [("setting", "searched", "default", "only when")]
     for d in space.search:
-        default = show(flat[d.path]) + ("" if d.contains(flat[d.path]) else " (outside)")
+        value = value_of(flat, d.path)
+        default = show(value) + ("" if d.contains(value) else " (outside)")
         when = ", ".join(f"{p} is {' or '.join(map(show, v))}" for p, v in d.when.items())
         rows.append((d.path, d.text(), default, when))
     widths = [max(len(row[i]) for row in rows) for i in range(4)]

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from raytune_planes.config import TrialConfig
+from raytune_planes.config import TrialConfig, stage_names
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.records import HIGHER_IS_BETTER, NEEDS_WEIGHT, TERMS, split_metric
-from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown
+from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import AtRandom, Dimension, Space, show, suggest
 from raytune_planes.space.file import Types
 
@@ -86,8 +86,9 @@ def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
         )
     if name not in METRICS:
         return f"no metric '{name}' (in '{key}'){did_you_mean(name, METRICS)} (there are: {', '.join(METRICS)})"
-    if not base[f"datasets.{dataset}.enabled"]:
-        return f"'{key}' is never measured: datasets.{dataset}.enabled is false"
+    enabled = "".join(f"stages.{name}." for name in stage_names(str(base["plan"]))[-1:]) + f"datasets.{dataset}.enabled"
+    if not value_of(base, enabled):
+        return f"'{key}' is never measured: {enabled} is false"
     if name in NEEDS_WEIGHT and not base[NEEDS_WEIGHT[name]]:
         return f"'{key}' is not measured where {NEEDS_WEIGHT[name]} is 0, as in trial 0; set it above 0 under 'fixed'"
     return ""
@@ -99,7 +100,7 @@ def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> st
     missing = unknown(path, base)
     if missing:
         return f"search: {missing}"
-    if path.startswith("datasets.") and path.rsplit(".", 1)[-1] in ("reader", *PATHS):
+    if unstaged(path).startswith("datasets.") and path.rsplit(".", 1)[-1] in ("reader", *PATHS):
         return f"search: {path} says which pictures there are, the same for all trials: put it under 'fixed'"
     if dimension.kind == "float" and float not in types:
         allowed = "a whole number: write {int: [low, high]}" if int in types else "no number: write {choice: [a, b]}"

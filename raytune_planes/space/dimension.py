@@ -14,7 +14,7 @@ from pydantic import Field
 
 from raytune_planes.config import Positive, Section
 from raytune_planes.records import Goal
-from raytune_planes.settings import Value, overlaid
+from raytune_planes.settings import Value, overlaid, value_of
 
 SAMPLERS = ("tpe", "random", "nsga2", "gp")
 """How the next configuration may be chosen (``tuning/samplers.py`` builds them)."""
@@ -48,6 +48,8 @@ class StudySettings(Section):
     """A trial that reports no epoch for this long hangs: it is ended as failed. None for never."""
     free_gib: Annotated[float, Field(ge=0)] = 0.25
     """No trial starts while less is free on the disk of the results: those that run shall come to their end."""
+    fork: bool = True
+    """Leading stages of a plan that all trials have in common are trained once, and the others begin after them."""
     sampler: Literal["tpe", "random", "nsga2", "gp"] = "tpe"
     rungs: RungSettings = RungSettings()
 
@@ -163,13 +165,13 @@ class Given:
         self.flat = flat
 
     def real(self, path: str, low: float, high: float, log: bool, step: float | None) -> float:
-        return self.flat[path]
+        return value_of(self.flat, path)
 
     def whole(self, path: str, low: int, high: int, log: bool, step: int) -> int:
-        return self.flat[path]
+        return value_of(self.flat, path)
 
     def choice(self, path: str, options: tuple[Value, ...]) -> Value:
-        return self.flat[path]
+        return value_of(self.flat, path)
 
 
 class AtRandom:

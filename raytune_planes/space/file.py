@@ -15,7 +15,7 @@ from raytune_planes.catalog import CATALOG
 from raytune_planes.config import Section
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, Objective, split_metric
-from raytune_planes.settings import Value, settings
+from raytune_planes.settings import Value, settings, unstaged
 from raytune_planes.space.dimension import Dimension, RungSettings, Space, StudySettings
 from raytune_planes.strict_yaml import strict_yaml
 
@@ -55,7 +55,7 @@ class Types:
 
     def of(self, path: str) -> frozenset[object]:
         """Empty where there is no such setting."""
-        parts = path.split(".")
+        parts = (path := unstaged(path)).split(".")
         if parts[0] == "datasets" and len(parts) > 2:
             path = ".".join(["datasets", next(iter(CATALOG)), *parts[2:]])
         return self._by_path.get(path, frozenset())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
+from raytune_planes.settings import epochs_in_all
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def keeps_floors(trial: TrialRecord, goal: Goal) -> bool:
 
 
 def progress(trial: TrialRecord) -> str:
-    return f"{trial.epochs[-1].epoch if trial.epochs else 0}/{trial.config.get('budget.epochs', '?')}"
+    total = epochs_in_all(trial.config) if "budget.epochs" in trial.config else "?"
+    return f"{trial.epochs[-1].epoch if trial.epochs else 0}/{total}"
 
 
 def short_name(key: str) -> str:

@@ -74,11 +74,23 @@ def train(
     elif config.start:
         say(begin_with(trainer.model, Path(config.start)))
         trainer.average.begin()
-    while trainer.epoch < config.budget.epochs and not trainer.stopping.all_rest:
+    end, reason, _ = fit(trainer, goal, best, report)
+    return end, reason
+
+
+def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End, str, float]:
+    """Train to the end of the budget, from where ``trainer`` stands; see ``train``.
+
+    Returns:
+        How it ended and why, and the highest score so far: ``best``, or that of an epoch of these.
+    """
+    budget = trainer.config.budget
+    while trainer.epoch < budget.epochs and not trainer.stopping.all_rest:
         record = run_epoch(trainer)
         bad = not_finite(record.metrics)
         if bad:
-            return End.FAILED, f"{bad[0]} is {record.metrics[bad[0]]} after epoch {record.epoch}: the training diverged"
+            value = record.metrics[bad[0]]
+            return End.FAILED, f"{bad[0]} is {value} after epoch {record.epoch}: the training diverged", best
         score = goal.score(record.metrics)
         is_best, best = score > best, max(best, score)
         trainer.plateau.learn(_primary(trainer, record.metrics), score)
@@ -86,10 +98,10 @@ def train(
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, answers))
         except StopTrial as stop:
-            return stop.end, stop.reason
+            return stop.end, stop.reason, best
     if trainer.stopping.all_rest:
-        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}"
-    return End.COMPLETED, f"the budget of {config.budget.epochs} epochs is spent"
+        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}", best
+    return End.COMPLETED, f"the budget of {budget.epochs} epochs is spent", best
 
 
 def run_epoch(trainer: Trainer) -> EpochRecord:

@@ -45,18 +45,27 @@ def begin_with(model: Aircraft, path: Path) -> str:
     Raises:
         UserError: the file is no checkpoint, or its backbone is not the model's.
     """
-    mine, theirs = model.state_dict(), weights_of(path)
+    return take(model, weights_of(path), f"start = {path}")
+
+
+def take(model: Aircraft, theirs: Mapping[str, Tensor], source: str) -> str:
+    """Give ``model`` the weights ``theirs``, where name and shape are equal; says which it took.
+
+    Raises:
+        UserError: they have no backbone in common.
+    """
+    mine = model.state_dict()
     shared = {name: w for name, w in theirs.items() if name in mine and mine[name].shape == w.shape}
     # The first filters see the image's three channels: they may fit where nothing behind them does.
     if sum(name.startswith("backbone.") and w.ndim > 1 for name, w in shared.items()) < 2:
         raise UserError(
-            f"start = {path}: its backbone does not have the names and shapes of this model's; "
-            "give model.backbone the values that the checkpoint was trained with, or name another checkpoint"
+            f"{source}: its backbone does not have the names and shapes of this model's; "
+            "give model.backbone the values that those weights were trained with, or take others"
         )
     model.load_state_dict(shared, strict=False)
     fresh = sorted({_part(name) for name in mine.keys() - shared.keys()})
     unused = sorted({_part(name) for name in theirs.keys() - shared.keys()})
-    told = [f"start: {len(shared)} of the model's {len(mine)} weights are from {path}"]
+    told = [f"{len(shared)} of the model's {len(mine)} weights are from {source}"]
     told += [f"fresh in {', '.join(fresh)}"] if fresh else []
     told += [f"unused from {', '.join(unused)}"] if unused else []
     return "; ".join(told)

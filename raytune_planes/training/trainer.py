@@ -106,9 +106,7 @@ class Trainer:
             set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))
             self._train_step(names, tallies)
         metrics = self._measures.collect("train", tallies)
-        self.balancer.end_epoch(
-            {task: metrics[key] for task in self._weights if (key := f"train/{task}_loss") in metrics}
-        )
+        self.balancer.end_epoch({t: metrics[key] for t in self._weights if (key := f"train/{t}_loss") in metrics})
         return metrics
 
     def _train_step(self, names: Sequence[str], tallies: Mapping[str, Tally]) -> None:
@@ -187,8 +185,7 @@ class Trainer:
         return dict(zip(losses, (summed / self.worker.world).tolist(), strict=True))
 
     def _precision(self) -> AbstractContextManager[object]:
-        low = self.config.precision == "bfloat16"
-        return torch.autocast(self.worker.device.type, dtype=torch.bfloat16, enabled=low)
+        return torch.autocast(self.worker.device.type, torch.bfloat16, self.config.precision == "bfloat16")
 
     def state_dict(self, best: float) -> dict[str, Any]:
         """All that ``restore`` needs; ``best`` is the highest score so far."""
@@ -236,15 +233,18 @@ class Trainer:
         self.model.load_state_dict(weights)
         self.average.begin()
 
+    def weights(self) -> dict[str, Tensor]:
+        """Those that are validated: the moving average where there is one."""
+        with self.average.in_place():
+            return self.model.state_dict()
+
     def model_state(self, record: EpochRecord) -> dict[str, Any]:
         """All that prediction needs, without the data: weights, settings, classes and prompt embeddings."""
-        with self.average.in_place():
-            weights = self.model.state_dict()
         return {
             "config": flatten(self.config),
             "infos": {name: asdict(arrays.info) for name, arrays in self.data.items()},
             "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
-            "weights": weights,
+            "weights": self.weights(),
             "epoch": record.epoch,
             "metrics": dict(record.metrics),
         }

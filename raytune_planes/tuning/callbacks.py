@@ -10,9 +10,10 @@ from typing import Any
 
 from ray import tune
 
+from raytune_planes.config import stage_names
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.settings import flatten
+from raytune_planes.settings import epochs_in_all, flatten, value_of
 from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.files import WEIGHTS
@@ -222,8 +223,11 @@ class Recorder(tune.Callback):
 def _is_final(record: TrialRecord) -> bool:
     """Whether the last epoch ends the trial anyway."""
     last = record.epochs[-1]
-    enabled = [k for k, v in record.config.items() if k.startswith("datasets.") and k.endswith(".enabled") and v]
-    return last.epoch >= record.config["budget.epochs"] or len(last.resting) >= len(enabled)
+    prefix = f"stages.{last.stage}." if last.stage else ""
+    switches = [k for k in record.config if k.startswith("datasets.") and k.endswith(".enabled")]
+    enabled = [k for k in switches if value_of(record.config, prefix + k)]
+    is_last = last.stage == "".join(stage_names(record.config["plan"])[-1:])
+    return last.epoch >= epochs_in_all(record.config) or (is_last and len(last.resting) >= len(enabled))
 
 
 def _now_ms() -> int:

@@ -15,7 +15,6 @@ from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.cluster import Cluster, connected
-from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
@@ -87,7 +86,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
     from raytune_planes.settings import flatten, make_config
     from raytune_planes.tracking.jsonl import dotted_yaml
     from raytune_planes.training.checkpoint import Checkpoint, load
-    from raytune_planes.training.loop import train
+    from raytune_planes.training.stages import stage_of, train_stages
     from raytune_planes.training.trainer import Trainer
     from raytune_planes.training.workers import LocalWorker
 
@@ -99,18 +98,19 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
         folder.mkdir(parents=True, exist_ok=True)
         config = make_config(*task.layers, drawn, {"seed": seed}, source="confirmed settings")
         write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
-        data = open_entries(task.entries, config, task.data)
-        prompts = task.embedded(config)
 
         def keep(_: object, checkpoint: Checkpoint) -> None:
             checkpoint.save(folder)
 
         last = folder / LAST
-        end, reason = train(config, data, prompts, task.goal, resume=last if last.is_file() else None, report=keep)
+        resume = last if last.is_file() else None
+        end, reason = train_stages(config, task.supply, task.goal, resume=resume, report=keep)
         if end is End.FAILED:
             return {"failed": reason}
-        trainer = Trainer(config, data, prompts, LocalWorker(config.devices.vision))
-        trainer.use(load(folder / WEIGHTS)["weights"])
+        best = load(folder / WEIGHTS)
+        stage = stage_of(config, best)
+        trainer = Trainer(stage, *task.supply(stage), LocalWorker(config.devices.vision))
+        trainer.use(best["weights"])
         result = {"metrics": trainer.evaluate("test")}
     except Exception as error:
         return {"failed": explain(error)}

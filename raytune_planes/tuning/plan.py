@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.config import Backbone, TrialConfig
+from raytune_planes.config import Backbone, TrialConfig, stage_names
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.model import BACKBONES
 from raytune_planes.preparation import embed_prompts, open_data, prompts_key
-from raytune_planes.settings import Value, make_config
+from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
 from raytune_planes.space import Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
 from raytune_planes.training.start import weights_of
@@ -102,7 +102,27 @@ class StudyPlan:
             data=self.material.folder,
             workers=self.workers,
             cpus_per_worker=self.cpus_per_worker,
+            common_stages=common_stages(self.space) if self.settings.fork else 0,
         )
+
+
+def common_stages(space: Space) -> int:
+    """How many leading stages no searched setting reaches: it is another stage's, of a dataset that takes no part
+    there, or the stage has a fixed value of its own."""
+    flat = overlaid(space.fixed, space.start)
+    names = stage_names(flat["plan"])
+    paths = [d.path for d in space.search]
+    if "plan" in paths:
+        return 0
+    return next((i for i, name in enumerate(names) if any(_reaches(path, name, flat) for path in paths)), len(names))
+
+
+def _reaches(path: str, stage: str, flat: Mapping[str, Value]) -> bool:
+    plain, own = unstaged(path), f"stages.{stage}."
+    dataset = ".".join(plain.split(".")[:2]) if plain.startswith("datasets.") else ""
+    if dataset and plain != f"{dataset}.enabled" and not value_of(flat, f"{own}{dataset}.enabled"):
+        return False
+    return path.startswith(own) or (path == plain and own + path not in flat)
 
 
 def prepare(
@@ -130,7 +150,7 @@ def prepare(
             told.add(text)
             say(text)
 
-    for config in _variants(space):
+    for config in (stage for variant in _variants(space) for _, stage in variant.staged):
         arrays = open_data(config, data, cache, say_once, limit_gib)
         for name, found in arrays.items():
             asked = config.datasets[name]
@@ -149,8 +169,8 @@ def prepare(
 def _starts(space: Space) -> list[Path]:
     """The checkpoints that trials may start from."""
     named = [
-        make_config(space.fixed, space.start).start,
-        *(v for d in space.search if d.path == "start" for v in d.values()),
+        *(stage.start for _, stage in make_config(space.fixed, space.start).staged),
+        *(v for d in space.search if unstaged(d.path) == "start" for v in d.values()),
     ]
     return [Path(path) for path in dict.fromkeys(named) if path]
 
@@ -160,10 +180,12 @@ def _variants(space: Space) -> Iterator[TrialConfig]:
     deciding = {
         d.path: d.values()
         for d in space.search
-        if d.path in ("text.model", "text.templates")
-        or (d.path.startswith("datasets.") and d.path.split(".")[-1] in DECODED_FOR)
+        if unstaged(d.path) in ("plan", "text.model", "text.templates")
+        or (unstaged(d.path).startswith("datasets.") and d.path.split(".")[-1] in DECODED_FOR)
     }
-    switched = [d.path for d in space.search if d.path.startswith("datasets.") and d.path.endswith(".enabled")]
+    switched = [
+        d.path for d in space.search if unstaged(d.path).startswith("datasets.") and d.path.endswith(".enabled")
+    ]
     for values in itertools.product(*deciding.values()):
         chosen = dict(zip(deciding, values, strict=True)) | dict.fromkeys(switched, True)
         yield make_config(space.fixed, space.start, chosen, source=f"search space {space.name}")
@@ -174,10 +196,10 @@ def _variants(space: Space) -> Iterator[TrialConfig]:
 def _pretrained(space: Space) -> set[Backbone]:
     """The backbones with weights from elsewhere that a trial may ask for."""
     paths = ("model.backbone.kind", "model.backbone.weights")
-    searched = {d.path: d.values() for d in space.search if d.path in paths}
+    searched = {d.path: d.values() for d in space.search if unstaged(d.path) in paths}
     combined = (dict(zip(searched, values, strict=True)) for values in itertools.product(*searched.values()))
     found = set()
     for chosen in combined:
         with suppress(UserError):  # a combination that does not fit together fails alone
-            found.add(make_config(space.fixed, space.start, chosen).model.backbone)
+            found |= {stage.model.backbone for _, stage in make_config(space.fixed, space.start, chosen).staged}
     return {backbone for backbone in found if backbone.weights != "random"}

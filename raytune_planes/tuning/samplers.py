@@ -13,7 +13,7 @@ import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from raytune_planes.errors import UserError, did_you_mean
-from raytune_planes.settings import overlaid
+from raytune_planes.settings import overlaid, value_of
 from raytune_planes.space import SAMPLERS, Space
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
@@ -55,7 +55,7 @@ def check_sampler(name: str, space: Space) -> None:
         return
     flat = overlaid(space.fixed, space.start)
     conditional = [d.path for d in space.search if d.when]
-    outside = [d.path for d in space.search if not d.contains(flat[d.path])]
+    outside = [d.path for d in space.search if not d.contains(value_of(flat, d.path))]
     if conditional:
         raise UserError(
             f"sampler gp needs every dimension in every trial, but {', '.join(conditional)} of search space "

@@ -203,15 +203,15 @@ class _Study:
 
     def _outline(self, cluster: Cluster) -> Outline:
         plan = self._plan
-        config = plan.config(plan.space.first())
+        stages = [stage for _, stage in plan.config(plan.space.first()).staged]
         place = "this machine" if cluster.started_here else "a Ray cluster"
         machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
         return Outline(
             name=plan.name,
             goal=plan.space.goal,
-            primary={name: metric("val", name, primary_metric(name, d.reader)) for name, d in config.active.items()},
+            primary={n: metric("val", n, primary_metric(n, d.reader)) for n, d in stages[-1].active.items()},
             trials=plan.settings.trials,
-            epochs=config.budget.epochs,
+            epochs=sum(stage.budget.epochs for stage in stages),
             about=f"{self._pools}, on {place}{machines} ({cluster.cpus:g} CPUs); records in {self._folder}",
             has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
             earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
@@ -229,10 +229,11 @@ def trained_seconds(trials: Sequence[TrialRecord]) -> float:
 
 def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     """The rungs of the study, as the trials of its earlier runs left them."""
-    settings, budget = plan.settings.rungs, plan.config(plan.space.first()).budget
+    settings = plan.settings.rungs
     if not settings.enabled:
         return None
-    samples = budget.epochs * budget.steps_per_epoch * budget.batch_size
+    budgets = [stage.budget for _, stage in plan.config(plan.space.first()).staged]
+    samples = sum(budget.epochs * budget.steps_per_epoch * budget.batch_size for budget in budgets)
     grace = max(1, round(settings.grace * samples))
     rungs = Rungs(plan.space.goal, grace, settings.reduction, budget=samples, floors=settings.floors)
     rungs.replay(earlier)

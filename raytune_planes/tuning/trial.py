@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import socket
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from raytune_planes.config import TrialConfig
+from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import prompts_key
 from raytune_planes.records import End, EpochRecord, Goal
@@ -21,7 +23,8 @@ from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
 from raytune_planes.training.checkpoint import Checkpoint, load
-from raytune_planes.training.loop import StopTrial, train
+from raytune_planes.training.loop import StopTrial
+from raytune_planes.training.stages import Fork, train_stages
 from raytune_planes.training.workers import Worker
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.entries import Entry, open_entries
@@ -47,6 +50,8 @@ class Task:
     """Where a machine that does not see the decoded datasets finds the pictures; None for synthetic ones."""
     workers: int = 1
     cpus_per_worker: int = 1
+    common_stages: int = 0
+    """Leading stages that are the same in all trials, to be trained by the first of them."""
 
     def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
         """Raises UserError when the drawn settings do not fit together."""
@@ -56,6 +61,10 @@ class Task:
         """The prompts' embeddings by dataset, [K, W]."""
         with np.load(self.prompts[prompts_key(config)]) as stored:
             return dict(stored)
+
+    def supply(self, config: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
+        """What a stage trains on: decoded datasets, and the embeddings of their prompts."""
+        return open_entries(self.entries, config, self.data), self.embedded(config)
 
     def folder(self, number: int, trial_id: str) -> Path:
         return trial_folder(Path(self.study), number, trial_id)
@@ -88,6 +97,8 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
             raise  # Tune tries again, in a process that holds nothing yet
         (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         return {"end": End.FAILED.value, "reason": explain(error)}
+    finally:
+        gc.collect()  # this process takes the next trial, and what refers to itself would hold the arrays' files open
 
 
 def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
@@ -129,31 +140,33 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
 
     asked, task = job["asked"], job["task"]
     config = task.config(asked["drawn"])
-    if config.budget.batch_size % task.workers:
-        raise UserError(
-            f"budget.batch_size = {config.budget.batch_size} cannot be shared evenly by {task.workers} workers; "
-            f"choose a multiple of {task.workers}"
-        )
+    for _, stage in config.staged:
+        if stage.budget.batch_size % task.workers:
+            raise UserError(
+                f"budget.batch_size = {stage.budget.batch_size} cannot be shared evenly by {task.workers} workers; "
+                f"choose a multiple of {task.workers}"
+            )
     folder = task.folder(asked["number"], asked["trial_id"])
     last = folder / LAST if (folder / LAST).is_file() else None
     trained_by = make_worker(task.workers, config.devices.vision)
-    report = Reporter(folder, trained_by)
+    fork = Fork(Path(task.study) / "stages", f"trial {asked['number']}", task.common_stages)
+    report = Reporter(folder, trained_by, fork.took)
     if last is not None:
         try:
             report.tell_again(load(last))
         except UserError as error:
             report.say(f"trial {asked['number']} starts from the beginning: {error}")
             last = None
-    end, reason = train(
+    end, reason = train_stages(
         config,
-        open_entries(task.entries, config, task.data),
-        task.embedded(config),
+        task.supply,
         task.goal,
         worker=trained_by,
         resume=last,
         pieces=2 if halved(folder) else 1,
         report=report,
         say=lambda note: report.say(f"trial {asked['number']}: {note}"),
+        fork=fork,
     )
     return {"end": end.value, "reason": reason}
 
@@ -161,8 +174,9 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
 class Reporter:
     """Tells Tune of each epoch, keeps its checkpoint, and ends the trial where the driver wishes it."""
 
-    def __init__(self, folder: Path, worker: Worker) -> None:
-        self._folder, self._worker = folder, worker
+    def __init__(self, folder: Path, worker: Worker, began_with: Sequence[str] = ()) -> None:
+        """``began_with``: weights of another trial that this one began with, known when its first epoch ends."""
+        self._folder, self._worker, self._began_with = folder, worker, began_with
         self._before = CoreTime.now()
         self._told: list[str] = []
 
@@ -195,7 +209,7 @@ class Reporter:
     def _tell(self, record: EpochRecord) -> None:
         told = {
             "record": record.to_json(),
-            "place": _place(self._worker),
+            "place": _place(self._worker) | dict(zip(["began_with"], self._began_with, strict=False)),
             "cores": dataclasses.asdict(CoreTime.now().since(self._before, self._worker.world)),
         }
         self._report(told)

@@ -7,6 +7,16 @@ from typing import Any
 
 NAMES = ("planesnet", "hrplanes", "fgvc")
 
+PRETRAIN = {
+    "stages.pretrain.budget.epochs": 1,
+    "stages.pretrain.losses.reconstruction.weight": 1.0,
+    **{f"stages.pretrain.losses.{term}.weight": 0.0 for term in ("classification", "segmentation", "contrastive")},
+}
+ALONE = {
+    "stages.fgvc.budget.epochs": 1,
+    **{f"stages.fgvc.datasets.{name}.share": 0.0 for name in NAMES if name != "fgvc"},
+}
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     "heads: linear": {"datasets.fgvc.head.kind": "linear"},
@@ -22,6 +32,15 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "optim: Lion, rate 0.0004": {"optim.kind": "lion", "optim.lr": 0.0004},
     "optim: averaged weights, 0.98": {"optim.ema": 0.98},
     "optim: label smoothing 0.1": {"losses.classification.label_smoothing": 0.1},
+    "backbones: ResNet-18, not pretrained": {"model.backbone.kind": "resnet18"},
+    "stages: pretrain 1, together 3": {**PRETRAIN, "plan": "pretrain, together", "stages.together.budget.epochs": 3},
+    "stages: together 3, fine-grained 1": {**ALONE, "plan": "together, fgvc", "stages.together.budget.epochs": 3},
+    "stages: pretrain 1, together 2, fine-grained 1": {
+        **PRETRAIN,
+        **ALONE,
+        "plan": "pretrain, together, fgvc",
+        "stages.together.budget.epochs": 2,
+    },
     "tasks: reconstruction 0.5": {"losses.reconstruction.weight": 0.5},
     "tasks: detection 0.5": {"losses.detection.weight": 0.5},
 }

@@ -13,8 +13,7 @@ import pytest
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.space import Space, load_space, packaged, with_fixed
-from raytune_planes.training.loop import train
-from raytune_planes.tuning.entries import open_entries
+from raytune_planes.training.stages import train_stages
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.trial import Task
@@ -63,8 +62,7 @@ def epochs(asked: Suggestion, task: Task) -> Iterator[tuple[EpochRecord, End | N
     """The course of a trial that trains in this process."""
     config = task.config(asked.drawn)
     seen: list[EpochRecord] = []
-    data = open_entries(task.entries, config, task.data)
-    end, _ = train(config, data, task.embedded(config), task.goal, report=lambda epoch, _: seen.append(epoch))
+    end, _ = train_stages(config, task.supply, task.goal, report=lambda epoch, _: seen.append(epoch))
     for epoch in seen:
         yield epoch, end if epoch is seen[-1] else None
 
@@ -72,4 +70,5 @@ def epochs(asked: Suggestion, task: Task) -> Iterator[tuple[EpochRecord, End | N
 def small(space: Space) -> Space:
     """The same question over the smallest budget; what it searches stays as it is."""
     searched = {dimension.path for dimension in space.search}
-    return with_fixed(space, {path: value for path, value in SMALL.items() if path not in searched})
+    budgets = {path: 1 for path in space.fixed if path.startswith("stages.") and path.endswith(".epochs")}
+    return with_fixed(space, {path: value for path, value in (SMALL | budgets).items() if path not in searched})

@@ -47,7 +47,7 @@ def test_every_weight_of_equal_name_and_shape_is_taken_and_the_others_are_named(
     other = {name for name in now if not name.startswith("heads.fgvc.")}
     assert other <= taken
     assert changed(drawn, now) & {name for name in now if stored[name].shape != now[name].shape} == set()
-    assert told.startswith(f"start: {len([n for n in now if stored[n].shape == now[n].shape])} of the model's ")
+    assert told.startswith(f"{len([n for n in now if stored[n].shape == now[n].shape])} of the model's ")
     assert "fresh in heads.fgvc; unused from" in told
     assert "heads.planesnet" in told
 

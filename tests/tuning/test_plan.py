@@ -9,9 +9,9 @@ import pytest
 
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import prompts_key
-from raytune_planes.space import Dimension
-from raytune_planes.tuning.plan import _variants, prepare
-from tests.tuning.tiny import tiny_plan
+from raytune_planes.space import Dimension, Space
+from raytune_planes.tuning.plan import _variants, common_stages, prepare
+from tests.tuning.tiny import GOAL, tiny_plan
 
 
 def test_every_size_that_a_trial_may_ask_for_is_decoded(tmp_path: Path) -> None:
@@ -58,3 +58,26 @@ def test_a_start_that_is_no_checkpoint_is_refused_before_any_trial(tmp_path: Pat
 def test_drawn_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not divide the grid's 32 channels"):
         tiny_plan(tmp_path).config({"model.dit.heads": 3})
+
+
+@pytest.mark.parametrize(
+    ("searched", "common"),
+    [
+        ("stages.last.optim.lr", 2),
+        ("stages.middle.optim.lr", 1),
+        ("optim.lr", 0),
+        ("losses.contrastive.weight", 1),  # the first stage has its own
+        ("datasets.fgvc.weight", 1),  # and leaves that dataset out
+        ("datasets.fgvc.enabled", 1),
+    ],
+)
+def test_leading_stages_are_common_where_no_searched_setting_reaches_them(searched: str, common: int) -> None:
+    fixed = {
+        "plan": "first, middle, last",
+        "stages.first.losses.contrastive.weight": 0.0,
+        "stages.first.datasets.fgvc.enabled": False,
+        "stages.middle.budget.epochs": 2,
+        "stages.last.budget.epochs": 2,
+    }
+    dimension = Dimension(searched, "choice", choices=(True, False) if searched.endswith("enabled") else (0.1, 0.2))
+    assert common_stages(Space("staged", "", GOAL, fixed, (dimension,))) == common

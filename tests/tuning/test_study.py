@@ -98,6 +98,23 @@ def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> Non
     assert f"trial 1 pruned: {behind.reason}" in shown
 
 
+def test_stages_that_trials_have_in_common_are_trained_once(tmp_path: Path) -> None:
+    fixed = {"plan": "first, last", "stages.first.budget.epochs": 2, "stages.last.budget.epochs": 1}
+    search = (Dimension("stages.last.optim.lr", "float", 1e-4, 1e-2, log=True),)
+    plan = tiny_plan(tmp_path, fixed=fixed, search=search, trials=3, concurrent=1)
+
+    outcome, shown = run(plan)
+
+    first, *others = outcome.study.trials
+    (kept,) = (tmp_path / "results" / "tiny" / "stages").iterdir()
+    assert [t.end for t in outcome.study.trials] == [End.COMPLETED] * 3
+    assert [(e.epoch, e.stage) for e in first.epochs] == [(1, "first"), (2, "first"), (3, "last")]
+    assert all([(e.epoch, e.stage) for e in t.epochs] == [(3, "last")] for t in others)
+    assert all(t.tags["began_with"] == f"{kept.name} of trial 0" for t in others)
+    assert "began_with" not in first.tags
+    assert f"trial 1: begins after stage first, with {kept.name} that trial 0 trained" in shown
+
+
 class StopsAtEpoch(PlainView):
     """Presses Ctrl-C once trial 1 has trained two epochs."""
 

@@ -31,6 +31,8 @@ def write_entry(arrays: Arrays, folder: Path) -> None:
     np.save(folder / "groups.npy", arrays.groups_N)
     if arrays.masks_NHW is not None:
         np.save(folder / "masks.npy", arrays.masks_NHW)
+    if arrays.boxes_NM4 is not None:
+        np.save(folder / "boxes.npy", arrays.boxes_NM4)
     for split, index in arrays.splits.items():
         np.save(folder / f"{split}.npy", index)
     about = {"info": asdict(arrays.info), "fingerprint": arrays.fingerprint, "synthetic": True, "warnings": []}
