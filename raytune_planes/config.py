@@ -7,6 +7,7 @@ files, in MLflow parameters and in error messages. ``settings.py`` builds and fl
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
@@ -472,6 +473,8 @@ class TrialConfig(Section):
         if len(set(names)) < len(names):
             raise ValueError(f"plan = {self.plan}: a stage stands there twice; give each its own name")
         for name in names:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+                raise ValueError(f"plan: '{name}' is no name for a stage; use up to 64 letters, digits, - and _")
             if name not in self.stages:
                 raise ValueError(
                     f"plan: stage '{name}' has no setting{did_you_mean(name, self.stages)}; say what it has otherwise, "
@@ -479,7 +482,7 @@ class TrialConfig(Section):
                 )
         for path in (f"{name}.{path}" for name, changes in self.stages.items() for path in _paths(changes)):
             _, top, *rest = path.split(".")
-            if top in KEPT or (top == "datasets" and rest[-1] in KEPT_OF_DATASETS):
+            if top in KEPT or (top == "datasets" and set(rest[-1:]) & set(KEPT_OF_DATASETS)):
                 raise ValueError(f"stages.{path} cannot change within a training; set it for the whole of it")
         for name in names:
             self._stage(name, first=name == names[0])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import Objective
-from raytune_planes.settings import defaults, flatten, make_config, nest
+from raytune_planes.settings import defaults, epochs_in_all, flatten, make_config, nest
 from raytune_planes.space import (
     AtRandom,
     Dimension,
@@ -398,3 +398,42 @@ def test_a_space_of_another_format_is_refused_with_the_way_out(tmp_path: Path) -
     assert loaded(tmp_path, "format: 1\n" + text) == loaded(tmp_path, text)
     with pytest.raises(UserError, match=r"mine has search-space format 2, this version reads 1; use the version"):
         loaded(tmp_path, "format: 2\n" + text)
+
+
+STAGED = """
+objectives: [{metric: val/fgvc/accuracy}]
+fixed: {plan: "together, last", stages.together.budget.epochs: 4, stages.last.budget.epochs: 2}
+search: {stages.last.optim.lr: {float: [1e-4, 1e-2], log: true}}
+"""
+
+
+def test_a_setting_of_one_stage_is_searched_and_begins_at_the_value_of_the_rest(tmp_path: Path) -> None:
+    space = loaded(tmp_path, STAGED)
+    assert space.first() == {"stages.last.optim.lr": defaults()["optim.lr"]}
+    drawn = suggest(space, AtRandom(1))
+    (_, together), (_, last) = trial_config(space, drawn).staged
+    assert last.optim.lr == drawn["stages.last.optim.lr"]
+    assert together.optim.lr == defaults()["optim.lr"]
+    assert (together.budget.epochs, last.budget.epochs) == (4, 2)
+    assert epochs_in_all(flatten(trial_config(space, drawn))) == 6
+
+
+def test_a_saved_configuration_with_stages_comes_back_equal(tmp_path: Path) -> None:
+    config = trial_config(loaded(tmp_path, STAGED), {"stages.last.optim.lr": 0.003})
+    assert make_config(flatten(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("last.optim.lr", "lost.optim.rl", r"stage 'lost': no setting 'optim\.rl'; did you mean 'optim\.lr'"),
+        ("[1e-4, 1e-2]", "[1e-4, 5]", r"stages\.last\.optim\.lr: 5 would be refused"),
+        ("last.optim.lr: {float: [1e-4, 1e-2], log: true}", "last.optim.kind: {choice: [sgd, adam]}", "adam would be"),
+        ("last.budget.epochs: 2", "last.datasets.fgvc.enabled: false", "never measured: stages.last.datasets.fgvc.ena"),
+        ("last.optim.lr: {float: [1e-4, 1e-2], log: true}", "last.split.fold: {int: [0, 3]}", "cannot change within"),
+    ],
+)
+def test_a_faulty_setting_of_a_stage_is_refused(tmp_path: Path, before: str, after: str, message: str) -> None:
+    assert before in STAGED
+    with pytest.raises(UserError, match=message):
+        loaded(tmp_path, STAGED.replace(before, after))

@@ -9,7 +9,7 @@ import pytest
 
 from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.terminal import Outline, PlainView, View, make_view
-from raytune_planes.terminal.board import Board, clock
+from raytune_planes.terminal.board import Board, clock, progress
 from raytune_planes.terminal.live import LiveView
 
 KEY = "val/fgvc/accuracy"
@@ -139,3 +139,9 @@ def test_what_remains_is_told_from_the_pace_of_this_run(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75, "1:15"), (3675, "1:01:15")])
 def test_times_are_told_as_clocks_do(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_progress_counts_the_epochs_of_all_stages() -> None:
+    plan = {"plan": "one, two", "budget.epochs": 2, "stages.two.budget.epochs": 5}
+    trial = TrialRecord("t", 3, {}, plan, (EpochRecord(3, 9, 72, {}, stage="two"),))
+    assert progress(trial) == "3/7"

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from raytune_planes.records import Action, Decision, End, EpochRecord
+from raytune_planes.records import Action, Decision, End, EpochRecord, TrialRecord
+from raytune_planes.settings import flatten, make_config
 from raytune_planes.space import Space
 from raytune_planes.terminal import Outline, PlainView
 from raytune_planes.tracking.base import StudyStart, Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.reading import read_study
 from raytune_planes.tuning.budget import Limits, StudyBudget
-from raytune_planes.tuning.callbacks import Recorder
+from raytune_planes.tuning.callbacks import Recorder, _is_final
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
@@ -288,3 +289,23 @@ def test_a_stop_that_its_driver_did_not_live_to_deliver_is_delivered(tmp_path: P
     wish = stop_wished(bench.folder(trials[2]))
     assert wish is not None
     assert wish.end is End.PRUNED
+
+
+@pytest.mark.parametrize(
+    ("epoch", "stage", "resting", "final"),
+    [
+        (2, "one", ("fgvc",), False),  # the first stage ends, the training goes on
+        (3, "two", (), False),
+        (3, "two", ("fgvc", "hrplanes", "planesnet"), True),
+        (3, "two", ("fgvc", "hrplanes"), False),
+        (4, "two", (), True),
+    ],
+)
+def test_the_last_epoch_of_the_last_stage_is_final(
+    epoch: int, stage: str, resting: tuple[str, ...], final: bool
+) -> None:
+    stages = {"stages.one.budget.epochs": 2, "stages.two.budget.epochs": 2}
+    own = {f"stages.one.datasets.{name}.enabled": False for name in ("planesnet", "hrplanes")}
+    config = flatten(make_config({"plan": "one, two", **stages, **own}))
+    record = TrialRecord("t", 1, {}, config, (EpochRecord(epoch, 9, 72, {}, resting=resting, stage=stage),))
+    assert _is_final(record) is final
