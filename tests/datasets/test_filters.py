@@ -55,6 +55,34 @@ def test_a_faint_step_is_an_edge_only_where_a_strong_one_leads_to_it() -> None:
     assert not followed[-3:].any(), "too faint to be followed"
 
 
+def test_weak_pixels_are_followed_from_strong_ones_over_any_path_and_in_each_image_alone() -> None:
+    count = 2 * filters.WORD + 3
+    random = torch.Generator().manual_seed(1)
+    weak = torch.rand(count, 9, 14, generator=random) < 0.4
+    strong = weak & (torch.rand(count, 9, 14, generator=random) < 0.05)
+    found = filters.followed(weak, strong)
+    for i in range(count):
+        reached, ahead = set(), [tuple(place) for place in strong[i].nonzero().tolist()]
+        while ahead:
+            y, x = ahead.pop()
+            if (y, x) in reached or not (0 <= y < 9 and 0 <= x < 14 and weak[i, y, x]):
+                continue
+            reached.add((y, x))
+            ahead += [(y + down, x + right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        assert {tuple(place) for place in found[i].nonzero().tolist()} == reached
+    assert (found.sum() > strong.sum()) & (found.sum() < weak.sum())
+
+
+def test_an_edge_is_followed_to_its_end_however_long_it_winds() -> None:
+    weak = torch.zeros(1, 33, 32, dtype=torch.bool)
+    weak[:, ::2] = True
+    weak[:, 1::4, -1] = True
+    weak[:, 3::4, 0] = True
+    strong = torch.zeros_like(weak)
+    strong[:, 0, 0] = True
+    assert torch.equal(filters.followed(weak, strong), weak)
+
+
 def test_a_flat_picture_has_no_edges() -> None:
     assert not filters.canny(torch.full((2, 3, 16, 16), 0.7)).any()
 
