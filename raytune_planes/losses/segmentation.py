@@ -18,7 +18,8 @@ def segmentation(logits_BHW: Tensor, mask_BHW: Tensor, dice: float) -> Tensor:
     1 - f / (1/2 + f) = 1 / (1 + 2 f): its chance value, 0.91 at a foreground of 5 %.
 
     Of masks between 0 and 1, which MixUp gives, p m becomes min(p, m), the same number where m is 0 or 1: the loss is
-    then the distance |p - m| over the sum, and 0 at p = m (Wang et al. 2023, "Dice Semimetric Losses", eq. 6).
+    then the distance |p - m| over the sum, and 0 at p = m (Wang et al. 2023, "Dice Semimetric Losses: Optimizing the
+    Dice Score with Soft Labels", MICCAI).
 
     An image without foreground has no Dice to speak of (its loss would be 1 whatever is predicted, with no gradient):
     there the cross-entropy takes Dice's part as well.
