@@ -7,13 +7,15 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.catalog import entry
+from raytune_planes.commands import data_pictures
 from raytune_planes.commands.arguments import assigned
 from raytune_planes.config import Dataset
 from raytune_planes.datasets import reader
+from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.cleaning import write_plan
 from raytune_planes.datasets.hygiene import Findings, examine
 from raytune_planes.datasets.hygiene.text import lines
@@ -37,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     asked = _datasets(args)
     found: list[Findings] = []
+    readers: dict[str, Reader] = {}
     failed: dict[str, UserError] = {}
     for name, settings in asked.items():
         try:
-            found.append(examine(reader(name, settings, args.folder, SEED)))
+            readers[name] = reader(name, settings, args.folder, SEED)
+            found.append(examine(readers[name]))
         except UserError as error:
             failed[name] = error
             if len(failed) == len(asked):
@@ -64,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     if args.out:
-        _draw(found, told, args.out)
+        _draw(found, readers, told, args.out)
     return 1 if failed or (args.strict and any(sum(each.faults.values()) for each in found)) else 0
 
 
@@ -88,28 +92,16 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
     return asked
 
 
-def _draw(found: Sequence[Findings], told: Sequence[dict[str, object]], out: Path) -> None:
+def _draw(
+    found: Sequence[Findings], readers: Mapping[str, Reader], told: Sequence[dict[str, object]], out: Path
+) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_whole(out / "data.json", json.dumps(told, indent=1) + "\n")
         synthetic = any(each.listing.synthetic for each in found)
-        for figure in shown.figures(told, {each.name: _pairs(each) for each in found}):
+        pairs = {each.name: data_pictures.pairs(each) for each in found}
+        sheets = {each.name: data_pictures.sheet(readers[each.name], each) for each in found}
+        for figure in shown.figures(told, pairs, sheets):
             save(figure, out, synthetic=synthetic)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}; choose another --out") from None
-
-
-def _pairs(found: Findings) -> list[shown.CopyPair]:
-    """Identical pictures first, those with several labels before all, then the most alike."""
-    pictures, classes = found.pictures, found.listing.info.classes
-
-    def pair(first: int, second: int, why: str) -> shown.CopyPair:
-        labels = [int(pictures.labels_N[i]) for i in (first, second)]
-        both = f"\n{classes[labels[0]]} | {classes[labels[1]]}" if labels[0] != labels[1] else ""
-        return shown.CopyPair(pictures.thumbs_NHWC[first], pictures.thumbs_NHWC[second], why + both)
-
-    same = [pair(group[0], next((i for i in group if pictures.labels_N[i] != pictures.labels_N[group[0]]), group[1]),
-                 "identical") for group in found.copies.identical]  # fmt: skip
-    same.sort(key=lambda each: "|" not in each.about)
-    near = sorted((*found.copies.across, *found.copies.within), key=lambda each: -each.likeness)
-    return [*same[:4], *(pair(e.first, e.second, f"alike {e.likeness:.3f}") for e in near)]

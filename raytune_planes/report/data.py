@@ -11,6 +11,8 @@ import numpy as np
 from raytune_planes.report.figure import Figure, Missing
 
 PAIRS = 8
+COLUMNS = 8
+"""Pictures beside each other on a contact sheet."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,36 @@ class CopyPairs:
     pairs: tuple[CopyPair, ...]
 
 
-def figures(found: Sequence[Mapping[str, Any]], pairs: Mapping[str, Sequence[CopyPair]]) -> list[Figure]:
-    """The figures of what ``data`` found: ``found`` as its JSON has it, ``pairs`` the copies to show, by dataset."""
+@dataclass(frozen=True)
+class SheetPicture:
+    image_HWC: np.ndarray
+    mask_HW: np.ndarray | None = None
+    """In {0, 1}: it is outlined."""
+    about: str = ""
+    """Written above it, in a few letters."""
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    what: str
+    pictures: tuple[SheetPicture, ...]
+    """``COLUMNS`` at most."""
+    suspicious: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet."""
+
+    rows: tuple[SheetRow, ...]
+
+
+def figures(
+    found: Sequence[Mapping[str, Any]],
+    pairs: Mapping[str, Sequence[CopyPair]],
+    sheets: Mapping[str, Sheet],
+) -> list[Figure]:
+    """The figures of what ``data`` found: ``found`` as its JSON has it, copies and pictures to show by dataset."""
     out = []
     for each in found:
         name, boxes = each["dataset"], each["boxes"]["per_scene"]
@@ -61,6 +91,16 @@ def figures(found: Sequence[Mapping[str, Any]], pairs: Mapping[str, Sequence[Cop
                 f"{name}: classes",
                 "Samples by class and split.",
                 ClassCounts(name, each["samples"]),
+            )
+        )
+        sheet = sheets[name] if name in sheets and sheets[name].rows else Missing("there is no readable picture")
+        out.append(
+            Figure(
+                f"data-{name}-pictures",
+                f"{name}: pictures",
+                "The most and the least frequent classes as training sees them, masks outlined, and pairs that look "
+                "wrong, framed in orange.",
+                sheet,
             )
         )
         scenes = BoxCounts(name, tuple(boxes)) if boxes else Missing("the dataset has no boxes")

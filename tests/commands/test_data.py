@@ -51,6 +51,7 @@ def test_synthetic_data_is_called_so_and_drawn_so(tmp_path: Path, capsys: pytest
     assert "fgvc" not in said
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"data.json", "data-brightness.png", "data-planesnet-classes.svg", "data-hrplanes-boxes.png"} <= names
+    assert {"data-planesnet-pictures.png", "data-hrplanes-pictures.svg"} <= names
     assert "SYNTHETIC" in (tmp_path / "out" / "data-brightness.svg").read_text()
 
 

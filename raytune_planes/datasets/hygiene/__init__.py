@@ -35,15 +35,17 @@ class Findings:
         identical = self.copies.identical
         return {
             "unreadable pictures": len(self.pictures.unreadable),
-            "identical pictures with several labels": sum(map(self._disagrees, identical)),
-            "identical pictures in several splits": sum(map(self._straddles, identical)),
-            "near copies in several splits": sum(self._straddles(pair[:2]) for pair in self.copies.within),
+            "identical pictures with several labels": sum(map(self.disagrees, identical)),
+            "identical pictures in several splits": sum(map(self.straddles, identical)),
+            "near copies in several splits": sum(self.straddles(pair[:2]) for pair in self.copies.within),
         }
 
-    def _straddles(self, group: Sequence[int]) -> bool:
+    def straddles(self, group: Sequence[int]) -> bool:
+        """Whether these numbers of ``pictures`` lie in several splits."""
         return len({self.pictures.splits[i] for i in group}) > 1
 
-    def _disagrees(self, group: Sequence[int]) -> bool:
+    def disagrees(self, group: Sequence[int]) -> bool:
+        """Whether these numbers of ``pictures`` have several labels."""
         return len(set(self.pictures.labels_N[list(group)].tolist())) > 1
 
     def as_json(self) -> dict[str, Any]:
@@ -76,14 +78,14 @@ class Findings:
 
     def _copies_json(self) -> dict[str, Any]:
         copies, names = self.copies, self.pictures.names
-        both = [group for group in copies.identical if self._disagrees(group)]
+        both = [group for group in copies.identical if self.disagrees(group)]
         return {
             "identical": {
                 "groups": len(copies.identical),
                 "pictures": sum(map(len, copies.identical)),
                 "surplus": sum(len(group) - 1 for group in copies.identical),
                 "both_labels": len(both),
-                "across_splits": sum(map(self._straddles, copies.identical)),
+                "across_splits": sum(map(self.straddles, copies.identical)),
                 "examples": [[names[i] for i in group] for group in (*both, *copies.identical)][:SHOWN],
             },
             "within_class": self._alike_json(copies.within),
@@ -103,7 +105,7 @@ class Findings:
             "pictures": len({i for pair in pairs for i in pair[:2]}),
             "turned_or_mirrored": sum(pair.turned for pair in pairs),
             "resized": sum(pair.resized for pair in pairs),
-            "across_splits": sum(self._straddles(pair[:2]) for pair in pairs),
+            "across_splits": sum(self.straddles(pair[:2]) for pair in pairs),
             "examples": [[names[p.first], names[p.second], round(p.likeness, 4)] for p in best],
         }
 
@@ -117,7 +119,7 @@ class Findings:
         drop = dict.fromkeys(self.pictures.unreadable, "unreadable")
         for group in self.copies.identical:
             kept = max(group, key=lambda i: (SPLITS.index(splits[i]) if splits[i] else -1, -i))
-            if self._disagrees(group):
+            if self.disagrees(group):
                 drop |= {names[i]: f"identical to {names[group[i == group[0]]]}, with several labels" for i in group}
             else:
                 drop |= {names[i]: f"identical to {names[kept]}" for i in group if i != kept}

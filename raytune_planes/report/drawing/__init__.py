@@ -37,6 +37,7 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     looked.Light: data.light,
     looked.BoxCounts: data.boxes,
     looked.CopyPairs: data.copies,
+    looked.Sheet: data.sheet,
 }
 """Numbers -> the function that draws them."""
 SUFFIXES = (".png", ".svg")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from raytune_planes.report.data import BoxCounts, ClassCounts, CopyPairs, Light
-from raytune_planes.report.drawing.style import INK, canvas, colour, key_below
+from raytune_planes.report.data import COLUMNS, BoxCounts, ClassCounts, CopyPairs, Light, Sheet, SheetPicture
+from raytune_planes.report.drawing.style import BEST, INK, PALETTE, canvas, colour, key_below
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHADES = {"train": 1.0, "val": 0.6, "test": 0.3}
@@ -70,3 +72,35 @@ def copies(numbers: CopyPairs) -> Figure:
         low.imshow(pair.second_HWC)
         top.set_title(pair.about, fontsize=9, weight="normal", color=INK)
     return figure
+
+
+def sheet(numbers: Sheet) -> Figure:
+    rows = len(numbers.rows)
+    figure, grid = canvas(0.5 + 0.78 * rows, rows=rows, columns=COLUMNS, squeeze=False)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.04, wspace=0, hspace=0)  # type: ignore[union-attr,call-arg]
+    for line, row in zip(grid, numbers.rows, strict=True):
+        for axes in line:
+            axes.set(xticks=[], yticks=[])
+            axes.grid(False)
+            axes.set_box_aspect(1)
+            for spine in axes.spines.values():
+                spine.set(visible=False)
+        for axes, picture in zip(line, row.pictures, strict=False):
+            _contact(axes, picture, row.suspicious)
+        what = "\n".join(line for part in row.what.split("\n") for line in textwrap.wrap(part, 18))
+        line[0].set_ylabel(what, rotation=0, ha="right", va="center", fontsize=9, color=INK)
+    return figure
+
+
+def _contact(axes: Axes, picture: SheetPicture, suspicious: bool) -> None:
+    """One picture of a contact sheet."""
+    axes.imshow(picture.image_HWC)
+    mask = picture.mask_HW
+    if mask is not None and 0 < mask.mean() < 1:
+        for shade, width in (("black", 1.8), (PALETTE[6], 0.9)):  # seen on bright and dark ground alike
+            axes.contour(mask, [0.5], colors=[shade], linewidths=width)
+    if suspicious:
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=BEST, linewidth=1.5)
+    if picture.about:
+        axes.set_title(picture.about, fontsize=8, weight="normal", loc="center", color=INK, pad=2)
