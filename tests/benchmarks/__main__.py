@@ -12,6 +12,7 @@ from typing import Any
 
 from tests.benchmarks import (
     augmentations,
+    backbones,
     chaos,
     cores,
     data,
@@ -35,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "switches": switches.measure,
     "data": data.measure,
     "augmentations": augmentations.measure,
+    "backbones": backbones.measure,
     "memory": memory.measure,
     "cores": cores.measure,
     "startup": startup.measure,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks import lcbench_table
+from tests.benchmarks import backbones, lcbench_table
 from tests.benchmarks.lcbench import EPOCHS, METHODS, Optuna, RayTune, Run, full_training, ours, run
 from tests.benchmarks.lcbench_table import tabulate
 from tests.benchmarks.tables import Missing
@@ -64,3 +64,10 @@ def test_without_the_surrogate_the_benchmark_says_what_it_needs(
     monkeypatch.setenv("RAYTUNE_PLANES_LCBENCH", str(tmp_path))
     with pytest.raises(Missing, match=r"no model.onnx in .*; set RAYTUNE_PLANES_LCBENCH"):
         lcbench_table.measure(True)
+
+
+def test_a_measured_step_of_a_backbone_trains_encoder_and_decoder() -> None:
+    task, step = backbones.build(backbones.DEFAULT)
+    step()
+    for part in (task.model.backbone, task.model.decoder):
+        assert all(p.grad is not None and p.grad.any() for p in part.parameters())
