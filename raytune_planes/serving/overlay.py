@@ -1,4 +1,7 @@
-"""An answer drawn onto its picture: the mask as a tint, a numbered box around each plane, and the answer in words."""
+"""An answer drawn onto its picture: the mask as a tint, a numbered box around each of its parts, and the words.
+
+A detector's boxes stand beside them with their scores, in another colour.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ SIDES = (320, 1600)
 TINT = (213, 94, 0)
 """Vermilion of Okabe & Ito's colours, told apart by the colour-blind, and rare on the ground."""
 OPACITY = 0.45
+FOUND = (86, 180, 233)
+"""Sky blue of the same colours, for the detector's boxes: they may differ from the mask's parts."""
 
 
 def draw(answer: Answer, source: Source) -> Image.Image:
@@ -30,14 +35,20 @@ def draw(answer: Answer, source: Source) -> Image.Image:
         left, top, right, bottom = (value * scale for value in box)
         pen.rectangle((left, top, right, bottom), outline=TINT, width=2)
         pen.text((left + 3, top), str(number), fill="white", font=font, stroke_width=2, stroke_fill="black")
+    for (left, top, right, bottom), score in answer.boxes or ():
+        pen.rectangle((left * scale, top * scale, right * scale, bottom * scale), outline=FOUND, width=2)
+        at = left * scale + 3, bottom * scale - 18
+        pen.text(at, f"{score:.2f}", fill=FOUND, font=font, stroke_width=2, stroke_fill="black")
     return _captioned(picture, caption(answer), font)
 
 
 def caption(answer: Answer) -> str:
-    """``"fgvc: Boeing 737-700 0.81"``, or for a picture with a mask how many planes it shows and their share of it."""
+    """``"fgvc: Boeing 737-700 0.81"``, or for a picture with a mask how many planes it shows and their share of it,
+    and how many the detector boxes."""
     if answer.mask_HW is not None:
         count = len(answer.planes)
-        return f"{answer.dataset}: {count} plane{'s' if count != 1 else ''}, {answer.covered:.1%} of the picture"
+        boxed = f"; {len(answer.boxes)} boxed" if answer.boxes is not None else ""
+        return f"{answer.dataset}: {count} plane{'s' if count != 1 else ''}, {answer.covered:.1%} of the picture{boxed}"
     label, probability = answer.top[0]
     return f"{answer.dataset}: {label} {probability:.2f}"
 

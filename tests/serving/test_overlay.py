@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from raytune_planes.serving import Predictor
 from raytune_planes.serving.answers import answer
-from raytune_planes.serving.overlay import TINT, caption, draw
+from raytune_planes.serving.overlay import FOUND, TINT, caption, draw
 from tests.serving.test_answers import grey, scene
 
 
@@ -28,3 +29,15 @@ def test_a_chip_is_enlarged_and_named(weights: Path) -> None:
     told = answer(Predictor.load(weights), grey(20, 20), "planesnet")
     assert draw(told, grey(20, 20)).size == (320, 344)
     assert caption(told) == f"planesnet: {told.top[0][0]} {told.top[0][1]:.2f}"
+
+
+def test_the_detectors_boxes_stand_beside_the_masks_parts(weights: Path) -> None:
+    source, (left, top, right, bottom) = scene()
+    told = replace(answer(Predictor.load(weights), source), boxes=(((left, top, right, bottom), 0.75),))
+    drawn_HWC = np.asarray(draw(told, source).convert("RGB"))
+    rows, columns = np.nonzero((drawn_HWC == FOUND).all(2))
+    scale, caption_rows = 320 / 300, 24
+    assert abs(columns.min() - left * scale) <= 1
+    assert abs(columns.max() - right * scale) <= 2
+    assert abs(rows.min() - caption_rows - top * scale) <= 1
+    assert caption(told).endswith("of the picture; 1 boxed")
