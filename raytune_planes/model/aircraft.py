@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,17 +21,6 @@ from raytune_planes.model.unet import Decoder
 
 TEMPERATURES = (0.005, 1.0)
 """Bounds of the learnt temperature, those of ``losses.contrastive.temperature``; CLIP bounds it likewise."""
-
-TERM_OF = {
-    "logits_BK": "classification",
-    "mask_logits_BHW": "segmentation",
-    "embedding_BW": "contrastive",
-    "log_temperature": "contrastive",
-    "prompts_KW": "contrastive",
-    "painted_BCHW": "reconstruction",
-    "cells_B5HW": "detection",
-}
-"""The term of the loss that an output is for."""
 
 
 @dataclass
@@ -92,7 +81,8 @@ class Aircraft(nn.Module):
         asked = config.losses.detection.weight > 0
         self.with_boxes = frozenset(name for name, info in infos.items() if asked and info.has_boxes)
         self.detector = Detector(self.backbone.channels, model.decoder.width) if self.with_boxes else None
-        self._measured_only = {name: _measured_only(name, config) for name in infos}
+        self.measured_only: Mapping[str, Sequence[str]] = {}
+        """Dataset -> the outputs that train nothing, and so are detached; what that is, training finds out."""
         self.to(memory_format=torch.channels_last)
 
     def forward(self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None) -> Output:
@@ -124,16 +114,10 @@ class Aircraft(nn.Module):
         if self.detector is not None and dataset in self.with_boxes:
             output.cells_B5HW = self.detector(pyramid)
         # Several workers wait for the gradient of every parameter that an output leads to.
-        for field in self._measured_only[dataset]:
+        for field in self.measured_only.get(dataset, ()):
             value = getattr(output, field)
             setattr(output, field, None if value is None else value.detach())
         return output
 
     def _masks(self, dataset: str, pyramid: list[Tensor]) -> Tensor | None:
         return self.decoder(pyramid) if self.decoder is not None and dataset in self.with_masks else None
-
-
-def _measured_only(dataset: str, config: TrialConfig) -> list[str]:
-    """The outputs whose term has no weight for the dataset: it is measured, and trains nothing."""
-    weights = {term: config.datasets[dataset].weight * getattr(config.losses, term).weight for term in TERM_OF.values()}
-    return [field for field, term in TERM_OF.items() if not weights[term]]

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from raytune_planes.errors import UserError
+from raytune_planes.settings import overlaid
 from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
 from raytune_planes.tracking.validation import Answers, write_validation
 
@@ -77,3 +78,18 @@ def load(path: Path) -> dict[str, Any]:
             "open it with the version of raytune-planes that wrote it"
         )
     return dict(content)
+
+
+def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str) -> None:
+    """Compare the settings ``mine``, by path, with those of a ``last.pt``. One that is newer counts as its default.
+
+    Raises:
+        UserError: they differ, so that training cannot go on from there.
+    """
+    theirs = overlaid(state["config"])
+    other = [k for k in mine if k != "devices.vision" and mine[k] != theirs.get(k)]
+    if other:
+        raise UserError(
+            f"{source} was trained with another configuration ({other[0]} differs: it has "
+            f"{theirs.get(other[0])!r}, asked is {mine[other[0]]!r}); resume it with its own config.yaml"
+        )

@@ -83,8 +83,12 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
 
     Returns:
         How it ended and why, and the highest score so far: ``best``, or that of an epoch of these.
+
+    Raises:
+        UserError: terms that have a weight train nothing.
     """
     budget = trainer.config.budget
+    trainer.begin()
     while trainer.epoch < budget.epochs and not trainer.stopping.all_rest:
         record = run_epoch(trainer)
         bad = not_finite(record.metrics)

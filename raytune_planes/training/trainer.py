@@ -18,20 +18,21 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.datasets.pixels import Pixels
-from raytune_planes.errors import UserError
 from raytune_planes.losses import applicable, identity, terms
 from raytune_planes.losses.balancing import BALANCERS
 from raytune_planes.losses.hierarchy import groups
 from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.records import EpochRecord, metric
-from raytune_planes.settings import flatten, overlaid
+from raytune_planes.settings import flatten
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.average import Average
+from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.evaluation import Evaluation
 from raytune_planes.training.measures import Measures
 from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, set_rate
+from raytune_planes.training.reach import measured_only
 from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.start import freeze, learn
 from raytune_planes.training.stopping import Stopping
@@ -45,9 +46,9 @@ class Trainer:
     def __init__(
         self, config: TrialConfig, data: Mapping[str, Arrays], prompts: Mapping[str, np.ndarray], worker: Worker
     ) -> None:
-        self.config, self.worker, self.pieces = config, worker, 1
+        self.config, self.worker = config, worker
         self.data = {name: parted(data[name], config.split) for name in config.active}
-        self.epoch, self.step = 0, 0
+        self.pieces, self.epoch, self.step, self._drawn = 1, 0, 0, Counter[str]()
         self._prompts = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
         infos = {name: arrays.info for name, arrays in self.data.items()}
         text_width = next(iter(self._prompts.values())).shape[1]
@@ -68,13 +69,12 @@ class Trainer:
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
         )
-        learnt = list(self.balancer.parameters())
+        learnt, datasets = list(self.balancer.parameters()), config.active
         # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
         self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
         self.optimizer = make_optimizer(self.model, learnt, config.optim, {"text.": config.text.lr_factor})
         self.average = Average(self.model, config.optim.ema)
-        self.plateau = Plateau(config.optim, tuple(config.active))
-        datasets = config.active
+        self.plateau = Plateau(config.optim, tuple(datasets))
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
         self._pixels = {name: Pixels(arrays, worker.device, losses=config.losses) for name, arrays in self.data.items()}
@@ -88,10 +88,19 @@ class Trainer:
             {name: d.share for name, d in datasets.items()},
             {name: len(arrays.splits["train"]) for name, arrays in self.data.items()},
         )
-        self._drawn: Counter[str] = Counter()
         self._levels = {name: groups(info.parents, worker.device) for name, info in infos.items()}
         self._measures = Measures(infos, self._weights, worker)
         self._evaluation = Evaluation(self.data, self._pixels, self._judge, self._measures, worker)
+
+    def begin(self) -> None:
+        """Have the model detach what no weighted term trains. Every worker must ask, before its first epoch.
+
+        Raises:
+            UserError: terms that have a weight train nothing.
+        """
+        learn(self.model, self._frozen)
+        batches = [stream.batch(0, 0, self.worker.world).to(self.worker.device) for stream in self._streams.values()]
+        self.model.measured_only = measured_only(batches, self._judge, self._weights, self.config.frozen)
 
     def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
         """Train one batch per entry of ``order``; returns ``train/...`` metrics over the epoch."""
@@ -139,9 +148,7 @@ class Trainer:
         tasks = self._tasks(piece.dataset, losses)
         if tasks:  # else every term that applies has weight 0: measured, not trained
             shared = self._floats(tasks) if self._decides_on_losses else None
-            total = share * self.balancer.combine(tasks, self._weights, shared)
-            if total.requires_grad:  # else it is of frozen parts alone
-                total.backward()
+            (share * self.balancer.combine(tasks, self._weights, shared)).backward()
         return {task: share * loss.detach() for task, loss in tasks.items()}
 
     def evaluate(self, split: str) -> dict[str, float]:
@@ -173,8 +180,8 @@ class Trainer:
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.
-        words = np.random.SeedSequence([self.config.seed, self.worker.rank, self.epoch]).generate_state(1, np.uint64)
-        torch.manual_seed(int(words[0] >> np.uint64(1)))
+        seeds = np.random.SeedSequence([self.config.seed, self.worker.rank, self.epoch])
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def _tasks(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {task: v for term, v in losses.items() if self._weights[task := f"{dataset}/{term}"] > 0}
@@ -210,14 +217,7 @@ class Trainer:
         Raises:
             UserError: the state belongs to another configuration.
         """
-        # A setting that is newer than the checkpoint counts as its default.
-        mine, theirs = flatten(self.config), overlaid(state["config"])
-        other = [k for k in mine if k != "devices.vision" and mine[k] != theirs.get(k)]
-        if other:
-            raise UserError(
-                f"{source} was trained with another configuration ({other[0]} differs: it has "
-                f"{theirs.get(other[0])!r}, asked is {mine[other[0]]!r}); resume it with its own config.yaml"
-            )
+        refuse_other(flatten(self.config), state, source)
         self.epoch, self.step, self._drawn = state["epoch"], state["step"], Counter(state["drawn"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -12,7 +12,7 @@ from torch import Tensor
 from raytune_planes.config import Detection, Losses, Reconstruction
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.losses import TERMS, applicable, identity, terms
-from raytune_planes.model.aircraft import TERM_OF, Output
+from raytune_planes.model.aircraft import Output
 from tests.toy import INFOS, toy_config, toy_prompts
 
 CONFIG = toy_config()
@@ -134,5 +134,5 @@ def _rows(says: Output, rows: slice) -> Output:
 
 
 def _leaves(says: Output) -> list[Tensor]:
-    found = [getattr(says, name) for name in TERM_OF]
-    return [t.requires_grad_() for t in found if t is not None]
+    found = [getattr(says, f.name) for f in fields(says) if f.name != "covered_BCHW"]
+    return [t.requires_grad_() for t in found if isinstance(t, Tensor)]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.losses import terms
-from raytune_planes.model.aircraft import TEMPERATURES, TERM_OF, Aircraft
+from raytune_planes.model.aircraft import TEMPERATURES, Aircraft
 from tests.toy import INFOS, SIDE, toy_config, toy_data, toy_prompts
 
 PROMPTS = {name: torch.from_numpy(rows) for name, rows in toy_prompts().items()}
@@ -97,19 +97,28 @@ def test_a_term_trains_through_the_outputs_that_are_for_it_and_no_other() -> Non
     what = replace(what, hidden_BHW=torch.rand(len(what), SIDE, SIDE) < 0.5, boxes_BM4=boxes_BM4)
     says = model("hrplanes", what.image_BCHW, what.hidden_BHW)
     says.prompts_KW = PROMPTS["hrplanes"].clone().requires_grad_()
+    outputs = {"logits_BK", "mask_logits_BHW", "embedding_BW", "log_temperature", "prompts_KW"}
+    outputs |= {"painted_BCHW", "cells_B5HW"}
+    reached = {}
     for term, value in terms(says, what, says.prompts_KW, toy_config()).items():
-        fields = [field for field in TERM_OF if getattr(says, field).requires_grad]
-        found = torch.autograd.grad(value, [getattr(says, f) for f in fields], retain_graph=True, allow_unused=True)
-        reached = {field for field, gradient in zip(fields, found, strict=True) if gradient is not None}
-        assert reached == {field for field in TERM_OF if TERM_OF[field] == term}
+        found = torch.autograd.grad(value, [getattr(says, f) for f in outputs], retain_graph=True, allow_unused=True)
+        reached[term] = {field for field, gradient in zip(outputs, found, strict=True) if gradient is not None}
+    assert reached == {
+        "classification": {"logits_BK"},
+        "segmentation": {"mask_logits_BHW"},
+        "contrastive": {"embedding_BW", "log_temperature", "prompts_KW"},
+        "reconstruction": {"painted_BCHW"},
+        "detection": {"cells_B5HW"},
+    }
 
 
-def test_an_output_whose_term_has_no_weight_leads_to_no_parameter() -> None:
-    model = make(losses__contrastive__weight=0.0, datasets__planesnet__weight=0.0)
-    says, silent = (model(name, torch.randn(2, 3, SIDE, SIDE)) for name in ("hrplanes", "planesnet"))
-    learnt = {field for field in TERM_OF if getattr(says, field) is not None and getattr(says, field).requires_grad}
-    assert learnt == {"logits_BK", "mask_logits_BHW"}
-    assert not any(getattr(silent, field) is not None and getattr(silent, field).requires_grad for field in TERM_OF)
+def test_an_output_that_is_only_measured_leads_to_no_parameter() -> None:
+    model = make()
+    model.measured_only = {"hrplanes": ("embedding_BW", "log_temperature")}
+    says = model("hrplanes", torch.randn(2, 3, SIDE, SIDE))
+    held = (says.logits_BK, says.mask_logits_BHW, says.embedding_BW, says.log_temperature)
+    assert [value.requires_grad for value in held] == [True, True, False, False]
+    assert model("planesnet", torch.randn(2, 3, SIDE, SIDE)).embedding_BW.requires_grad
 
 
 def test_it_learns_from_random_weights_within_a_hundred_steps() -> None:
