@@ -236,7 +236,7 @@ class Mixing(Section):
     """Which dataset trains at which step."""
 
     rule: Literal["share", "temperature", "gain"] = "share"
-    """``share``: by each dataset's ``share``. ``temperature``: by n^(1/T) of its n training images.
+    """``share``: by each dataset's ``share``. ``temperature``: by n^(1/T) of its n training images in use.
     ``gain``: more steps for those whose validation improves most per step (Albalak et al. 2023)."""
     temperature: Annotated[float, Field(ge=1, le=100)] = 2.0
     """T of ``temperature``: 1 follows the sizes, large values approach equal shares."""

@@ -19,7 +19,8 @@ class Mixer:
         shares: Mapping[str, float],
         sizes: Mapping[str, int],
     ) -> None:
-        """``shares``: each dataset's ``share`` setting. ``sizes``: its training images."""
+        """``shares``: each dataset's ``share`` setting. ``sizes``: its training images in use, those that
+        ``limit`` leaves."""
         self._mixing, self._stopping = mixing, stopping
         self._base = _normalised(
             dict(shares)

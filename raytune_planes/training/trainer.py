@@ -86,7 +86,7 @@ class Trainer:
             config.mixing,
             config.stopping,
             {name: d.share for name, d in datasets.items()},
-            {name: len(arrays.splits["train"]) for name, arrays in self.data.items()},
+            {name: stream.size for name, stream in self._streams.items()},
         )
         self._levels = {name: groups(info.parents, worker.device) for name, info in infos.items()}
         self._measures = Measures(infos, self._weights, worker)

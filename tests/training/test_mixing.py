@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from raytune_planes import config
 from raytune_planes.training.mixing import Mixer
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
+from tests.toy import toy_config, toy_data, toy_prompts
 
 SIZES = {"a": 9000, "b": 60, "c": 1000}
 shares = st.fixed_dictionaries({name: st.floats(0, 10) for name in SIZES})
@@ -65,6 +68,13 @@ def test_temperature_one_follows_the_sizes_and_a_high_one_evens_them_out() -> No
     assert max(even.values()) - min(even.values()) < 0.03
     square_root = mixer(rule="temperature", temperature=2).shares()
     assert square_root["a"] / square_root["c"] == pytest.approx(3.0)
+
+
+def test_temperature_counts_the_images_that_a_limit_leaves() -> None:
+    """Of the toy data's 32 training images each, planesnet keeps a quarter: at T = 1 it gets 8 of 72 steps."""
+    settings = {"mixing__rule": "temperature", "mixing__temperature": 1.0, "datasets__planesnet__limit": 8}
+    trainer = Trainer(toy_config(**settings), toy_data(), toy_prompts(), LocalWorker())
+    assert Counter(trainer.mixer.epoch(72)) == {"planesnet": 8, "hrplanes": 32, "fgvc": 32}
 
 
 def test_gain_moves_steps_to_the_dataset_that_improves_most_per_step() -> None:
