@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raytune_planes.errors import UserError
+
 TREES = 200
 LEAST_IN_LEAF = 3
 """Pictures in a leaf: finer leaves learn the validation pictures by heart."""
@@ -69,11 +71,26 @@ def fit(probability_MNK: np.ndarray, labels_N: np.ndarray, seed: int) -> Forest:
     )
 
 
-def out_of_fold(probability_MNK: np.ndarray, labels_N: np.ndarray, seed: int) -> np.ndarray:
-    """Probabilities [N, K] of each picture by a forest that has not seen it: an honest figure on validation."""
-    folds_N = np.random.default_rng(seed).permutation(len(labels_N)) % FOLDS
+def out_of_fold(probability_MNK: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray, seed: int) -> np.ndarray:
+    """Probabilities [N, K] of each picture by a forest that saw neither it nor another picture of its group.
+
+    Args:
+        groups_N: Pictures of one scene, or copies of each other, have one number. They look alike, so a forest that
+            learnt from one of them would answer the others from memory, and the figure on validation would be too good.
+
+    Raises:
+        UserError: all pictures are of one group.
+    """
+    names_G, of_picture_N = np.unique(groups_N, return_inverse=True)
+    folds = min(FOLDS, len(names_G))
+    if folds < 2:
+        raise UserError(
+            f"the {len(labels_N)} validation picture(s) are of one scene, and a forest needs two to be judged by what "
+            "it has not seen; choose another --method"
+        )
+    fold_N = (np.random.default_rng(seed).permutation(len(names_G)) % folds)[of_picture_N]
     out_NK = np.zeros(probability_MNK.shape[1:])
-    for fold in range(min(FOLDS, len(labels_N))):
-        held_N = folds_N == fold
+    for fold in range(folds):
+        held_N = fold_N == fold
         out_NK[held_N] = fit(probability_MNK[:, ~held_N], labels_N[~held_N], seed)(probability_MNK[:, held_N])
     return out_NK

@@ -30,12 +30,14 @@ class Truth:
     masks_NHW: np.ndarray | None
     pictures_N: np.ndarray
     """Indexes into the dataset's arrays; equal ones align two trials."""
+    groups_N: np.ndarray
+    """Pictures of one scene, or copies of each other, have one number."""
 
 
 def truth(arrays: Arrays, split: str) -> Truth:
     pictures_N = np.asarray(arrays.splits[split])
     masks_NHW = None if arrays.masks_NHW is None else np.asarray(arrays.masks_NHW)[pictures_N]
-    return Truth(np.asarray(arrays.labels_N)[pictures_N], masks_NHW, pictures_N)
+    return Truth(np.asarray(arrays.labels_N)[pictures_N], masks_NHW, pictures_N, arrays.groups_N[pictures_N])
 
 
 def guess(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> Guess:

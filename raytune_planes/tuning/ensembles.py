@@ -26,7 +26,10 @@ def choose(method: str, members: Sequence[Guess | None], real: Truth, seed: int 
         real: the truth of the validation pictures.
 
     Returns:
-        The rule, and what it says of validation: for a forest of each picture by trees that have not seen it.
+        The rule, and what it says of validation: for a forest of each picture by trees that have not seen its scene.
+
+    Raises:
+        UserError: a forest is asked for, and all validation pictures are of one scene.
     """
     present = [i for i, guess in enumerate(members) if guess is not None]
     guesses = [members[i] for i in present]
@@ -43,7 +46,8 @@ def choose(method: str, members: Sequence[Guess | None], real: Truth, seed: int 
     every_MNK[present] = probability_MNK
     said = rule.combine(every_MNK, [None if guess is None else guess.mask_NHW for guess in members])
     if fitted is not None:
-        said = Guess(forest.out_of_fold(probability_MNK, real.labels_N, seed), said.mask_NHW)
+        honest_NK = forest.out_of_fold(probability_MNK, real.labels_N, real.groups_N, seed)
+        said = Guess(honest_NK, said.mask_NHW)
     return rule, said
 
 
