@@ -9,29 +9,20 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, create_model, model_validator
 
 from raytune_planes.catalog import CATALOG
 from raytune_planes.errors import did_you_mean
+from raytune_planes.section import Count, Fraction, NotNegative, Positive, Section
+from raytune_planes.tasks import TASKS
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-
-FREEZABLE = ("backbone", "dit", "projection", "decoder", "heads")
+FREEZABLE = tuple(dict.fromkeys(["backbone", "dit", *(task.frozen_name for task in TASKS.values())]))
 """Parts of the model that ``freeze`` may name."""
 KEPT = ("plan", "stages", "split", "devices")
 """What no stage may change: its pictures must stay on their side of the split, its process where it is."""
 KEPT_OF_DATASETS = ("reader", "root", "clean")
-
-
-class Section(BaseModel):
-    """A branch of the tree: frozen, and refuses what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Policy(Section):
@@ -160,64 +151,21 @@ class Dataset(Section):
     stop: Stop = Stop()
 
 
-class Classification(Section):
-    """Cross-entropy of the dataset's head."""
+if TYPE_CHECKING:
 
-    weight: NotNegative = 1.0
-    """In the total; 0 leaves the term out."""
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Probability mass spread over the wrong classes."""
-    hierarchy: NotNegative = 0.0
-    """Weight of the parents' cross-entropies (family, manufacturer) beside the classes' own, whose weight is 1; of both
-    together a weighted mean. For datasets whose classes have parents; 0 for none."""
+    class Losses(Section):
+        """A section for each task, by its name."""
 
+        def __getattr__(self, name: str) -> Any: ...
 
-class Segmentation(Section):
-    """Binary cross-entropy and soft Dice of the decoder's mask, for datasets with masks."""
-
-    weight: NotNegative = 1.0
-    """In the total; 0 leaves the term out."""
-    dice: Fraction = 0.5
-    """Share of Dice in the sum of the two."""
-
-
-class Contrastive(Section):
-    """Multi-positive image-text contrast between image embeddings and class prompts."""
-
-    weight: NotNegative = 0.3
-    """In the total; 0 leaves the term out."""
-    temperature: Annotated[float, Field(ge=0.005, le=1)] = 0.07
-    """Starting temperature of the similarity; it is learnt."""
-
-
-class Reconstruction(Section):
-    """What hidden patches of an image show, told from the rest (SimMIM, Xie et al. 2022). It needs no label, so every
-    dataset has it. Each image then passes the backbone twice."""
-
-    weight: NotNegative = 0.0
-    """In the total; 0 leaves the term out, and its part of the model."""
-    mask: Annotated[float, Field(gt=0, lt=1)] = 0.6
-    """Share of an image's patches that is hidden."""
-    patch: Annotated[int, Field(ge=2, le=128)] = 8
-    """Side of a patch in pixels, as the model sees them; the paper's 32 of 224 are 8 of 64."""
-
-
-class Detection(Section):
-    """Whether a cell of the map at stride 4 is a plane's, and the box of that plane (FCOS, Tian et al. 2019), for
-    datasets with boxes. Scored as ``val/<dataset>/ap50``: average precision at an overlap of one half."""
-
-    weight: NotNegative = 0.0
-    """In the total; 0 leaves the term out, its part of the model and its score."""
-
-
-class Losses(Section):
-    """Every term is divided by its value at chance before these weights apply, so that 1 means the same to all."""
-
-    classification: Classification = Classification()
-    segmentation: Segmentation = Segmentation()
-    contrastive: Contrastive = Contrastive()
-    reconstruction: Reconstruction = Reconstruction()
-    detection: Detection = Detection()
+else:
+    Losses = create_model(
+        "Losses",
+        __base__=Section,
+        __module__=__name__,
+        __doc__="Terms are divided by their values at chance before these weights apply: 1 means the same to all.",
+        **{name: (task.settings, task.settings()) for name, task in TASKS.items()},
+    )
 
 
 class Balancing(Section):

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from raytune_planes.tasks import TASKS
+
 FORMAT = 1
 """Version of the record files."""
 
@@ -23,21 +25,12 @@ def split_metric(key: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 else None
 
 
-HIGHER_IS_BETTER = (
-    *("accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "manufacturer_accuracy"),
-    *("iou", "dice", "ap50"),
-)
-"""Metrics in [0, 1]; every other one is a loss or a size."""
-TERMS = ("classification", "segmentation", "contrastive", "reconstruction", "detection")
-"""The loss terms; a metric ``<term>_loss`` is a term's mean, divided by its value at chance."""
-
-
-NEEDS_WEIGHT = {
-    "reconstruction_loss": "losses.reconstruction.weight",
-    "detection_loss": "losses.detection.weight",
-    "ap50": "losses.detection.weight",
-}
+HIGHER_IS_BETTER = tuple(name for task in TASKS.values() for name in task.metrics)
+"""Metrics in [0, 1]; every other one is a loss, an error or a size."""
+NEEDS_WEIGHT = {name: task.weight for task in TASKS.values() if task.optional for name in task.measures}
 """Metrics of parts that a model has only where this setting is above 0."""
+MEASURES = tuple(name for task in TASKS.values() for name in task.measures)
+"""Every metric that a task may have; its mean term ``<task>_loss`` is divided by its value at chance."""
 
 
 class Action(StrEnum):

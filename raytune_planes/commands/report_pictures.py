@@ -140,7 +140,7 @@ def _masks(name: str, trainer: Trainer) -> Masks | Missing:
     images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC)[with_planes], np.asarray(arrays.masks_NHW)[with_planes]
     image_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float().div(255)
     with torch.no_grad():
-        logits_NHW = trainer.model(name, normalise(image_NCHW).to(trainer.worker.device)).mask_logits_BHW
+        logits_NHW = trainer.model(name, normalise(image_NCHW).to(trainer.worker.device))["segmentation"]
     said_NHW = logits_NHW.sigmoid().float().cpu().numpy()
     ious = [mask_iou(truth_HW, said_HW) for truth_HW, said_HW in zip(masks_NHW, said_NHW, strict=True)]
     order = sorted(range(len(ious)), key=lambda i: -ious[i])

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from raytune_planes.config import Reconstruction
+
+@dataclass(frozen=True)
+class Hiding:
+    """How much of a picture is hidden, and in what pieces."""
+
+    mask: float
+    """Share of its patches, in (0, 1)."""
+    patch: int
+    """Side of a patch in pixels."""
 
 
-def draw(count: int, side: int, settings: Reconstruction, seeds: np.random.SeedSequence) -> Tensor:
+def draw(count: int, side: int, settings: Hiding, seeds: np.random.SeedSequence) -> Tensor:
     """Hidden pixels of ``count`` pictures of ``side`` pixels: bool [count, side, side].
 
     Each picture hides the same number of patches, ``mask`` of them rounded, at least one and never all where there are

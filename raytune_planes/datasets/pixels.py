@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from raytune_planes import config
 from raytune_planes.datasets import hiding
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.hiding import Hiding
 
 RESIDENT_BYTES = 2**30
 """A dataset whose decoded arrays are no larger lives on the GPU of each trial that uses one."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What batches hold beside pictures, masks and labels, because a task asks for it."""
+
+    boxes: bool = False
+    hidden: Hiding | None = None
+    """Which pixels are hidden; None for none."""
 
 
 class Pixels:
@@ -22,23 +33,24 @@ class Pixels:
         arrays: Arrays,
         device: torch.device | str = "cpu",
         resident_bytes: int | None = None,
-        losses: config.Losses | None = None,
+        targets: Targets | None = None,
     ) -> None:
         """``resident_bytes``: up to this size the arrays are copied to ``device`` once, rather than batch by batch;
         None for ``RESIDENT_BYTES`` on a GPU and 0 on a CPU, where all trials share the pages of the cache.
 
-        ``losses``: what they ask for beside pictures, masks and labels stands in the batches.
+        ``targets``: what the batches hold beside pictures, masks and labels; nothing when None.
         """
         self.name, self._device = arrays.info.name, torch.device(device)
-        self._losses = losses or config.Losses()
+        self._targets = targets or Targets()
         if resident_bytes is None:
             resident_bytes = 0 if self._device.type == "cpu" else RESIDENT_BYTES
         masks = arrays.masks_NHW
         size = arrays.images_NHWC.nbytes + (0 if masks is None else masks.nbytes)
         self._images_NHWC = self._held(arrays.images_NHWC, size <= resident_bytes)
         self._masks_NHW = None if masks is None else self._held(masks, size <= resident_bytes)
-        asked = self._losses.detection.weight > 0 and arrays.boxes_NM4 is not None
-        self._boxes_NM4 = np.asarray(arrays.boxes_NM4) if asked else None
+        self._boxes_NM4 = None
+        if self._targets.boxes and arrays.boxes_NM4 is not None:
+            self._boxes_NM4 = np.asarray(arrays.boxes_NM4)
         self._labels_N = np.asarray(arrays.labels_N)
         self.side = arrays.images_NHWC.shape[1]
 
@@ -49,13 +61,13 @@ class Pixels:
         return image_BCHW, None if self._masks_NHW is None else self._rows(self._masks_NHW, chosen).float()
 
     def boxes(self, chosen: np.ndarray) -> Tensor | None:
-        """boxes_BM4, float32 on the CPU (see ``datasets.boxes``), or None where the loss does not ask for any."""
+        """boxes_BM4, float32 on the CPU (see ``datasets.boxes``), or None where no task asks for any."""
         return None if self._boxes_NM4 is None else torch.from_numpy(self._boxes_NM4[chosen])
 
     def hidden(self, count: int, seeds: np.random.SeedSequence) -> Tensor | None:
-        """hidden_BHW of ``count`` images, or None where the loss does not ask for any."""
-        settings = self._losses.reconstruction
-        return hiding.draw(count, self.side, settings, seeds) if settings.weight else None
+        """hidden_BHW of ``count`` images, or None where no task asks for any."""
+        settings = self._targets.hidden
+        return None if settings is None else hiding.draw(count, self.side, settings, seeds)
 
     def labels(self, chosen: np.ndarray) -> Tensor:
         return torch.from_numpy(self._labels_N[chosen])

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
-
-from raytune_planes.config import Backbone, Head
+from raytune_planes.config import Backbone
 from raytune_planes.model.backbones import Pyramid, Residual
-from raytune_planes.model.heads import Attention, Cosine, Mlp, linear
 
 
 def _torchvision(settings: Backbone) -> Pyramid:
@@ -39,13 +36,3 @@ BACKBONES: Mapping[str, Callable[[Backbone], Pyramid]] = {
     "dinov2": _transformers,
 }
 """``model.backbone.kind`` -> builder, with random weights; the libraries of the others are imported when asked for."""
-
-HEADS: Mapping[str, Callable[[int, int, Head], nn.Module]] = {
-    "linear": linear,
-    "mlp": Mlp,
-    "attention": Attention,
-    "cosine": Cosine,
-}
-"""``datasets.<name>.head.kind`` -> builder of (features, classes, settings).
-
-A head maps the pooled features [B, C] and the grid [B, C, H, W] to logits [B, K], and has a ``margin``."""

@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 
 from raytune_planes.datasets.yolo import Box
-from raytune_planes.model.detector import detections
 from raytune_planes.serving.scenes import OVERLAP, Grid
+from raytune_planes.tasks.detection.detector import detections
 
 SURE = 0.5
 """Score from which a box is told."""

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from raytune_planes.datasets.base import Arrays, Info
 from raytune_planes.serving.predictor import Predictor
-from raytune_planes.training.metrics import classification_metrics, mask_metrics
+from raytune_planes.tasks.classification.implementation import classification_metrics
+from raytune_planes.tasks.segmentation.implementation import mask_metrics
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def guess(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> Gue
     """Look at every picture of a split, without augmentation."""
     pixels_NHWC = np.asarray(arrays.images_NHWC)[arrays.splits[split]]
     found = predictor.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
-    masks = found.mask_logits_BHW
+    masks = found.get("segmentation")
     mask_NHW = None if masks is None else masks.sigmoid().half().numpy()
-    return Guess(found.logits_BK.softmax(1).numpy(), mask_NHW)
+    return Guess(found["classification"].logits_BK.softmax(1).numpy(), mask_NHW)
 
 
 def resized(mask_NHW: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -16,11 +16,12 @@ from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError, did_you_mean
-from raytune_planes.model.aircraft import Aircraft, Output
 from raytune_planes.model.text import encode_prompts
+from raytune_planes.network import Network
 from raytune_planes.serving.boxes import Scored, detected
 from raytune_planes.serving.scenes import Grid
 from raytune_planes.settings import make_config
+from raytune_planes.tasks.answers import joined
 from raytune_planes.training import checkpoint
 from raytune_planes.training.workers import pick_device
 
@@ -64,7 +65,7 @@ class Predictor:
         self.infos: Mapping[str, Info] = {name: _info(fields) for name, fields in state["infos"].items()}
         self.device = pick_device(device)
         width = next(iter(state["prompts"].values())).shape[1]
-        self.model = Aircraft(self.infos, self.config, width)
+        self.model = Network(self.infos, self.config, width)
         # A text encoder that trained along is asked only when somebody gives a text: transformers is slow to import.
         self._text_weights = {k.removeprefix(BERT): w for k, w in state["weights"].items() if k.startswith(BERT)}
         self.model.load_state_dict({k: w for k, w in state["weights"].items() if not k.startswith(BERT)})
@@ -89,34 +90,26 @@ class Predictor:
             pixels_NHWC = np.stack([images.decode(source, fit=settings.image_size).crop(settings.image_size)])
         found = self.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
         mask_HW = None
-        if grid is not None and found.mask_logits_BHW is not None:
-            mask_HW = grid.blend(found.mask_logits_BHW.sigmoid())
+        if grid is not None and "segmentation" in found:
+            mask_HW = grid.blend(found["segmentation"].sigmoid())
         text_PW = self._embed(texts)
-        similar_NP = found.embedding_BW @ text_PW.T / found.log_temperature.exp()
+        similar_NP = found["contrastive"].embedding_BW @ text_PW.T / found["contrastive"].log_temperature.exp()
         return Look(
-            probability_K=found.logits_BK.softmax(1).mean(0).numpy(),
+            probability_K=found["classification"].logits_BK.softmax(1).mean(0).numpy(),
             tiles=len(pixels_NHWC),
             mask_HW=mask_HW,
             text_P=similar_NP.mean(0).numpy(),
-            boxes=detected(found.cells_B5HW, grid) if grid is not None and found.cells_B5HW is not None else None,
+            boxes=detected(found["detection"], grid) if grid is not None and "detection" in found else None,
         )
 
     @torch.no_grad()
-    def outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> Output:
-        """What the model says of uint8 pictures at the dataset's image size, on the CPU."""
+    def outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> dict[str, Any]:
+        """What each task says of uint8 pictures at the dataset's image size, on the CPU."""
         parts = []
         for some_BCHW in pixels_NCHW.split(AT_ONCE):
             image_BCHW = some_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
             parts.append(self.model(dataset, normalise(image_BCHW).to(self.device)))
-        masks = [p.mask_logits_BHW for p in parts if p.mask_logits_BHW is not None]
-        cells = [p.cells_B5HW for p in parts if p.cells_B5HW is not None]
-        return Output(
-            logits_BK=torch.cat([p.logits_BK for p in parts]).cpu(),
-            mask_logits_BHW=torch.cat(masks).cpu() if masks else None,
-            embedding_BW=torch.cat([p.embedding_BW for p in parts]).cpu(),
-            log_temperature=parts[0].log_temperature.detach().cpu(),
-            cells_B5HW=torch.cat(cells).cpu() if cells else None,
-        )
+        return {task: joined([part[task] for part in parts]) for task in parts[0]}
 
     def _embed(self, texts: tuple[str, ...]) -> torch.Tensor:
         """Unit rows [P, W]; the text encoder runs once for each set of texts."""

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from raytune_planes.config import TrialConfig, stage_names
 from raytune_planes.errors import UserError, did_you_mean, listed
-from raytune_planes.records import HIGHER_IS_BETTER, NEEDS_WEIGHT, TERMS, split_metric
+from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import AtRandom, Dimension, Space, show, suggest
 from raytune_planes.space.file import Types
 
-METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(f"{term}_loss" for term in TERMS))
+METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
 JOINT_DRAWS = 200
 """Random configurations that must all be valid: rules between two settings show only there."""
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from torch import nn
 
 from raytune_planes import config
-from raytune_planes.model.aircraft import Aircraft
+from raytune_planes.network import Network
 from raytune_planes.training.optimizers import OPTIMIZERS, Group, Optimizer
 
 
 def make_optimizer(
-    model: Aircraft,
+    model: Network,
     extra: Iterable[nn.Parameter],
     settings: config.Optim,
     factors: Mapping[str, float] | None = None,
@@ -36,7 +36,7 @@ def make_optimizer(
     return OPTIMIZERS[settings.kind](groups, settings)
 
 
-def layer_factors(model: Aircraft, settings: config.Optim) -> dict[nn.Parameter, float]:
+def layer_factors(model: Network, settings: config.Optim) -> dict[nn.Parameter, float]:
     """The learning rate of each parameter of the backbone, relative to the rest of the model.
 
     Layer i of n, counted from the image, gets backbone_factor x layer_decay^(n - i): the first layers of a pretrained

@@ -1,29 +1,29 @@
-"""Which outputs of the model the weighted terms train, found on two images of each dataset before training."""
+"""Which tasks' answers the weighted terms train, found on two images of each dataset before training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.errors import UserError
-from raytune_planes.model.aircraft import Output
+from raytune_planes.tasks.answers import tensors
 
-Judge = Callable[[Batch], tuple[Output, dict[str, Tensor]]]
+Judge = Callable[[Batch], tuple[dict[str, Any], dict[str, Tensor]]]
 
 
 def measured_only(
     batches: Iterable[Batch], judge: Judge, weights: Mapping[str, float], frozen: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
-    """The outputs that no weighted term trains, by dataset. They are asked of autograd, so that no list of who reads
-    what can be wrong.
+    """The tasks whose answers no weighted term trains, by dataset. Autograd is asked, so that no list of which loss
+    reads which answer can be wrong.
 
     Args:
         batches: One of each dataset, as training sees it; two of its images are enough.
-        judge: The model's output on a batch and the terms of its loss, with their gradients.
+        judge: What each task answers to a batch, and the terms of its loss, with their gradients.
         weights: Of each term in the total, by ``<dataset>/<term>``.
         frozen: The parts of the model that learn nothing, for the error.
 
@@ -32,28 +32,25 @@ def measured_only(
     """
     out, idle = {}, list[str]()
     for batch in batches:
-        output, losses = judge(batch.pieces(max(1, len(batch) // 2))[0])
+        answers, losses = judge(batch.pieces(max(1, len(batch) // 2))[0])
         weighted = [task.split("/") for task, weight in weights.items() if weight > 0]
         tasks = {f"{name}/{term}": losses.get(term) for name, term in weighted if name == batch.dataset}
         learning = {task: loss for task, loss in tasks.items() if loss is not None and loss.requires_grad}
         idle += tasks.keys() - learning.keys()
-        trained = set[str]().union(*(_trained(output, loss) for loss in learning.values()))
-        out[batch.dataset] = tuple(name for name in _tensors(output) if name not in trained)
+        trained = set[str]().union(*(_trained(answers, loss) for loss in learning.values()))
+        out[batch.dataset] = tuple(
+            name for name, answer in answers.items() if answer is not None and name not in trained
+        )
     if idle:
         raise UserError(_without_gradient(sorted(idle), ", ".join(frozen)))
     return out
 
 
-def _tensors(output: Output) -> dict[str, Tensor]:
-    held = {f.name: getattr(output, f.name) for f in fields(output)}
-    return {name: value for name, value in held.items() if isinstance(value, Tensor)}
-
-
-def _trained(output: Output, loss: Tensor) -> set[str]:
-    """The outputs that a gradient of ``loss`` reaches."""
-    held = {name: value for name, value in _tensors(output).items() if value.requires_grad}
-    found = torch.autograd.grad(loss, list(held.values()), retain_graph=True, allow_unused=True)
-    return {name for name, gradient in zip(held, found, strict=True) if gradient is not None}
+def _trained(answers: Mapping[str, Any], loss: Tensor) -> set[str]:
+    """The tasks whose answers a gradient of ``loss`` reaches."""
+    held = [(name, t) for name, answer in answers.items() for t in tensors(answer) if t.requires_grad]
+    found = torch.autograd.grad(loss, [t for _, t in held], retain_graph=True, allow_unused=True)
+    return {name for (name, _), gradient in zip(held, found, strict=True) if gradient is not None}
 
 
 def _without_gradient(tasks: Sequence[str], frozen: str) -> str:

@@ -7,29 +7,37 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from raytune_planes.config import FREEZABLE
 from raytune_planes.errors import UserError
-from raytune_planes.model.aircraft import Aircraft
+from raytune_planes.network import Network
 from raytune_planes.training import checkpoint
 
-PARTS: Mapping[str, tuple[str, ...]] = {
+SHARED: Mapping[str, tuple[str, ...]] = {
     "backbone": ("backbone",),
     "dit": ("refinement", "datasets", "norm"),
-    "projection": ("projection", "log_temperature"),
-    "decoder": ("decoder", "painter", "detector"),
-    "heads": ("heads",),
+    "projection": ("projection",),
 }
-"""What ``freeze`` may name -> the model's attributes. The text encoder has a setting of its own, ``text.freeze``."""
+"""What ``freeze`` may name -> attributes of the shared encoder; the tasks' parts have the names that their tasks say.
+The text encoder has a setting of its own, ``text.freeze``."""
 
 
-def freeze(model: Aircraft, parts: tuple[str, ...]) -> list[nn.Module]:
-    """Let ``parts`` (names of ``PARTS``) learn nothing; returns their modules."""
-    held = [found for part in parts for name in PARTS[part] if (found := getattr(model, name)) is not None]
+def freeze(model: Network, parts: tuple[str, ...]) -> list[nn.Module]:
+    """Let ``parts`` (names of ``config.FREEZABLE``) learn nothing; returns their modules."""
+    held = [getattr(model, name) for part in parts for name in attributes(model)[part]]
     for each in held:
         each.requires_grad_(False)
     return [each for each in held if isinstance(each, nn.Module)]
 
 
-def learn(model: Aircraft, frozen: list[nn.Module]) -> None:
+def attributes(model: Network) -> dict[str, list[str]]:
+    """What ``freeze`` may name -> attributes of ``model``: the shared encoder's, and those of the tasks that it has."""
+    found = {part: list(SHARED.get(part, ())) for part in FREEZABLE}
+    for name, task in model.tasks.items():
+        found[task.task.frozen_name] += model.parts(name)
+    return found
+
+
+def learn(model: Network, frozen: list[nn.Module]) -> None:
     """Put the model into training mode, but for what is frozen.
 
     Dropout has no use where nothing learns, and statistics that a normalisation collects would go on moving.
@@ -39,7 +47,7 @@ def learn(model: Aircraft, frozen: list[nn.Module]) -> None:
         each.eval()
 
 
-def begin_with(model: Aircraft, path: Path) -> str:
+def begin_with(model: Network, path: Path) -> str:
     """Give ``model`` the weights of a checkpoint, where name and shape are equal; says which it took.
 
     Raises:
@@ -48,7 +56,7 @@ def begin_with(model: Aircraft, path: Path) -> str:
     return take(model, weights_of(path), f"start = {path}")
 
 
-def take(model: Aircraft, theirs: Mapping[str, Tensor], source: str) -> str:
+def take(model: Network, theirs: Mapping[str, Tensor], source: str) -> str:
     """Give ``model`` the weights ``theirs``, where name and shape are equal; says which it took.
 
     Raises:

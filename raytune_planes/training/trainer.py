@@ -12,30 +12,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raytune_planes.balancing.rules import BALANCERS
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, TrainStream
-from raytune_planes.datasets.pixels import Pixels
-from raytune_planes.losses import applicable, identity, terms
-from raytune_planes.losses.balancing import BALANCERS
-from raytune_planes.losses.hierarchy import groups
-from raytune_planes.model.aircraft import Aircraft, Output
+from raytune_planes.datasets.pixels import Pixels, Targets
+from raytune_planes.network import Network
 from raytune_planes.records import EpochRecord, metric
 from raytune_planes.settings import flatten
+from raytune_planes.tasks.implementation import identity, terms
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.evaluation import Evaluation
 from raytune_planes.training.measures import Measures
-from raytune_planes.training.metrics import Tally
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.reach import measured_only
 from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.start import freeze, learn
 from raytune_planes.training.stopping import Stopping
+from raytune_planes.training.tally import Sums
 from raytune_planes.training.text import text_device, text_encoder
 from raytune_planes.training.workers import Worker
 
@@ -55,16 +54,19 @@ class Trainer:
         text = text_encoder(config, infos, worker)
         # The seed comes right before the weights are drawn, the same on every worker.
         torch.manual_seed(config.seed)
-        self.model = Aircraft(infos, config, text_width, text)
+        self.model = Network(infos, config, text_width, text)
         self.model.backbone.take(config.model.backbone.weights)
         self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
         self._parallel = worker.prepare(self.model)
         if text is not None:
             text.to(text_device(config.devices.text, worker))
+        tasks = {
+            name: {term: task for term, task in self.model.tasks.items() if task.wants(name)} for name in config.active
+        }
         self._weights = {
-            f"{name}/{term}": dataset.weight * getattr(config.losses, term).weight
+            f"{name}/{term}": dataset.weight * task.settings.weight
             for name, dataset in config.active.items()
-            for term in applicable(infos[name], config.losses)
+            for term, task in tasks[name].items()
         }
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
@@ -77,7 +79,8 @@ class Trainer:
         self.plateau = Plateau(config.optim, tuple(datasets))
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
-        self._pixels = {name: Pixels(arrays, worker.device, losses=config.losses) for name, arrays in self.data.items()}
+        targets = Targets(**{k: v for task in self.model.tasks.values() for k, v in task.targets().items()})
+        self._pixels = {name: Pixels(arrays, worker.device, targets=targets) for name, arrays in self.data.items()}
         self._streams = {
             name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed, self._pixels[name])
             for name, d in datasets.items()
@@ -88,9 +91,8 @@ class Trainer:
             {name: d.share for name, d in datasets.items()},
             {name: stream.size for name, stream in self._streams.items()},
         )
-        self._levels = {name: groups(info.parents, worker.device) for name, info in infos.items()}
-        self._measures = Measures(infos, self._weights, worker)
-        self._evaluation = Evaluation(self.data, self._pixels, self._judge, self._measures, worker)
+        self._measures = Measures(tasks, self._weights, worker)
+        self._evaluation = Evaluation(self.data, self._pixels, self.model.tasks, self._judge, self._measures, worker)
 
     def begin(self) -> None:
         """Have the model detach what no weighted term trains. Every worker must ask, before its first epoch.
@@ -107,18 +109,18 @@ class Trainer:
         learn(self.model, self._frozen)
         self.epoch += 1
         self._seed_dropout()
-        tallies = self._measures.tallies()
+        sums = self._measures.sums()
         optim, budget = self.config.optim, self.config.budget
         for i in range(0, len(order), optim.accumulate):
             names = order[i : i + optim.accumulate]
             now = rate(optim, (self.epoch - 1 + i / len(order)) / budget.epochs)
             set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))
-            self._train_step(names, tallies)
-        metrics = self._measures.collect("train", tallies)
+            self._train_step(names, sums)
+        metrics = self._measures.collect("train", sums)
         self.balancer.end_epoch({t: metrics[key] for t in self._weights if (key := f"train/{t}_loss") in metrics})
         return metrics
 
-    def _train_step(self, names: Sequence[str], tallies: Mapping[str, Tally]) -> None:
+    def _train_step(self, names: Sequence[str], sums: Mapping[str, Sums]) -> None:
         """One move of the weights, by the mean gradient of a batch of each of ``names``."""
         self.optimizer.zero_grad()
         batch, parts = None, list[dict[str, Tensor]]()
@@ -128,7 +130,7 @@ class Trainer:
             self._drawn[name] += 1
             self.step += 1
             shares = [(piece, len(piece) / len(batch) / len(names)) for piece in batch.pieces(self.pieces)]
-            parts += [self._backward(piece, tallies[name], share) for piece, share in shares]
+            parts += [self._backward(piece, sums[name], share) for piece, share in shares]
         if batch is None or not any(parts):
             return
         if self.config.optim.clip:
@@ -140,11 +142,9 @@ class Trainer:
             before = {task: torch.stack([part[task] for part in parts]).sum() for task in after}
             self.balancer.after_step(self._floats(before), self._floats(after))
 
-    def _backward(self, piece: Batch, tally: Tally, share: float) -> dict[str, Tensor]:
-        output, losses = self._forward(piece)
-        tally.add(piece.label_B, output.logits_BK, losses)
-        if piece.mask_BHW is not None and output.mask_logits_BHW is not None:
-            tally.add_mask(piece.mask_BHW, output.mask_logits_BHW)
+    def _backward(self, piece: Batch, sums: Sums, share: float) -> dict[str, Tensor]:
+        answers, losses = self._forward(piece)
+        sums.add(piece, answers, losses, training=True)
         tasks = self._tasks(piece.dataset, losses)
         if tasks:  # else every term that applies has weight 0: measured, not trained
             shared = self._floats(tasks) if self._decides_on_losses else None
@@ -164,19 +164,18 @@ class Trainer:
         """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
         return self._evaluation.answers()
 
-    def _forward(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+    def _forward(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with self._precision():
-            output = self._parallel(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
-            return output, self._terms(output, batch, self.worker.gather)
+            answers = self._parallel(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+            return answers, self._terms(answers, batch, self.worker.gather)
 
-    def _judge(self, batch: Batch) -> tuple[Output, dict[str, Tensor]]:
+    def _judge(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with self._precision():
-            output: Output = self.model(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
-            return output, self._terms(output, batch, identity)
+            answers = self.model(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+            return answers, self._terms(answers, batch, identity)
 
-    def _terms(self, output: Output, batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        prompts_KW = self._prompts[batch.dataset] if output.prompts_KW is None else output.prompts_KW
-        return terms(output, batch, prompts_KW, self.config, gather, self._levels[batch.dataset])
+    def _terms(self, answers: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        return terms(self.model.tasks, answers, batch, self._prompts[batch.dataset], gather)
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.

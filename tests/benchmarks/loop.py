@@ -13,8 +13,8 @@ import torch
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import Batch, TrainStream
-from raytune_planes.losses import terms
-from raytune_planes.model.aircraft import Aircraft
+from raytune_planes.network import Network
+from raytune_planes.tasks.implementation import terms
 from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.schedule import rate
 from raytune_planes.training.trainer import Trainer
@@ -32,7 +32,7 @@ class Task:
     def __init__(self, config: TrialConfig, data: Mapping[str, Arrays], rows: Mapping[str, np.ndarray]) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.model = Aircraft({n: a.info for n, a in data.items()}, config, workload.TEXT_WIDTH)
+        self.model = Network({n: a.info for n, a in data.items()}, config, workload.TEXT_WIDTH)
         self.prompts = {name: torch.from_numpy(row) for name, row in rows.items()}
         batch = config.budget.batch_size
         self.streams = {n: TrainStream(data[n], d, batch, config.seed) for n, d in config.active.items()}
@@ -48,10 +48,10 @@ class Task:
             self.drawn[name] += 1
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        output = self.model(batch.dataset, batch.image_BCHW)
-        found = terms(output, batch, self.prompts[batch.dataset], self.config)
+        answers = self.model(batch.dataset, batch.image_BCHW)
+        found = terms(self.model.tasks, answers, batch, self.prompts[batch.dataset])
         weights = {name: getattr(self.config.losses, name).weight for name in found}
-        return sum(weights[n] * v for n, v in found.items()), output.logits_BK  # type: ignore[return-value]
+        return sum(weights[n] * v for n, v in found.items()), answers["classification"].logits_BK  # type: ignore[return-value]
 
 
 def by_hand(task: Task) -> Callable[[], None]:

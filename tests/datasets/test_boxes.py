@@ -11,16 +11,16 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from raytune_planes.config import Augment, Dataset, Detection, Losses, Policy
+from raytune_planes.config import Augment, Dataset, Policy
 from raytune_planes.datasets import blending, boxes, transforms
 from raytune_planes.datasets.base import Arrays, Sample
 from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
-from raytune_planes.datasets.pixels import Pixels
+from raytune_planes.datasets.pixels import Pixels, Targets
 from tests.datasets.test_loaders import arrays_of
 from tests.datasets.test_transforms import only
 
 SIDE = 64
-ASKED = Losses(detection=Detection(weight=1))
+ASKED = Targets(boxes=True)
 CHANGES = {
     "flips": only(flips=True),
     "rotate": only(rotate=40),
@@ -142,9 +142,9 @@ def boxed(count: int = 40, train: int | None = None) -> Arrays:
     return replace(plain, boxes_NM4=np.concatenate([corner_NM2, corner_NM2 + 0.2], 2))
 
 
-def stream(augment: Augment, losses: Losses | None = ASKED) -> TrainStream:
+def stream(augment: Augment, targets: Targets | None = ASKED) -> TrainStream:
     arrays = boxed()
-    return TrainStream(arrays, Dataset(augment=augment), 8, 0, Pixels(arrays, losses=losses))
+    return TrainStream(arrays, Dataset(augment=augment), 8, 0, Pixels(arrays, targets=targets))
 
 
 def held(batch: Batch) -> Tensor:
@@ -160,16 +160,16 @@ def test_workers_and_pieces_get_the_boxes_of_the_whole_batch(augment: Augment) -
     assert torch.equal(torch.cat([held(piece) for piece in whole.to("cpu").pieces(3)]), held(whole))
 
 
-def test_boxes_come_only_where_the_loss_asks_and_the_pictures_are_the_same() -> None:
-    plain, asked = stream(Augment(), losses=None).batch(0), stream(Augment()).batch(0)
+def test_boxes_come_only_where_a_task_asks_and_the_pictures_are_the_same() -> None:
+    plain, asked = stream(Augment(), targets=None).batch(0), stream(Augment()).batch(0)
     assert plain.boxes_BM4 is None
     assert torch.equal(plain.image_BCHW, asked.image_BCHW)
     arrays = arrays_of([0, 1, 0, 1])
-    assert TrainStream(arrays, Dataset(), 2, 0, Pixels(arrays, losses=ASKED)).batch(0).boxes_BM4 is None
+    assert TrainStream(arrays, Dataset(), 2, 0, Pixels(arrays, targets=ASKED)).batch(0).boxes_BM4 is None
 
 
 def test_validation_hands_out_the_boxes_as_they_are() -> None:
     arrays = boxed(train=20)
-    got = torch.cat([held(b) for b in eval_batches(arrays, "val", 8, pixels=Pixels(arrays, losses=ASKED))])
+    got = torch.cat([held(b) for b in eval_batches(arrays, "val", 8, pixels=Pixels(arrays, targets=ASKED))])
     assert arrays.boxes_NM4 is not None
     np.testing.assert_array_equal(got.numpy(), arrays.boxes_NM4[20:])

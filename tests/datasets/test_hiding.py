@@ -7,17 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes.config import Augment, Dataset, Losses, Reconstruction
+from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import hiding, sampling
+from raytune_planes.datasets.hiding import Hiding
 from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
-from raytune_planes.datasets.pixels import Pixels
+from raytune_planes.datasets.pixels import Pixels, Targets
 from tests.datasets.test_loaders import arrays_of
 
-ASKED = Losses(reconstruction=Reconstruction(weight=1, patch=4))
+ASKED = Targets(hidden=Hiding(mask=0.6, patch=4))
 
 
 def draw(side: int, seed: int = 0, count: int = 5, **settings: float) -> Tensor:
-    return hiding.draw(count, side, Reconstruction(**settings), np.random.SeedSequence(seed))  # type: ignore[arg-type]
+    return hiding.draw(count, side, Hiding(**settings), np.random.SeedSequence(seed))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("side", "patch", "mask", "expected"), [(64, 8, 0.6, 38), (24, 8, 0.6, 5), (16, 4, 0.5, 8)])
@@ -41,9 +42,9 @@ def test_some_pixels_stay_visible_and_some_are_hidden_where_patches_do_not_fit(p
         assert (~hidden_BHW).any((1, 2)).all() == (patch < 24)
 
 
-def stream(seed: int = 0, losses: Losses | None = ASKED) -> TrainStream:
+def stream(seed: int = 0, targets: Targets | None = ASKED) -> TrainStream:
     arrays = arrays_of([0, 1] * 20)
-    pixels = Pixels(arrays, losses=losses)
+    pixels = Pixels(arrays, targets=targets)
     return TrainStream(arrays, Dataset(augment=Augment(mixup=0.4)), 8, seed, pixels)
 
 
@@ -65,15 +66,15 @@ def test_workers_and_pieces_hide_what_the_whole_batch_does() -> None:
     assert torch.equal(torch.cat([hidden(piece) for piece in whole.pieces(3)]), hidden(whole))
 
 
-def test_nothing_is_hidden_where_the_loss_does_not_ask_and_the_pictures_are_the_same() -> None:
-    plain, asked = stream(losses=None).batch(0), stream().batch(0)
+def test_nothing_is_hidden_where_no_task_asks_and_the_pictures_are_the_same() -> None:
+    plain, asked = stream(targets=None).batch(0), stream().batch(0)
     assert plain.hidden_BHW is None
     assert torch.equal(plain.image_BCHW, asked.image_BCHW)
 
 
 def test_validation_hides_the_same_pixels_each_time_however_many_workers_there_are() -> None:
     arrays = arrays_of([0, 1] * 20, train=10)
-    pixels = Pixels(arrays, losses=ASKED)
+    pixels = Pixels(arrays, targets=ASKED)
     once, again = ([hidden(b) for b in eval_batches(arrays, "val", 8, pixels=pixels)] for _ in range(2))
     second = [hidden(b) for b in eval_batches(arrays, "val", 8, 1, 2, pixels)]
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))

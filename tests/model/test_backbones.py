@@ -12,8 +12,8 @@ import torch
 from raytune_planes.config import Backbone
 from raytune_planes.errors import UserError
 from raytune_planes.model import BACKBONES
-from raytune_planes.model.aircraft import Aircraft
 from raytune_planes.model.backbones import Pyramid
+from raytune_planes.network import Network
 from tests.toy import INFOS, toy_config
 
 BORROWED = tuple(kind for kind in BACKBONES if kind != "residual")
@@ -55,11 +55,10 @@ def test_an_image_is_seen_alike_whatever_shares_its_batch(kind: str) -> None:
 
 def test_a_frozen_network_trains_its_projections_only_and_makes_masks() -> None:
     config = toy_config(model__backbone__kind="mobilenet_v2", model__backbone__freeze=True)
-    model = Aircraft(INFOS, config, 12)
+    model = Network(INFOS, config, 12)
     output = model("hrplanes", torch.randn(2, 3, 16, 16))
-    assert output.mask_logits_BHW is not None
-    assert output.mask_logits_BHW.shape == (2, 16, 16)
-    (output.logits_BK.sum() + output.mask_logits_BHW.sum()).backward()
+    assert output["segmentation"].shape == (2, 16, 16)
+    (output["classification"].logits_BK.sum() + output["segmentation"].sum()).backward()
     moving = {name.split(".")[0] for name, p in model.backbone.named_parameters() if p.grad is not None}
     assert moving == {"projections"}
 

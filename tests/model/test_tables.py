@@ -1,4 +1,4 @@
-"""What holds for every backbone and every head of the tables."""
+"""What holds for every backbone of the table."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import typing
 import pytest
 import torch
 
-from raytune_planes.config import Backbone, Head
-from raytune_planes.model import BACKBONES, HEADS
+from raytune_planes.config import Backbone
+from raytune_planes.model import BACKBONES
 
 SMALL = Backbone(width=8)
 OWN = ("residual",)
 """Those of other libraries are large: tests/model/test_backbones.py."""
 
 
-def test_the_tables_hold_what_the_settings_offer_and_no_more() -> None:
+def test_the_table_holds_what_the_settings_offer_and_no_more() -> None:
     assert set(BACKBONES) == set(typing.get_args(Backbone.model_fields["kind"].annotation))
-    assert set(HEADS) == set(typing.get_args(Head.model_fields["kind"].annotation))
 
 
 @pytest.mark.parametrize("kind", OWN)
@@ -74,38 +73,3 @@ def test_pooled_features_hardly_change_when_the_picture_moves_by_a_pixel(kind: s
     image_BCHW[..., 28:33, 24:40] = torch.randn(3, 5, 16)
     still, *moved = (backbone(image_BCHW.roll(by, 3))[-1].mean((2, 3)) for by in range(8))
     assert all((m - still).norm() / still.norm() < 0.17 for m in moved)
-
-
-@pytest.mark.parametrize("kind", HEADS)
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
-@pytest.mark.parametrize(("height", "width"), [(3, 3), (8, 5)])
-def test_a_head_gives_a_logit_per_class_for_every_size_of_grid(kind: str, depth: int, height: int, width: int) -> None:
-    head = HEADS[kind](10, 7, Head(depth=depth, width=16))
-    logits_BK = head(torch.randn(3, 10), torch.randn(3, 10, height, width))
-    assert logits_BK.shape == (3, 7)
-    assert head.margin >= 0
-
-
-@pytest.mark.parametrize("kind", sorted(set(HEADS) - {"linear"}))
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
-def test_a_head_has_the_hidden_layers_asked_for(kind: str, depth: int) -> None:
-    head = HEADS[kind](10, 7, Head(depth=depth, width=16))
-    assert [m.out_features for m in head.modules() if isinstance(m, torch.nn.Linear)][:depth] == [16] * depth
-    assert sum(isinstance(m, torch.nn.GELU) for m in head.modules()) == depth
-
-
-@pytest.mark.parametrize("kind", HEADS)
-def test_gradients_reach_every_parameter_of_a_head(kind: str) -> None:
-    head = HEADS[kind](10, 7, Head(depth=1, width=16))
-    head(torch.randn(3, 10), torch.randn(3, 10, 4, 4)).square().mean().backward()
-    assert not [name for name, p in head.named_parameters() if p.grad is None or not p.grad.abs().sum()]
-
-
-@pytest.mark.parametrize("kind", HEADS)
-@pytest.mark.parametrize("depth", [0, 1])
-def test_dropout_acts_in_training_only(kind: str, depth: int) -> None:
-    head = HEADS[kind](10, 7, Head(depth=depth, width=64, dropout=0.5))
-    inputs = torch.randn(3, 10), torch.randn(3, 10, 4, 4)
-    assert not torch.equal(head(*inputs), head(*inputs))
-    head.eval()
-    assert torch.equal(head(*inputs), head(*inputs))

@@ -157,7 +157,7 @@ def test_auto_takes_what_there_is(rows: dict[str, np.ndarray]) -> None:
 @pytest.mark.slow
 def test_loading_prints_nothing_and_training_never_imports_transformers() -> None:
     code = (
-        "import sys, raytune_planes.model.aircraft, raytune_planes.losses.balancing\n"
+        "import sys, raytune_planes.network, raytune_planes.balancing.rules\n"
         "import raytune_planes.model.text as text\n"
         "assert 'transformers' not in sys.modules\n"
         "from raytune_planes.config import Text\n"

@@ -39,7 +39,7 @@ def test_a_picture_gets_the_answer_that_the_model_gives_its_pixels(weights: Path
     predictor, arrays = Predictor.load(weights), toy_data()["fgvc"]
     (batch,) = eval_batches(arrays, "test", 64)
     with torch.no_grad():
-        expected_BK = predictor.model("fgvc", batch.image_BCHW).logits_BK.softmax(1)
+        expected_BK = predictor.model("fgvc", batch.image_BCHW)["classification"].logits_BK.softmax(1)
     for i, probability_K in zip(arrays.splits["test"], expected_BK, strict=True):
         told = answer(predictor, png(arrays.images_NHWC[i]), "fgvc")
         order = probability_K.argsort(descending=True).tolist()[:5]
@@ -51,7 +51,7 @@ def test_a_tile_gets_the_mask_that_the_model_gives_its_pixels(weights: Path) -> 
     predictor, arrays = Predictor.load(weights), toy_data()["hrplanes"]
     (batch,) = eval_batches(arrays, "test", 64)
     with torch.no_grad():
-        expected_BHW = predictor.model("hrplanes", batch.image_BCHW).mask_logits_BHW.sigmoid()
+        expected_BHW = predictor.model("hrplanes", batch.image_BCHW)["segmentation"].sigmoid()
     look = predictor.look("hrplanes", png(arrays.images_NHWC[arrays.splits["test"][0]]))
     assert look.tiles == 1
     assert look.mask_HW == pytest.approx(expected_BHW[0].numpy(), abs=1e-5)
@@ -107,8 +107,8 @@ def test_texts_are_scored_in_the_space_that_the_picture_was_taught(weights: Path
     predictor._texts[texts] = rows_PW  # the toy model's space has no text encoder
     pixels = toy_data()["fgvc"].images_NHWC[0]
     told = answer(predictor, png(pixels), "fgvc", texts).texts
-    output = predictor.outputs("fgvc", torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
-    expected_P = output.embedding_BW[0] @ rows_PW.T / output.log_temperature.exp()
+    similarity = predictor.outputs("fgvc", torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])["contrastive"]
+    expected_P = similarity.embedding_BW[0] @ rows_PW.T / similarity.log_temperature.exp()
     assert [text for text, _, _ in told] == list(texts)
     assert [score for _, score, _ in told] == pytest.approx(expected_P.tolist(), abs=1e-4)
     assert [share for _, _, share in told] == pytest.approx(expected_P.softmax(0).tolist(), abs=1e-5)

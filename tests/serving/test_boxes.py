@@ -11,11 +11,11 @@ from PIL import Image
 
 from raytune_planes.cli import main
 from raytune_planes.datasets.images import Picture
-from raytune_planes.model.detector import REACH
 from raytune_planes.serving import Predictor
 from raytune_planes.serving.answers import answer
 from raytune_planes.serving.boxes import detected
 from raytune_planes.serving.scenes import Grid
+from raytune_planes.tasks.detection.detector import REACH
 from tests.serving.test_answers import scene
 
 SIDE, STEP = 32, 4

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_planes.config import Optim, TrialConfig
-from raytune_planes.model.aircraft import Aircraft
+from raytune_planes.network import Network
 from raytune_planes.training.optim import layer_factors, make_optimizer, set_rate
 from raytune_planes.training.optimizers import OPTIMIZERS, Optimizer
 from tests.toy import INFOS, toy_config
@@ -139,12 +139,12 @@ def test_a_step_does_not_import_torchs_compiler() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def network(**settings: object) -> tuple[Aircraft, TrialConfig]:
+def network(**settings: object) -> tuple[Network, TrialConfig]:
     config = toy_config(**settings)
-    return Aircraft(INFOS, config, 12), config
+    return Network(INFOS, config, 12), config
 
 
-def rates(model: Aircraft, optimizer: Optimizer) -> dict[str, float]:
+def rates(model: Network, optimizer: Optimizer) -> dict[str, float]:
     of: dict[Tensor, float] = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
     return {name: of[p] for name, p in model.named_parameters()}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes import losses
 from raytune_planes.errors import UserError
-from raytune_planes.losses import Case
+from raytune_planes.tasks.contrastive.implementation import Contrastive
+from raytune_planes.tasks.implementation import Case
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 from tests.toy import toy_config, toy_data, toy_prompts
@@ -25,14 +25,14 @@ def a_trainer(**settings: object) -> Trainer:
     return Trainer(toy_config(**settings), toy_data(), toy_prompts(), LocalWorker())
 
 
-def entropy(case: Case) -> Tensor:
+def entropy(_: Contrastive, answer: object, case: Case) -> Tensor:
     """A new loss that reads the classifier's logits, as entropy minimisation does (Grandvalet & Bengio 2004)."""
-    return torch.distributions.Categorical(logits=case.output.logits_BK).entropy().mean()
+    return torch.distributions.Categorical(logits=case.answers["classification"].logits_BK).entropy().mean()
 
 
-def accuracy(case: Case) -> Tensor:
+def accuracy(_: Contrastive, answer: object, case: Case) -> Tensor:
     """A measure that somebody took for a loss: no gradient comes from it."""
-    return (case.output.logits_BK.argmax(1) == case.batch.label_B).float().mean()
+    return (case.answers["classification"].logits_BK.argmax(1) == case.batch.label_B).float().mean()
 
 
 def moved(trainer: Trainer) -> set[str]:
@@ -43,28 +43,28 @@ def moved(trainer: Trainer) -> set[str]:
     return {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
 
 
-def test_outputs_that_no_weighted_term_reads_are_measured_only() -> None:
+def test_answers_that_no_weighted_term_reads_are_measured_only() -> None:
     trainer = a_trainer(losses__contrastive__weight=0.0, datasets__planesnet__weight=0.0)
     trainer.begin()
     assert trainer.model.measured_only == {
-        "planesnet": ("logits_BK", "embedding_BW", "log_temperature"),
-        "hrplanes": ("embedding_BW", "log_temperature"),
-        "fgvc": ("embedding_BW", "log_temperature"),
+        "planesnet": ("classification", "contrastive"),
+        "hrplanes": ("contrastive",),
+        "fgvc": ("contrastive",),
     }
 
 
 def test_a_new_loss_on_logits_trains_their_head_without_the_classification(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "TERMS", {**losses.TERMS, "contrastive": entropy})
+    monkeypatch.setattr(Contrastive, "loss", entropy)
     trainer = a_trainer(**ALONE)
     assert "heads" in moved(trainer)
-    assert trainer.model.measured_only["fgvc"] == ("embedding_BW", "log_temperature")
+    assert trainer.model.measured_only["fgvc"] == ("contrastive",)
 
 
 @pytest.mark.parametrize("rule", ["fixed", "uncertainty"])  # one whose own weights learn would train those alone
 def test_a_weighted_term_without_a_gradient_is_refused_before_training(
     rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "TERMS", {**losses.TERMS, "contrastive": accuracy})
+    monkeypatch.setattr(Contrastive, "loss", accuracy)
     told = "losses.contrastive.weight for fgvc, hrplanes, planesnet: what they compute is detached from the model's"
     seen = Recorder()
     with pytest.raises(UserError, match=told):

@@ -1,0 +1,1 @@
+"""Which class a picture shows: a classifier for each dataset."""

@@ -1,0 +1,1 @@
+"""Images beside the sentences that describe their classes."""

@@ -1,0 +1,1 @@
+"""Where planes are, as boxes with a score."""

@@ -1,0 +1,1 @@
+"""What hidden patches of a picture show."""

@@ -1,0 +1,1 @@
+"""Which pixels belong to a plane: masks from one decoder."""

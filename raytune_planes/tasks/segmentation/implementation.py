@@ -1,0 +1,59 @@
+"""Segmentation: the decoder's masks, their loss, and counts of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from raytune_planes.datasets.loaders import Batch
+from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape, Tally
+from raytune_planes.tasks.segmentation.decoder import Decoder
+from raytune_planes.tasks.segmentation.loss import segmentation
+
+
+class Segmentation(Implementation):
+    """One decoder for all datasets with masks. It answers with logits [B, H, W] at the image's resolution."""
+
+    def wants(self, dataset: str) -> bool:
+        return self.infos[dataset].has_masks
+
+    def build(self, shape: Shape) -> dict[str, nn.Module | nn.Parameter]:
+        return {"decoder": Decoder(shape.channels, self.config.model.decoder.width)}
+
+    def forward(self, parts: Mapping[str, Any], features: Features) -> Tensor:
+        mask_logits_BHW: Tensor = parts["decoder"](features.pyramid)
+        return mask_logits_BHW
+
+    def loss(self, answer: Tensor, case: Case) -> Tensor:
+        assert case.batch.mask_BHW is not None, "asked of a dataset without masks"
+        return segmentation(answer, case.batch.mask_BHW, self.settings.dice)
+
+    def tally(self, dataset: str) -> Tally | None:
+        return Pixels()
+
+
+class Pixels(Tally):
+    """Hits, false alarms and misses over all pixels of a split."""
+
+    size = 3
+
+    def count(self, counts: Tensor, answer: Tensor, batch: Batch) -> None:
+        assert batch.mask_BHW is not None, "asked of a dataset without masks"
+        truth, guess = batch.mask_BHW > 0.5, answer.detach() > 0
+        hits = (truth & guess).sum()
+        counts += torch.stack([hits, guess.sum() - hits, truth.sum() - hits])
+
+    def metrics(self, counts: Tensor, images: float) -> dict[str, float]:
+        return mask_metrics(*counts.tolist())
+
+
+def mask_metrics(hits: float, false_alarms: float, misses: float) -> dict[str, float]:
+    """IoU and Dice of the foreground over all pixels of a split; 1 when there is nothing to find and nothing found."""
+    union = hits + false_alarms + misses
+    return {
+        "iou": hits / union if union else 1.0,
+        "dice": 2 * hits / (union + hits) if union else 1.0,
+    }
