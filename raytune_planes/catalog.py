@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from raytune_planes.plugins import joined
+
 
 class Entry(NamedTuple):
     """Where a dataset's code and files are, and the settings in which it differs from the common defaults."""
 
     reader: str
-    """``module:Class`` inside ``raytune_planes.datasets``."""
+    """``module:Class``, a subclass of ``datasets.base.Reader``."""
     folder: str
     """Folder under ``--data DIR``."""
     defaults: Mapping[str, object]
@@ -22,14 +24,25 @@ class Entry(NamedTuple):
     ``datasets.mine.enabled=true``: studies from before it stay as they were, and nobody needs its folder."""
 
 
-CATALOG: Mapping[str, Entry] = {
-    "planesnet": Entry("planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy", standard=True),
-    "hrplanes": Entry("hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou", standard=True),
-    "fgvc": Entry(
-        "fgvc:FGVCAircraft", "fgvc-aircraft-2013b", {"image_size": 64, "stop.patience": 6}, "accuracy", standard=True
-    ),
-    "image_folder": Entry("image_folder:ImageFolder", "image_folder", {}, "accuracy"),
-}
+CATALOG: Mapping[str, Entry] = joined(
+    "datasets",
+    {
+        "planesnet": Entry(
+            "raytune_planes.datasets.planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy", standard=True
+        ),
+        "hrplanes": Entry(
+            "raytune_planes.datasets.hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou", standard=True
+        ),
+        "fgvc": Entry(
+            "raytune_planes.datasets.fgvc:FGVCAircraft",
+            "fgvc-aircraft-2013b",
+            {"image_size": 64, "stop.patience": 6},
+            "accuracy",
+            standard=True,
+        ),
+        "image_folder": Entry("raytune_planes.datasets.image_folder:ImageFolder", "image_folder", {}, "accuracy"),
+    },
+)
 STANDARD = tuple(name for name, entry in CATALOG.items() if entry.standard)
 
 

@@ -13,7 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
-    ("errors", "catalog", "section"),
+    ("plugins", "errors", "section"),
+    ("catalog",),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto",),

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
-from raytune_planes.commands import best, check, compare, data, ensemble, predict, report, sync, synth, train, tune, ui
+from raytune_planes.commands import (
+    best,
+    check,
+    compare,
+    data,
+    ensemble,
+    plugins,
+    predict,
+    report,
+    settings,
+    sync,
+    synth,
+    train,
+    tune,
+    ui,
+)
 
 VERBS: Mapping[str, ModuleType] = {
     "tune": tune,
@@ -17,7 +32,9 @@ VERBS: Mapping[str, ModuleType] = {
     "predict": predict,
     "ensemble": ensemble,
     "check": check,
+    "settings": settings,
     "data": data,
     "sync": sync,
     "synth": synth,
+    "plugins": plugins,
 }

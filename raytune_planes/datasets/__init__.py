@@ -32,5 +32,5 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         )
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
-    found: type[Reader] = getattr(importlib.import_module(f"raytune_planes.datasets.{module}"), attribute)
+    found: type[Reader] = getattr(importlib.import_module(module), attribute)
     return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed)

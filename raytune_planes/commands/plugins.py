@@ -1,0 +1,27 @@
+"""List the datasets, tasks and trackers that other installed packages bring."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable")
+
+
+def run(args: argparse.Namespace) -> None:
+    import json
+    from dataclasses import asdict
+
+    from raytune_planes.plugins import GROUPS, installed
+
+    found = [plugin for kind in GROUPS for plugin in installed(kind)]
+    if args.json:
+        print(json.dumps([asdict(plugin) for plugin in found], indent=1))
+        return
+    for plugin in found:
+        print(f"{plugin.kind:<10} {plugin.name:<20} {plugin.package} {plugin.version}  ({plugin.value})")
+    if not found:
+        print("No plugin is installed. A package brings one by an entry point of one of these groups:")
+        for kind, what in GROUPS.items():
+            print(f"  raytune_planes.{kind}: {what}")
