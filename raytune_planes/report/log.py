@@ -32,7 +32,7 @@ class Log:
     """Dataset -> split -> samples."""
     counted: bool = True
     """False: the log names no counts, and these are the smallest that its accuracies allow."""
-    loss_unit: str = "loss (1: as by chance)"
+    loss_unit: str = "loss (nats)"
     decisions: tuple[Decision, ...] = field(default=())
 
     def series(self, split: str, dataset: str, name: str) -> tuple[float, ...]:

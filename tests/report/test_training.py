@@ -103,7 +103,7 @@ def test_an_own_trial_brings_its_counts_its_rests_and_its_unit() -> None:
     assert [(d.dataset, d.epoch) for d in log.decisions] == [("planesnet", 2)]
     assert log.series("val", "fgvc", "accuracy") == (0.1, 0.3)
     assert log.series("train", "planesnet", "accuracy") == ()
-    assert "chance" in log.loss_unit
+    assert "nats" in log.loss_unit
 
 
 def test_an_epoch_in_which_a_dataset_took_no_step_is_a_gap(tmp_path: Path) -> None:

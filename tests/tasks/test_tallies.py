@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -64,6 +66,10 @@ def test_sums_collect_all_batches() -> None:
     assert got["iou"] == pytest.approx(1 / 3)
     assert got["classification_loss"] == pytest.approx((0.5 * 2 + 2.0) / 3)
     assert got["images"] == 3
+    powers = [math.exp(3), math.exp(2), math.exp(1)]
+    each = [math.log(sum(powers)) - 2, math.log(sum(powers)) - 3, math.log(sum(powers)) - 1]
+    assert got["cross_entropy"] == pytest.approx(sum(each) / 3), "in nats, not divided by the value at chance"
+    assert got["mask_cross_entropy"] == pytest.approx((2 * math.log1p(math.exp(-5)) + 2 * math.log1p(math.exp(5))) / 4)
 
 
 def test_two_halves_add_up_to_the_whole() -> None:
@@ -74,7 +80,7 @@ def test_two_halves_add_up_to_the_whole() -> None:
     left.add(batch(labels[:7]), {"classification": Logits(logits[:7])}, {}, training=False)
     right.add(batch(labels[7:]), {"classification": Logits(logits[7:])}, {}, training=False)
     added = whole.result(left.vector + right.vector, training=False)
-    assert whole.result(whole.vector, training=False) == added
+    assert whole.result(whole.vector, training=False) == pytest.approx(added)
 
 
 def test_sums_without_images_have_no_metrics() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raytune_planes.config import Head, TrialConfig
@@ -78,25 +79,29 @@ class Classification(Implementation):
 
 
 class Confusions(Tally):
-    """A confusion matrix, and the pictures whose class is among the likeliest ones."""
+    """A confusion matrix, the pictures whose class is among the likeliest ones, and the cross-entropy in nats.
+
+    Unlike the loss, the cross-entropy depends on no smoothing, margin or hierarchy: it compares over all trainings.
+    """
 
     def __init__(self, info: Info) -> None:
         self._info, self._classes = info, len(info.classes)
-        self.size = self._classes**2 + 1
+        self.size = self._classes**2 + 2
 
     def count(self, counts: Tensor, answer: Logits, batch: Batch) -> None:
         logits_BK, label_B = answer.logits_BK.detach(), batch.label_B
         cells_B = label_B * self._classes + logits_BK.argmax(1)
-        counts[:-1] += torch.bincount(cells_B, minlength=self._classes**2)
+        counts[:-2] += torch.bincount(cells_B, minlength=self._classes**2)
+        counts[-1] += F.cross_entropy(logits_BK.float(), label_B, reduction="none").double().sum()
         if self._info.top_k:
             best = logits_BK.topk(min(self._info.top_k, self._classes), dim=1).indices
-            counts[-1:] += (best == label_B[:, None]).any(1).sum()
+            counts[-2] += (best == label_B[:, None]).any(1).sum()
 
     def metrics(self, counts: Tensor, images: float) -> dict[str, float]:
-        out = classification_metrics(counts[:-1].view(self._classes, self._classes), self._info)
+        out = classification_metrics(counts[:-2].view(self._classes, self._classes), self._info)
         if self._info.top_k:
-            out[f"top{self._info.top_k}"] = counts[-1].item() / images
-        return out
+            out[f"top{self._info.top_k}"] = counts[-2].item() / images
+        return out | {"cross_entropy": counts[-1].item() / images}
 
 
 def classification_metrics(confusion_KK: Tensor, info: Info) -> dict[str, float]:

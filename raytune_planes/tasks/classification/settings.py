@@ -25,5 +25,6 @@ CLASSIFICATION = Task(
     settings=Classification,
     implementation="raytune_planes.tasks.classification.implementation:Classification",
     metrics=("accuracy", "class_accuracy", "f1", "top5", "family_accuracy", "manufacturer_accuracy"),
+    errors=("cross_entropy",),
     freeze_as="heads",
 )

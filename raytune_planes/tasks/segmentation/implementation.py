@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raytune_planes.datasets.loaders import Batch
@@ -36,18 +37,22 @@ class Segmentation(Implementation):
 
 
 class Pixels(Tally):
-    """Hits, false alarms and misses over all pixels of a split."""
+    """Hits, false alarms and misses over all pixels, the sum of images' cross-entropies in nats, and the images."""
 
-    size = 3
+    size = 5
 
     def count(self, counts: Tensor, answer: Tensor, batch: Batch) -> None:
         assert batch.mask_BHW is not None, "asked of a dataset without masks"
         truth, guess = batch.mask_BHW > 0.5, answer.detach() > 0
         hits = (truth & guess).sum()
-        counts += torch.stack([hits, guess.sum() - hits, truth.sum() - hits])
+        counts[:3] += torch.stack([hits, guess.sum() - hits, truth.sum() - hits])
+        each_BHW = F.binary_cross_entropy_with_logits(answer.detach().float(), batch.mask_BHW.float(), reduction="none")
+        counts[3] += each_BHW.mean((1, 2)).double().sum()
+        counts[4] += len(each_BHW)
 
     def metrics(self, counts: Tensor, images: float) -> dict[str, float]:
-        return mask_metrics(*counts.tolist())
+        *pixels, entropy, masks = counts.tolist()
+        return mask_metrics(*pixels) | ({"mask_cross_entropy": entropy / masks} if masks else {})
 
 
 def mask_metrics(hits: float, false_alarms: float, misses: float) -> dict[str, float]:

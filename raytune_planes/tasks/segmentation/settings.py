@@ -18,5 +18,6 @@ SEGMENTATION = Task(
     settings=Segmentation,
     implementation="raytune_planes.tasks.segmentation.implementation:Segmentation",
     metrics=("iou", "dice"),
+    errors=("mask_cross_entropy",),
     freeze_as="decoder",
 )
