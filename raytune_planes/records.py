@@ -165,15 +165,18 @@ class Goal:
     def feasible(self, metrics: Mapping[str, float]) -> bool:
         return not any(self.shortfalls(metrics).values())
 
+    def value(self, metrics: Mapping[str, float]) -> float:
+        """The mean of the objectives, turned so that larger is better, as people see it. NaN where one is absent."""
+        values = [o.worse_first(v) for o, v in zip(self.objectives, self.values(metrics), strict=True)]
+        return sum(values) / len(values) if values and all(map(math.isfinite, values)) else math.nan
+
     def score(self, metrics: Mapping[str, float]) -> float:
-        """One number to rank epochs and trials by: the mean of the objectives, less 10 x each floor's shortfall.
+        """One number to rank epochs and trials by: ``value`` less 10 x each floor's shortfall.
 
         The penalty's slope is steep enough that no gain of one objective in [0, 1] pays for losing a tenth of a floor.
         """
-        values = [o.worse_first(v) for o, v in zip(self.objectives, self.values(metrics), strict=True)]
-        if not values or not all(math.isfinite(v) for v in values):
-            return -math.inf
-        return sum(values) / len(values) - 10 * sum(self.shortfalls(metrics).values())
+        value = self.value(metrics)
+        return -math.inf if math.isnan(value) else value - 10 * sum(self.shortfalls(metrics).values())
 
 
 def not_finite(metrics: Mapping[str, float]) -> list[str]:

@@ -145,3 +145,16 @@ def test_progress_counts_the_epochs_of_all_stages() -> None:
     plan = {"plan": "one, two", "budget.epochs": 2, "stages.two.budget.epochs": 5}
     trial = TrialRecord("t", 3, {}, plan, (EpochRecord(3, 9, 72, {}, stage="two"),))
     assert progress(trial) == "3/7"
+
+
+@pytest.mark.parametrize(("stream", "said"), [(io.StringIO, "score 0.4000 (below a floor)"), (Screen, "0.4000 !")])
+def test_below_a_floor_the_score_has_no_penalty_and_is_marked(stream: type[io.StringIO], said: str) -> None:
+    screen = stream()
+    view = make_view(screen)
+    view.start(replace(OUTLINE, goal=Goal((Objective(KEY),), {"val/planesnet/accuracy": 0.9})))
+    below = trial(0, 0.4, end=End.COMPLETED, reason="done")
+    metrics = {KEY: 0.4, "val/planesnet/accuracy": 0.8}
+    view.trial_ended(replace(below, epochs=(replace(below.epochs[0], metrics=metrics),)))
+    view.stop()
+    assert said in screen.getvalue()
+    assert "-0.6" not in screen.getvalue()

@@ -24,6 +24,7 @@ from raytune_planes.report.predictions import (
     chosen,
     confusion,
     mask_iou,
+    spread,
     worst_pairs,
 )
 from raytune_planes.settings import make_config
@@ -31,11 +32,10 @@ from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tracking.validation import Answers, probabilities, read_validation
 from raytune_planes.training.checkpoint import load
+from raytune_planes.training.evaluation import EVAL_BATCH
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 
-LOOKED_AT = 128
-"""Validation pictures with planes from which the examples of masks are taken."""
 SHOWN = 4
 
 
@@ -113,8 +113,10 @@ def _examples(
         if trainer is None:
             continue
         if trainer.data[name].masks_NHW is not None:
-            caption = "From the best to the worst of the pictures with planes, evenly; coloured where a plane is."
-            yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, _masks(name, trainer))
+            found = _masks(name, trainer)
+            n = 0 if isinstance(found, Missing) else found.looked_at
+            caption = f"From the best to the worst of the {n} validation pictures with planes, evenly by rank."
+            yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, found)
 
 
 def _asked(arrays: Arrays, given: Answers, classes: tuple[str, ...]) -> tuple[Example, ...]:
@@ -134,15 +136,17 @@ def _masks(name: str, trainer: Trainer) -> Masks | Missing:
     arrays = trainer.data[name]
     assert arrays.masks_NHW is not None, "asked of a dataset without masks"
     val_N = arrays.splits["val"]
-    with_planes = [int(i) for i in val_N if arrays.masks_NHW[i].any()][:LOOKED_AT]
+    with_planes = [int(i) for i in val_N if arrays.masks_NHW[i].any()]
     if not with_planes:
         return Missing(f"no validation picture of {name} has a plane")
-    images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC)[with_planes], np.asarray(arrays.masks_NHW)[with_planes]
-    image_NCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float().div(255)
+    images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC[with_planes]), np.asarray(arrays.masks_NHW[with_planes])
+    said = []
     with torch.no_grad():
-        logits_NHW = trainer.model(name, normalise(image_NCHW).to(trainer.worker.device))["segmentation"]
-    said_NHW = logits_NHW.sigmoid().float().cpu().numpy()
+        for start in range(0, len(with_planes), EVAL_BATCH):
+            part_NHWC = torch.from_numpy(images_NHWC[start : start + EVAL_BATCH])
+            image_NCHW = normalise(part_NHWC.permute(0, 3, 1, 2).float().div(255)).to(trainer.worker.device)
+            said.append(trainer.model(name, image_NCHW)["segmentation"].sigmoid().float().cpu().numpy())
+    said_NHW = np.concatenate(said)
     ious = [mask_iou(truth_HW, said_HW) for truth_HW, said_HW in zip(masks_NHW, said_NHW, strict=True)]
-    order = sorted(range(len(ious)), key=lambda i: -ious[i])
-    picked = [order[round(i * (len(order) - 1) / (SHOWN - 1))] for i in range(min(SHOWN, len(order)))]
-    return Masks(name, tuple(MaskExample(images_NHWC[i], masks_NHW[i], said_NHW[i], ious[i]) for i in picked))
+    examples = tuple(MaskExample(images_NHWC[i], masks_NHW[i], said_NHW[i], ious[i]) for i in spread(ious, SHOWN))
+    return Masks(name, examples, len(ious))

@@ -108,7 +108,7 @@ class TrainingRun:
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(
             f"{epoch.stage and epoch.stage + ': '}epoch {epoch.epoch}/{self.epochs}  {self._values(epoch.metrics)}"
-            f"  score {self.goal.score(epoch.metrics):.4f}  {epoch.samples} samples{resting}",
+            f"  score {self.goal.value(epoch.metrics):.4f}  {epoch.samples} samples{resting}",
             flush=True,
         )
         for decision in epoch.decisions:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from raytune_planes.records import End
 from raytune_planes.report import compare, explain, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
+from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.log import Log, of_trial
 from raytune_planes.report.search import Importance
 from raytune_planes.report.summary import Summary, summarise
@@ -91,7 +92,18 @@ def _lead(study: StudyFiles, summary: Summary | None) -> str:
     values = [f"{_plain(g.metric)} {shown(g.after)} ({signed(g.difference)})" for g in summary.gains]
     told = [v for v, g in zip(values, summary.gains, strict=True) if g.metric in wanted]
     floors = "" if summary.feasible else " It misses a floor: no complete trial keeps them all."
+    if summary.best.number == 0:
+        told = [f"{_plain(g.metric)} {shown(g.after)}" for g in summary.gains if g.metric in wanted]
+        kept = " that keeps every floor" if summary.feasible and study.start.goal.floors else ""
+        return f"{name} best: {', '.join(told)}. No complete trial{kept} beat them.{floors}{state}"
     return f"{name} best: {', '.join(told)}, in brackets against the defaults.{floors}{state}"
+
+
+def _epochs(study: StudyFiles, summary: Summary) -> str:
+    mine = f"{summary.epoch.epoch} of trial {summary.best.number}"
+    first = defaults_trial(study) if summary.best.number else None
+    before = first.best(study.start.goal) if first else None
+    return mine + (f", {before.epoch} of the defaults" if before else "")
 
 
 def _plain(key: str) -> str:
@@ -106,11 +118,21 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     confirmed = explain.uncertainty(study, summary.best)
     if summary.best.number and not confirmed:
         asked.append("One seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split.")
-    gains = Table(
-        ("metric", "defaults", "best", "gain"),
-        tuple((g.metric, shown(g.before), shown(g.after), signed(g.difference)) for g in summary.gains),
-    )
-    sure = tuple((k, explain.interval_text(g)) for k, g in sorted(confirmed.items()))
+    if summary.best.number:
+        header: tuple[str, ...] = ("metric", "defaults", "best", "gain", "n")
+        rows: list[tuple[str, ...]] = [
+            (g.metric, shown(g.before), shown(g.after), signed(g.difference), str(g.sample or "-"))
+            for g in summary.gains
+        ]
+    else:
+        header, rows = (
+            ("metric", "defaults", "n"),
+            [(g.metric, shown(g.after), str(g.sample or "-")) for g in summary.gains],
+        )
+    gains = Table(header, tuple(rows))
+    asked.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
+    sure = tuple(explain.confirmed_rows(study, summary.best))
+    asked += [METHOD] if sure else []
     changes = tuple((c.path, value_text(c.before), value_text(c.after)) for c in summary.changes)
     near = tuple(
         (f"trial {a.trial.number}", ", ".join(map(signed, a.differences)), ", ".join(a.changes))
@@ -118,7 +140,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     )
     tables = [
         gains,
-        Table(("confirmed on the test split", "gain over the defaults, 95 % interval over seeds"), sure),
+        Table(("confirmed on the test split", "gain over the defaults, mean over seeds", "n"), sure),
         Table(("setting", "default", "best"), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),
     ]
@@ -128,13 +150,16 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
 
 
 def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
-    more = "Filled marks keep every floor. "
+    floors = bool(study.start.goal.floors)
+    more = "Filled marks keep every floor. " if floors else ""
+    counted = "complete trials that keep every floor" if floors else "complete trials"
     lines, cuts = varied.parallel(study), varied.slices(study)
     spans = search.timeline(study)
     figures = [
-        Figure("history", "Every trial, and the best so far", more + "The line counts complete trials that keep every "
-               "floor; crosses at the foot have no result.", search.history(study)),
-        Figure("front", "What each gain costs", more + "Dotted: floors. Right and up is better.", search.front(study)),
+        Figure("history", "Every trial, and the best so far", more + f"The line counts {counted}; crosses at the foot "
+               "have no result.", search.history(study)),
+        Figure("front", "What each gain costs", more + ("Dotted: floors. " if floors else "") +
+               "Right and up is better.", search.front(study)),
         Figure("importance", "Which settings matter, by dataset", "Share of the spread that fANOVA gives to each "
                "setting; pruned trials count with the best they had reached.", importance),
         Figure("slices", "What each setting bought", "One dot a trial; each dataset by the metric that it is judged by."
@@ -145,10 +170,11 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
                "to rest, triangles those that wake." + _left_out(spans, "earlier trials"), spans),
     ]  # fmt: skip
     rows = tuple(
-        (f"{r.number}", shown(r.value), "yes" if r.feasible else "no", str(t.end), t.reason)
+        (f"{r.number}", shown(r.value), *([("yes" if r.feasible else "no") if r.metrics else "-"] if floors else []),
+         str(t.end), t.reason)
         for r, t in zip(search.results(study), study.trials, strict=True)
-    )
-    header = ("trial", search.value_label(study.start.goal), "keeps floors", "end", "why")
+    )  # fmt: skip
+    header = ("trial", search.value_label(study.start.goal), *(["keeps floors"] if floors else []), "end", "why")
     return Section("Search", [], [Table(header, rows)] if rows else [], figures)
 
 

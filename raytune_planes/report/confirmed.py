@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from raytune_planes.records import HIGHER_IS_BETTER, split_metric
+from raytune_planes.report.intervals import of_difference, of_mean
+from raytune_planes.report.text import shown, signed
+from raytune_planes.tracking.gains import Sample, sample_of
 
 FILE = "confirm.json"
 """In a study's folder."""
-T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131)
-"""97.5 % points of Student's t for 1, 2, ... degrees of freedom; beyond these 1.96 + 2.5 / n is within 0.005."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A metric over seeds: its mean and the 95 % interval of that mean by Student's t."""
+    """A metric over seeds, or the gain in it: its mean and the 95 % interval of that (see ``intervals``)."""
 
     mean: float
-    low: float
-    """Like ``high``, not a number with fewer than two seeds."""
-    high: float
+    low: float | None
+    """Like ``high``, None where no interval can be given: with too few seeds, or for a loss."""
+    high: float | None
     values: tuple[float, ...]
+    """Of each seed."""
+    sample: Sample | None = None
+    """What each seed was asked; None when the records do not say it."""
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -40,45 +49,65 @@ class Confirmed:
     """Of the seeds that came to no result."""
 
 
-def interval(values: Sequence[float]) -> Interval:
-    """Mean and 95 % interval."""
-    mean, n = statistics.fmean(values), len(values)
-    if n < 2:
-        return Interval(mean, math.nan, math.nan, tuple(values))
-    t = T_95[n - 2] if n - 2 < len(T_95) else 1.96 + 2.5 / (n - 1)
-    half = t * statistics.stdev(values) / math.sqrt(n)
-    return Interval(mean, mean - half, mean + half, tuple(values))
+def interval(values: Sequence[float], sample: Sample | None) -> Interval:
+    """Mean and 95 % interval over the seeds' ``values`` and over the pictures that each was asked."""
+    low, high = (of_mean(values, sample.count) if sample else None) or (None, None)
+    return Interval(statistics.fmean(values), low, high, tuple(values), sample)
+
+
+def confirmed(number: int, results: Sequence[Mapping[str, float]], failures: Sequence[str] = ()) -> Confirmed:
+    """Of the metrics that each seed that came to a result has."""
+    keys = sorted(set.intersection(*(set(r) for r in results))) if results else []
+    found = {key: interval([r[key] for r in results], sample_of(key, results[0])) for key in keys}
+    return Confirmed(number, found, tuple(failures))
 
 
 def read_confirmed(study: Path) -> dict[int, Confirmed]:
     """By the trial's number; empty when no final check was made or its file cannot be read."""
     try:
         data = json.loads((study / FILE).read_bytes())
-        found = [
-            Confirmed(
-                int(c["number"]),
-                {str(k): interval([float(v) for v in m["values"]]) for k, m in c["metrics"].items()},
-                tuple(c["failures"]),
-            )
-            for c in data
-        ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = [_from_json(c) for c in data]
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         return {}
     return {c.number: c for c in found}
 
 
 def confirmed_gains(found: Mapping[int, Confirmed], number: int) -> dict[str, Interval]:
-    """Test metric -> what trial ``number`` gained over the defaults, seed by seed.
+    """Test metric -> what trial ``number`` gained over the defaults.
 
-    Both were trained with the same seeds, so the interval is that of the differences; a metric that lacks a seed on
-    either side has none.
+    ``values`` are the differences seed by seed, empty where one of the two lacks a seed.
     """
     if number == 0 or number not in found or 0 not in found:
         return {}
     gained = {}
     for key, mine in found[number].metrics.items():
-        usual = found[0].metrics.get(key)
-        parts = split_metric(key)
-        if usual and parts and parts[2] in HIGHER_IS_BETTER and len(usual.values) == len(mine.values):
-            gained[key] = interval([a - b for a, b in zip(mine.values, usual.values, strict=True)])
+        usual, parts = found[0].metrics.get(key), split_metric(key)
+        if usual and parts and parts[2] in HIGHER_IS_BETTER:
+            gained[key] = _gain(mine, usual)
     return gained
+
+
+def cell(found: Interval | None, *, gain: bool = False) -> str:
+    """``0.8500 [0.7900, 0.8960]``; with too few seeds the value of each."""
+    text = signed if gain else shown
+    if found is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return ", ".join(map(text, found.values)) or text(found.mean)
+    return f"{text(found.mean)} [{text(found.low)}, {text(found.high)}]"
+
+
+def _gain(mine: Interval, usual: Interval) -> Interval:
+    pairs = zip(mine.values, usual.values, strict=True) if len(mine.values) == len(usual.values) else ()
+    low, high = None, None
+    if mine.low is not None and mine.high is not None and usual.low is not None and usual.high is not None:
+        low, high = of_difference(mine.mean, (mine.low, mine.high), usual.mean, (usual.low, usual.high))
+    return Interval(mine.mean - usual.mean, low, high, tuple(a - b for a, b in pairs), mine.sample)
+
+
+def _from_json(data: Mapping[str, Any]) -> Confirmed:
+    """Intervals are computed anew from the values, so that files of an earlier method show today's."""
+    metrics = {str(k): [float(v) for v in m["values"]] for k, m in data["metrics"].items()}
+    sizes = {key: values[0] for key, values in metrics.items() if values}
+    found = {key: interval(values, sample_of(key, sizes)) for key, values in metrics.items()}
+    return Confirmed(int(data["number"]), found, tuple(map(str, data["failures"])))

@@ -11,8 +11,9 @@ from typing import Any
 
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.records import Goal, TrialRecord
-from raytune_planes.report.confirmed import Interval, confirmed_gains, read_confirmed
-from raytune_planes.report.text import shown, signed, table, value_text
+from raytune_planes.report.confirmed import Interval, cell, confirmed_gains, read_confirmed
+from raytune_planes.report.intervals import METHOD
+from raytune_planes.report.text import shown, table, value_text
 from raytune_planes.tracking.files import ASKED, BEST, CONFIG, WEIGHTS, trial_folder
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
@@ -53,7 +54,8 @@ def front_text(choice: Choice, goal: Goal) -> list[str]:
         marks = [m for m, t in (("best", choice.trial), ("knee", choice.knee)) if t is trial]
         rows.append((f"trial {trial.number}", *values, ", ".join(marks)))
     names = [o.metric for o in goal.objectives]
-    heading = "the front, of complete trials that keep every floor; best --prefer METRIC takes another of them"
+    kept = " that keep every floor" if goal.floors else ""
+    heading = f"the front, of complete trials{kept}, at their best epochs; best --prefer METRIC takes another of them"
     near = nearest(choice.trial, choice.front, goal)
     told = [f"  trial {a.trial.number} has {', '.join(a.changes) or 'the same settings'}" for a in near]
     return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1)), "nearest on the front:", *told]
@@ -101,10 +103,30 @@ def rests_text(trial: TrialRecord) -> list[str]:
     return [f"epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in trial.decisions]
 
 
+def rested_text(trial: TrialRecord) -> list[str]:
+    """The same under a heading, for a terminal; nothing where no dataset rested."""
+    told = rests_text(trial)
+    return ["datasets at rest in the best trial", *(f"  {line}" for line in told)] if told else []
+
+
 def interval_text(found: Interval) -> str:
-    """The gain, its interval, and whether luck can explain it."""
-    clear = "" if found.low > 0 or found.high < 0 else "; may be luck"
-    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]{clear}"
+    """The gain, its interval, and whether luck can explain it; the gain of each seed where they are too few."""
+    if found.low is None:
+        return f"{cell(found, gain=True)}; {len(found.values)} seed{'' if len(found.values) == 1 else 's'}, no interval"
+    return cell(found, gain=True) + ("" if found.is_clear else "; may be luck")
+
+
+def confirmed_rows(study: StudyFiles, trial: TrialRecord) -> list[tuple[str, str, str]]:
+    """Test metric, gain over the defaults in words, and what it was measured on, where a final check was made."""
+    found = sorted(uncertainty(study, trial).items())
+    return [(key, interval_text(gain), str(gain.sample or "-")) for key, gain in found]
+
+
+def confirmed_text(study: StudyFiles, trial: TrialRecord) -> list[str]:
+    """The gain on the test split with its uncertainty, where a final check was made."""
+    rows = confirmed_rows(study, trial)
+    heading = "confirmed on the test split, gain over the defaults, mean over seeds"
+    return [heading, *table(("metric", "gain", "n"), rows), f"  {METHOD}"] if rows else []
 
 
 def _vector(trial: TrialRecord, goal: Goal) -> tuple[float, ...]:

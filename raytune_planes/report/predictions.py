@@ -67,6 +67,9 @@ class MaskExample:
 class Masks:
     dataset: str
     examples: tuple[MaskExample, ...]
+    """Best first."""
+    looked_at: int = 0
+    """Pictures with planes, of the validation split, from which these are taken."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,14 @@ def mask_iou(truth_HW: np.ndarray, said_HW: np.ndarray) -> float:
     truth, said = truth_HW > 0, said_HW > 0.5
     union = int((truth | said).sum())
     return int((truth & said).sum()) / union if union else float("nan")
+
+
+def spread(ious: Sequence[float], count: int) -> list[int]:
+    """Positions of the best, the worst, and others evenly between them by rank, best first; each of them once."""
+    order = sorted(range(len(ious)), key=lambda i: -ious[i])
+    if len(order) <= count:
+        return order
+    return [order[round(i * (len(order) - 1) / (count - 1))] for i in range(count)]
 
 
 def chosen(logits_NK: np.ndarray, labels_N: np.ndarray) -> list[int]:

@@ -164,10 +164,7 @@ def primary_metrics(study: StudyFiles) -> dict[str, str]:
 def _result(trial: TrialRecord, goal: Goal) -> Result:
     epoch = trial.best(goal)
     metrics = dict(epoch.metrics) if epoch else {}
-    values = [o.worse_first(v) for o, v in zip(goal.objectives, goal.values(metrics), strict=True)]
-    measured = bool(values) and all(map(math.isfinite, values))
-    value = sum(values) / len(values) if measured else math.nan
-    return Result(trial.number, trial.end, metrics, value, goal.feasible(metrics))
+    return Result(trial.number, trial.end, metrics, goal.value(metrics), goal.feasible(metrics))
 
 
 def _pairs(study: StudyFiles, x: str, y: str) -> Iterator[tuple[Result, float, float]]:

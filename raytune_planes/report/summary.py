@@ -12,7 +12,7 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain
 from raytune_planes.report.text import shown, signed, table, value_text
 from raytune_planes.settings import defaults
-from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, Sample, defaults_trial, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -81,9 +81,9 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", prefer: str | None = N
     parts = [
         _verdict(summary),
         _bought(summary),
-        _confirmed(summary),
+        explain.confirmed_text(study, summary.best),
         _changed(summary),
-        _rested(summary),
+        explain.rested_text(summary.best),
         explain.front_text(summary.choice, summary.study.start.goal),
         _where(study, summary, tracking_uri),
     ]
@@ -114,7 +114,7 @@ def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
             "end": str(summary.best.end),
             "reason": summary.best.reason,
             "epoch": summary.epoch.epoch,
-            "score": _number(start.goal.score(summary.epoch.metrics)),
+            "score": _number(start.goal.value(summary.epoch.metrics)),
             "feasible": summary.feasible,
             "shortfalls": dict(summary.shortfalls),
             "chosen": summary.choice.reason,
@@ -123,12 +123,23 @@ def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
             "drawn": dict(summary.best.drawn),
             "metrics": {key: _number(value) for key, value in summary.epoch.metrics.items()},
             "gains": {
-                g.metric: {"defaults": _number(g.before), "best": _number(g.after), "gain": _number(g.difference)}
+                g.metric: {
+                    "defaults": _number(g.before),
+                    "best": _number(g.after),
+                    "gain": _number(g.difference),
+                    **_sample(g.sample),
+                }
                 for g in summary.gains
             },
             "config": dict(summary.best.config),
             "confirmed": {
-                key: {"gain": g.mean, "low": _number(g.low), "high": _number(g.high), "seeds": len(g.values)}
+                key: {
+                    "gain": g.mean,
+                    "low": g.low,
+                    "high": g.high,
+                    "seeds": len(g.values),
+                    **_sample(g.sample),
+                }
                 for key, g in explain.uncertainty(study, summary.best).items()
             },
             "rests": [asdict(d) for d in summary.best.decisions],
@@ -159,18 +170,15 @@ def _asked(study: StudyFiles) -> list[str]:
 
 def _verdict(summary: Summary) -> list[str]:
     goal, best = summary.study.start.goal, summary.best
-    score = f"score {goal.score(summary.epoch.metrics):.4f}"
-    at = f"at epoch {summary.epoch.epoch} of {len(best.epochs)} ({best.end}: {best.reason or 'no reason given'})"
+    score = f"score {shown(goal.value(summary.epoch.metrics))}"
+    at = f"at epoch {summary.epoch.epoch} of {best.epochs[-1].epoch} ({best.end}: {best.reason or 'no reason given'})"
     if summary.feasible:
+        kept = " that keeps every floor" if goal.floors else ""
         floors = "; every floor is kept" if goal.floors else ""
-        name = (
-            "the defaults: no complete trial that keeps every floor beat them"
-            if best.number == 0
-            else f"trial {best.number}"
-        )
+        name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else f"trial {best.number}"
         return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}"]
     missed = "; ".join(
-        f"{key} is {summary.epoch.metrics.get(key, math.nan):.4f}, {gap:.4f} below its floor of {goal.floors[key]:g}"
+        f"{key} is {shown(summary.epoch.metrics.get(key, math.nan))}, {gap:.4f} below its floor of {goal.floors[key]:g}"
         for key, gap in summary.shortfalls.items()
     )
     return [
@@ -181,20 +189,29 @@ def _verdict(summary: Summary) -> list[str]:
 
 
 def _bought(summary: Summary) -> list[str]:
-    if defaults_trial(summary.study) is None:
+    goal, best, epoch = summary.study.start.goal, summary.best, summary.epoch.epoch
+    named = {o.metric: "objective" for o in goal.objectives} | {key: f"floor {f:g}" for key, f in goal.floors.items()}
+    about = [(str(g.sample or "-"), named.get(g.metric, "")) for g in summary.gains]
+    at = f"on the validation split, at epoch {epoch} of trial {best.number}"
+    if best.number == 0:
+        own = [(g.metric, shown(g.after), *more) for g, more in zip(summary.gains, about, strict=True)]
+        return [
+            f"{at}, the defaults; there is no gain to show",
+            *table(("metric", "defaults", "n", ""), own, right=(1, 2)),
+        ]
+    first, note = defaults_trial(summary.study), list[str]()
+    before = first.best(goal) if first else None
+    if before is None:
         note = ["  the defaults' trial has no result, so there is nothing to compare with"]
     else:
-        note = []
-    goal = summary.study.start.goal
-    named = {o.metric: "objective" for o in goal.objectives} | {key: f"floor {f:g}" for key, f in goal.floors.items()}
-    header = ("metric", "defaults", "best", "gain", "")
+        at += f", and at epoch {before.epoch} of the defaults"
     rows = [
-        (g.metric, shown(g.before), shown(g.after), signed(g.difference), named.get(g.metric, ""))
-        for g in summary.gains
+        (g.metric, shown(g.before), shown(g.after), signed(g.difference), *more)
+        for g, more in zip(summary.gains, about, strict=True)
     ]
-    if not explain.uncertainty(summary.study, summary.best):
+    if not explain.uncertainty(summary.study, best):
         note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
-    return [*table(header, rows, right=(1, 2, 3)), *note]
+    return [at, *table(("metric", "defaults", "best", "gain", "n", ""), rows, right=(1, 2, 3, 4)), *note]
 
 
 def _changed(summary: Summary) -> list[str]:
@@ -202,19 +219,6 @@ def _changed(summary: Summary) -> list[str]:
         return ["no setting differs from the defaults' trial"]
     rows = [(c.path, value_text(c.before), value_text(c.after), "" if c.drawn else "set") for c in summary.changes]
     return [*table(("setting", "default", "best", ""), rows, right=(1, 2))]
-
-
-def _confirmed(summary: Summary) -> list[str]:
-    """The gain on the test split with its uncertainty, where a final check was made."""
-    found = explain.uncertainty(summary.study, summary.best)
-    rows = [(key, explain.interval_text(gain)) for key, gain in sorted(found.items())]
-    heading = "confirmed on the test split, gain over the defaults and its 95 % interval over seeds"
-    return [heading, *table(("metric", "gain"), rows)] if rows else []
-
-
-def _rested(summary: Summary) -> list[str]:
-    told = explain.rests_text(summary.best)
-    return ["datasets at rest in the best trial", *(f"  {line}" for line in told)] if told else []
 
 
 def _no_best(study: StudyFiles) -> list[str]:
@@ -234,6 +238,10 @@ def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str) -> lis
     rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere or f' --out {explain.quoted(out)}'}"))
     lines = [f"{name + ':':22}{value}" for name, value in rows]
     return [*lines, *(f"warning: {text}" for text in study.warnings)]
+
+
+def _sample(found: Sample | None) -> dict[str, Any]:
+    return {"n": found.count if found else None, "of": found.unit if found else None}
 
 
 def _number(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,6 +97,14 @@ def place_of(trial: TrialRecord) -> str:
 def score_of(trial: TrialRecord, goal: Goal) -> float:
     best = trial.best(goal)
     return goal.score(best.metrics) if best else float("-inf")
+
+
+def score_text(trial: TrialRecord, goal: Goal) -> str:
+    """The mean of the objectives at the trial's best epoch; ``!`` marks one below a floor, "" none measured."""
+    best = trial.best(goal)
+    if best is None or not math.isfinite(value := goal.value(best.metrics)):
+        return ""
+    return f"{value:.4f}" + ("" if goal.feasible(best.metrics) else " !")
 
 
 def keeps_floors(trial: TrialRecord, goal: Goal) -> bool:

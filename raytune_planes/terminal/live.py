@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.terminal.board import Board, Outline, clock, decisions, place_of, progress, score_of, short_name
+from raytune_planes.terminal.board import Board, Outline, clock, decisions, place_of, progress, score_text, short_name
 
 MARKS: Mapping[End, str] = {
     End.RUNNING: "cyan",
@@ -77,7 +77,8 @@ class LiveView:
             left = board.remaining_s()
             foot = f"{board.ended} of {board.outline.trials} trials   {clock(board.elapsed_s)} elapsed"
             foot += f"   about {clock(left)} to go" if left else ""
-        foot += "   (* best so far, z at rest)"
+            floors = ", ! below a floor" if board.outline.goal.floors else ""
+        foot += f"   (* best so far, z at rest{floors})"
         return Group(table, *lines, Text(foot, "bold"))
 
     def _table(self, board: Board) -> Table:
@@ -97,7 +98,7 @@ class LiveView:
         for trial in shown:
             values = board.values(trial)
             is_best = best is not None and trial.trial_id == best.trial_id
-            score = f"{score_of(trial, board.outline.goal):.4f}" if trial.epochs else ""
+            score = score_text(trial, board.outline.goal)
             table.add_row(
                 str(trial.number),
                 Text(str(trial.end), MARKS[trial.end]),

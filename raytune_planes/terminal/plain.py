@@ -12,7 +12,7 @@ from raytune_planes.terminal.board import (
     decisions,
     place_of,
     progress,
-    score_of,
+    score_text,
     short_name,
     short_value,
 )
@@ -51,7 +51,8 @@ class PlainView:
         board.take(trial)
         best = board.best()
         mark = ", the best so far" if best is not None and best.trial_id == trial.trial_id else ""
-        score = f", score {score_of(trial, board.outline.goal):.4f}{mark}" if trial.epochs else ""
+        value = score_text(trial, board.outline.goal).replace(" !", " (below a floor)")
+        score = f", score {value}{mark}" if value else ""
         left = board.remaining_s()
         rest = f"; {board.ended} of {board.outline.trials} trials, {clock(board.elapsed_s)} so far"
         rest += f", about {clock(left)} to go" if left else ""

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from raytune_planes.records import HIGHER_IS_BETTER, Goal, TrialRecord, best_trial, split_metric
+from raytune_planes.records import HIGHER_IS_BETTER, Goal, TrialRecord, best_trial, metric, split_metric
 from raytune_planes.tracking.reading import StudyFiles
+
+BY_SCENE = ("iou", "dice", "ap50")
+"""Metrics of masks and boxes. Their sample is the scenes: tiles of one scene show the same ground and light."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a metric was measured on."""
+
+    count: int
+    unit: str
+    """"pictures" or "scenes"."""
+
+    def __str__(self) -> str:
+        return f"{self.count:,} {self.unit if self.count != 1 else self.unit[:-1]}"
 
 
 @dataclass(frozen=True)
@@ -17,6 +33,8 @@ class Gain:
     before: float
     """NaN when the defaults' trial has no such metric."""
     after: float
+    sample: Sample | None = None
+    """What the best trial's was measured on; None when its records do not say it."""
 
     @property
     def difference(self) -> float:
@@ -38,7 +56,18 @@ def gains(before: TrialRecord | None, after: TrialRecord, goal: Goal) -> tuple[G
     named = {o.metric for o in goal.objectives} | set(goal.floors)
     old, new = _result(before, goal), _result(after, goal)
     shown = [key for key in new if key in named or _is_quality(key)]
-    return tuple(Gain(key, old.get(key, math.nan), new[key]) for key in sorted(shown))
+    return tuple(Gain(key, old.get(key, math.nan), new[key], sample_of(key, new)) for key in sorted(shown))
+
+
+def sample_of(key: str, metrics: Mapping[str, float]) -> Sample | None:
+    """What the metric ``key`` was measured on, as the ``metrics`` of the same split say; None where they do not."""
+    parts = split_metric(key)
+    if parts is None:
+        return None
+    split, dataset, name = parts
+    units = ("scenes", "images") if name in BY_SCENE else ("images",)
+    found = ((unit, metrics.get(metric(split, dataset, unit), math.nan)) for unit in units)
+    return next((Sample(round(n), "scenes" if u == "scenes" else "pictures") for u, n in found if n >= 1), None)
 
 
 def goal_in_words(goal: Goal) -> str:

@@ -135,17 +135,28 @@ def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
     assert epoch is not None, "a best trial has epochs"
     bought = gains(defaults_trial(study), best, start.goal)
     wanted = [o.metric for o in start.goal.objectives]
-    short = ", ".join(f"{g.metric} {g.before:.4f} → {g.after:.4f}" for g in bought if g.metric in wanted)
+    before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in bought}
+    short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in bought if g.metric in wanted)
     kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
-    lines = [f"Best: **{trial_name(best)}**, score {start.goal.score(epoch.metrics):.4f}{kept}. {short}"]
-    lines += ["", "| metric | defaults | best | gain |", "|---|---:|---:|---:|"]
-    lines += [f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} |" for g in bought]
+    floors = " that keep every floor" if start.goal.floors else ""
+    lines = [
+        f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} at epoch {epoch.epoch}. "
+        + short
+    ]
+    if best.number:
+        lines += ["", "| metric | defaults | best | gain | n |", "|---|---:|---:|---:|---:|"]
+        lines += [
+            f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {g.sample or '-'} |" for g in bought
+        ]
+    else:
+        lines += ["", "| metric | defaults | n |", "|---|---:|---:|"]
+        lines += [f"| {g.metric} | {g.after:.4f} | {g.sample or '-'} |" for g in bought]
     lines += ["", "| drawn setting | best |", "|---|---|"]
     lines += [f"| `{path}` | {value} |" for path, value in params(start, best).items()]
     return [
         *lines,
         "",
-        "Sort the trials by `score`, highest first: only complete trials that keep every floor have one.",
+        f"Sort the trials by `score`, highest first: only complete trials{floors} have one.",
     ]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import Batch, eval_batches
 from raytune_planes.datasets.pixels import Pixels
+from raytune_planes.records import metric
 from raytune_planes.tasks.implementation import Implementation
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.measures import Measures
@@ -56,7 +57,17 @@ class Evaluation:
                 kept = (self._tasks[task].kept(answer) for task, answer in answers.items() if answer is not None)
                 rows[name] += [row_BK for row_BK in kept if row_BK is not None]
         self._rows = split, rows
-        return self._measures.collect(split, sums)
+        return self._measures.collect(split, sums) | self._scenes(split)
+
+    def _scenes(self, split: str) -> dict[str, float]:
+        """How many scenes the pictures of ``split`` come from, of each dataset that has several pictures of one."""
+        found = {}
+        for name, arrays in self._data.items():
+            pictures_N = arrays.splits[split]
+            scenes = len(np.unique(arrays.groups_N[pictures_N]))
+            if 0 < scenes < len(pictures_N):
+                found[metric(split, name, "scenes")] = float(scenes)
+        return found
 
     def answers(self) -> dict[str, Answers]:
         """What the last run said of each picture of its split. All workers must ask, and get the same."""

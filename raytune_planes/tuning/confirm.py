@@ -10,7 +10,9 @@ from typing import Any
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, rank, split_metric
-from raytune_planes.report.confirmed import FILE, Confirmed, Interval, interval
+from raytune_planes.report.confirmed import FILE, Confirmed, cell, confirmed
+from raytune_planes.report.intervals import METHOD
+from raytune_planes.report.text import table
 from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
@@ -46,11 +48,10 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
             trial, seed = job
             found[trial.number, seed] = result
             view.note(f"confirmed {len(found)} of {len(jobs)}: trial {trial.number} with seed {seed}{_said(result)}")
-    confirmed = tuple(
-        _summary(trial.number, [found[trial.number, seed] for t, seed in jobs if t is trial]) for trial in chosen
-    )
-    write_whole(folder / FILE, json.dumps([asdict(c) for c in confirmed], indent=1) + "\n")
-    return confirmed
+    results = {t.number: [found[t.number, seed] for of, seed in jobs if of is t] for t in chosen}
+    told = tuple(_summary(number, of_trial) for number, of_trial in results.items())
+    write_whole(folder / FILE, json.dumps([asdict(c) for c in told], indent=1) + "\n")
+    return told
 
 
 def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRecord]:
@@ -61,18 +62,22 @@ def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRe
     return defaults + others[:best]
 
 
-def describe(confirmed: Sequence[Confirmed]) -> str:
+def describe(found: Sequence[Confirmed]) -> str:
     """A table for people: one line per metric that grows with quality, one column per configuration."""
-    keys = sorted(
-        {k for c in confirmed for k in c.metrics if (parts := split_metric(k)) and parts[2] in HIGHER_IS_BETTER}
-    )
-    seeds = max((len(i.values) for c in confirmed for i in c.metrics.values()), default=0)
-    heads = ["defaults" if c.number == 0 else f"trial {c.number}" for c in confirmed]
-    lines = [f"On the test split, mean of {seeds} seeds with its 95 % interval:"]
-    lines.append(f"{'':34}" + "".join(f"{head:>26}" for head in heads))
+    keys = sorted({k for c in found for k in c.metrics if (parts := split_metric(k)) and parts[2] in HIGHER_IS_BETTER})
+    heads = ["defaults" if c.number == 0 else f"trial {c.number}" for c in found]
+    rows = []
     for key in keys:
-        lines.append(f"{key:34}" + "".join(f"{_cell(c.metrics.get(key)):>26}" for c in confirmed))
-    for head, c in zip(heads, confirmed, strict=True):
+        measured = [c.metrics.get(key) for c in found]
+        samples = list(dict.fromkeys(str(m.sample) for m in measured if m and m.sample))
+        rows.append((key, *map(cell, measured), " or ".join(samples) or "-"))
+    lines = [
+        "On the test split, each configuration's best epoch by validation, mean over its seeds:",
+        *table(("metric", *heads, "n"), rows, right=range(1, len(heads) + 2)),
+        *(f"  {head}: {_seeds(c)}" for head, c in zip(heads, found, strict=True)),
+        METHOD,
+    ]
+    for head, c in zip(heads, found, strict=True):
         lines += [f"{head}: {why}" for why in c.failures]
     return "\n".join(lines)
 
@@ -149,20 +154,14 @@ def _train(
 
 
 def _summary(number: int, results: Sequence[Mapping[str, Any]]) -> Confirmed:
-    measured = [r["metrics"] for r in results if "metrics" in r]
-    keys = sorted(set.intersection(*(set(m) for m in measured))) if measured else []
-    return Confirmed(
-        number,
-        {key: interval([m[key] for m in measured]) for key in keys},
-        tuple(str(r["failed"]) for r in results if "failed" in r),
-    )
+    failures = [str(r["failed"]) for r in results if "failed" in r]
+    return confirmed(number, [r["metrics"] for r in results if "metrics" in r], failures)
+
+
+def _seeds(found: Confirmed) -> str:
+    done = max((len(i.values) for i in found.metrics.values()), default=0)
+    return f"{done} seed{'' if done == 1 else 's'}" + (f", {len(found.failures)} failed" if found.failures else "")
 
 
 def _said(result: Mapping[str, Any]) -> str:
     return f" failed: {result['failed']}" if "failed" in result else ""
-
-
-def _cell(found: Interval | None) -> str:
-    if found is None:
-        return "-"
-    return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,12 @@ from raytune_planes.report.predictions import (
     chosen,
     confusion,
     mask_iou,
+    spread,
     worst_pairs,
 )
 from raytune_planes.report.search import Importance
 from raytune_planes.tracking import StudyFiles
+from raytune_planes.tracking.gains import Sample
 from tests.report.test_search import study
 from tests.tracking.studies import START, ended, epoch, three_trials, trial
 
@@ -164,6 +167,14 @@ def test_the_overlap_of_masks_is_counted_at_one_half() -> None:
     assert np.isnan(mask_iou(np.zeros((2, 2)), np.zeros((2, 2))))
 
 
+@pytest.mark.parametrize(("n", "ranks"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (6, [0, 2, 3, 5])])
+def test_the_masks_shown_are_different_pictures_from_the_best_to_the_worst(n: int, ranks: list[int]) -> None:
+    ious = [0.1 * ((7 * i) % n + 1) for i in range(n)]
+    found = spread(ious, 4)
+    assert [sorted(ious, reverse=True).index(ious[i]) for i in found] == ranks
+    assert min(ious) == ious[found[-1]]
+
+
 def test_pictures_and_importance_are_drawn(tmp_path: Path) -> None:
     image_HWC = np.zeros((4, 4, 3), np.uint8)
     mask = MaskExample(image_HWC, np.zeros((4, 4)), np.zeros((4, 4)), float("nan"))
@@ -209,17 +220,30 @@ def test_a_trial_that_is_not_there_is_refused() -> None:
         compare.side(study(trial(0)), None)
 
 
-def test_a_confirmed_gain_is_that_of_the_seeds_in_pairs(tmp_path: Path) -> None:
+def test_a_confirmed_gain_covers_seeds_and_pictures(tmp_path: Path) -> None:
     assert read_confirmed(tmp_path) == {}
-    key = "test/fgvc/accuracy"
+    key, size = "test/fgvc/accuracy", '"test/fgvc/images": {"values": [30, 30, 30]}'
     (tmp_path / FILE).write_text(
-        f'[{{"number": 0, "metrics": {{"{key}": {{"values": [0.1, 0.2, 0.3]}}}}, "failures": []}},'
-        f' {{"number": 3, "metrics": {{"{key}": {{"values": [0.2, 0.4, 0.6]}}}}, "failures": []}}]'
+        f'[{{"number": 0, "metrics": {{"{key}": {{"values": [0.1, 0.2, 0.3]}}, {size}}}, "failures": []}},'
+        f' {{"number": 3, "metrics": {{"{key}": {{"values": [0.2, 0.4, 0.6]}}, {size}}}, "failures": []}}]'
+    )
+    read = read_confirmed(tmp_path)
+    found, mine, usual = confirmed_gains(read, 3)[key], read[3].metrics[key], read[0].metrics[key]
+    assert (found.mean, found.values) == (pytest.approx(0.2), pytest.approx((0.1, 0.2, 0.3)))
+    assert found.low == pytest.approx(0.2 - math.hypot(0.4 - mine.low, usual.high - 0.2))
+    assert found.sample == Sample(30, "pictures")
+    assert "may be luck" in explain.interval_text(found)
+    assert confirmed_gains(read, 0) == {}
+
+
+def test_below_three_seeds_a_confirmed_gain_is_that_of_each_seed(tmp_path: Path) -> None:
+    key, size = "test/fgvc/accuracy", '"test/fgvc/images": {"values": [30, 30]}'
+    (tmp_path / FILE).write_text(
+        f'[{{"number": 0, "metrics": {{"{key}": {{"values": [0.1, 0.2]}}, {size}}}, "failures": []}},'
+        f' {{"number": 3, "metrics": {{"{key}": {{"values": [0.2, 0.4]}}, {size}}}, "failures": []}}]'
     )
     found = confirmed_gains(read_confirmed(tmp_path), 3)[key]
-    assert (found.mean, found.low) == (pytest.approx(0.2), pytest.approx(0.2 - 4.303 * 0.1 / 3**0.5))
-    assert "may be luck" in explain.interval_text(found)
-    assert confirmed_gains(read_confirmed(tmp_path), 0) == {}
+    assert explain.interval_text(found) == "+0.1000, +0.2000; 2 seeds, no interval"
 
 
 def test_the_nearest_on_the_front_come_first_with_what_they_change() -> None:

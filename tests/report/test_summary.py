@@ -6,6 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from raytune_planes.records import End, Goal, Objective, TrialRecord, best_trial
 from raytune_planes.report.summary import as_json, as_text, summarise, table
 from raytune_planes.settings import defaults
@@ -31,17 +33,51 @@ def test_the_best_trial_is_that_of_the_records_not_the_pruned_one_that_led() -> 
 
 
 def test_the_table_shows_defaults_best_and_gain_of_every_quality() -> None:
-    text = as_text(study(*three_trials()))
-    assert column(text, "val/fgvc/accuracy") == ["val/fgvc/accuracy", "0.3000", "0.5000", "+0.2000", "objective"]
-    assert column(text, "val/planesnet/accuracy")[1:] == ["0.9500", "0.9300", "-0.0200", "floor", "0.9"]
+    text = as_text(study(*map(measured, three_trials())))
+    assert column(text, "val/fgvc/accuracy") == [
+        "val/fgvc/accuracy",
+        "0.3000",
+        "0.5000",
+        "+0.2000",
+        "40",
+        "pictures",
+        "objective",
+    ]
+    assert column(text, "val/planesnet/accuracy")[1:] == ["0.9500", "0.9300", "-0.0200", "-", "floor", "0.9"]
     assert "val/fgvc/loss" not in text
     assert "best: trial 3, score 0.5500 at epoch 2 of 2 (converged: all datasets rest); every floor is kept" in text
+
+
+def measured(record: TrialRecord) -> TrialRecord:
+    """With the numbers of pictures and scenes, as the trainer gives them."""
+    sizes = {"val/fgvc/images": 40.0, "val/hrplanes/images": 96.0, "val/hrplanes/scenes": 6.0}
+    return replace(record, epochs=tuple(replace(e, metrics={**e.metrics, **sizes}) for e in record.epochs))
+
+
+def test_where_the_defaults_win_no_gain_is_listed_and_no_floor_is_named_that_is_not_there() -> None:
+    start = replace(START, goal=Goal(GOAL.objectives))
+    found = replace(study(measured(three_trials()[0])), start=start)
+    text = as_text(found)
+    assert "best: the defaults: no complete trial beat them, score 0.4000 at epoch 2 of 3" in text
+    assert "there is no gain to show" in text
+    assert column(text, "val/hrplanes/iou") == ["val/hrplanes/iou", "0.5000", "6", "scenes", "objective"]
+    assert column(text, "val/hrplanes/accuracy") == ["val/hrplanes/accuracy", "0.9000", "96", "pictures"]
+    assert "0.0000" not in text
+    assert "floor" not in text
+
+
+def test_below_a_floor_the_score_is_the_mean_of_the_objectives_without_a_penalty() -> None:
+    below = ended(trial(0), End.COMPLETED, "done", epoch(1, 0.2, planesnet=0.8))
+    assert GOAL.score(below.epochs[0].metrics) == pytest.approx(0.35 - 1.0)
+    assert "score 0.3500" in as_text(study(below))
+    assert "-0.6500" not in as_text(study(below))
+    assert as_json(study(below))["best"]["score"] == pytest.approx(0.35)
 
 
 def test_the_metrics_of_a_goal_are_shown_even_when_they_are_losses() -> None:
     start = replace(START, goal=Goal((Objective("val/fgvc/loss", "min"),)))
     text = as_text(replace(study(*three_trials()), start=start))
-    assert column(text, "val/fgvc/loss")[1:] == ["2.5000", "2.5000", "+0.0000", "objective"]
+    assert column(text, "val/fgvc/loss")[1:] == ["2.5000", "-", "objective"]
     assert "goal: lower val/fgvc/loss" in text
 
 
@@ -93,16 +129,22 @@ def test_a_study_with_no_trial_and_one_that_runs_say_so() -> None:
 def test_defaults_that_failed_leave_nothing_to_compare_with() -> None:
     text = as_text(study(ended(trial(0), End.FAILED, "boom"), three_trials()[3]))
     assert "the defaults' trial has no result, so there is nothing to compare with" in text
-    assert column(text, "val/fgvc/accuracy") == ["val/fgvc/accuracy", "-", "0.5000", "-", "objective"]
+    assert column(text, "val/fgvc/accuracy") == ["val/fgvc/accuracy", "-", "0.5000", "-", "-", "objective"]
 
 
 def test_the_json_is_strict_and_names_the_trial_its_score_and_its_gain() -> None:
-    data = json.loads(json.dumps(as_json(study(*three_trials())), allow_nan=False))
+    data = json.loads(json.dumps(as_json(study(*map(measured, three_trials()))), allow_nan=False))
     best = data["best"]
     assert (best["trial_id"], best["end"], best["epoch"], best["feasible"]) == ("ab03", "converged", 2, True)
     assert best["score"] == GOAL.score(three_trials()[3].epochs[1].metrics)
     assert best["drawn"] == {"optim.lr": 0.004, "datasets.fgvc.head.depth": 2}
-    assert best["gains"]["val/hrplanes/iou"] == {"defaults": 0.5, "best": 0.6, "gain": 0.6 - 0.5}
+    assert best["gains"]["val/hrplanes/iou"] == {
+        "defaults": 0.5,
+        "best": 0.6,
+        "gain": 0.6 - 0.5,
+        "n": 6,
+        "of": "scenes",
+    }
     assert data["trials"] == {"converged": 1, "completed": 1, "pruned": 1, "failed": 1}
 
 

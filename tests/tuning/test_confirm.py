@@ -1,14 +1,12 @@
-"""The final check: who is trained again, what an interval is, and a test split that is looked at once."""
+"""The final check: who is trained again, what the table says, and a test split that is looked at once."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
-import pytest
-
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.tuning.confirm import RESULT, Confirmed, choose, describe, interval, train_again
+from raytune_planes.report.confirmed import confirmed
+from raytune_planes.tuning.confirm import RESULT, choose, describe, train_again
 from tests.tuning.tiny import GOAL, tiny_plan
 
 
@@ -23,22 +21,21 @@ def test_the_defaults_stand_beside_the_best_that_keep_their_floors() -> None:
     assert [t.number for t in choose(trials, GOAL, 9)] == [0, 3, 1, 2]
 
 
-def test_an_interval_is_students() -> None:
-    found = interval([1.0, 2.0, 3.0])
-    assert found.mean == 2.0
-    assert (found.low, found.high) == (pytest.approx(2 - 4.303 / math.sqrt(3)), pytest.approx(2 + 4.303 / math.sqrt(3)))
-    many = interval([0.0, 1.0] * 20)
-    assert many.high - many.mean == pytest.approx(2.0227 * 0.50637 / math.sqrt(40), rel=2e-3)
-    assert math.isnan(interval([1.0]).low)
-
-
-def test_the_table_has_a_column_for_each_configuration_and_names_failures() -> None:
-    found = {"test/fgvc/accuracy": interval([0.1, 0.2]), "test/fgvc/loss": interval([1.0, 1.0])}
-    text = describe([Confirmed(0, found), Confirmed(3, {}, ("does not fit into memory",))])
-    assert "defaults" in text
-    assert "0.1500 [-0.4853, 0.7853]" in text
+def test_the_table_has_a_column_for_each_configuration_with_its_n_and_names_failures() -> None:
+    results = [{"test/fgvc/accuracy": v, "test/fgvc/loss": 1.0, "test/fgvc/images": 40.0} for v in (0.5, 0.6, 0.7)]
+    text = describe([confirmed(0, results), confirmed(3, [], ["does not fit into memory"])])
+    line = next(line for line in text.splitlines() if "test/fgvc/accuracy" in line)
+    assert line.split() == ["test/fgvc/accuracy", "0.6000", "[0.3953,", "0.7749]", "-", "40", "pictures"]
+    assert "defaults: 3 seeds" in text
     assert "loss" not in text
     assert "trial 3: does not fit into memory" in text
+    assert "Wilson" in text
+
+
+def test_with_two_seeds_the_table_shows_what_each_of_them_found_and_no_interval() -> None:
+    results = [{"test/hrplanes/iou": v, "test/hrplanes/images": 96.0, "test/hrplanes/scenes": 6.0} for v in (1.0, 0.83)]
+    line = next(line for line in describe([confirmed(0, results)]).splitlines() if "test/hrplanes/iou" in line)
+    assert line.split() == ["test/hrplanes/iou", "1.0000,", "0.8300", "6", "scenes"]
 
 
 def test_a_configuration_trained_again_is_measured_on_the_test_split_and_kept(tmp_path: Path) -> None:
