@@ -43,11 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """All verbs with their arguments. Imports none of the heavy libraries."""
-    parser = argparse.ArgumentParser(
-        prog="raytune-planes", description="Tune one model on several aircraft image datasets at once."
-    )
+def make_parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """All verbs with their arguments, as a parser of this kind. Imports none of the heavy libraries."""
+    parser = kind(prog="raytune-planes", description="Tune one model on several aircraft image datasets at once.")
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, verb in VERBS.items():

@@ -15,6 +15,10 @@ class UserError(Exception):
 
     The message says what was asked, what is allowed and what to do. The command line prints it without
     a traceback and exits with status 2.
+
+    >>> rp.train({"optim.rl": 0.1})
+    Traceback (most recent call last):
+    raytune_planes.errors.UserError: settings: no setting 'optim.rl'; did you mean 'optim.lr'?
     """
 
 

@@ -30,6 +30,7 @@ LEVELS = (
     ("tuning",),
     ("commands",),
     ("cli",),
+    ("api",),
     ("__main__",),
 )
 """A file imports from levels above its line and from its own room. ``report`` and ``tracking`` know only records."""

@@ -1,0 +1,314 @@
+"""What can be called from Python: tune, train, look at a study, use a model. Covered by semantic versioning."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, TrialRecord
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.reading import StudyFiles
+
+if TYPE_CHECKING:
+    import pandas
+
+    from raytune_planes.serving.answers import Answer
+    from raytune_planes.serving.predictor import Model as Loaded
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a study, as its files say.
+
+    >>> best = rp.load_study("first").best
+    >>> sorted(best.drawn)
+    ['optim.lr']
+    >>> best.settings["budget.epochs"], best.epoch in (1, 2)
+    (2, True)
+    >>> (best.folder / "best.pt").is_file()
+    True
+    """
+
+    number: int
+    """0 for the defaults."""
+    end: str
+    """``completed``, ``converged``, ``pruned``, ``failed``, ``interrupted`` or ``running``."""
+    reason: str
+    settings: Mapping[str, Any]
+    """All of them, by dotted path."""
+    drawn: Mapping[str, Any]
+    """Those that the search chose."""
+    epoch: int
+    """The epoch that scored highest under the study's goal; 0 before the first."""
+    metrics: Mapping[str, float]
+    """Of that epoch, by ``val/<dataset>/<name>``."""
+    folder: Path
+    """Holds ``best.pt``, ``config.yaml``, ``epochs.jsonl``."""
+
+
+class Study:
+    """A study's results, read from its folder each time that it is asked: also while it runs.
+
+    >>> study = rp.load_study("first")
+    >>> study.name, study.end
+    ('first', 'completed')
+    >>> study.trials()[["end", "optim.lr"]].loc[0].to_dict()  # trial 0 is the defaults
+    {'end': 'completed', 'optim.lr': 0.002}
+    >>> bool(study.front()["val/fgvc/accuracy"].max() <= 1)
+    True
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files()  # refuses a folder without a study
+
+    @property
+    def name(self) -> str:
+        return self._files().start.name
+
+    @property
+    def end(self) -> str:
+        """How it ended: ``completed``, ``interrupted`` or ``failed``; ``running`` while it does, or after a kill."""
+        ended = self._files().end
+        return str(ended.end if ended else End.RUNNING)
+
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial that keeps every floor, else the nearest; None while no trial is complete."""
+        return self.prefer(None)
+
+    def prefer(self, metric: str | None) -> Trial | None:
+        """The trial that is best in one metric, floors kept.
+
+        Raises:
+            UserError: no trial has that metric.
+        """
+        from raytune_planes.pareto import choose
+
+        study = self._files()
+        choice = choose(study.trials, study.start.goal, metric)
+        return self._trial(study, choice.trial) if choice else None
+
+    def trials(self) -> pandas.DataFrame:
+        """A row a trial, by number: ``end``, ``reason``, ``epoch``, the settings drawn, the metrics of that epoch."""
+        return self._frame(self._files().trials)
+
+    def front(self) -> pandas.DataFrame:
+        """The rows of ``trials()`` that no other trial beats in every objective; empty where none keeps the floors."""
+        from raytune_planes.pareto import choose
+
+        study = self._files()
+        choice = choose(study.trials, study.start.goal)
+        return self._frame(choice.front if choice else ())
+
+    def _frame(self, trials: Iterable[TrialRecord]) -> pandas.DataFrame:
+        import pandas
+
+        study = self._files()
+        rows = []
+        for record in trials:
+            trial = self._trial(study, record)
+            start = {"number": trial.number, "end": trial.end, "reason": trial.reason, "epoch": trial.epoch}
+            rows.append({**start, **trial.drawn, **trial.metrics})
+        return pandas.DataFrame(rows, columns=None if rows else ["number"]).set_index("number")
+
+    def _trial(self, study: StudyFiles, record: TrialRecord) -> Trial:
+        epoch = record.best(study.start.goal)
+        return Trial(
+            number=record.number,
+            end=str(record.end),
+            reason=record.reason,
+            settings=record.config,
+            drawn=record.drawn,
+            epoch=epoch.epoch if epoch else 0,
+            metrics=epoch.metrics if epoch else {},
+            folder=files.trial_folder(study.folder, record.number, record.trial_id),
+        )
+
+    def _files(self) -> StudyFiles:
+        return reading.read_study(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Study({str(self.folder)!r}, {len(self._files().trials)} trials, {self.end})"
+
+
+class Model:
+    """A trained model that answers for pictures.
+
+    >>> model = rp.load_model("first")
+    >>> model.datasets
+    ('planesnet', 'fgvc')
+    >>> answer = model.predict("chip.png", dataset="planesnet")
+    >>> [label for label, probability in answer.top if probability > 0.5] in (["plane"], ["no plane"])
+    True
+    """
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Those that it was trained on: any of them may answer."""
+        return tuple(self._loaded.infos)
+
+    def predict(self, picture: str | Path | bytes, *, dataset: str | None = None, texts: Iterable[str] = ()) -> Answer:
+        """What the model sees in one picture.
+
+        Args:
+            picture: A file, or the bytes of one.
+            dataset: Whose head answers; None to choose by the picture's size, which the answer states.
+            texts: Sentences that are compared with the picture.
+
+        Returns:
+            Labels with probabilities, boxes and a mask where the dataset has them; ``to_json()`` is a plain dict.
+
+        Raises:
+            UserError: the picture cannot be read, or the model was not trained on ``dataset``.
+        """
+        from raytune_planes.serving.answers import answer
+
+        source = picture if isinstance(picture, bytes) else Path(picture)
+        return answer(self._loaded, source, dataset, tuple(texts))
+
+
+def tune(
+    space: str | Path = "quick",
+    *,
+    data: str | Path | None = None,
+    out: str | Path = "results",
+    name: str | None = None,
+    resume: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> Study:
+    """Run a study to its end: the same as ``raytune-planes tune``.
+
+    >>> study = rp.tune("mine.yaml", data="data", name="first", trials=2, settings={"budget.epochs": 2})
+    >>> len(study.trials())
+    2
+
+    Args:
+        space: A packaged space or a YAML file.
+        data: Folder with the datasets; None draws synthetic data.
+        out: Folder of the results.
+        name: Of the study; from the space and the time when None.
+        resume: Name of a study in ``out`` to go on with.
+        settings: Dotted path -> value, over those of the space.
+        options: Any other option of the command, with underscores: ``trials=20``, ``workers=2``, ``no_rungs=True``.
+
+    Returns:
+        The study. ``study.end`` is ``interrupted`` after Ctrl-C; ``study.best`` is None when no trial came to its end.
+
+    Raises:
+        UserError: anything that cannot be run: an option, a setting, the space, the data.
+    """
+    from raytune_planes.space import load_space
+
+    name = resume or name or f"{load_space(space).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    words = ["--resume", name] if resume else [str(space), "--name", name]
+    _run("tune", [*words, *_words({"data": data, "out": out, **options}), *_set(settings)])
+    return Study(files.study_folder(Path(out), name))
+
+
+def train(
+    settings: Mapping[str, Any] | None = None,
+    *,
+    data: str | Path | None = None,
+    out: str | Path = "results/train",
+    **options: Any,
+) -> TrialRecord:
+    """Train one configuration: the same as ``raytune-planes train``.
+
+    >>> record = rp.train({"budget.epochs": 1, "budget.steps_per_epoch": 2}, data="data", only="planesnet")
+    >>> [epoch.samples for epoch in record.epochs]
+    [64]
+
+    Args:
+        settings: Dotted path -> value, over the defaults.
+        data: Folder with the datasets; None draws synthetic data.
+        out: Folder of the run.
+        options: Any other option of the command, with underscores: ``only="fgvc"``, ``resume=True``.
+
+    Returns:
+        Its record: settings, and metrics of every epoch.
+
+    Raises:
+        UserError: anything that cannot be run, or ``folds``: use the command, which trains several models.
+    """
+    if options.get("folds"):
+        raise UserError("train(folds=...) trains several models; use the command `raytune-planes train --folds`")
+    status = _run("train", [*_words({"data": data, "out": out, **options}), *_set(settings)])
+    folder = Path(out)
+    epochs, _ = reading.read_epochs(folder / files.EPOCHS)
+    from raytune_planes.settings import load
+
+    end = End.FAILED if status else End.COMPLETED
+    return TrialRecord("train", 0, {}, load(folder / files.CONFIG), epochs=epochs, end=end)
+
+
+def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
+    """A study by its folder, or by its name in ``out``; also while it runs.
+
+    >>> rp.load_study("results/first").name == rp.load_study("first").name
+    True
+    >>> rp.load_study("frist")
+    Traceback (most recent call last):
+    raytune_planes.errors.UserError: no study 'frist' in results; did you mean 'first'?; there are: first
+
+    Raises:
+        UserError: there is no such study.
+    """
+    path = Path(study)
+    return Study(path if (path / files.STUDY).is_file() else files.find_study(Path(out), str(study)))
+
+
+def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: str | None = None) -> Model:
+    """A model by its ``best.pt``, its study, its ensemble's folder, ``runs:/ID`` or ``models:/NAME@champion``.
+
+    >>> rp.load_model("results/train/best.pt").datasets
+    ('planesnet',)
+
+    Raises:
+        UserError: there is no such model.
+    """
+    from raytune_planes.commands.find_model import find_model
+
+    return Model(find_model(str(model), Path(out), tracking_uri))
+
+
+def _run(verb: str, words: list[str]) -> int:
+    """What the command line runs, but a mistake is an exception."""
+    from raytune_planes.cli import make_parser
+
+    args = make_parser(_Parser).parse_args([verb, *words])
+    return int(args.run(args) or 0)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where the command line ends."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def _words(options: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for key, value in options.items():
+        option = f"--{key.replace('_', '-')}"
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [
+                w for each in (value if isinstance(value, list | tuple) else [value]) for w in (option, str(each))
+            ]
+    return words
+
+
+def _set(settings: Mapping[str, Any] | None) -> list[str]:
+    return [word for path, value in (settings or {}).items() for word in ("--set", f"{path}={json.dumps(value)}")]

@@ -1,0 +1,101 @@
+"""What can be called from Python, by the examples in its docstrings."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import inspect
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import raytune_planes as rp
+
+SPACE = """
+objectives: [{metric: val/fgvc/accuracy}]
+fixed:
+  budget.epochs: 3
+  budget.steps_per_epoch: 4
+  budget.batch_size: 8
+  model.backbone.width: 8
+  model.dit.heads: 2
+  datasets.fgvc.image_size: 16
+  datasets.planesnet.image_size: 16
+  datasets.hrplanes.enabled: false
+search:
+  optim.lr: {float: [1e-3, 1e-2], log: true}
+study: {rungs: {enabled: false}}
+"""
+IN_ORDER = ("tune", "train", "load_study", "Study", "Trial", "load_model", "Model", "UserError")
+"""The first two make what the others look at."""
+
+
+def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Its progress goes nowhere: an example shows what is returned."""
+
+    def run(*given: Any, **options: Any) -> Any:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return function(*given, **options)
+
+    return run
+
+
+QUIET = SimpleNamespace(
+    tune=_quietly(rp.tune), train=_quietly(rp.train), load_study=rp.load_study, load_model=rp.load_model
+)
+
+
+@pytest.mark.slow
+def test_the_example_of_every_public_name_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from raytune_planes.cli import main
+
+    assert set(IN_ORDER) == set(rp.__all__)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    Path("mine.yaml").write_text(SPACE)
+    assert main(["synth", "data", "--planesnet=60", "--hrplanes=3", "--fgvc=24", "--fgvc-classes=2"]) == 0
+    Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save("chip.png")
+    runner = doctest.DocTestRunner()
+    for name in IN_ORDER:
+        text = inspect.getdoc(getattr(rp, name)) or ""
+        example = doctest.DocTestParser().get_doctest(text, {"rp": QUIET}, name, None, 0)
+        assert example.examples, f"raytune_planes.{name} has no example"
+        result = runner.run(example, out=lambda told: print(told, file=sys.__stderr__))
+        assert result.failed == 0, f"the example of raytune_planes.{name} does not do what it says"
+
+
+def test_importing_the_package_imports_neither_torch_nor_ray() -> None:
+    code = (
+        "import sys, raytune_planes\n"
+        "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'numpy', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert 'tune' in dir(raytune_planes)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"trails": 3}, "unrecognized arguments: --trails 3"),
+        ({"trials": 0}, "argument --trials: 0 is too small; give 1 or more"),
+        ({"sampler": "tpee"}, "argument --sampler: invalid choice: 'tpee'"),
+    ],
+)
+def test_a_wrong_option_is_an_error_that_says_what_is_allowed(options: dict[str, object], told: str) -> None:
+    with pytest.raises(rp.UserError, match=told):
+        rp.tune("quick", **options)
+
+
+def test_a_name_that_is_not_public_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'tunes'"):
+        _ = rp.tunes
