@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
-from raytune_planes.records import Objective
+from raytune_planes.records import Goal, Objective
 from raytune_planes.settings import defaults, epochs_in_all, flatten, make_config, nest
 from raytune_planes.space import (
     AtRandom,
     Dimension,
+    Given,
     Space,
     check,
     describe,
     load_space,
     packaged,
+    problems,
     suggest,
     trial_config,
     with_base,
@@ -267,6 +270,115 @@ def test_values_that_fit_alone_but_not_together_are_found(tmp_path: Path) -> Non
     text = "search:\n  model.backbone.width: {choice: [24, 32]}\n  model.dit.heads: {choice: [4, 6]}\n"
     with pytest.raises(UserError, match=r"not together: model.dit.heads = 6 does not divide the grid's 128"):
         loaded(tmp_path, GOAL + text)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        # Only a network of another library takes weights, or lets them be frozen; trial 0 has our own.
+        "model.backbone.kind: {choice: [residual, resnet18]}\n"
+        "  model.backbone.weights: {choice: [random, imagenet], when: {model.backbone.kind: resnet18}}\n"
+        "  model.backbone.freeze: {choice: [false, true], when: {model.backbone.weights: imagenet}}\n",
+        # Width 48 is 192 channels in the grid, which 3 heads divide; trial 0's 128 they do not.
+        "model.backbone.width: {choice: [32, 48]}\n"
+        "  model.dit.heads: {choice: [3, 6, 12], when: {model.backbone.width: 48}}\n",
+        # The same without a condition: 3 does not divide 128, which is never drawn.
+        "model.backbone.width: {choice: [24, 48]}\n  model.dit.heads: {choice: [3, 6]}\n",
+        "balancing.rule: {choice: [fixed, famo]}\n  optim.accumulate: {int: [1, 4], when: {balancing.rule: fixed}}\n",
+        "split.folds: {choice: [3, 7]}\n  split.fold: {int: [4, 6], when: {split.folds: 7}}\n",
+    ],
+)
+def test_what_is_valid_under_its_condition_is_accepted(tmp_path: Path, search: str) -> None:
+    space = loaded(tmp_path, GOAL + f"search:\n  {search}")
+    base = flatten(make_config(space.fixed))
+    for seed in range(40):
+        drawn = suggest(space, AtRandom(seed))
+        TrialConfig.model_validate(nest({**base, **drawn}))
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        (
+            "model.backbone.kind: {choice: [residual, resnet18]}\n"
+            "  model.backbone.weights: {choice: [random, imagenet], when: {model.backbone.kind: residual}}\n",
+            r"model.backbone.weights: imagenet would be refused \(model.backbone.weights = 'imagenet' is for networks",
+        ),
+        (
+            "model.backbone.kind: {choice: [residual, resnet18]}\n"
+            "  model.backbone.weights: {choice: [random, imagenet]}\n",
+            "not together: model.backbone.weights = 'imagenet' is for networks of other libraries",
+        ),
+        (  # valid beside trial 0's 5 folds, but drawn only beside 3
+            "split.folds: {choice: [3, 5]}\n  split.fold: {choice: [1, 4], when: {split.folds: 3}}\n",
+            r"split.fold: 4 would be refused \(split.fold = 4: the 3 folds",
+        ),
+        (
+            "stopping.rule: {choice: [none, stop]}\n"
+            "  optim.clip: {choice: [0, 1], when: {stopping.rule: none}}\n"
+            "  optim.lr: {float: [0.1, 0.2], when: {stopping.rule: stop, optim.clip: 1}}\n",
+            "optim.lr: when: its conditions never hold together",
+        ),
+        (  # one of 4 x 8 x 8 x 5 configurations
+            "split.folds: {int: [5, 8]}\n  split.fold: {int: [0, 7]}\n"
+            "  optim.accumulate: {int: [1, 8]}\n  budget.epochs: {int: [1, 5]}\n",
+            "not together: split.fold = [567]: the [567] folds",
+        ),
+    ],
+)
+def test_what_is_invalid_where_it_is_drawn_is_refused(tmp_path: Path, search: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        loaded(tmp_path, GOAL + f"search:\n  {search}")
+
+
+RULED = {
+    "model.backbone.kind": ("residual", "resnet18", "clip"),
+    "model.backbone.weights": ("random", "imagenet"),
+    "model.backbone.freeze": (False, True),
+    "model.backbone.width": (24, 32, 40, 48),
+    "model.dit.heads": (3, 4, 8, 10),
+    "balancing.rule": ("fixed", "famo"),
+    "optim.accumulate": (1, 2),
+    "split.folds": (3, 5),
+    "split.fold": (0, 2, 4),
+}
+"""Settings that have rules between them, with values on both sides of each."""
+
+
+@st.composite
+def ruled_spaces(draw: st.DrawFn) -> Space:
+    """Choices of ruled settings, each under a condition on one before it or under none."""
+    paths = draw(st.lists(st.sampled_from(sorted(RULED)), min_size=1, max_size=4, unique=True))
+    search: list[Dimension] = []
+    for path in paths:
+        choices = draw(st.lists(st.sampled_from(RULED[path]), min_size=2, max_size=4, unique=True))
+        parent = draw(st.sampled_from([None, *search]))
+        when = {} if parent is None else {parent.path: (draw(st.sampled_from(parent.choices)),)}
+        search.append(Dimension(path, "choice", choices=tuple(choices), when=when))
+    goal = Goal((Objective("val/fgvc/accuracy", "max"),), {})
+    return Space("drawn", "", goal, {}, tuple(search))
+
+
+def drawable(space: Space) -> list[dict[str, object]]:
+    """Every configuration of a space of choices, by each combination of values as the search would draw it."""
+    found: dict[str, dict[str, object]] = {}
+    for values in itertools.product(*(d.choices for d in space.search)):
+        drawn = suggest(space, Given(dict(zip((d.path for d in space.search), values, strict=True))))
+        found[repr(drawn)] = dict(drawn)
+    return list(found.values())
+
+
+@given(ruled_spaces())
+@settings(max_examples=150, deadline=None)
+def test_a_space_is_accepted_exactly_when_every_configuration_that_it_can_draw_is_valid(space: Space) -> None:
+    valid = True
+    for drawn in drawable(space):
+        try:
+            make_config(drawn)
+        except UserError:
+            valid = False
+    event("valid" if valid else "invalid")
+    assert (list(problems(space)) == []) == valid
 
 
 def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:

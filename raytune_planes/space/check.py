@@ -10,12 +10,11 @@ from raytune_planes.config import TrialConfig, stage_names
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
-from raytune_planes.space.dimension import AtRandom, Dimension, Space, show, suggest
+from raytune_planes.space.dimension import Dimension, Space, show
+from raytune_planes.space.drawable import invalid_together, refused
 from raytune_planes.space.file import Types
 
 METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
-JOINT_DRAWS = 200
-"""Random configurations that must all be valid: rules between two settings show only there."""
 
 
 def check(space: Space, *layers: Mapping[str, Value]) -> None:
@@ -42,10 +41,18 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     if not searched:
         yield "search: nothing to vary; give at least one dimension"
     types = Types()
-    misfits = [text for d in space.search if (text := _misfit(d, types, base) or _condition_misfit(d, searched, space))]
+
+    def misfit(dimension: Dimension) -> str:
+        found = _misfit(dimension, types, base) or _condition_misfit(dimension, searched, space)
+        return found or refused(dimension, space, invalid)
+
+    def invalid(values: Mapping[str, Value]) -> str:
+        return _invalid(base, values)
+
+    misfits = [text for each in space.search if (text := misfit(each))]
     yield from misfits
     if not misfits and searched:
-        yield from _invalid_together(space, base)
+        yield from invalid_together(space, invalid)
 
 
 def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
@@ -107,11 +114,6 @@ def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> st
         return f"search: {path} is {allowed}"
     if dimension.kind == "int" and not types & {int, float}:
         return f"search: {path} is no number: write {{choice: [a, b]}}"
-    refused = {show(v): why for v in dimension.values() if (why := _invalid(base, {path: v}))}
-    if refused:
-        values, why = list(refused), next(iter(refused.values()))
-        named = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
-        return f"search: {path}: {named} would be refused ({why})"
     return ""
 
 
@@ -131,17 +133,6 @@ def _condition_misfit(dimension: Dimension, searched: Mapping[str, Dimension], s
         if not allowed:
             return f"search: {dimension.path}: when: {path} has an empty list, so the dimension would never be drawn"
     return ""
-
-
-def _invalid_together(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
-    """The first of many random configurations that is invalid though each of its values alone is valid."""
-    draw = AtRandom(seed=0)
-    for _ in range(JOINT_DRAWS):
-        drawn = suggest(space, draw)
-        why = _invalid(base, drawn)
-        if why:
-            yield f"search: values that are valid alone are not together: {why}"
-            return
 
 
 def _invalid(base: Mapping[str, Value], drawn: Mapping[str, Value]) -> str:
