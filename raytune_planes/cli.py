@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.processors import wait_asleep
 
 DISK = (*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM)
 """A disk that takes no more, or not from this user. Every file of ours is whole before and after."""
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 (something failed), 2 (a mistake) or 130 (Ctrl-C)."""
     parser = make_parser()
     args = parser.parse_args(argv)
+    wait_asleep()
     try:
         return int(args.run(args) or 0)
     except UserError as error:

@@ -13,6 +13,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.processors import tensor_threads
 from raytune_planes.records import TrialRecord
 from raytune_planes.report.explain import places
 from raytune_planes.report.figure import Figure, Missing
@@ -60,7 +61,8 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
     except UserError as error:
         if trainer is None:
             return Missing(f"{error}; and the pictures to ask anew: {why}")
-        trainer.evaluate("val")
+        with tensor_threads(config.devices.threads):
+            trainer.evaluate("val")
         answers = trainer.answers()
     classes = {name: tuple(fields["classes"]) for name, fields in state["infos"].items()}
     return [*_confusions(answers, classes), *_examples(answers, classes, trainer, why)]
@@ -141,7 +143,7 @@ def _masks(name: str, trainer: Trainer) -> Masks | Missing:
         return Missing(f"no validation picture of {name} has a plane")
     images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC[with_planes]), np.asarray(arrays.masks_NHW[with_planes])
     said = []
-    with torch.no_grad():
+    with torch.no_grad(), tensor_threads(trainer.config.devices.threads):
         for start in range(0, len(with_planes), EVAL_BATCH):
             part_NHWC = torch.from_numpy(images_NHWC[start : start + EVAL_BATCH])
             image_NCHW = normalise(part_NHWC.permute(0, 3, 1, 2).float().div(255)).to(trainer.worker.device)

@@ -20,6 +20,7 @@ from raytune_planes.datasets import boxes, files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.processors import allowed
 
 FORMAT = 3
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
@@ -55,7 +56,8 @@ def decode(
     Args:
         plan: what is left out; a picture that it drops is never decoded.
         progress: called in this thread with (pictures done, pictures in all) while building.
-        workers: decoding threads; None for one per core. Pillow decodes without holding Python's lock.
+        workers: decoding threads; None for one per processor that this process may use. Pillow decodes without
+            holding Python's lock.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
 
     Raises:
@@ -67,7 +69,7 @@ def decode(
     folder = entry(cache, fingerprint(reader, listing))
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        arrays = _open_sound(folder) or _build(reader, listing, folder, workers or os.cpu_count() or 1, progress)
+        arrays = _open_sound(folder) or _build(reader, listing, folder, workers or allowed(), progress)
         storage.evict(cache, limit_bytes, keep=folder)
     except OSError as error:
         if error.errno in NO_ROOM:

@@ -20,6 +20,7 @@ from ray.autoscaler.command_runner import CommandRunnerInterface
 
 from raytune_planes.launch import processes
 from raytune_planes.launch.place import LaunchError, Place, ensure_token, private_folder
+from raytune_planes.processors import allowed
 
 SHUTDOWN = re.compile(r"; ray stop; ray teardown \S+ --yes --workers-only; sudo shutdown -h now")
 """What Ray appends for ``--stop``. Here the node is the user's own machine."""
@@ -75,6 +76,7 @@ class ThisMachineRunner(CommandRunnerInterface):
             environment = self._environment(folder, environment_variables or {})
             if "ray start" in cmd:
                 environment["DASHBOARD_PORT"] = str(self._choose_dashboard_port())
+                environment["PROCESSORS"] = str(allowed())
             command = script or ["bash", "-c", cmd]
             if with_output:
                 return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from raytune_planes.config import Text
 from raytune_planes.errors import UserError, first_line
+from raytune_planes.processors import allowed, tensor_threads
 
 PACKAGED = "minilm"
 """all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Wang et al. 2020): 384 wide, made for comparing sentences."""
@@ -54,7 +55,8 @@ def encode_prompts(
     stored = None if cache is None or weights else cache / f"prompts-{_digest(settings.model, sentences)}.npz"
     rows_SW = _read(stored)
     if rows_SW is None:
-        rows_SW = _encode(sentences, settings.model, place, weights)
+        with tensor_threads(allowed()):
+            rows_SW = _encode(sentences, settings.model, place, weights)
         if stored is not None:
             _write(stored, rows_SW)
     at = {sentence: i for i, sentence in enumerate(sentences)}

@@ -18,6 +18,7 @@ from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.model.text import encode_prompts
 from raytune_planes.network import Network
+from raytune_planes.processors import tensor_threads
 from raytune_planes.serving.boxes import Scored, detected
 from raytune_planes.serving.scenes import Grid
 from raytune_planes.settings import make_config
@@ -104,7 +105,15 @@ class Predictor:
 
     @torch.no_grad()
     def outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> dict[str, Any]:
-        """What each task says of uint8 pictures at the dataset's image size, on the CPU."""
+        """What each task says of uint8 pictures at the dataset's image size, on the CPU.
+
+        Computed by as many threads as in training: sums may round differently with another number, and the threads of
+        torch's default, one for each core of the machine, mostly wait for each other over a small picture.
+        """
+        with tensor_threads(self.config.devices.threads):
+            return self._outputs(dataset, pixels_NCHW)
+
+    def _outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> dict[str, Any]:
         parts = []
         for some_BCHW in pixels_NCHW.split(AT_ONCE):
             image_BCHW = some_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)

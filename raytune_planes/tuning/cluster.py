@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from raytune_planes.errors import UserError
+from raytune_planes.processors import allowed
 
 LEVERS: Mapping[str, str] = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # a report is consumed per check; the default of 2 s delays each
@@ -30,6 +31,7 @@ LEVERS: Mapping[str, str] = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Else Ray packs the working folder under `uv run`, starts each process through uv, and logs the whole environment.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",  # see processors.wait_asleep
     "OMP_NUM_THREADS": "1",  # the setting devices.threads counts; libraries must not start one thread per core
 }
 """Environment of driver and workers (measured on Ray 2.60); what the user set stays."""
@@ -167,7 +169,8 @@ def _start() -> None:
         before = set(psutil.Process().children(recursive=True))
         try:
             # Errors of workers come with their trials; what else they print is libraries' chatter.
-            ray.init("local", log_to_driver=False, logging_level="CRITICAL", include_dashboard=False)
+            quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
+            ray.init("local", num_cpus=allowed(), **quiet)
         except Exception as error:
             if "timed out during startup" not in str(error):
                 raise

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.catalog import primary_metric
+from raytune_planes.processors import in_words
 from raytune_planes.records import End, TrialRecord, metric
 from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
@@ -204,15 +205,15 @@ class _Study:
     def _outline(self, cluster: Cluster) -> Outline:
         plan = self._plan
         stages = [stage for _, stage in plan.config(plan.space.first()).staged]
-        place = "this machine" if cluster.started_here else "a Ray cluster"
         machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
+        place = in_words() if cluster.started_here else f"a Ray cluster{machines} ({cluster.cpus:g} CPUs)"
         return Outline(
             name=plan.name,
             goal=plan.space.goal,
             primary={n: metric("val", n, primary_metric(n, d.reader)) for n, d in stages[-1].active.items()},
             trials=plan.settings.trials,
             epochs=sum(stage.budget.epochs for stage in stages),
-            about=f"{self._pools}, on {place}{machines} ({cluster.cpus:g} CPUs); records in {self._folder}",
+            about=f"{self._pools}, on {place}; records in {self._folder}",
             has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
             earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from raytune_planes.processors import allowed
 from raytune_planes.records import Goal, Objective
 from raytune_planes.report.intervals import LEAST
 from raytune_planes.space import Space, StudySettings
@@ -53,7 +54,7 @@ def _train_all(
     variants: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], data: Path
 ) -> dict[str, list[dict[str, float]]]:
     found: dict[str, list[dict[str, float]]] = {label: [{} for _ in seeds] for label in variants}
-    workers = max(1, len(os.sched_getaffinity(0)))
+    workers = allowed()
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         jobs = {
             pool.submit(train_one, dict(settings), seed, data): (label, i)

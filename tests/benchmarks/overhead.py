@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.processors import allowed
 from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
@@ -63,7 +64,7 @@ def nested(folder: Path, trials: int) -> dict[str, float]:
         tune.Tuner(
             trainable,
             param_space={"store": str(folder / "train"), "lr": tune.uniform(0.001, 0.1)},
-            tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=os.cpu_count()),
+            tune_config=tune.TuneConfig(num_samples=trials, max_concurrent_trials=allowed()),
             run_config=tune.RunConfig(storage_path=str(folder / "tune"), verbose=0),
         ).fit()
     used.by_process["driver"] += imported

@@ -86,6 +86,11 @@ def test_nothing_but_rays_own_ports_is_open_beyond_loopback(prepared: dict[str, 
     assert not re.search(r"(?<![\d.])0\.0\.0\.0", everything)
 
 
+def test_this_machines_head_offers_the_processors_that_the_provider_counts(prepared: dict[str, Any]) -> None:
+    heads = [c for c in prepared["head_start_ray_commands"] if "ray start" in c]
+    assert ("--num-cpus=$PROCESSORS" in heads[0]) == (prepared["provider"]["type"] == "external")
+
+
 def test_every_host_of_a_cluster_wants_the_token(prepared: dict[str, Any]) -> None:
     if prepared["provider"]["type"] == "external":
         pytest.skip("this machine's token is made by the provider")

@@ -175,6 +175,11 @@ def test_a_head_gets_a_free_dashboard_port_that_ray_dashboard_then_names(
     assert "http://localhost:5000" in capsys.readouterr().out
 
 
+def test_a_head_is_told_the_processors_that_this_process_may_use(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytune_planes.launch.runner.allowed", lambda: 3)
+    assert ThisMachineRunner(here).run("true ray start; echo $PROCESSORS", with_output=True) == "3\n"
+
+
 def test_no_free_dashboard_port_is_told(here: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,17 @@ def test_what_ray_reads_when_it_is_imported_is_set_all_the_same(monkeypatch: pyt
         pass
     assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
     assert {"RAY_TRAIN_V2_ENABLED"} == class_cache.ENV_VARS_TO_PROPAGATE
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_the_ray_of_this_machine_offers_the_processors_that_this_process_may_use() -> None:
+    code = (
+        "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from raytune_planes.tuning.cluster import connected\n"
+        "with connected() as cluster:\n    print(cluster.cpus, os.environ['OMP_WAIT_POLICY'])\n"
+    )
+    environment = {**os.environ, "RAY_ADDRESS": "local"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "1.0 PASSIVE\n", done.stderr

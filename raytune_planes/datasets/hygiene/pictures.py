@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from PIL import Image
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import picture_name
 from raytune_planes.errors import UserError
+from raytune_planes.processors import allowed
 
 THUMB = 32
 """Side of a thumbnail, on which pictures of any size are compared. All of them take about 3 KiB a picture."""
@@ -79,7 +79,7 @@ def look(reader: Reader, listing: Listing) -> Pictures:
     kept: list[tuple[str, int, _Look]] = []
     unreadable: dict[str, str] = {}
     pending = iter(first.items())
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="look") as pool:
+    with ThreadPoolExecutor(allowed(), thread_name_prefix="look") as pool:
         while chunk := list(islice(pending, TOGETHER)):
             seen = pool.map(lambda item: _look(reader, listing.samples[item[1]]), chunk)
             for (name, i), found in zip(chunk, seen, strict=True):
