@@ -183,7 +183,7 @@ def test_the_digest_is_of_what_gives_a_trial_its_meaning(tmp_path: Path) -> None
         (SMALL + "fixed: {datasets.fgvc.enabled: false}\n", "never measured: datasets.fgvc.enabled is false"),
         (
             SMALL.replace("fgvc/accuracy", "hrplanes/ap50"),
-            r"'val/hrplanes/ap50' is not measured where losses.detection.weight is 0, as in trial 0; set it above 0",
+            r"'val/hrplanes/ap50' is not measured where losses.detection.weight is 0; keep it above 0",
         ),
         (SMALL.replace("mode: max", "mode: min"), "better when it is larger; its mode is max"),
         (SMALL.replace("mode: max", "mode: best"), "no mode 'best'; it is max or min"),
@@ -318,6 +318,10 @@ def test_what_is_valid_under_its_condition_is_accepted(tmp_path: Path, search: s
             "  optim.clip: {choice: [0, 1], when: {stopping.rule: none}}\n"
             "  optim.lr: {float: [0.1, 0.2], when: {stopping.rule: stop, optim.clip: 1}}\n",
             "optim.lr: when: its conditions never hold together",
+        ),
+        (
+            "datasets.fgvc.enabled: {choice: [false, true]}\n",
+            "a trial could not be judged: 'val/fgvc/accuracy' is never measured: datasets.fgvc.enabled is false",
         ),
         (  # one of 4 x 8 x 8 x 5 configurations
             "split.folds: {int: [5, 8]}\n  split.fold: {int: [0, 7]}\n"

@@ -11,7 +11,7 @@ from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import Dimension, Space, show
-from raytune_planes.space.drawable import invalid_together, refused
+from raytune_planes.space.drawable import drawable, refused
 from raytune_planes.space.file import Types
 
 METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
@@ -52,7 +52,9 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     misfits = [text for each in space.search if (text := misfit(each))]
     yield from misfits
     if not misfits and searched:
-        yield from invalid_together(space, invalid)
+        together = next(filter(None, map(invalid, drawable(space))), "")
+        yield from [f"search: values that are valid alone are not together: {together}"] if together else []
+        yield from _unmeasured(space, base)
 
 
 def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
@@ -79,6 +81,16 @@ def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
             yield f"floors: {metric}: {floor:g} is outside (0, 1]"
 
 
+def _unmeasured(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
+    """Metrics of the goal that trial 0 measures and another trial does not: it could not be judged."""
+    metrics = dict.fromkeys([*(o.metric for o in space.goal.objectives), *space.goal.floors])
+    waiting = [metric for metric in metrics if not _metric_problem(metric, {**base, **space.start})]
+    for drawn in drawable(space):
+        found = {m: why for m in waiting if (why := _metric_problem(m, {**base, **drawn}))}
+        yield from (f"search: a trial could not be judged: {why}" for why in found.values())
+        waiting = [metric for metric in waiting if metric not in found]
+
+
 def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
     names = [path.split(".")[1] for path in base if path.startswith("datasets.") and path.endswith(".enabled")]
     parts = split_metric(key)
@@ -97,7 +109,7 @@ def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
     if not value_of(base, enabled):
         return f"'{key}' is never measured: {enabled} is false"
     if name in NEEDS_WEIGHT and not base[NEEDS_WEIGHT[name]]:
-        return f"'{key}' is not measured where {NEEDS_WEIGHT[name]} is 0, as in trial 0; set it above 0 under 'fixed'"
+        return f"'{key}' is not measured where {NEEDS_WEIGHT[name]} is 0; keep it above 0"
     return ""
 
 
