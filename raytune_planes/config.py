@@ -142,6 +142,8 @@ class Dataset(Section):
     """Side in pixels at which the model sees it."""
     tile: Annotated[int, Field(ge=16, le=8192)] = 320
     """Side in source pixels of the tiles that large scenes are cut into; ignored by datasets of small pictures."""
+    max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
+    """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
     limit: Annotated[int, Field(ge=0)] = 0
     """Use at most this many training images, drawn with all classes in proportion; 0 for all."""
     class_balanced: bool = False

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raytune_planes.catalog import CATALOG
 from raytune_planes.config import Dataset
-from raytune_planes.datasets.base import Reader
+from raytune_planes.datasets.base import Options, Reader
 from raytune_planes.errors import UserError, did_you_mean
 
 
@@ -33,4 +33,5 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
     found: type[Reader] = getattr(importlib.import_module(module), attribute)
-    return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed)
+    options = Options(max_pixels=config.max_pixels)
+    return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)

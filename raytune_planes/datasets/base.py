@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from raytune_planes.datasets import images
+from raytune_planes.datasets.opening import MOST_PIXELS
 
 SPLITS = ("train", "val", "test")
 COMPARED_AT = 256
@@ -70,6 +71,14 @@ class Listing:
     """Objects in each scene, by its group; empty for datasets of small pictures."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """The settings of a dataset that decide how its files are read."""
+
+    max_pixels: int = MOST_PIXELS
+    """Of a picture; larger ones are refused before they are decoded."""
+
+
 class Reader(ABC):
     """Reads one on-disk format. Building one touches no file; ``scan`` lists, ``load`` decodes."""
 
@@ -81,8 +90,11 @@ class Reader(ABC):
     extent_m: ClassVar[float] = 0.0
     """Side of the ground that a picture shows, in metres; 0 where pictures tell no place."""
 
-    def __init__(self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0) -> None:
+    def __init__(
+        self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0, options: Options | None = None
+    ) -> None:
         self.root, self.name_in_study, self.image_size, self.tile, self.seed = root, name, image_size, tile, seed
+        self.options = options or Options()
 
     @abstractmethod
     def scan(self) -> Listing:
@@ -109,7 +121,11 @@ class Reader(ABC):
         Raises:
             UserError: it cannot be decoded; names its file.
         """
-        return images.decode(sample.path, fit=COMPARED_AT)
+        return self._decoded(sample.path, fit=COMPARED_AT)
+
+    def _decoded(self, path: Path, *, coarsest: float = 1.0, fit: int = 0) -> images.Picture:
+        """``images.decode`` with this dataset's options."""
+        return images.decode(path, coarsest=coarsest, fit=fit, most=self.options.max_pixels)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class HRPlanes(Reader):
         for picture in pictures:
             labels = yolo.label_file(picture, root)
             missing += [] if labels else [picture.name]
-            width, height = images.size_of(picture)
+            width, height = images.size_of(picture, self.options.max_pixels)
             scenes[picture] = width, height, yolo.read_boxes(labels, width, height) if labels else ()
         if len(missing) == len(pictures):
             raise files.absent(self, f"{root} holds {len(pictures):,} picture(s) and no label file")
@@ -91,7 +91,7 @@ class HRPlanes(Reader):
     def _decode(self, path: Path, coarsest: float) -> images.Picture:
         """Keeps the last scene, since the tiles of one scene are asked for one after the other."""
         if self._last is None or self._last[:2] != (path, coarsest):
-            self._last = path, coarsest, images.decode(path, coarsest=coarsest)
+            self._last = path, coarsest, self._decoded(path, coarsest=coarsest)
         return self._last[2]
 
     def _group(self, picture: Path) -> str:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, splits
+from raytune_planes.datasets import files, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.errors import UserError
 
@@ -89,12 +89,12 @@ class ImageFolder(Reader):
         return Listing(info, samples, parts_of, tuple(warnings), files.is_synthetic(root))
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
-        picture = images.decode(sample.path, fit=self.image_size)
+        picture = self._decoded(sample.path, fit=self.image_size)
         if not (self.root / "masks").is_dir():
             return picture.crop(self.image_size), None
         if sample.mask is None:
             return picture.crop(self.image_size), np.zeros((self.image_size, self.image_size), np.uint8)
-        mask = images.decode(sample.mask)
+        mask = self._decoded(sample.mask)
         if (mask.width, mask.height) != (picture.width, picture.height):
             raise UserError(
                 f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {picture.width} x "

@@ -93,7 +93,7 @@ class PlanesNet(Reader):
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
         if sample.row is None:
-            return images.load(sample.path, self.image_size), None
+            return self._decoded(sample.path, fit=self.image_size).crop(self.image_size), None
         chip_HWC = self._read(sample.path).images_NHWC[sample.row]
         return images.Picture(Image.fromarray(chip_HWC), SIDE, SIDE).crop(self.image_size), None
 

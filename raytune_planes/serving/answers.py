@@ -70,7 +70,7 @@ def answer(model: Model, source: Source, dataset: str | None = None, texts: Sequ
     Raises:
         UserError: the model was not trained on ``dataset``, or the picture cannot be decoded.
     """
-    width, height = images.size_of(source)
+    width, height = images.size_of(source, max(d.max_pixels for d in model.config.datasets.values()))
     name, why = (dataset, "asked for") if dataset else by_size(model, width, height)
     require(name, model.infos)
     look = model.look(name, source, tuple(texts))

@@ -83,12 +83,13 @@ class Predictor:
         require(dataset, self.infos)
         settings, grid = self.config.datasets[dataset], None
         if self.infos[dataset].has_masks or self.infos[dataset].has_boxes:
-            tile = min(settings.tile, *images.size_of(source))
-            picture = images.decode(source, coarsest=tile / settings.image_size)
+            tile = min(settings.tile, *images.size_of(source, settings.max_pixels))
+            picture = images.decode(source, coarsest=tile / settings.image_size, most=settings.max_pixels)
             grid = Grid(picture, tile, settings.image_size)
             pixels_NHWC = np.stack(list(grid.pixels()))
         else:
-            pixels_NHWC = np.stack([images.decode(source, fit=settings.image_size).crop(settings.image_size)])
+            picture = images.decode(source, fit=settings.image_size, most=settings.max_pixels)
+            pixels_NHWC = np.stack([picture.crop(settings.image_size)])
         found = self.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
         mask_HW = None
         if grid is not None and "segmentation" in found:

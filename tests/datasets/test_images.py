@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,8 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytune_planes.datasets import images
+from raytune_planes.config import Dataset
+from raytune_planes.datasets import images, opening, reader
+from raytune_planes.datasets.cache import decode
+from raytune_planes.datasets.hygiene import examine
 from raytune_planes.errors import UserError
+from tests.fuzz.fence import fence
 
 
 @pytest.fixture
@@ -107,8 +112,74 @@ def test_a_listed_picture_that_is_not_there_says_so(tmp_path: Path) -> None:
         images.load(tmp_path / "gone.jpg", 16)
 
 
-def test_the_guard_against_bombs_stays_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Image.new("RGB", (100, 100)).save(tmp_path / "bomb.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(UserError, match=r"bomb\.png cannot be decoded: .*exceeds limit"):
-        images.size_of(tmp_path / "bomb.png")
+def test_a_picture_of_more_pixels_than_the_dataset_allows_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    Image.new("1", (9000, 8000)).save(tmp_path / "bomb.png")
+    assert (tmp_path / "bomb.png").stat().st_size < 20_000
+    for read in (images.size_of, images.decode):
+        with pytest.raises(
+            UserError,
+            match=r"bomb\.png has 9,000 x 8,000 pixels, more than the 64,000,000.*datasets\.<name>\.max_pixels",
+        ):
+            read(tmp_path / "bomb.png")
+    assert images.size_of(tmp_path / "bomb.png", 72_000_000) == (9000, 8000)
+
+
+def test_a_setting_says_how_many_pixels_a_picture_may_have(tmp_path: Path) -> None:
+    for kind in ("a", "b"):
+        (tmp_path / kind).mkdir()
+        for n in range(10):
+            Image.new("RGB", (40, 30 + n)).save(tmp_path / kind / f"{n}.png")
+    strict = reader("mine", Dataset(reader="image_folder", root=str(tmp_path), max_pixels=40 * 38), None)
+    with pytest.raises(
+        UserError, match=r"2 pictures cannot be decoded(.|\n)*9\.png has 40 x 39 pixels, more than the 1,520"
+    ):
+        decode(strict, tmp_path / "cache")
+    exact = reader("mine", Dataset(reader="image_folder", root=str(tmp_path), max_pixels=40 * 39), None)
+    assert len(decode(exact, tmp_path / "cache").labels_N) == 20
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM", "AVIF", "JPEG2000"])
+def test_each_format_is_read_under_any_suffix(tmp_path: Path, quarters: Image.Image, form: str) -> None:
+    quarters.save(tmp_path / "a.xyz", form)
+    assert opening.is_picture(tmp_path / "a.xyz")
+    assert corner_colors(images.load(tmp_path / "a.xyz", 16)) == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("form", ["EPS", "PCX", "TGA", "ICO", "PDF"])
+def test_another_format_is_refused_whatever_its_suffix_and_starts_no_program(
+    tmp_path: Path, quarters: Image.Image, form: str
+) -> None:
+    quarters.save(tmp_path / "a.jpg", form)
+    assert not opening.is_picture(tmp_path / "a.jpg")
+    with fence(tmp_path) as outside:
+        for read in (images.size_of, images.decode):
+            with pytest.raises(
+                UserError, match=r"a\.jpg cannot be decoded: its content is none of JPEG, PNG, BMP, TIFF"
+            ):
+                read(tmp_path / "a.jpg")
+    assert outside == []
+
+
+def test_postscript_among_pictures_is_counted_with_them(tmp_path: Path, quarters: Image.Image) -> None:
+    for kind in ("a", "b"):
+        (tmp_path / kind).mkdir()
+        for n in range(10):
+            quarters.save(tmp_path / kind / f"{n}.jpg", "EPS" if (kind, n) == ("a", 3) else "JPEG")
+    mine = reader("mine", Dataset(reader="image_folder", root=str(tmp_path)), None)
+    with fence(tmp_path) as outside:
+        assert examine(mine).faults["unreadable pictures"] == 1
+    assert outside == []
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_that_stands_for_a_picture_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(UserError, match=r"a\.jpg cannot be decoded: it is no regular file"):
+        images.size_of(tmp_path / "a.jpg")
+
+
+def test_only_one_file_opens_pictures() -> None:
+    """So that the list of formats and the limit of pixels hold everywhere."""
+    package = Path(images.__file__).parents[1]
+    opens = {p.name for p in package.rglob("*.py") if re.search(r"\bImage\.open\(", p.read_text(encoding="utf-8"))}
+    assert opens == {"opening.py"}

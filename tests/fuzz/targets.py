@@ -170,14 +170,45 @@ def _picture(data: bytes, folder: Path) -> object:
     return images.load(path, 16)
 
 
-def _pictures() -> tuple[bytes, ...]:
+def _pictures(*forms: str) -> Callable[[], tuple[bytes, ...]]:
+    """One picture in each of the formats, and for TIFF in the modes and compressions that people have."""
+
+    def made() -> tuple[bytes, ...]:
+        image = Image.fromarray(np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3))
+        deep = Image.fromarray(np.arange(24 * 20, dtype=np.uint16).reshape(24, 20))
+        variants: list[tuple[Image.Image, str, dict[str, object]]] = [(image, form, {}) for form in forms]
+        if "TIFF" in forms:
+            variants += [(image, "TIFF", {"compression": name}) for name in ("tiff_lzw", "tiff_deflate", "jpeg")]
+            variants += [(deep, "TIFF", {}), (deep.convert("F"), "TIFF", {}), (deep.convert("I"), "TIFF", {})]
+        variants += [(deep, form, {}) for form in forms if form in ("PNG", "PPM")]
+        variants += [(image.quantize(8), form, {}) for form in forms if form in ("PNG", "GIF", "BMP")]
+        files = []
+        for picture, form, options in variants:
+            kept = io.BytesIO()
+            picture.save(kept, form, **options)  # type: ignore[arg-type]
+            files.append(kept.getvalue())
+        return tuple(files)
+
+    return made
+
+
+def _not_read() -> tuple[bytes, ...]:
+    """Formats that Pillow knows and this project does not read; PostScript is one that would start a program."""
     image = Image.fromarray(np.arange(24 * 20 * 3, dtype=np.uint8).reshape(24, 20, 3))
-    made = []
-    for form in ("PNG", "JPEG", "BMP", "TIFF", "WEBP"):
+    files = []
+    for form in ("EPS", "PCX", "TGA", "SGI", "ICO", "PDF", "DDS", "QOI"):
         kept = io.BytesIO()
         image.save(kept, form)
-        made.append(kept.getvalue())
-    return tuple(made)
+        files.append(kept.getvalue())
+    return tuple(files)
+
+
+def _refused(data: bytes, folder: Path) -> object:
+    """Content of another format under a picture's suffix: the refusal is the right answer, and no program starts."""
+    try:
+        return _picture(data, folder)
+    except UserError as refusal:
+        return str(refusal)
 
 
 def _checkpoint(data: bytes, folder: Path) -> object:
@@ -206,7 +237,10 @@ TARGETS: Mapping[str, Target] = {
     "lists": Target(_lists, lambda: (b"x/a.jpg\n==\nb (1).jpg\n==\n\xef\xbb\xbfc.jpg",)),
     "fgvc": Target(_labels, _label_files),
     "csv": Target(_csv, lambda: (b"filename,Classes,Labels\n1.jpg,A,0\n==\n2.jpg,B,1\n==\n3.jpg,A,0",)),
-    "picture": Target(_picture, _pictures),
+    "picture": Target(_picture, _pictures("PNG", "JPEG", "BMP", "WEBP")),
+    "tiff": Target(_picture, _pictures("TIFF")),
+    "more pictures": Target(_picture, _pictures("GIF", "PPM", "AVIF", "JPEG2000")),
+    "strange pictures": Target(_refused, _not_read),
     "checkpoint": Target(_checkpoint, _checkpoints),
 }
 """By name."""

@@ -13,6 +13,7 @@ from PIL import Image
 
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import picture_name
+from raytune_planes.datasets.opening import SUFFIXES, opened
 from raytune_planes.errors import UserError
 from raytune_planes.processors import allowed
 
@@ -20,13 +21,6 @@ THUMB = 32
 """Side of a thumbnail, on which pictures of any size are compared. All of them take about 3 KiB a picture."""
 TOGETHER = 512
 """Pictures that are decoded before the next are asked for."""
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"),
-    "PNG": (".png",),
-    "BMP": (".bmp",),
-    "TIFF": (".tif", ".tiff"),
-    "WEBP": (".webp",),
-}
 
 
 @dataclass(frozen=True)
@@ -116,7 +110,7 @@ def _look(reader: Reader, sample: Sample) -> _Look | str:
     content = hashlib.blake2b(pixels, digest_size=16, person=f"{picture.width}x{picture.height}".encode()[:16])
     mode, format_ = "RGB", ""
     if sample.row is None:
-        with Image.open(sample.path) as header:
+        with opened(sample.path, reader.options.max_pixels) as header:
             mode, format_ = header.mode, header.format or ""
     misnamed = format_ in SUFFIXES and sample.path.suffix.lower() not in SUFFIXES[format_]
     thumb = picture.image.resize((THUMB, THUMB), Image.Resampling.BILINEAR)

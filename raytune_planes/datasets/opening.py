@@ -1,0 +1,88 @@
+"""Open a picture's file: by its content, of a format that is read here, and up to a number of pixels."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from raytune_planes.errors import UserError
+
+Source = Path | bytes
+"""A picture's file, or what stands in one."""
+
+SUFFIXES: Mapping[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpx"),
+}
+"""The formats that are read, as Pillow names them, and what their files are usually called. Pillow knows dozens more;
+for one of them, PostScript, it starts another program."""
+FORMATS = tuple(name for name in SUFFIXES if name != "MPO")  # which Pillow opens as a JPEG
+MOST_PIXELS = 64_000_000
+"""Of a picture, unless the dataset's ``max_pixels`` says otherwise: a file of 22 kB can ask for 1.6 GB."""
+# What Pillow's decoders raise on damaged files; RuntimeError is the one of AVIF.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError, RuntimeError)
+
+
+def opened(source: Source, most: int = MOST_PIXELS) -> Image.Image:
+    """The picture, of which only the header has been read.
+
+    Args:
+        most: pixels that it may have.
+
+    Raises:
+        UserError: it has more pixels.
+        OSError: there is no such file, it is no regular file, or none of ``FORMATS``. Others of ``DAMAGE`` may come.
+    """
+    # Pillow warns and refuses by one number for the whole process; ours is the dataset's, and checked below.
+    Image.MAX_IMAGE_PIXELS = None
+    if isinstance(source, Path) and source.exists() and not source.is_file():
+        raise OSError("it is no regular file")
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    if image.width * image.height > most:
+        image.close()
+        raise UserError(
+            f"{_name(source)} has {image.width:,} x {image.height:,} pixels, more than the {most:,} that a picture may "
+            f"have; raise datasets.<name>.max_pixels if the file is trusted, or scale the picture down"
+        )
+    return image
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the content is of one of ``FORMATS``, whatever the file is called."""
+    try:
+        with Image.open(path, formats=FORMATS):
+            return True
+    except DAMAGE:
+        return False
+
+
+def unreadable(source: Source, error: Exception) -> UserError:
+    """The error for a picture of which decoding raised ``error``."""
+    if isinstance(source, bytes):
+        return UserError(f"{_name(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
+    if isinstance(error, FileNotFoundError):
+        return UserError(f"no picture {source}; it is listed but not there")
+    if isinstance(error, Image.UnidentifiedImageError):
+        return UserError(
+            f"{source} cannot be decoded: its content is none of {', '.join(FORMATS)}; replace the file, or unpack its "
+            f"archive again"
+        )
+    reason = str(error).removesuffix(f" {str(source)!r}") or type(error).__name__
+    return UserError(f"{source} cannot be decoded: {reason}; replace the file, or unpack its archive again")
+
+
+def _name(source: Source) -> str:
+    return f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
