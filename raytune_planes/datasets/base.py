@@ -56,6 +56,18 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Account:
+    """What became of every file and folder below a root: nothing vanishes."""
+
+    read: frozenset[Path] = frozenset()
+    """Pictures, masks, labels and lists that were used."""
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Reason -> paths below the root of the files and whole folders that were not."""
+    unused_pictures: int = 0
+    """Pictures among what was left out."""
+
+
+@dataclass(frozen=True)
 class Listing:
     """What a reader found under its root."""
 
@@ -69,6 +81,7 @@ class Listing:
     """Whether the files were drawn by ``synth``."""
     boxes_of: Mapping[str, int] = field(default_factory=dict)
     """Objects in each scene, by its group; empty for datasets of small pictures."""
+    account: Account = field(default_factory=Account, compare=False)
 
 
 @dataclass(frozen=True)

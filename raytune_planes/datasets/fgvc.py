@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from PIL import Image
 from raytune_planes.datasets import fgvc_labels, files, images
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.fgvc_labels import LEVELS, Box, Labels
+from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
 
+IMAGES = "images"
+"""The folder of the pictures beside the label files."""
 BANNER = 20
 """Rows at the bottom of every picture that hold the photographer's name: they must not be learnt from."""
 
@@ -61,9 +65,9 @@ class FGVCAircraft(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        found = list(files.walk(root))
-        labels = self._labels(found)
-        picture_of = {path.stem: path for path in found if path.suffix.lower() in files.PICTURES}
+        survey = Survey(root)
+        folder, labels = self._labels(survey.files)
+        picture_of = self._pictures(survey, folder, labels)
         lost = [picture for picture in labels.variant_of if picture not in picture_of]
         if len(lost) == len(labels.variant_of):
             raise files.absent(self, f"{root} holds labels of {len(lost):,} pictures and none of the pictures")
@@ -79,8 +83,15 @@ class FGVCAircraft(Reader):
             for picture, label in labels.variant_of.items()
         ]
         parts = {s: tuple(i for i, p in enumerate(labels.variant_of) if labels.split_of[p] == s) for s in SPLITS}
+        survey.read([*(s.path for s in samples), *filter(fgvc_labels.is_label_file, survey.files)])
+        account = survey.account()
         return Listing(
-            info(self.name_in_study, labels), tuple(samples), parts, tuple(labels.warnings), files.is_synthetic(root)
+            info(self.name_in_study, labels),
+            tuple(samples),
+            parts,
+            (*labels.warnings, *told(account.left_out)),
+            survey.synthetic,
+            account=account,
         )
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
@@ -93,13 +104,36 @@ class FGVCAircraft(Reader):
         kept = picture.image.crop((0, 0, picture.image.width, max(1, picture.image.height * rows // picture.height)))
         return images.Picture(kept, picture.width, rows)
 
-    def _labels(self, found: Sequence[Path]) -> Labels:
+    def _labels(self, found: Sequence[Path]) -> tuple[Path, Labels]:
+        """The folder of the label files, and what they say."""
         shallow = sorted(found, key=lambda path: (len(path.parts), path))
         for name, read in (("variants.txt", fgvc_labels.read), ("train.csv", fgvc_labels.read_csv)):
             folder = next((path.parent for path in shallow if path.name == name), None)
             if folder is not None:
-                return read(folder)
+                return folder, read(folder)
         raise files.absent(self, f"{self.root} holds no variants.txt")
+
+    def _pictures(self, survey: Survey, folder: Path, labels: Labels) -> dict[str, Path]:
+        """Picture id -> its file. Where several folders hold it, the right one is in ``images/`` beside the labels.
+
+        Raises:
+            UserError: several folders hold the labelled pictures, and none of them is ``images/``.
+        """
+        of_id: dict[str, list[Path]] = defaultdict(list)
+        for path in survey.pictures:
+            if path.stem in labels.variant_of:
+                of_id[path.stem].append(path)
+        chosen = {}
+        for picture, paths in of_id.items():
+            ours = [path for path in paths if path.is_relative_to(folder / IMAGES)] if len(paths) > 1 else paths
+            if len(ours) != 1:
+                raise UserError(
+                    f"picture {picture} is there {len(paths)} times: {files.some(paths)}; keep one of them, or put the "
+                    f"pictures that count into {folder / IMAGES}"
+                )
+            chosen[picture] = ours[0]
+            survey.leave(f"picture(s) are there again outside of {IMAGES}/ and were left out", set(paths) - set(ours))
+        return chosen
 
 
 def info(name: str, labels: Labels) -> Info:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,9 @@ HEADERS = frozenset(
 )
 """First words, in lower case, of the header lines that a public copy carries in six files."""
 LEVELS: Mapping[str, str] = {"variant": "variants.txt", "family": "families.txt", "manufacturer": "manufacturers.txt"}
+
+FILES = re.compile(r"(images_\w+|variants|families|manufacturers)\.txt|(train|val|test)\.csv|README.*", re.IGNORECASE)
+"""Files of the data set, of which some repeat what others say."""
 
 Box = tuple[float, float, float, float]
 
@@ -47,6 +51,11 @@ class Labels:
                 f"{place}: picture {picture} is labelled a second time; {self.place_of[picture]} names it first"
             )
         self.variant_of[picture], self.split_of[picture], self.place_of[picture] = variant, split, place
+
+
+def is_label_file(path: Path) -> bool:
+    """Whether this is one of the text files that come with the data set, by its name."""
+    return FILES.fullmatch(path.name) is not None
 
 
 def read(data: Path) -> Labels:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.datasets.base import Reader
+from raytune_planes.datasets.opening import SUFFIXES
 from raytune_planes.errors import UserError
 
 MARKER = "SYNTHETIC"
 """File that ``synth`` leaves in a dataset's folder, so that no result on drawn pictures passes for a real one."""
 SHOWN = 5
 """Unreadable pictures named in the error; the rest is counted."""
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+PICTURES = frozenset(suffix for names in SUFFIXES.values() for suffix in names)
 
 
 def absent(reader: Reader, looked_for: str) -> UserError:
@@ -85,10 +86,6 @@ def some(names: Sequence[object], most: int = 3) -> str:
     """``"a, b, c and 4 more"``: the first few of ``names`` for a message."""
     shown = ", ".join(str(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
-
-
-def is_synthetic(root: Path) -> bool:
-    return (root / MARKER).is_file()
 
 
 def _walk(root: Path, folder: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files, images, splits, tiles, yolo
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
+from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.errors import UserError
 
@@ -58,19 +59,26 @@ class HRPlanes(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        found = list(files.walk(root))
-        pictures = [path for path in found if path.suffix.lower() in files.PICTURES]
+        survey = Survey(root)
+        pictures = survey.pictures
         if not pictures:
             raise files.absent(self, f"{root} holds no pictures")
-        scenes, missing = {}, []
+        scenes, missing, wrong = {}, [], {}
         for picture in pictures:
             labels = yolo.label_file(picture, root)
             missing += [] if labels else [picture.name]
-            width, height = images.size_of(picture, self.options.max_pixels)
+            survey.read([labels] if labels else [])
+            try:
+                width, height = images.size_of(picture, self.options.max_pixels)
+            except UserError as error:
+                wrong[picture] = str(error)
+                continue
             scenes[picture] = width, height, yolo.read_boxes(labels, width, height) if labels else ()
+        if wrong:
+            raise files.unreadable(wrong)
         if len(missing) == len(pictures):
             raise files.absent(self, f"{root} holds {len(pictures):,} picture(s) and no label file")
-        split_of, warnings = self._splits(scenes, found)
+        split_of, warnings = self._splits(scenes, survey)
         if missing:
             warnings.append(f"{len(missing):,} picture(s) have no label file and count as empty: {files.some(missing)}")
         samples = [s for picture, split in split_of.items() for s in self._tiles(picture, *scenes[picture])]
@@ -78,8 +86,11 @@ class HRPlanes(Reader):
         info = Info(self.name_in_study, CLASSES, PROMPTS, has_masks=True, has_boxes=True)
         parts = splits.by_name({self._group(p): s for p, s in split_of.items()}, [s.group for s in kept])
         boxes_of = {self._group(picture): len(scenes[picture][2]) for picture in split_of}
-        synthetic = files.is_synthetic(root)
-        return Listing(info, tuple(kept), parts, tuple(warnings + more), synthetic, boxes_of)
+        synthetic = survey.synthetic
+        survey.read(split_of)
+        account = survey.account()
+        warnings += [*more, *told(account.left_out)]
+        return Listing(info, tuple(kept), parts, tuple(warnings), synthetic, boxes_of, account)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         assert sample.window is not None
@@ -98,11 +109,11 @@ class HRPlanes(Reader):
         return picture.relative_to(self.root).as_posix()
 
     def _splits(
-        self, scenes: dict[Path, tuple[int, int, tuple[Box, ...]]], found: list[Path]
+        self, scenes: dict[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey
     ) -> tuple[dict[Path, str], list[str]]:
         """The split of every picture, in the order of the pictures, and warnings."""
         pictures = list(scenes)
-        lists = yolo.find_lists(found)
+        lists = yolo.find_lists(survey.files)
         if lists:
             lacking = [LIST_NAMES[split] for split in SPLITS if split not in lists]
             if lacking:
@@ -111,6 +122,8 @@ class HRPlanes(Reader):
                     f"add what is missing, or remove the lists to have the scenes split at random"
                 )
             split_of, warnings = yolo.assign(lists, pictures)
+            survey.read(lists.values())
+            survey.leave("picture(s) are in no list and were left out", [p for p in pictures if p not in split_of])
             return {picture: split_of[picture] for picture in pictures if picture in split_of}, warnings
         labels = [int(bool(boxes)) for _, _, boxes in scenes.values()]
         parts = splits.by_group([self._group(p) for p in pictures], labels, seed=self.seed)

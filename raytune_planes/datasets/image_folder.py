@@ -8,16 +8,11 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, splits
+from raytune_planes.datasets import files, split_folders, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
+from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
 
-NAMES: Mapping[str, str] = {
-    **{"train": "train", "training": "train"},
-    **{"val": "val", "valid": "val", "validation": "val"},
-    **{"test": "test", "testing": "test"},
-}
-"""What folders of splits are called."""
 TOP_K_FROM = 10
 """Above this many classes the top-5 accuracy is reported as well."""
 
@@ -41,21 +36,24 @@ class ImageFolder(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
+        survey = Survey(root)
         base = root / "images" if (root / "images").is_dir() else root
         masks = {
             path.relative_to(root / "masks").with_suffix("").as_posix(): path
-            for path in (files.walk(root / "masks") if (root / "masks").is_dir() else ())
-            if path.suffix.lower() in files.PICTURES
+            for path in survey.pictures
+            if path.is_relative_to(root / "masks")
         }
-        found = [
-            (path, path.relative_to(base).parts)
-            for path in files.walk(base)
-            if path.suffix.lower() in files.PICTURES and not path.is_relative_to(root / "masks")
+        found = [p for p in survey.pictures if p.is_relative_to(base) and not p.is_relative_to(root / "masks")]
+        if base != root:
+            beside = [p for p in survey.pictures if not p.is_relative_to(base)]
+            survey.leave("picture(s) lie beside images/ and were left out", set(beside) - set(masks.values()))
+        given = split_folders.of_class_folders(survey, base, found)
+        depth = 0 if given is None else 1
+        chosen = [
+            (path, parts)
+            for path in (found if given is None else given)
+            if len(parts := path.relative_to(base).parts) > depth + 1
         ]
-        tops = {parts[0] for _, parts in found if len(parts) > 1}
-        fixed = "train" in {NAMES.get(top.lower()) for top in tops} and all(top.lower() in NAMES for top in tops)
-        depth = 1 if fixed else 0
-        chosen = [(path, parts) for path, parts in found if len(parts) > depth + 1]
         classes = sorted({parts[depth] for _, parts in chosen})
         if len(classes) < 2:
             raise files.absent(self, f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least")
@@ -69,16 +67,17 @@ class ImageFolder(Reader):
             )
             for path, parts in chosen
         )
-        given = [NAMES[parts[0].lower()] for _, parts in chosen] if fixed else []
-        parts_of, warnings = self._splits(samples, given)
-        if len(chosen) < len(found):
-            warnings.append(f"{len(found) - len(chosen):,} picture(s) lie in no class' folder and were left out")
+        parts_of, warnings = self._splits(samples, [] if given is None else [given[path] for path, _ in chosen])
         unmasked = sum(sample.mask is None for sample in samples)
         if masks and unmasked == len(samples):
             raise UserError(f"{root / 'masks'}: none of its {len(masks):,} masks has the path of a picture")
         if masks and unmasked:
             warnings.append(f"{unmasked:,} picture(s) have no mask and count as empty")
         warnings += self._lacking(samples, parts_of, classes)
+        survey.read([*(s.path for s in samples), *(s.mask for s in samples if s.mask)])
+        survey.leave("mask(s) have the path of no picture", masks.values())
+        survey.leave("picture(s) lie in no class' folder and were left out", found)
+        account = survey.account()
         info = Info(
             self.name_in_study,
             tuple(classes),
@@ -86,7 +85,8 @@ class ImageFolder(Reader):
             has_masks=bool(masks),
             top_k=5 if len(classes) > TOP_K_FROM else 0,
         )
-        return Listing(info, samples, parts_of, tuple(warnings), files.is_synthetic(root))
+        warnings += told(account.left_out)
+        return Listing(info, samples, parts_of, tuple(warnings), survey.synthetic, account=account)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
         picture = self._decoded(sample.path, fit=self.image_size)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files, images, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
+from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
 
 SIDE = 20
@@ -73,10 +74,10 @@ class PlanesNet(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        found = list(files.walk(root))
-        samples, warnings = _chips([path for path in found if path.suffix.lower() == ".png"])
+        survey = Survey(root)
+        samples, warnings = _chips(survey)
         if not samples:
-            tables = [path for path in found if path.name == "planesnet.json"]
+            tables = [path for path in survey.files if path.name == "planesnet.json"]
             if not tables:
                 raise files.absent(self, f"{root} holds neither chips (*.png) nor planesnet.json")
             samples, warnings = self._rows(tables[0])
@@ -89,7 +90,10 @@ class PlanesNet(Reader):
             scenes = len({s.group for s in samples})
             raise UserError(f"{root}: {scenes} scene(s) cannot be split into train, val and test; 3 or more are needed")
         info = Info(self.name_in_study, CLASSES, PROMPTS)
-        return Listing(info, tuple(samples), parts, tuple(warnings), files.is_synthetic(root))
+        survey.read(sample.path for sample in samples)
+        account = survey.account()
+        warnings += told(account.left_out)
+        return Listing(info, tuple(samples), parts, tuple(warnings), survey.synthetic, account=account)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
         if sample.row is None:
@@ -133,26 +137,21 @@ def write(root: Path, chips: Iterable[Chip], *, as_json: bool = False) -> None:
         Image.fromarray(chip.image_HWC).save(folder / f"{chip.stem}.png")
 
 
-def _chips(paths: Sequence[Path]) -> tuple[list[Sample], list[str]]:
+def _chips(survey: Survey) -> tuple[list[Sample], list[str]]:
     samples: dict[str, Sample] = {}
-    strange, twice = [], 0
-    for path in paths:
+    strange, twice = [], []
+    for path in survey.pictures:
         parts = path.stem.split("__")  # the scene's own name holds single underscores
         if len(parts) != 3 or parts[0] not in ("0", "1"):
-            strange.append(path.name)
+            strange.append(path)
         elif path.name in samples:
-            twice += 1
+            twice.append(path)
         else:
             samples[path.name] = Sample(path, int(parts[0]), parts[1], place=_place(parts[2]))
-    warnings = []
-    if strange and samples:
-        warnings.append(
-            f"{len(strange):,} PNG file(s) not named label__scene__location were left out: {files.some(strange)}"
-        )
-    if twice:
-        warnings.append(f"{twice:,} chip(s) lie in two folders under the same name; each was taken once")
+    survey.leave("picture(s) are not named label__scene__location and were left out", strange)
+    survey.leave("chip(s) are there again in another folder and were taken once", twice)
     chips = list(samples.values())
-    return chips, warnings + _contradictory_files(chips)
+    return chips, _contradictory_files(chips)
 
 
 def _place(text: str) -> tuple[float, float] | None:

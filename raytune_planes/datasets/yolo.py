@@ -92,14 +92,11 @@ def assign(lists: Mapping[str, Path], pictures: Sequence[Path]) -> tuple[dict[Pa
             if match is not None:
                 twice += [match.name] if split_of.get(match, split) != split else []
                 split_of[match] = split
-    unlisted = [picture.name for picture in pictures if picture not in split_of]
     warnings = []
     if lost:
         warnings.append(f"{len(lost):,} listed picture(s) are not there: {files.some(lost)}")
     if twice:
         warnings.append(f"{len(twice):,} picture(s) are in two lists and went to the later: {files.some(twice)}")
-    if unlisted:
-        warnings.append(f"{len(unlisted):,} picture(s) are in no list and were left out: {files.some(unlisted)}")
     return split_of, warnings
 
 

@@ -129,7 +129,7 @@ def test_oddities_of_lists_are_counted(root: Path) -> None:
     text = "\n".join(listing.warnings)
     assert "1 listed picture(s) are not there: data\\plane\\gone (1).jpg" in text
     assert "1 picture(s) are in two lists and went to the later: GBG_1 (2).jpg" in text
-    assert "1 picture(s) are in no list and were left out: extra.jpg" in text
+    assert "1 picture(s) are in no list and were left out: img/extra.jpg" in text
     assert "1 picture(s) have no label file and count as empty: extra.jpg" in text
     assert "img/GBG_1 (2).jpg" in {listing.samples[i].group for i in listing.splits["test"]}
 

@@ -132,8 +132,8 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
     classes(tmp_path / "test", 2)
     picture(tmp_path / "train" / "cover.png")
     assert reader(tmp_path).scan().warnings == (
-        "1 picture(s) lie in no class' folder and were left out",
         "val has no picture of big_jet",
+        "1 picture(s) lie in no class' folder and were left out: train/cover.png",
     )
 
 

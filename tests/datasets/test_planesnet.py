@@ -102,8 +102,13 @@ def test_other_names_and_second_copies_are_counted_and_left_out(tmp_path: Path) 
     shutil.copy(some, folder / "7__scene__1_2.png")
     listing = reader(tmp_path).scan()
     assert len(listing.samples) == 48
-    assert "2 PNG file(s) not named label__scene__location" in listing.warnings[0]
-    assert "1 chip(s) lie in two folders" in listing.warnings[1]
+    again = "copy/" + some.name if listing.samples[0].path == some else "planesnet/" + some.name
+    assert listing.warnings == (
+        "2 picture(s) are not named label__scene__location and were left out: planesnet/7__scene__1_2.png, "
+        "planesnet/preview.png",
+        f"1 chip(s) are there again in another folder and were taken once: {again}",
+    )
+    assert listing.account.unused_pictures == 3
 
 
 def test_the_marker_makes_the_listing_synthetic(tmp_path: Path) -> None:

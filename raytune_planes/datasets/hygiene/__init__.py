@@ -35,6 +35,7 @@ class Findings:
         identical = self.copies.identical
         return {
             "unreadable pictures": len(self.pictures.unreadable),
+            "pictures left out": self.listing.account.unused_pictures,
             "identical pictures with several labels": sum(map(self.disagrees, identical)),
             "identical pictures in several splits": sum(map(self.straddles, identical)),
             "near copies in several splits": sum(self.straddles(pair[:2]) for pair in self.copies.within),
@@ -73,6 +74,10 @@ class Findings:
             "unreadable": pictures.unreadable,
             "copies": self._copies_json(),
             "faults": self.faults,
+            "left_out": {
+                reason: {"count": len(names), "examples": list(names[:SHOWN])}
+                for reason, names in self.listing.account.left_out.items()
+            },
             "warnings": list(self.listing.warnings),
         }
 

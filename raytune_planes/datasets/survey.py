@@ -1,0 +1,96 @@
+"""Every file and folder that a dataset was given, and what became of each: read, or left out for a reason."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from raytune_planes.datasets import files, opening
+from raytune_planes.datasets.base import Account
+from raytune_planes.errors import UserError
+
+OF_THE_DISK = frozenset({"lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir"})
+"""Folders that a file system or a storage server adds; some are closed to all but the administrator."""
+HIDDEN = "hidden file(s) or folder(s) left out"
+NO_USE = "file(s) of no use to this reader"
+UNUSED = "picture(s) of no use to this reader"
+
+
+class Survey:
+    """What lies below ``root``. Whatever is not taken by ``read`` is told by ``account``, with its reason.
+
+    Links to folders are not followed: what they show inside the root is listed at its own place.
+    """
+
+    def __init__(self, root: Path) -> None:
+        """Raises UserError: a link leads outside of the root, or a folder cannot be read."""
+        self.root = root
+        self._left: dict[str, list[Path]] = {}
+        self._read: set[Path] = set()
+        self.files = tuple(self._walk(root))
+        """All regular files but hidden ones, sorted."""
+        markers = [path for path in self.files if path.name == files.MARKER]
+        self.synthetic = bool(markers)
+        """Whether ``synth`` drew the files, also where the root holds its folder."""
+        self.read(markers)
+        # What is called a picture is one without a look at its content: decoding tells whether it is sound.
+        self.pictures = tuple(p for p in self.files if p.suffix.lower() in files.PICTURES or opening.is_picture(p))
+
+    def read(self, paths: Iterable[Path]) -> None:
+        """These are used."""
+        self._read.update(paths)
+
+    def leave(self, reason: str, paths: Iterable[Path]) -> None:
+        """These are not, and ``reason`` follows their number in the message; files that were read stay read."""
+        self._left.setdefault(reason, []).extend(paths)
+
+    def account(self) -> Account:
+        """Everything by what became of it; call it when all that is used has been read."""
+        left: dict[str, list[Path]] = {}
+        named: set[Path] = set()
+        for reason, paths in self._left.items():
+            kept = [path for path in dict.fromkeys(paths) if path not in self._read and path not in named]
+            named.update(kept)
+            left |= {reason: kept} if kept else {}
+        pictures = set(self.pictures)
+        for path in self.files:
+            if path not in self._read and path not in named:
+                left.setdefault(UNUSED if path in pictures else NO_USE, []).append(path)
+        unused = sum(path in pictures for paths in left.values() for path in paths)
+        names = {reason: tuple(map(self._name, paths)) for reason, paths in left.items()}
+        return Account(frozenset(self._read), names, unused)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise UserError(
+                f"the folder {folder} cannot be read: {error.strerror}; allow reading it, or move it out of the dataset"
+            ) from None
+        if not entries and folder != self.root:
+            self.leave("folder(s) are empty", [folder])
+        for entry in entries:
+            path = Path(entry.path)
+            if entry.name in OF_THE_DISK:
+                self.leave("folder(s) of the file system left out", [path])
+            elif entry.name.startswith(".") or entry.name == "__MACOSX":
+                self.leave(HIDDEN, [path])
+            elif entry.is_symlink() and not files.inside(self.root, path).exists():
+                self.leave("link(s) lead to nothing", [path])
+            elif entry.is_dir(follow_symlinks=False):
+                yield from self._walk(path)
+            elif entry.is_file():
+                yield path
+            elif entry.is_dir():
+                self.leave("link(s) to folders were not followed", [path])
+            else:
+                self.leave("pipe(s), socket(s) or device(s) left out", [path])
+
+
+def told(left_out: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """A sentence for each reason: how many, why and the first few names."""
+    return [f"{len(names):,} {reason}: {files.some(names)}" for reason, names in left_out.items()]
