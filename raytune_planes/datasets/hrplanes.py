@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, splits, tiles, yolo
+from raytune_planes.datasets import files, images, split_folders, splits, tiles, yolo
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.datasets.yolo import Box
@@ -53,6 +53,7 @@ class HRPlanes(Reader):
                 {scene}.jpg
                 {scene}.txt                            (lines 'class x y width height'; or in labels/)
             train.txt, validation.txt, test.txt        (one picture a line; without them, split by scene)
+            train/images, train/labels, valid/…, test/… (instead, as Roboflow exports; or images/train, labels/train, …)
     """
 
     _last: tuple[Path, float, images.Picture] | None = None
@@ -63,11 +64,11 @@ class HRPlanes(Reader):
         pictures = survey.pictures
         if not pictures:
             raise files.absent(self, f"{root} holds no pictures")
-        scenes, missing, wrong = {}, [], {}
+        scenes, missing, wrong, label_files = {}, [], {}, set()
         for picture in pictures:
             labels = yolo.label_file(picture, root)
             missing += [] if labels else [picture.name]
-            survey.read([labels] if labels else [])
+            label_files |= {labels} if labels else set()
             try:
                 width, height = images.size_of(picture, self.options.max_pixels)
             except UserError as error:
@@ -78,18 +79,18 @@ class HRPlanes(Reader):
             raise files.unreadable(wrong)
         if len(missing) == len(pictures):
             raise files.absent(self, f"{root} holds {len(pictures):,} picture(s) and no label file")
-        split_of, warnings = self._splits(scenes, survey)
+        split_of, warnings = self._splits(scenes, survey, label_files)
         if missing:
             warnings.append(f"{len(missing):,} picture(s) have no label file and count as empty: {files.some(missing)}")
         samples = [s for picture, split in split_of.items() for s in self._tiles(picture, *scenes[picture])]
-        kept, more = self._balanced(samples, {self._group(picture): split for picture, split in split_of.items()})
+        kept, more = self._balanced(samples, split_of)
         info = Info(self.name_in_study, CLASSES, PROMPTS, has_masks=True, has_boxes=True)
-        parts = splits.by_name({self._group(p): s for p, s in split_of.items()}, [s.group for s in kept])
-        boxes_of = {self._group(picture): len(scenes[picture][2]) for picture in split_of}
+        parts = splits.by_name(split_of, [sample.path for sample in kept])
+        boxes_of = {picture.relative_to(root).as_posix(): len(scenes[picture][2]) for picture in split_of}
         synthetic = survey.synthetic
-        survey.read(split_of)
+        survey.read([*split_of, *label_files])
         account = survey.account()
-        warnings += [*more, *told(account.left_out)]
+        warnings += [*more, *split_folders.told_across(kept, parts), *told(account.left_out)]
         return Listing(info, tuple(kept), parts, tuple(warnings), synthetic, boxes_of, account)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
@@ -106,14 +107,20 @@ class HRPlanes(Reader):
         return self._last[2]
 
     def _group(self, picture: Path) -> str:
-        return picture.relative_to(self.root).as_posix()
+        """Its path; copies have that of their source, without the split's folder."""
+        parts, source = picture.relative_to(self.root).parts, split_folders.source_name(picture.name)
+        if source is None:
+            return "/".join(parts)
+        return "/".join([*(part for part in parts[:-1] if part.lower() not in split_folders.NAMES), source])
 
     def _splits(
-        self, scenes: dict[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey
+        self, scenes: dict[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey, of_scenes: Collection[Path]
     ) -> tuple[dict[Path, str], list[str]]:
         """The split of every picture, in the order of the pictures, and warnings."""
         pictures = list(scenes)
-        lists = yolo.find_lists(survey.files)
+        groups = [self._group(picture) for picture in pictures]
+        labels = [int(bool(boxes)) for _, _, boxes in scenes.values()]
+        lists = yolo.find_lists([path for path in survey.files if path not in of_scenes])
         if lists:
             lacking = [LIST_NAMES[split] for split in SPLITS if split not in lists]
             if lacking:
@@ -125,14 +132,18 @@ class HRPlanes(Reader):
             survey.read(lists.values())
             survey.leave("picture(s) are in no list and were left out", [p for p in pictures if p not in split_of])
             return {picture: split_of[picture] for picture in pictures if picture in split_of}, warnings
-        labels = [int(bool(boxes)) for _, _, boxes in scenes.values()]
-        parts = splits.by_group([self._group(p) for p in pictures], labels, seed=self.seed)
+        folders, recognised = split_folders.of_scenes(survey, pictures)
+        kept = [n for n, picture in enumerate(pictures) if folders is None or picture in folders]
+        groups, labels = [groups[n] for n in kept], [labels[n] for n in kept]
+        if folders is None:
+            parts = splits.by_group(groups, labels, seed=self.seed)
+            warnings = ["no lists of splits; scenes were split 80/10/10"]
+        else:
+            parts, warnings = splits.completed([folders[pictures[n]] for n in kept], groups, labels, seed=self.seed)
         if not all(parts[split] for split in SPLITS):
-            raise UserError(
-                f"{self.root}: {len(pictures)} scene(s) cannot be split into train, val and test; 3 are needed"
-            )
-        chosen = {pictures[i]: split for split, index in parts.items() for i in index}
-        return {picture: chosen[picture] for picture in pictures}, ["no lists of splits; scenes were split 80/10/10"]
+            raise UserError(f"{self.root}: {len(kept)} scene(s) cannot be split into train, val and test; 3 are needed")
+        chosen = {pictures[kept[i]]: split for split, index in parts.items() for i in index}
+        return {picture: chosen[picture] for picture in pictures if picture in chosen}, [*recognised, *warnings]
 
     def _tiles(self, picture: Path, width: int, height: int, boxes: tuple[Box, ...]) -> Iterable[Sample]:
         for window in tiles.windows(width, height, self.tile):
@@ -140,12 +151,12 @@ class HRPlanes(Reader):
             if parts or not slivers:
                 yield Sample(picture, int(bool(parts)), self._group(picture), window, parts)
 
-    def _balanced(self, samples: list[Sample], split_of: dict[str, str]) -> tuple[list[Sample], list[str]]:
+    def _balanced(self, samples: list[Sample], split_of: dict[Path, str]) -> tuple[list[Sample], list[str]]:
         """At most one empty tile for each tile with a plane, per split, drawn by a hash; and warnings."""
         dropped: set[Sample] = set()
         warnings = []
         for split in SPLITS:
-            mine = [sample for sample in samples if split_of[sample.group] == split]
+            mine = [sample for sample in samples if split_of[sample.path] == split]
             empty = sorted(
                 (s for s in mine if not s.label), key=lambda s: splits.hash_of(self.seed, f"{s.group} {s.window}")
             )

@@ -47,7 +47,7 @@ class ImageFolder(Reader):
         if base != root:
             beside = [p for p in survey.pictures if not p.is_relative_to(base)]
             survey.leave("picture(s) lie beside images/ and were left out", set(beside) - set(masks.values()))
-        given = split_folders.of_class_folders(survey, base, found)
+        given, recognised = split_folders.of_class_folders(survey, base, found)
         depth = 0 if given is None else 1
         chosen = [
             (path, parts)
@@ -61,8 +61,7 @@ class ImageFolder(Reader):
             Sample(
                 path,
                 classes.index(parts[depth]),
-                # A scene may show several classes, so its name alone is the group.
-                "/".join(parts[depth + 1 : -1]) or "/".join(parts),
+                _group(parts, depth),
                 mask=masks.get(path.relative_to(base).with_suffix("").as_posix()),
             )
             for path, parts in chosen
@@ -73,7 +72,12 @@ class ImageFolder(Reader):
             raise UserError(f"{root / 'masks'}: none of its {len(masks):,} masks has the path of a picture")
         if masks and unmasked:
             warnings.append(f"{unmasked:,} picture(s) have no mask and count as empty")
-        warnings += self._lacking(samples, parts_of, classes)
+        warnings = [
+            *recognised,
+            *warnings,
+            *self._lacking(samples, parts_of, classes),
+            *split_folders.told_across(samples, parts_of),
+        ]
         survey.read([*(s.path for s in samples), *(s.mask for s in samples if s.mask)])
         survey.leave("mask(s) have the path of no picture", masks.values())
         survey.leave("picture(s) lie in no class' folder and were left out", found)
@@ -104,23 +108,13 @@ class ImageFolder(Reader):
 
     def _splits(self, samples: Sequence[Sample], given: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
         """The indexes of each split, and what was taken from where."""
-        warnings = []
+        warnings: list[str] = []
         if not given:
             parts = splits.by_group([s.group for s in samples], [s.label for s in samples], seed=self.seed)
         else:
-            parts = {split: tuple(i for i, own in enumerate(given) if own == split) for split in SPLITS}
-            lacking = [split for split in SPLITS if not parts[split]]
-            if lacking:
-                train = parts["train"]
-                shares = [0.1 if split in lacking else 0.8 if split == "train" else 0.0 for split in SPLITS]
-                taken = splits.by_group(
-                    [samples[i].group for i in train],
-                    [samples[i].label for i in train],
-                    seed=self.seed,
-                    fractions=shares,
-                )
-                parts |= {split: tuple(train[i] for i in taken[split]) for split in ("train", *lacking)}
-                warnings.append(f"no folder of {' and '.join(lacking)}; taken from train, whole groups")
+            parts, warnings = splits.completed(
+                given, [s.group for s in samples], [s.label for s in samples], seed=self.seed
+            )
         if not all(parts[split] for split in SPLITS):
             groups = len({s.group for s in samples})
             raise UserError(
@@ -139,6 +133,12 @@ class ImageFolder(Reader):
             absent = [name for label, name in enumerate(classes) if label not in there]
             out += [f"{split} has no picture of {files.some(absent)}"] if absent else []
         return out
+
+
+def _group(parts: Sequence[str], depth: int) -> str:
+    """A scene may show several classes, so its name alone is the group. Copies have the name of their source."""
+    scene, source = "/".join(parts[depth + 1 : -1]), split_folders.source_name(parts[-1])
+    return scene or ("/".join([*parts[depth:-1], source]) if source else "/".join(parts))
 
 
 def _mask(image: Image.Image, size: int) -> np.ndarray:

@@ -1,10 +1,14 @@
-"""Splits that are given by the names of folders."""
+"""Splits that are given by the names of folders, and copies of a picture, told by their names."""
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from raytune_planes.datasets.base import SPLITS, Sample
+from raytune_planes.datasets.files import some
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
 
@@ -14,10 +18,13 @@ NAMES: Mapping[str, str] = {
     **{"test": "test", "testing": "test"},
 }
 """What folders of splits are called, in any case."""
+COPY = re.compile(r"(?P<stem>.+?)(_(?P<suffix>[A-Za-z0-9]{3,4}))?\.rf\.[0-9A-Za-z]{8,}(?P<own>\.\w+)?")
+"""An export of Roboflow: ``X_jpg.rf.HASH.jpg`` is ``X.jpg``, perhaps mirrored, turned or brightened; X has several."""
 
 
-def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> dict[Path, str] | None:
-    """The split of each of the ``pictures`` below ``base`` that lies in ``{split}/{class}/``; None without splits.
+def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tuple[dict[Path, str] | None, list[str]]:
+    """The split of each of the ``pictures`` below ``base`` that lies in ``{split}/{class}/``, None without splits; and
+    what was recognised.
 
     Pictures beside the splits' folders are left out, with that reason.
 
@@ -35,19 +42,68 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> di
             raise UserError(
                 f"{base} holds {_folders(named)} and no train/; add it, or give the classes' folders without splits"
             )
-        return None
+        return None, []
     if len(set(named.values())) == 1 and strays:
         classes = set.union(*(below[top] for top in named))
         alike = [top for top in strays if len(below[top] & classes) > 1]
         if not alike:
-            return None  # a class that is called "train"
+            return None, []  # a class that is called "train"
         raise UserError(
             f"{base} holds {_folders(named)} and {_folders(alike)} with the same folders inside: are they splits or "
             f"classes? Name two splits or more (train/, val/, test/), or move away what does not belong to the dataset"
         )
     reason = f"picture(s) lie beside {_folders(named)}, in a folder that names no split, and were left out"
-    survey.leave(reason, [path for path in pictures if path.relative_to(base).parts[0] not in named])
-    return {path: named[top] for path in pictures if (top := path.relative_to(base).parts[0]) in named}
+    parts = {path: path.relative_to(base).parts for path in pictures}
+    survey.leave(reason, [path for path, own in parts.items() if own[0] not in named])
+    return _told({p: named[own[0]] for p, own in parts.items() if own[0] in named and len(own) > 2}, sorted(named))
+
+
+def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str] | None, list[str]]:
+    """The split of each picture that lies in ``{split}/images/`` or ``images/{split}/``, as Roboflow and Ultralytics
+    export, None where the folders name no train and another split; and what was recognised. What lies beside the splits
+    is left out."""
+    parts = {path: path.relative_to(survey.root).parts[:-1] for path in pictures}
+    for level in range(max(map(len, parts.values()), default=0)):
+        at = {path: NAMES.get(own[level].lower()) for path, own in parts.items() if len(own) > level}
+        if "train" in at.values() and {"val", "test"} & set(at.values()):
+            names = sorted({"/".join(parts[path][: level + 1]) for path, split in at.items() if split})
+            reason = f"picture(s) lie beside {_folders(names)}, in a folder that names no split, and were left out"
+            survey.leave(reason, [path for path in pictures if not at.get(path)])
+            return _told({path: split for path, split in at.items() if split}, names)
+    return None, []
+
+
+def source_name(name: str) -> str | None:
+    """``X.jpg`` for the copy ``X_jpg.rf.0f3a….jpg``; None for a picture that is no copy by its name."""
+    found = COPY.fullmatch(name)
+    if found is None:
+        return None
+    suffix = f".{found['suffix']}" if found["suffix"] else found["own"] or ""
+    return f"{found['stem']}{suffix}"
+
+
+def copies_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
+    """Groups of copies, told by their names, that lie in several of the given splits."""
+    where: dict[str, set[str]] = defaultdict(set)
+    for split in SPLITS:
+        for i in parts[split]:
+            if source_name(samples[i].path.name):
+                where[samples[i].group].add(split)
+    return sorted(group for group, splits in where.items() if len(splits) > 1)
+
+
+def told_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
+    """A warning of ``copies_across``, where there are any."""
+    found = copies_across(samples, parts)
+    if not found:
+        return []
+    return [f"{len(found):,} picture(s) have copies (.rf.) in several splits: {some(found)}; a source belongs to one"]
+
+
+def _told(split_of: dict[Path, str], names: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
+    counts = {s: sum(own == s for own in split_of.values()) for s in SPLITS}
+    shown = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    return split_of, [f"splits as the folders {_folders(names)} give them: {shown} picture(s)"]
 
 
 def _folders(names: Sequence[str] | Mapping[str, str]) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from raytune_planes.datasets.base import SPLITS
+
+Name = TypeVar("Name", bound=Hashable)
 
 SEED = 0
 """Splits never change with a trial's seed: what one trial trains on, no other may be judged on."""
@@ -44,9 +47,25 @@ def parts(
     return tuple(tuple(np.flatnonzero(of_sample == split).tolist()) for split in range(len(shares)))
 
 
-def by_name(split_of: Mapping[str, str], groups: Sequence[str]) -> dict[str, tuple[int, ...]]:
+def by_name(split_of: Mapping[Name, str], groups: Sequence[Name]) -> dict[str, tuple[int, ...]]:
     """Indexes for each of ``SPLITS`` where every group's split is given."""
     return {split: tuple(i for i, group in enumerate(groups) if split_of[group] == split) for split in SPLITS}
+
+
+def completed(
+    given: Sequence[str], groups: Sequence[str], labels: Sequence[int], *, seed: int
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """Indexes for each of ``SPLITS`` where every sample's split is given, and a warning if need be: a split of which
+    nothing is given is taken from ``train``, whole groups, a tenth."""
+    parts = {split: tuple(i for i, own in enumerate(given) if own == split) for split in SPLITS}
+    lacking = [split for split in SPLITS if not parts[split]]
+    if not lacking:
+        return parts, []
+    train = parts["train"]
+    shares = [0.1 if split in lacking else 0.8 if split == "train" else 0.0 for split in SPLITS]
+    taken = by_group([groups[i] for i in train], [labels[i] for i in train], seed=seed, fractions=shares)
+    parts |= {split: tuple(train[i] for i in taken[split]) for split in ("train", *lacking)}
+    return parts, [f"no folder of {' and '.join(lacking)}; taken from train, whole groups"]
 
 
 def hash_of(seed: int, name: str) -> str:

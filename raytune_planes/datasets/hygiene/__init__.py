@@ -12,6 +12,7 @@ from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.datasets.cleaning import Plan
 from raytune_planes.datasets.hygiene.copies import Alike, Copies, find_copies
 from raytune_planes.datasets.hygiene.pictures import Pictures, look
+from raytune_planes.datasets.split_folders import copies_across
 
 SHOWN = 20
 """Examples of each finding that are named; all of them are counted."""
@@ -36,6 +37,9 @@ class Findings:
         return {
             "unreadable pictures": len(self.pictures.unreadable),
             "pictures left out": self.listing.account.unused_pictures,
+            "pictures with copies (.rf.) in several splits": len(
+                copies_across(self.listing.samples, self.listing.splits)
+            ),
             "identical pictures with several labels": sum(map(self.disagrees, identical)),
             "identical pictures in several splits": sum(map(self.straddles, identical)),
             "near copies in several splits": sum(self.straddles(pair[:2]) for pair in self.copies.within),
