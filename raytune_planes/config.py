@@ -22,7 +22,7 @@ FREEZABLE = tuple(dict.fromkeys(["backbone", "dit", *(task.frozen_name for task 
 """Parts of the model that ``freeze`` may name."""
 KEPT = ("plan", "stages", "split", "devices")
 """What no stage may change: its pictures must stay on their side of the split, its process where it is."""
-KEPT_OF_DATASETS = ("reader", "root", "clean")
+KEPT_OF_DATASETS = ("reader", "root", "clean", "values")
 
 
 class Policy(Section):
@@ -144,6 +144,9 @@ class Dataset(Section):
     """Side in source pixels of the tiles that large scenes are cut into; ignored by datasets of small pictures."""
     max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
     """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
+    values: Annotated[str, Field(pattern=r"^$|^-?[0-9.e+-]+ *, *-?[0-9.e+-]+$")] = ""
+    """Of pictures with more than 8 bits, the numbers that are shown as black and as white, such as ``0, 2047``; empty
+    for the range that the dataset's files use."""
     limit: Annotated[int, Field(ge=0)] = 0
     """Use at most this many training images, drawn with all classes in proportion; 0 for all."""
     class_balanced: bool = False

@@ -8,6 +8,7 @@ from pathlib import Path
 from raytune_planes.catalog import CATALOG
 from raytune_planes.config import Dataset
 from raytune_planes.datasets.base import Options, Reader
+from raytune_planes.datasets.depth import Range
 from raytune_planes.errors import UserError, did_you_mean
 
 
@@ -33,5 +34,17 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
     found: type[Reader] = getattr(importlib.import_module(module), attribute)
-    options = Options(max_pixels=config.max_pixels)
+    options = Options(max_pixels=config.max_pixels, values=_range(name, config.values))
     return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)
+
+
+def _range(name: str, text: str) -> Range | None:
+    if not text:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise UserError(f"datasets.{name}.values = '{text}': give two numbers, black's and a larger one for white")
+    return low, high

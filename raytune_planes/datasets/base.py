@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from raytune_planes.datasets import images
+from raytune_planes.datasets.depth import Range
 from raytune_planes.datasets.opening import MOST_PIXELS
 
 SPLITS = ("train", "val", "test")
@@ -33,6 +34,9 @@ class Info:
     """Report top-k accuracy as well; 0 for not."""
     has_boxes: bool = False
     """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``."""
+    values: Range | None = None
+    """Of pictures with more than 8 bits, the numbers that were shown as black and as white: one range for the dataset,
+    and for whatever its model sees later. None where no picture has."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Options:
 
     max_pixels: int = MOST_PIXELS
     """Of a picture; larger ones are refused before they are decoded."""
+    values: Range | None = None
+    """Of pictures with more than 8 bits, what is shown as black and as white; None for the range that they use."""
 
 
 class Reader(ABC):
@@ -108,6 +114,8 @@ class Reader(ABC):
     ) -> None:
         self.root, self.name_in_study, self.image_size, self.tile, self.seed = root, name, image_size, tile, seed
         self.options = options or Options()
+        self.values = self.options.values
+        """That range, once it is known: see ``Info.values``."""
 
     @abstractmethod
     def scan(self) -> Listing:
@@ -138,7 +146,7 @@ class Reader(ABC):
 
     def _decoded(self, path: Path, *, coarsest: float = 1.0, fit: int = 0) -> images.Picture:
         """``images.decode`` with this dataset's options."""
-        return images.decode(path, coarsest=coarsest, fit=fit, most=self.options.max_pixels)
+        return images.decode(path, coarsest=coarsest, fit=fit, most=self.options.max_pixels, values=self.values)
 
 
 @dataclass(frozen=True)

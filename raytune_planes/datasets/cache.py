@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.datasets import boxes, files, storage
+from raytune_planes.datasets import boxes, files, ranges, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.errors import NO_ROOM, UserError
 from raytune_planes.processors import allowed
 
-FORMAT = 3
+FORMAT = 5
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 LIMIT_GIB = 20.0
 
@@ -79,7 +79,7 @@ def decode(
                 f" ({error.strerror}); free some space, name another cache folder or lower its image_size"
             ) from error
         raise UserError(f"the cache folder {cache} cannot be used: {error}; name another") from error
-    return replace(arrays, warnings=listing.warnings)
+    return replace(arrays, warnings=(*listing.warnings, *ranges.told(arrays.info)))
 
 
 def open_cached(folder: Path) -> Arrays:
@@ -103,7 +103,8 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
         digest.update((repr(values) + "\n").encode(errors="surrogateescape"))
 
     add(FORMAT, type(reader).__module__, type(reader).__qualname__)
-    add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic)
+    # The range of deep pictures follows from the files and from the setting.
+    add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic, reader.options.values)
     for split in SPLITS:
         add(split, *map(int, listing.splits[split]))
     previous = None
@@ -141,7 +142,9 @@ def _open(folder: Path) -> Arrays:
     about = json.loads((folder / "info.json").read_text(encoding="utf-8"))
     fields = about["info"]
     lists = {"classes": tuple(fields["classes"]), "prompts": tuple(fields["prompts"])}
-    info = Info(**{**fields, **lists, "parents": {name: tuple(of) for name, of in fields["parents"].items()}})
+    parents = {name: tuple(of) for name, of in fields["parents"].items()}
+    values = fields["values"] and tuple(fields["values"])
+    info = Info(**{**fields, **lists, "parents": parents, "values": values})
     with suppress(OSError):  # a cache that is read-only to us
         os.utime(folder)
     return Arrays(
@@ -159,6 +162,7 @@ def _open(folder: Path) -> Arrays:
 
 
 def _build(reader: Reader, listing: Listing, folder: Path, workers: int, progress: Progress | None) -> Arrays:
+    listing = ranges.with_range(reader, listing, workers)
     count, side, info = len(listing.samples), reader.image_size, listing.info
     temporary = folder.with_name(f"{storage.BUILDING}{uuid.uuid4().hex}")
     with ExitStack() as stack:

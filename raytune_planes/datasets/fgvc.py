@@ -95,7 +95,9 @@ class FGVCAircraft(Reader):
         )
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
-        return images.load(sample.path, self.image_size, trim_bottom=BANNER, most=self.options.max_pixels), None
+        return images.load(
+            sample.path, self.image_size, trim_bottom=BANNER, most=self.options.max_pixels, values=self.values
+        ), None
 
     def whole(self, sample: Sample) -> images.Picture:
         """Without the banner: it differs between copies."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, split_folders, splits
+from raytune_planes.datasets import files, images, split_folders, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
@@ -98,7 +98,7 @@ class ImageFolder(Reader):
             return picture.crop(self.image_size), None
         if sample.mask is None:
             return picture.crop(self.image_size), np.zeros((self.image_size, self.image_size), np.uint8)
-        mask = self._decoded(sample.mask)
+        mask = images.decode(sample.mask, most=self.options.max_pixels, values=(0, 255))
         if (mask.width, mask.height) != (picture.width, picture.height):
             raise UserError(
                 f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {picture.width} x "

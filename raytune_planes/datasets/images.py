@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from raytune_planes.datasets.opening import DAMAGE, MOST_PIXELS, Source, opened, unreadable
+from raytune_planes.datasets.depth import Range, is_deep, shades
+from raytune_planes.datasets.opening import DAMAGE, MOST_PIXELS, Source, name_of, opened, unreadable
 from raytune_planes.errors import UserError
 
 Window = tuple[float, float, float, float]
@@ -45,7 +46,9 @@ def size_of(source: Source, most: int = MOST_PIXELS) -> tuple[int, int]:
         raise unreadable(source, error) from None
 
 
-def decode(source: Source, *, coarsest: float = 1.0, fit: int = 0, most: int = MOST_PIXELS) -> Picture:
+def decode(
+    source: Source, *, coarsest: float = 1.0, fit: int = 0, most: int = MOST_PIXELS, values: Range | None = None
+) -> Picture:
     """The whole picture, upright and RGB; of several frames the first.
 
     The decoder goes by the content, not by the suffix: many public ``.jpg`` files are PNG.
@@ -55,13 +58,19 @@ def decode(source: Source, *, coarsest: float = 1.0, fit: int = 0, most: int = M
             faster for a scene of 13 megapixels.
         fit: instead of ``coarsest``, the least side in pixels that is needed of the whole picture; 0 for all.
         most: pixels that the picture may have.
+        values: of a picture with more than 8 bits, the numbers that become black and white: one range for a dataset.
 
     Raises:
-        UserError: the file is missing, truncated, too large or no picture; names it.
+        UserError: the file is missing, truncated, too large or no picture, or has more than 8 bits and no range is
+            known; names it.
     """
     try:
         with opened(source, most) as image:
+            deep = is_deep(image)  # before the search for EXIF, which may decode
             width, height = _upright_size(image)
+            if deep:
+                grey = shades(lambda: opened(source, most), name_of(source), values)
+                return Picture(_upright(grey, _orientation(image)).convert("RGB"), width, height)
             factor = min(width, height) / fit if fit else coarsest
             if factor >= 2:
                 image.draft("RGB", (int(image.width / factor), int(image.height / factor)))
@@ -71,9 +80,11 @@ def decode(source: Source, *, coarsest: float = 1.0, fit: int = 0, most: int = M
         raise unreadable(source, error) from None
 
 
-def load(path: Path, size: int, *, trim_bottom: int = 0, most: int = MOST_PIXELS) -> np.ndarray:
+def load(
+    path: Path, size: int, *, trim_bottom: int = 0, most: int = MOST_PIXELS, values: Range | None = None
+) -> np.ndarray:
     """One picture as uint8 [size, size, 3], without its last ``trim_bottom`` rows. Raises UserError naming the file."""
-    picture = decode(path, fit=size + trim_bottom, most=most)
+    picture = decode(path, fit=size + trim_bottom, most=most, values=values)
     if picture.height <= trim_bottom:
         raise UserError(f"{path} has {picture.height} rows, and its last {trim_bottom} are cut off as a banner")
     rows = picture.height - trim_bottom
@@ -83,13 +94,25 @@ def load(path: Path, size: int, *, trim_bottom: int = 0, most: int = MOST_PIXELS
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    turned = image.getexif().get(_ORIENTATION) in _TURNED
+    turned = _orientation(image) in _TURNED
     return (image.height, image.width) if turned else (image.width, image.height)
 
 
+def _orientation(image: Image.Image) -> int | None:
+    """As EXIF says; None for a TIFF, which Pillow turns itself, with the size that it tells from the first."""
+    return None if image.format == "TIFF" else image.getexif().get(_ORIENTATION)
+
+
+def _upright(image: Image.Image, orientation: int | None) -> Image.Image:
+    if orientation is None:
+        return image
+    image.getexif()[_ORIENTATION] = orientation
+    return ImageOps.exif_transpose(image)
+
+
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow clips 16 bits to 8 instead of scaling them
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode == "P":  # a palette with transparency warns unless it goes by way of RGBA
+    """On black, as satellite pictures show what lies outside of them: colours under transparency are not for eyes."""
+    if image.has_transparency_data:
         image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
     return image.convert("RGB")

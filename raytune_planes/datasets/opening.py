@@ -32,8 +32,8 @@ for one of them, PostScript, it starts another program."""
 FORMATS = tuple(name for name in SUFFIXES if name != "MPO")  # which Pillow opens as a JPEG
 MOST_PIXELS = 64_000_000
 """Of a picture, unless the dataset's ``max_pixels`` says otherwise: a file of 22 kB can ask for 1.6 GB."""
-# What Pillow's decoders raise on damaged files; RuntimeError is the one of AVIF.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError, RuntimeError)
+# What Pillow's decoders raise on damaged files; RuntimeError is the one of AVIF, TypeError one of TIFF.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError, RuntimeError, TypeError)
 
 
 def opened(source: Source, most: int = MOST_PIXELS) -> Image.Image:
@@ -54,9 +54,11 @@ def opened(source: Source, most: int = MOST_PIXELS) -> Image.Image:
     if image.width * image.height > most:
         image.close()
         raise UserError(
-            f"{_name(source)} has {image.width:,} x {image.height:,} pixels, more than the {most:,} that a picture may "
-            f"have; raise datasets.<name>.max_pixels if the file is trusted, or scale the picture down"
+            f"{name_of(source)} has {image.width:,} x {image.height:,} pixels, more than the {most:,} that a picture "
+            f"may have; raise datasets.<name>.max_pixels if the file is trusted, or scale the picture down"
         )
+    if image.format == "TIFF":
+        image.filename = ""  # Pillow 13 maps the file at this name into memory, and garbles what it must then turn
     return image
 
 
@@ -72,7 +74,7 @@ def is_picture(path: Path) -> bool:
 def unreadable(source: Source, error: Exception) -> UserError:
     """The error for a picture of which decoding raised ``error``."""
     if isinstance(source, bytes):
-        return UserError(f"{_name(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
+        return UserError(f"{name_of(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
     if isinstance(error, FileNotFoundError):
         return UserError(f"no picture {source}; it is listed but not there")
     if isinstance(error, Image.UnidentifiedImageError):
@@ -84,5 +86,6 @@ def unreadable(source: Source, error: Exception) -> UserError:
     return UserError(f"{source} cannot be decoded: {reason}; replace the file, or unpack its archive again")
 
 
-def _name(source: Source) -> str:
+def name_of(source: Source) -> str:
+    """The path, or how many bytes there are."""
     return f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)

@@ -49,6 +49,8 @@ class Answer:
     boxes: tuple[Scored, ...] | None = None
     """Planes by the detector, in the picture's pixels, the surest first; None where none was trained, and of an
     ensemble."""
+    values: tuple[float, float] | None = None
+    """Of a picture with more than 8 bits, the numbers that are shown as black and as white."""
 
     def to_json(self) -> dict[str, Any]:
         """Without the mask; what does not apply is left out."""
@@ -87,6 +89,7 @@ def answer(model: Model, source: Source, dataset: str | None = None, texts: Sequ
         texts=tuple(zip(texts, look.text_P.tolist(), probabilities(look.text_P[None])[0].tolist(), strict=True)),
         mask_HW=mask_HW,
         boxes=look.boxes,
+        values=model.infos[name].values,
     )
 
 

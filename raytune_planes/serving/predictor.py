@@ -81,14 +81,15 @@ class Predictor:
     def look(self, dataset: str, source: Source, texts: tuple[str, ...] = ()) -> Look:
         """Datasets with masks or boxes were trained on tiles, so their pictures are tiled; others are seen whole."""
         require(dataset, self.infos)
-        settings, grid = self.config.datasets[dataset], None
+        settings, grid, values = self.config.datasets[dataset], None, self.infos[dataset].values
+        most = settings.max_pixels
         if self.infos[dataset].has_masks or self.infos[dataset].has_boxes:
-            tile = min(settings.tile, *images.size_of(source, settings.max_pixels))
-            picture = images.decode(source, coarsest=tile / settings.image_size, most=settings.max_pixels)
+            tile = min(settings.tile, *images.size_of(source, most))
+            picture = images.decode(source, coarsest=tile / settings.image_size, most=most, values=values)
             grid = Grid(picture, tile, settings.image_size)
             pixels_NHWC = np.stack(list(grid.pixels()))
         else:
-            picture = images.decode(source, fit=settings.image_size, most=settings.max_pixels)
+            picture = images.decode(source, fit=settings.image_size, most=most, values=values)
             pixels_NHWC = np.stack([picture.crop(settings.image_size)])
         found = self.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
         mask_HW = None

@@ -39,7 +39,7 @@ def test_a_png_with_alpha_named_jpg_is_read_by_its_content(tmp_path: Path, quart
     assert corner_colors(image_HWC) == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
 def test_exif_rotation_is_honoured(tmp_path: Path, quarters: Image.Image, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # shown turned by a quarter clockwise
@@ -82,11 +82,10 @@ def test_a_picture_no_higher_than_its_banner_is_refused(tmp_path: Path) -> None:
         images.load(tmp_path / "flat.png", 16, trim_bottom=20)
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "CMYK", "1"])
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str) -> None:
-    suffix = "tif" if mode in ("CMYK", "I;16") else "png"
-    image = Image.new(mode, (32, 32), 40000) if mode == "I;16" else Image.new("RGB", (32, 32), "white").convert(mode)
-    image.save(tmp_path / f"a.{suffix}")
+    suffix = "tif" if mode == "CMYK" else "png"
+    Image.new("RGB", (32, 32), "white").convert(mode).save(tmp_path / f"a.{suffix}")
     assert images.load(tmp_path / f"a.{suffix}", 16).min() >= 156
 
 

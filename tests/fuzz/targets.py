@@ -17,6 +17,8 @@ import yaml
 from PIL import Image
 
 from raytune_planes.datasets import fgvc_labels, images, reader, yolo
+from raytune_planes.datasets.depth import range_of
+from raytune_planes.datasets.opening import DAMAGE, opened, unreadable
 from raytune_planes.errors import UserError
 from raytune_planes.records import Action, Decision, EpochRecord
 from raytune_planes.settings import defaults, load, make_config, parse_assignments
@@ -167,7 +169,11 @@ def _picture(data: bytes, folder: Path) -> object:
     path = folder / "picture.jpg"
     path.write_bytes(data)
     images.size_of(path)
-    return images.load(path, 16)
+    try:
+        values = range_of(lambda: opened(path), str(path))
+    except DAMAGE as error:
+        raise unreadable(path, error) from None
+    return images.load(path, 16, values=values)
 
 
 def _pictures(*forms: str) -> Callable[[], tuple[bytes, ...]]:

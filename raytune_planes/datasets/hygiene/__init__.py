@@ -12,6 +12,7 @@ from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.datasets.cleaning import Plan
 from raytune_planes.datasets.hygiene.copies import Alike, Copies, find_copies
 from raytune_planes.datasets.hygiene.pictures import Pictures, look
+from raytune_planes.datasets.ranges import told, with_range
 from raytune_planes.datasets.split_folders import copies_across
 
 SHOWN = 20
@@ -36,6 +37,7 @@ class Findings:
         identical = self.copies.identical
         return {
             "unreadable pictures": len(self.pictures.unreadable),
+            "blank pictures": int(self.pictures.blank_N.sum()),
             "pictures left out": self.listing.account.unused_pictures,
             "pictures with copies (.rf.) in several splits": len(
                 copies_across(self.listing.samples, self.listing.splits)
@@ -82,7 +84,8 @@ class Findings:
                 reason: {"count": len(names), "examples": list(names[:SHOWN])}
                 for reason, names in self.listing.account.left_out.items()
             },
-            "warnings": list(self.listing.warnings),
+            "values": info.values,
+            "warnings": [*self.listing.warnings, *told(info)],
         }
 
     def _copies_json(self) -> dict[str, Any]:
@@ -147,7 +150,7 @@ def examine(reader: Reader) -> Findings:
     Raises:
         UserError: the dataset cannot be listed.
     """
-    listing = reader.scan()
+    listing = with_range(reader, reader.scan())
     pictures = look(reader, listing)
     return Findings(reader.name_in_study, str(reader.root), listing, pictures, find_copies(pictures, reader.extent_m))
 

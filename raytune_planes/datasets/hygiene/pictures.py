@@ -19,6 +19,8 @@ from raytune_planes.processors import allowed
 
 THUMB = 32
 """Side of a thumbnail, on which pictures of any size are compared. All of them take about 3 KiB a picture."""
+EVEN = 2
+"""Of 255: the most by which pixels of a blank picture differ; compression moves them by that much."""
 TOGETHER = 512
 """Pictures that are decoded before the next are asked for."""
 
@@ -42,6 +44,8 @@ class Pictures:
     """Mean, in [0, 1]."""
     contrast_N: np.ndarray
     """Standard deviation of the brightness within the picture, in [0, 1]."""
+    blank_N: np.ndarray
+    """Whether all pixels have one colour, up to ``EVEN``."""
     contents: tuple[bytes, ...]
     """Equal for equal pixels."""
     thumbs_NHWC: np.ndarray
@@ -60,6 +64,7 @@ class _Look:
     size: tuple[int, int]
     mode: str
     misnamed: bool
+    blank: bool
     content: bytes
     thumb_HWC: np.ndarray
 
@@ -94,6 +99,7 @@ def look(reader: Reader, listing: Listing) -> Pictures:
         misnamed_N=np.array([f.misnamed for *_, f in kept], bool),
         brightness_N=brightness_N,
         contrast_N=contrast_N,
+        blank_N=np.array([f.blank for *_, f in kept], bool),
         contents=tuple(f.content for *_, f in kept),
         thumbs_NHWC=thumbs_NHWC,
         places_N2=np.array([s.place or (np.nan, np.nan) for s in samples], np.float64).reshape(-1, 2),
@@ -114,7 +120,8 @@ def _look(reader: Reader, sample: Sample) -> _Look | str:
             mode, format_ = header.mode, header.format or ""
     misnamed = format_ in SUFFIXES and sample.path.suffix.lower() not in SUFFIXES[format_]
     thumb = picture.image.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
-    return _Look((picture.width, picture.height), mode, misnamed, content.digest(), np.asarray(thumb))
+    blank = bool((np.ptp(np.asarray(picture.image), axis=(0, 1)) <= EVEN).all())
+    return _Look((picture.width, picture.height), mode, misnamed, blank, content.digest(), np.asarray(thumb))
 
 
 def _light(thumbs_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,44 @@
+"""The one range of numbers by which a dataset's pictures with more than 8 bits are shown."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from raytune_planes.datasets.base import Info, Listing, Reader
+from raytune_planes.datasets.depth import Range, range_of
+from raytune_planes.datasets.opening import DAMAGE, opened
+from raytune_planes.errors import UserError
+
+
+def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> Listing:
+    """``listing`` with ``info.values``, by which ``reader`` decodes from now on: the setting's, or from the least to
+    the largest of the ranges that the listed pictures use. Pictures of 8 bits are left as they are.
+
+    What cannot be read is left for decoding to tell.
+    """
+    paths = sorted({sample.path for sample in listing.samples if sample.row is None})
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="range") as pool:
+        found = [own for own in pool.map(lambda path: _range(reader, path), paths) if own is not None]
+    if not found:
+        return listing
+    low, high = min(own[0] for own in found), max(own[1] for own in found)
+    reader.values = reader.options.values or (low, high if high > low else low + 1)
+    return replace(listing, info=replace(listing.info, values=reader.values))
+
+
+def told(info: Info) -> list[str]:
+    """A sentence on the range, where there is one."""
+    if info.values is None:
+        return []
+    low, high = info.values
+    return [f"pictures with more than 8 bits: {low:g} is shown as black and {high:g} as white, in all of them"]
+
+
+def _range(reader: Reader, path: Path) -> Range | None:
+    try:
+        return range_of(lambda: opened(path, reader.options.max_pixels), str(path))
+    except (*DAMAGE, UserError):
+        return None
