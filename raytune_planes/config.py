@@ -22,7 +22,7 @@ FREEZABLE = tuple(dict.fromkeys(["backbone", "dit", *(task.frozen_name for task 
 """Parts of the model that ``freeze`` may name."""
 KEPT = ("plan", "stages", "split", "devices")
 """What no stage may change: its pictures must stay on their side of the split, its process where it is."""
-KEPT_OF_DATASETS = ("reader", "root", "clean", "values")
+KEPT_OF_DATASETS = ("reader", "root", "clean", "classes", "values")
 
 
 class Policy(Section):
@@ -144,6 +144,9 @@ class Dataset(Section):
     """Side in source pixels of the tiles that large scenes are cut into; ignored by datasets of small pictures."""
     max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
     """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
+    classes: Annotated[str, Field(pattern=r"^$|^\d+( *, *\d+)*$")] = ""
+    """Class ids of the boxes that are planes, such as ``0`` or ``0, 3``, where labels have several; any other object is
+    background. Empty for the only id there is."""
     values: Annotated[str, Field(pattern=r"^$|^-?[0-9.e+-]+ *, *-?[0-9.e+-]+$")] = ""
     """Of pictures with more than 8 bits, the numbers that are shown as black and as white, such as ``0, 2047``; empty
     for the range that the dataset's files use."""

@@ -34,7 +34,11 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
     found: type[Reader] = getattr(importlib.import_module(module), attribute)
-    options = Options(max_pixels=config.max_pixels, values=_range(name, config.values))
+    options = Options(
+        max_pixels=config.max_pixels,
+        classes=tuple(int(kind) for kind in config.classes.split(",") if kind.strip()),
+        values=_range(name, config.values),
+    )
     return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +15,7 @@ from raytune_planes.datasets import files, images, split_folders, splits, tiles,
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.datasets.yolo import Box
+from raytune_planes.datasets.yolo_lines import Labels, chosen
 from raytune_planes.errors import UserError
 
 CLASSES = ("background", "plane")
@@ -64,7 +66,8 @@ class HRPlanes(Reader):
         pictures = survey.pictures
         if not pictures:
             raise files.absent(self, f"{root} holds no pictures")
-        scenes, missing, wrong, label_files = {}, [], {}, set()
+        labelled: dict[Path, tuple[int, int, Labels]] = {}
+        missing, wrong, label_files = [], {}, set()
         for picture in pictures:
             labels = yolo.label_file(picture, root)
             missing += [] if labels else [picture.name]
@@ -74,12 +77,14 @@ class HRPlanes(Reader):
             except UserError as error:
                 wrong[picture] = str(error)
                 continue
-            scenes[picture] = width, height, yolo.read_boxes(labels, width, height) if labels else ()
+            labelled[picture] = width, height, yolo.read_boxes(labels, width, height) if labels else Labels()
         if wrong:
             raise files.unreadable(wrong)
         if len(missing) == len(pictures):
             raise files.absent(self, f"{root} holds {len(pictures):,} picture(s) and no label file")
+        scenes, odd = self._planes(labelled, survey)
         split_of, warnings = self._splits(scenes, survey, label_files)
+        warnings += odd
         if missing:
             warnings.append(f"{len(missing):,} picture(s) have no label file and count as empty: {files.some(missing)}")
         samples = [s for picture, split in split_of.items() for s in self._tiles(picture, *scenes[picture])]
@@ -112,6 +117,25 @@ class HRPlanes(Reader):
         if source is None:
             return "/".join(parts)
         return "/".join([*(part for part in parts[:-1] if part.lower() not in split_folders.NAMES), source])
+
+    def _planes(
+        self, labelled: Mapping[Path, tuple[int, int, Labels]], survey: Survey
+    ) -> tuple[dict[Path, tuple[int, int, tuple[Box, ...]]], list[str]]:
+        """Width, height and the boxes that count of every picture; and what was odd about the labels."""
+        kinds: Counter[int] = Counter()
+        odd: Counter[str] = Counter()
+        for _, _, labels in labelled.values():
+            kinds.update(labels.kinds)
+            odd.update(labels.odd)
+        planes = chosen(kinds, self.options.classes, yolo.class_names(survey), self.name_in_study)
+        others = {kind: n for kind, n in kinds.items() if kind not in planes}
+        if others:
+            ids = ", ".join(map(str, sorted(others)))
+            odd[f"box(es) of class ids that are no planes ({ids}) count as background"] = sum(others.values())
+        if not self.options.classes and planes not in ((), (0,)):
+            odd[f"box(es) of class id {planes[0]}, the only one, count as planes"] = kinds[planes[0]]
+        scenes = {path: (width, height, labels.of(planes)) for path, (width, height, labels) in labelled.items()}
+        return scenes, [f"{n:,} {what}" for what, n in odd.items()]
 
     def _splits(
         self, scenes: dict[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey, of_scenes: Collection[Path]

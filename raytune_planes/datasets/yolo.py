@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from raytune_planes.datasets import files
+from raytune_planes.datasets.survey import Survey
+from raytune_planes.datasets.yolo_lines import Box, read_boxes
 from raytune_planes.errors import UserError
+from raytune_planes.strict_yaml import strict_yaml
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels."""
+__all__ = ["Box", "assign", "class_names", "find_lists", "label_file", "read_boxes", "write_boxes"]
 
+DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml")
 LISTS: Mapping[str, tuple[str, ...]] = {
     "train": ("train.txt",),
     "val": ("validation.txt", "val.txt", "valid.txt"),
     "test": ("test.txt",),
 }
-
-
-def read_boxes(path: Path, width: int, height: int) -> tuple[Box, ...]:
-    """The boxes of a label file in pixels of its picture, clipped to it; blank lines hold none.
-
-    A line is ``class x y w h``: the centre and the size as fractions of the picture.
-
-    Raises:
-        UserError: a line is not of that form; names file and line.
-    """
-    boxes = []
-    for number, line in files.lines(path):
-        x, y, w, h = _fractions(line, f"{path}:{number}")
-        left, top = max(0.0, (x - w / 2) * width), max(0.0, (y - h / 2) * height)
-        right, bottom = min(float(width), (x + w / 2) * width), min(float(height), (y + h / 2) * height)
-        if right > left and bottom > top:
-            boxes.append((left, top, right, bottom))
-    return tuple(boxes)
 
 
 def write_boxes(path: Path, boxes: Iterable[Box], width: int, height: int) -> None:
@@ -63,6 +47,19 @@ def find_lists(found: Sequence[Path]) -> dict[str, Path]:
         by_name.setdefault(path.name.lower(), path)
     firsts = {split: next((by_name[n] for n in names if n in by_name), None) for split, names in LISTS.items()}
     return {split: path for split, path in firsts.items() if path is not None}
+
+
+def class_names(survey: Survey) -> dict[int, str]:
+    """The names of the class ids, as ``data.yaml`` gives them; empty where none does. The file is then read."""
+    path = next((path for path in survey.files if path.name.lower() in DESCRIPTIONS), None)
+    if path is None:
+        return {}
+    survey.read([path])
+    try:
+        names = strict_yaml(path.read_text(encoding="utf-8"), str(path), "class names")["names"]
+        return {int(k): str(v) for k, v in (names.items() if isinstance(names, dict) else enumerate(names))}
+    except (UserError, OSError, ValueError, TypeError, KeyError):
+        return {}  # only for messages
 
 
 def assign(lists: Mapping[str, Path], pictures: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
@@ -114,16 +111,3 @@ def _match(entry: str, named: Mapping[str, Sequence[Path]], place: str) -> Path 
     if agreement(ranked[0]) == agreement(ranked[1]):
         raise UserError(f"{place}: '{entry}' fits several pictures: {files.some(ranked)}; keep one of them")
     return ranked[0]
-
-
-def _fractions(line: str, place: str) -> tuple[float, float, float, float]:
-    expected = "expected 'class x y width height' with fractions of the picture, e.g. '0 0.5 0.5 0.1 0.1'"
-    try:
-        kind, *numbers = line.split()
-        x, y, w, h = (float(number) for number in numbers)
-        int(kind)
-    except ValueError:
-        raise UserError(f"{place}: '{line[:80]}' is no box; {expected}") from None
-    if not all(math.isfinite(v) and -1 <= v <= 2 for v in (x, y, w, h)) or w < 0 or h < 0:
-        raise UserError(f"{place}: '{line[:80]}' lies outside of the picture; {expected}")
-    return x, y, w, h

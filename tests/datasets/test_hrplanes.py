@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from raytune_planes.datasets import tiles, yolo
-from raytune_planes.datasets.base import SPLITS, Listing
+from raytune_planes.datasets.base import SPLITS, Listing, Options
 from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
 from raytune_planes.errors import UserError
@@ -185,7 +185,12 @@ def test_missing_empty_and_blank_label_files_mean_no_boxes(root: Path, content: 
     ("line", "message"),
     [
         ("0 0.5 0.5 0.1", "is no box"),
-        ("0 0.5 0.5 0.1 0.1 0.9", "is no box"),
+        ("0 0.5 0.5 0.1 0.1 1.9", "is no box"),
+        ("0 0.1 0.1 0.3 0.1 0.3 0.3 0.1", "is no box"),
+        ("0.5 0.5 0.5 0.1 0.1", "is no box"),
+        ("-1 0.5 0.5 0.1 0.1", "is no box"),
+        ("0,0.5,0.5,0.2,0.2", "is no box"),
+        ("0 0,5 0,5 0,2 0,2", "is no box"),
         ("plane 0.5 0.5 0.1 0.1", "is no box"),
         ("0 0.5 x 0.1 0.1", "is no box"),
         ("0 120 200 40 40", "lies outside of the picture"),
@@ -208,8 +213,70 @@ def test_a_label_file_that_is_no_text_is_refused(root: Path) -> None:
 def test_padding_tabs_and_windows_line_ends_are_read_and_boxes_clipped(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbf 0   0.05\t0.5 0.2   0.1  \r\n\r\n0 0.5 0.5 0 0.1\r\n3 0.98 1.0 0.1 0.1")
-    boxes = yolo.read_boxes(path, 100, 200)
-    assert np.allclose(boxes, [(0, 90, 15, 110), (93, 190, 100, 200)])
+    labels = yolo.read_boxes(path, 100, 200)
+    assert np.allclose(labels.boxes, [(0, 90, 15, 110), (93, 190, 100, 200)])
+    assert (labels.kinds, labels.odd) == ((0, 3), {"box(es) without an area were left out": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "box", "odd"),
+    [
+        ("0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3", (10, 20, 30, 60), "outline(s) were taken as their enclosing boxes"),
+        ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4", (10, 20, 40, 80), "outline(s) were taken as their enclosing boxes"),
+        ("0 0.2 0.1 0.9 0.5 0.4 0.6", (20, 20, 90, 120), "outline(s) were taken as their enclosing boxes"),
+        ("0 0.5 0.5 0.2 0.2 0.93", (40, 80, 60, 120), "confidence(s) behind boxes were ignored"),
+        ("0.0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), ""),
+        ("0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), "box(es) are there twice and were taken once"),
+    ],
+)
+def test_lines_that_exporters_write_are_read(
+    tmp_path: Path, line: str, box: tuple[float, float, float, float], odd: str
+) -> None:
+    (tmp_path / "a.txt").write_text(line)
+    labels = yolo.read_boxes(tmp_path / "a.txt", 100, 200)
+    assert np.allclose(labels.boxes, [box])
+    assert (labels.kinds, labels.odd) == ((0,), {odd: 1} if odd else {})
+
+
+def test_oddities_of_labels_are_counted_over_the_dataset(root: Path) -> None:
+    for n in (2, 3):
+        with (root / "img" / f"GBG_{n} (2).txt").open("a") as file:
+            file.write("0 0.9 0.9 0.05 0.05 0.5\n0 0.1 0.8 0.2 0.8 0.2 0.9\n")
+    warnings = reader(root).scan().warnings
+    assert "2 confidence(s) behind boxes were ignored" in warnings
+    assert "2 outline(s) were taken as their enclosing boxes" in warnings
+
+
+def test_of_several_class_ids_a_setting_says_which_are_planes(root: Path) -> None:
+    with (root / "img" / "GBG_2 (2).txt").open("a") as file:
+        file.write("1 0.9 0.9 0.05 0.05\n")
+    with pytest.raises(UserError, match=r"several class ids: 0 \(12\), 1 \(1\); name .*datasets\.hrplanes\.classes=0"):
+        reader(root).scan()
+    (root / "data.yaml").write_text("names: [airplane, ship]\n")
+    with pytest.raises(UserError, match=r"several class ids: 0 airplane \(12\), 1 ship \(1\)"):
+        reader(root).scan()
+    planes = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=(0,))).scan()
+    assert planes.boxes_of["img/GBG_2 (2).jpg"] == 2
+    assert "1 box(es) of class ids that are no planes (1) count as background" in planes.warnings
+    ships = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=(0, 1))).scan()
+    assert ships.boxes_of["img/GBG_2 (2).jpg"] == 3
+    with pytest.raises(UserError, match=r"datasets\.hrplanes\.classes: no box has the class id 7; the boxes are of 0"):
+        HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=(7,))).scan()
+
+
+def test_another_class_id_than_0_is_told_where_it_is_the_only_one(root: Path) -> None:
+    for path in (root / "img").glob("*.txt"):
+        path.write_text("".join(f"4{line[1:]}\n" for line in path.read_text().splitlines()))
+    listing = reader(root).scan()
+    assert listing.boxes_of["img/GBG_2 (2).jpg"] == 2
+    assert "12 box(es) of class id 4, the only one, count as planes" in listing.warnings
+
+
+def test_the_setting_of_class_ids_reaches_the_reader(root: Path) -> None:
+    from raytune_planes.config import Dataset
+    from raytune_planes.datasets import reader as built
+
+    assert built("hrplanes", Dataset(root=str(root), classes="0, 3"), None).options.classes == (0, 3)
 
 
 def test_a_folder_without_pictures_or_without_labels_is_refused(tmp_path: Path) -> None:

@@ -150,6 +150,10 @@ def _label_files() -> tuple[bytes, ...]:
     return (b"\n==\n".join([b"A 320\nDC-3", train, val, test, b"Airbus\nDC-3", *families, boxes]),)
 
 
+def _label_lines() -> tuple[bytes, ...]:
+    return b"0 0.5 0.5 0.1 0.2\n", b"0.0 0.5 0.5 0.1 0.2 0.9\n", b"1 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4\n"
+
+
 def _csv(data: bytes, folder: Path) -> object:
     for name, part in zip(("train.csv", "val.csv", "test.csv"), data.split(b"\n==\n"), strict=False):
         (folder / name).write_bytes(part)
@@ -239,7 +243,7 @@ TARGETS: Mapping[str, Target] = {
     "trial": Target(_trial(files.TRIAL), _of_study("trial.json")),
     "end": Target(_trial(files.END), _of_study("end.json")),
     "planesnet": Target(_chips, _table),
-    "boxes": Target(_file("a.txt", lambda path: yolo.read_boxes(path, 640, 480)), lambda: (b"0 0.5 0.5 0.1 0.2\n",)),
+    "boxes": Target(_file("a.txt", lambda path: yolo.read_boxes(path, 640, 480)), _label_lines),
     "lists": Target(_lists, lambda: (b"x/a.jpg\n==\nb (1).jpg\n==\n\xef\xbb\xbfc.jpg",)),
     "fgvc": Target(_labels, _label_files),
     "csv": Target(_csv, lambda: (b"filename,Classes,Labels\n1.jpg,A,0\n==\n2.jpg,B,1\n==\n3.jpg,A,0",)),
