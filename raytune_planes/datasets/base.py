@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,13 @@ class Info:
     values: Range | None = None
     """Of pictures with more than 8 bits, the numbers that were shown as black and as white: one range for the dataset,
     and for whatever its model sees later. None where no picture has."""
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Info:
+        """From the plain values of ``asdict``, whose tuples may have become lists."""
+        lists = {name: tuple(plain[name]) for name in ("classes", "prompts")}
+        parents = {level: tuple(of_class) for level, of_class in plain["parents"].items()}
+        return cls(**{**plain, **lists, "parents": parents, "values": tuple(plain.get("values") or ()) or None})
 
 
 @dataclass(frozen=True)
