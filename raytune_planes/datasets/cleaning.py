@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ class Plan:
 def picture_name(sample: Sample, root: Path) -> str:
     """The path of a sample's picture below its dataset's root, with its row where one file holds many pictures."""
     path = sample.path.relative_to(root).as_posix() if sample.path.is_relative_to(root) else sample.path.as_posix()
+    path = os.fsencode(path).decode("utf-8", "surrogateescape")  # the same name in any locale
     return path if sample.row is None else f"{path}#{sample.row}"
 
 

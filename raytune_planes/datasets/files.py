@@ -84,8 +84,23 @@ def unreadable(why: Mapping[Path, str]) -> UserError:
 
 def some(names: Sequence[object], most: int = 3) -> str:
     """``"a, b, c and 4 more"``: the first few of ``names`` for a message."""
-    shown = ", ".join(str(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+    few = ", ".join(shown(str(name)) for name in names[:most])
+    return few if len(names) <= most else f"{few} and {len(names) - most:,} more"
+
+
+def shown(name: str) -> str:
+    """A file's name for people: bytes that are no UTF-8 and what a terminal would obey are written out, ``\\xe9``."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace") if _in_file_names(name) else name
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _in_file_names(name: str) -> bool:
+    """Whether this text can come from a file's name in this locale; a text of ours may hold more."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _walk(root: Path, folder: Path) -> Iterator[Path]:

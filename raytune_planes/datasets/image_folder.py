@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -54,7 +55,7 @@ class ImageFolder(Reader):
             for path in (found if given is None else given)
             if len(parts := path.relative_to(base).parts) > depth + 1
         ]
-        classes = sorted({parts[depth] for _, parts in chosen})
+        classes = sorted({parts[depth] for _, parts in chosen}, key=os.fsencode)
         if len(classes) < 2:
             raise files.absent(self, f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least")
         samples = tuple(
@@ -84,8 +85,8 @@ class ImageFolder(Reader):
         account = survey.account()
         info = Info(
             self.name_in_study,
-            tuple(classes),
-            tuple(f"a picture of {name.replace('_', ' ')}" for name in classes),
+            tuple(map(files.shown, classes)),
+            tuple(f"a picture of {files.shown(name).replace('_', ' ')}" for name in classes),
             has_masks=bool(masks),
             top_k=5 if len(classes) > TOP_K_FROM else 0,
         )

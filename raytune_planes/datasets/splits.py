@@ -70,7 +70,8 @@ def completed(
 
 def hash_of(seed: int, name: str) -> str:
     """A number for ``name`` that looks random, is the same everywhere and differs between seeds."""
-    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+    # Names of files may hold any bytes; in a locale without UTF-8 they are the same bytes.
+    return hashlib.sha256(f"{seed}:{name}".encode(errors="surrogateescape")).hexdigest()
 
 
 def _greedy(counts_GK: np.ndarray, fractions_S: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ class Survey:
 
     def _walk(self, folder: Path) -> Iterator[Path]:
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             raise UserError(
                 f"the folder {folder} cannot be read: {error.strerror}; allow reading it, or move it out of the dataset"
