@@ -68,8 +68,11 @@ def test_the_plan_is_written_and_nothing_is_deleted(
 def test_strict_fails_on_faults_alone(pictures: Path) -> None:
     (pictures / "glider" / "same.png").unlink()
     assert main(["data", str(pictures), "--strict"]) == 0
-    Image.new("RGB", (8, 8)).save(pictures / "glider" / "x.png")
+    (pictures / "glider" / "notes.txt").write_text("no picture, and told in a note")
     assert main(["data", str(pictures), "--strict"]) == 0
+    Image.new("RGB", (8, 8)).save(pictures / "glider" / "blank.png")
+    assert main(["data", str(pictures), "--strict"]) == 1
+    (pictures / "glider" / "blank.png").unlink()
     smooth(3).save(pictures / "jet" / "same.png")
     assert main(["data", str(pictures), "--strict"]) == 1
 
