@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
     ("plugins", "errors", "section", "processors"),
-    ("catalog",),
+    ("catalog", "paths"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto",),

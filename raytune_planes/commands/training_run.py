@@ -20,7 +20,7 @@ from raytune_planes.preparation import data_folder, embed_prompts, open_data
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tracking import files, jsonl, published, reading
-from raytune_planes.training.checkpoint import Checkpoint, load
+from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.stages import epochs_of, stage_of, train_stages
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -95,7 +95,9 @@ class TrainingRun:
         except OSError as error:
             raise UserError(f"{self.out} cannot be written: {error.strerror}; choose another --out") from None
         if self.resume:
-            known = epochs_of(load(last))
+            state = load(last)
+            with content_of(last):
+                known = epochs_of(state)
             past = tuple(e for e in reading.read_epochs(epochs)[0] if e.epoch <= known)
             files.write_whole(epochs, "".join(reading.epoch_to_line(e) for e in past))
             self.record = replace(self.record, epochs=past)

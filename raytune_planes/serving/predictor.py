@@ -75,8 +75,10 @@ class Predictor:
 
     @staticmethod
     def load(path: Path) -> Predictor:
-        """Raises UserError when ``path`` is no readable checkpoint."""
-        return Predictor(checkpoint.load(path))
+        """Raises UserError when ``path`` is no readable checkpoint, or holds no model of ours."""
+        state = checkpoint.load(path)
+        with checkpoint.content_of(path):
+            return Predictor(state)
 
     def look(self, dataset: str, source: Source, texts: tuple[str, ...] = ()) -> Look:
         """Datasets with masks or boxes were trained on tiles, so their pictures are tiled; others are seen whole."""

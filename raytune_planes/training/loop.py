@@ -70,7 +70,9 @@ def train(
     trainer.pieces = pieces
     best = -math.inf
     if resume is not None:
-        best = trainer.restore(checkpoint.load(resume), str(resume))
+        state = checkpoint.load(resume)
+        with checkpoint.content_of(resume):
+            best = trainer.restore(state, str(resume))
     elif config.start:
         say(begin_with(trainer.model, Path(config.start)))
         trainer.average.begin()

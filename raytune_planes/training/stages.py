@@ -129,11 +129,13 @@ def train_stages(
     weights: Mapping[str, Tensor] | None = None
     if resume is not None:
         state = checkpoint.load(resume)
-        first, done = _place(state, stages, resume)
+        with checkpoint.content_of(resume):
+            first, done = _place(state, stages, resume)
     elif fork and (found := fork.find(stages, worker)):
         first, path = found
         kept = checkpoint.load(path)
-        weights, done = kept["weights"], Done(**kept["done"])
+        with checkpoint.content_of(path):
+            weights, done = kept["weights"], Done(**kept["done"])
         fork.took.append(f"{path.name} of {kept['trial']}")
         say(f"begins after stage {stages[first - 1][0]}, with {path.name} that {kept['trial']} trained")
     end, reason = End.COMPLETED, ""
@@ -142,7 +144,8 @@ def train_stages(
         trainer.pieces = pieces
         best = done.best
         if state is not None:
-            best, state = trainer.restore(state, str(resume)), None
+            with checkpoint.content_of(str(resume)):
+                best, state = trainer.restore(state, str(resume)), None
         else:
             if stage.start:
                 say(f"stage {name}: {begin_with(trainer.model, Path(stage.start))}")

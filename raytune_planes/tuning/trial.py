@@ -22,7 +22,7 @@ from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
-from raytune_planes.training.checkpoint import Checkpoint, load
+from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.stages import Fork, train_stages
 from raytune_planes.training.workers import Worker
@@ -153,7 +153,9 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     report = Reporter(folder, trained_by, fork.took)
     if last is not None:
         try:
-            report.tell_again(load(last))
+            state = load(last)
+            with content_of(last):
+                report.tell_again(state)
         except UserError as error:
             report.say(f"trial {asked['number']} starts from the beginning: {error}")
             last = None
