@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.printing import safe_output
 from raytune_planes.processors import wait_asleep
 
 DISK = (*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -20,6 +21,11 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 (something failed), 2 (a mistake) or 130 (Ctrl-C)."""
+    with safe_output():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     wait_asleep()

@@ -13,6 +13,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.printing import printable
 from raytune_planes.processors import tensor_threads
 from raytune_planes.records import TrialRecord
 from raytune_planes.report.explain import places
@@ -50,7 +51,7 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
         state = load(folder / WEIGHTS)
         with content_of(folder / WEIGHTS):
             config = make_config(state["config"], source=str(folder / WEIGHTS))
-            classes = {name: tuple(fields["classes"]) for name, fields in state["infos"].items()}
+            classes = {name: tuple(map(printable, fields["classes"])) for name, fields in state["infos"].items()}
     except UserError as error:
         return Missing(str(error))
     try:

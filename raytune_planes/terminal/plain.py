@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from raytune_planes.printing import printable
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.terminal.board import (
     Board,
@@ -65,7 +66,7 @@ class PlainView:
         self._stream.flush()
 
     def _say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text, lines=True), file=self._stream, flush=True)
 
     def _know(self) -> Board:
         assert self._board is not None, "start comes first"
