@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raytune_planes.commands.arguments import place
+
 if TYPE_CHECKING:
     from raytune_planes.serving.answers import Answer
 
@@ -17,15 +19,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a best.pt, a study (its best trial), an ensemble, runs:/ID or models:/NAME@ALIAS",
     )
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
+    parser.add_argument("pictures", nargs="+", type=place, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
     parser.add_argument("--dataset", metavar="NAME", help="whose head answers (default: by the picture's size)")
     parser.add_argument(
         "--text", action="append", default=[], metavar="PROMPT", help="score this free text; can be repeated"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="draw each answer onto its picture, as PNG into DIR")
+    parser.add_argument("--out", type=place, metavar="DIR", help="draw each answer onto its picture, as PNG into DIR")
     parser.add_argument(
-        "--studies", type=Path, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
+        "--studies", type=place, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
     )
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///STUDIES/mlflow.db)")
 

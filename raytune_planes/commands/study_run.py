@@ -16,6 +16,7 @@ from raytune_planes import preparation
 from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.tune import DEFAULT_SPACE
 from raytune_planes.errors import UserError
+from raytune_planes.paths import regular
 from raytune_planes.report import summary
 from raytune_planes.settings import load, path_made_absolute
 from raytune_planes.space import Space, StudySettings, check, load_space, with_base, with_fixed
@@ -116,7 +117,7 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
     """
     path = files.study_folder(args.out, args.resume) / ASKED
     try:
-        asked: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        asked: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UserError(f"no study '{args.resume}' to resume in {args.out}: {path} is missing or damaged") from None
     given = [f"--{key.replace('_', '-')}" for key in KEPT if getattr(args, key)]

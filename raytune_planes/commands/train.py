@@ -6,19 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_data, add_set, assigned, at_least
+from raytune_planes.commands.arguments import add_data, add_set, assigned, at_least, place
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="saved settings, e.g. a study's best.yaml")
+    parser.add_argument("--config", type=place, metavar="FILE", help="saved settings, e.g. a study's best.yaml")
     add_set(parser)
     add_data(parser)
     parser.add_argument(
         "--out",
-        type=Path,
+        type=place,
         default=Path("results/train"),
         metavar="DIR",
         help="folder of the run (default: results/train)",

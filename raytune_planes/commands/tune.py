@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least, gpus
+from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least, gpus, place
 
 DEFAULT_SPACE = "quick"
 
@@ -21,11 +20,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_out(parser)
     add_set(parser)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="saved settings that trial 0 and the rest build on")
+    parser.add_argument(
+        "--config", type=place, metavar="FILE", help="saved settings that trial 0 and the rest build on"
+    )
     parser.add_argument("--name", metavar="STUDY", help="name of the study (default: the space and the time)")
     parser.add_argument("--resume", metavar="STUDY", help="go on with a study that was interrupted, or extend it")
     parser.add_argument(
-        "--start-from", type=Path, action="append", default=[], metavar="FILE", help="try this configuration early"
+        "--start-from",
+        type=place,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="try this configuration early",
     )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="of the search (default: 0)")
     _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))

@@ -20,6 +20,7 @@ from raytune_planes.datasets import boxes, files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.paths import local
 from raytune_planes.processors import allowed
 
 FORMAT = 3
@@ -31,7 +32,8 @@ Progress = Callable[[int, int], None]
 
 def default_cache() -> Path:
     """``raytune-planes`` under ``$XDG_CACHE_HOME``, or under ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raytune-planes"
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (local(named) if named else Path.home() / ".cache") / "raytune-planes"
 
 
 def entry(cache: Path, fingerprint: str) -> Path:

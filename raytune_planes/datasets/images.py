@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import regular
+from raytune_planes.printing import printable
 
 Window = tuple[float, float, float, float]
 """Left, top, right, bottom in source pixels."""
@@ -88,7 +90,7 @@ def load(path: Path, size: int, *, trim_bottom: int = 0) -> np.ndarray:
 
 
 def _open(source: Source) -> Image.Image:
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else regular(source))
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
@@ -108,6 +110,6 @@ def _unreadable(path: Source, error: Exception) -> UserError:
     if isinstance(path, bytes):
         return UserError(f"{len(path):,} bytes cannot be decoded as a picture: {str(error) or type(error).__name__}")
     if isinstance(error, FileNotFoundError):
-        return UserError(f"no picture {path}; it is listed but not there")
-    reason = str(error).removesuffix(f" {str(path)!r}") or type(error).__name__
-    return UserError(f"{path} cannot be decoded: {reason}; replace the file, or unpack its archive again")
+        return UserError(f"no picture {printable(path)}; it is listed but not there")
+    reason = getattr(error, "strerror", None) or str(error).removesuffix(f" {str(path)!r}") or type(error).__name__
+    return UserError(f"{printable(path)} cannot be decoded: {reason}; replace the file, or unpack its archive again")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.paths import regular
 from raytune_planes.records import FORMAT
 
 STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "trials", "logs"
@@ -53,7 +54,7 @@ def find_study(out: Path, name: str | None = None) -> Path:
 
 def load_json(path: Path) -> dict[str, Any]:
     """A record file as written by ``save_json``. Raises UserError when it is of a newer format."""
-    data = json.loads(path.read_bytes())
+    data = json.loads(regular(path).read_bytes())
     if not isinstance(data, dict):
         raise ValueError(f"{path.name} holds no object")
     if data.get("format") != FORMAT:
@@ -107,6 +108,6 @@ def _study_folders(out: Path) -> list[Path]:
 
 def _started_ms(folder: Path) -> int:
     try:
-        return int(json.loads((folder / STUDY).read_bytes())["start"]["started_ms"])
+        return int(json.loads(regular(folder / STUDY).read_bytes())["start"]["started_ms"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0  # unreadable: still listed, never the latest
