@@ -5,18 +5,25 @@ A detector's boxes stand beside them with their scores, in another colour.
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
+from raytune_planes.paths import shortened
 from raytune_planes.serving.answers import Answer
+from raytune_planes.tracking.files import write_whole
 
 SIDES = (320, 1600)
 """The drawing's longer side lies between these, in pixels: a chip is enlarged, a scene reduced."""
 TINT = (213, 94, 0)
 """Vermilion of Okabe & Ito's colours, told apart by the colour-blind, and rare on the ground."""
 OPACITY = 0.45
+NAME_BYTES = 200
+"""Of a drawing's name. Most file systems take 255; a name beside it that is not whole yet has some more."""
 FOUND = (86, 180, 233)
 """Sky blue of the same colours, for the detector's boxes: they may differ from the mask's parts."""
 
@@ -40,6 +47,15 @@ def draw(answer: Answer, source: Source) -> Image.Image:
         at = left * scale + 3, bottom * scale - 18
         pen.text(at, f"{score:.2f}", fill=FOUND, font=font, stroke_width=2, stroke_fill="black")
     return _captioned(picture, caption(answer), font)
+
+
+def save(picture: Image.Image, folder: Path, name: str) -> Path:
+    """Write ``picture`` as PNG into ``folder``, whole or not at all, under as much of ``name`` as a file's may hold."""
+    kept = io.BytesIO()
+    picture.save(kept, "PNG")
+    path = folder / f"{shortened(name, NAME_BYTES)}.png"
+    write_whole(path, kept.getvalue())
+    return path
 
 
 def caption(answer: Answer) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.training import checkpoint
 from tests.toy import toy_data
 
 
@@ -89,3 +93,72 @@ def test_a_mistake_is_said(
     more = [word.format(chips=chips) for word in more]
     assert main(["predict", named, str(chips.parent / picture), *more]) == 2
     assert said.replace("\\", "") in capsys.readouterr().err
+
+
+def test_a_link_that_leaves_the_folder_costs_only_itself(
+    weights: Path, chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(chips / "a.png", tmp_path / "outside.png")
+    (chips / "b.png").symlink_to(tmp_path / "outside.png")
+    (chips / "c.png").symlink_to("nothing")
+    (chips / "d.png").symlink_to("d.png")
+    os.mkfifo(chips / "e.png")
+    assert main(["predict", str(weights), str(chips), "--dataset", "planesnet", "--json"]) == 1
+    said = capsys.readouterr()
+    assert [told["picture"] for told in json.loads(said.out)] == [str(chips / "a.png"), str(chips / "more" / "b.png")]
+    assert f"left out: {chips / 'b.png'} leads outside of {chips}" in said.err
+    for name in "cd":
+        assert f"left out: {chips / name}.png is a link that leads to nothing" in said.err
+    assert f"left out: {chips / 'e.png'} is a named pipe, not a file" in said.err
+    assert "4 of 6 pictures could not be read" in said.err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_a_picture_that_is_no_file_is_left_out(
+    make: Callable[[Path], None], weights: Path, chips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(chips.parent / "odd.png")
+    line = ["predict", str(weights), str(chips.parent / "odd.png"), str(chips / "a.png"), "--dataset", "planesnet"]
+    assert main(line) == 1
+    said = capsys.readouterr()
+    assert f"{chips / 'a.png'}  (16×16" in said.out
+    assert "odd.png cannot be decoded: it is a " in said.err
+
+
+def test_a_model_that_is_a_pipe_is_not_waited_for(
+    chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "best.pt")
+    assert main(["predict", str(tmp_path / "best.pt"), str(chips)]) == 2
+    assert "best.pt" in capsys.readouterr().err
+
+
+def test_a_long_name_is_cut_in_the_drawing_s_name(
+    weights: Path, chips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = chips.parent / "drawn"
+    for stem in ("x" * 251, "é" * 125):  # 255 bytes with the suffix
+        (chips / "a.png").rename(chips / f"{stem}.png")
+        line = ["predict", str(weights), str(chips / f"{stem}.png"), "--dataset", "planesnet", "--out", str(drawn)]
+        assert main(line) == 0
+        (chips / f"{stem}.png").rename(chips / "a.png")
+    assert sorted(p.name for p in drawn.iterdir()) == [f"0000-{'x' * 195}.png", f"0000-{'é' * 97}.png"]
+    capsys.readouterr()
+
+
+def test_names_and_classes_reach_the_terminal_as_words(
+    weights: Path, chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "\x1b]0;owned\x07\na.png"
+    (chips / "a.png").rename(chips / name)
+    (chips / "\x1b[2J.png").write_bytes(b"no picture")
+    state = checkpoint.load(weights)
+    classes = {**state["infos"]["planesnet"], "classes": ("\x1b[31mno plane", "plane\nplane")}
+    checkpoint.save({**state, "infos": {**state["infos"], "planesnet": classes}}, tmp_path / "best.pt")
+    assert main(["predict", str(tmp_path / "best.pt"), str(chips), "--dataset", "planesnet"]) == 1
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    assert f"{chips}/\\x1b]0;owned\\x07\\na.png  (16×16" in said.out
+    assert "  \\x1b[31mno plane\n" in said.out
+    assert "  plane\\nplane\n" in said.out
+    assert f"left out: {chips}/\\x1b[2J.png cannot be decoded" in said.err
