@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.errors import NO_ROOM, UserError
-from raytune_planes.printing import safe_output
+from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
 
-DISK = (*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM)
-"""A disk that takes no more, or not from this user. Every file of ours is whole before and after."""
+ROOM = "make room or choose another folder"
+BACK = "bring it back, or choose another folder"
+OTHER = "give another path"
+DISK = {
+    **dict.fromkeys((*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM), ROOM),
+    **dict.fromkeys((errno.ENOENT, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV), BACK),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), OTHER),
+}
+"""What a file system may answer -> what to do. Every file of ours is whole before and after."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -40,9 +47,10 @@ def _run(argv: Sequence[str] | None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
+        where = f": {printable(error.filename)}" if error.filename is not None else ""
         print(
-            f"raytune-planes {args.verb}: {error.strerror}: {error.filename}. What was written before is whole; make "
-            "room or choose another folder, then go on (tune and train: --resume)",
+            f"raytune-planes {args.verb}: {error.strerror}{where}. What was written before is whole; "
+            f"{DISK[error.errno]}, then go on (tune and train: --resume)",
             file=sys.stderr,
         )
         return 2

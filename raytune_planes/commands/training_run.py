@@ -104,8 +104,7 @@ class TrainingRun:
 
     def _report(self, epoch: EpochRecord, state: Checkpoint) -> None:
         state.save(self.out)
-        with (self.out / files.EPOCHS).open("a", encoding="utf-8") as file:
-            file.write(reading.epoch_to_line(epoch))
+        files.append_whole(self.out / files.EPOCHS, reading.epoch_to_line(epoch).encode())
         self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(

@@ -50,7 +50,12 @@ class Checkpoint:
     """When it is the best: what it said of every validation picture, by dataset."""
 
     def save(self, folder: Path) -> None:
-        """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``."""
+        """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``.
+
+        Raises:
+            OSError: there is no room, or no longer such a folder: a checkpoint without its records is of no use.
+        """
+        folder.stat()
         if self.is_best:
             save(self.model, folder / WEIGHTS)
             write_validation(folder, self.answers)

@@ -74,6 +74,7 @@ class Recorder(tune.Callback):
         """Raises KeyboardInterrupt, where all records are whole: it was wished, or no host is left for what waits."""
         if self._is_interrupted():
             raise KeyboardInterrupt
+        self._watch.folder()
         if self._pools:
             waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
@@ -186,6 +187,7 @@ class Recorder(tune.Callback):
             self._view.note(f"trial {record.number} has its share of a GPU, but {where} shows it none: it uses the CPU")
 
     def _end(self, record: TrialRecord, end: End, reason: str) -> None:
+        self._watch.folder()  # else the search would be told of an end that is in no record
         self._last_s = time.monotonic()
         record = replace(record, end=end, reason=reason, ended_ms=_now_ms())
         self._keep(record)

@@ -31,7 +31,7 @@ from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, told
 from raytune_planes.tuning.trial import run_trial
-from raytune_planes.tuning.watch import Watch
+from raytune_planes.tuning.watch import Watch, is_there
 
 DATABASE = "optuna.db"
 DRIVER_MEMORY_BYTES = 200 * 2**20
@@ -126,22 +126,23 @@ class _Study:
         return self._search.running()
 
     def run(self, cluster: Cluster) -> Outcome:
-        plan = self._plan
-        cores = float(self._pools.at_once * plan.workers * plan.cpus_per_worker)
+        cores = float(self._pools.at_once * self._plan.workers * self._plan.cpus_per_worker)
         self._trackers.start_study(self._start())
         self._view.start(self._outline(cluster))
         end, reason = End.FAILED, "the driver broke down"
         try:
             self._tune()
-            end, reason = End.COMPLETED, self._recorder.spent or f"all {plan.settings.trials} trials have ended"
+            end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or "interrupted by Ctrl-C or SIGTERM"
         except BaseException as error:
+            Watch(self._folder).folder()  # where it is gone, that is why
             reason = f"the driver broke down: {type(error).__name__}: {error}"
             raise
         finally:
-            self._recorder.close(reason)
-            self._trackers.end_study(StudyEnd(end, reason, int(time.time() * 1000)))
+            if is_there(self._folder):
+                self._recorder.close(reason)
+                self._trackers.end_study(StudyEnd(end, reason, int(time.time() * 1000)))
             self._view.stop()
         return Outcome(
             study=reading.read_study(self._folder),

@@ -7,6 +7,7 @@ import gc
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
             raise lost from error
         if explain(error).startswith(NO_MEMORY) and halve_batches(folder, explain(error)):
             raise  # Tune tries again, in a process that holds nothing yet
-        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # the disk may be what went wrong
+            (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         return {"end": End.FAILED.value, "reason": explain(error)}
     finally:
         gc.collect()  # this process takes the next trial, and what refers to itself would hold the arrays' files open

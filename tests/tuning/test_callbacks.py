@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from raytune_planes.errors import UserError
 from raytune_planes.records import Action, Decision, End, EpochRecord, TrialRecord
 from raytune_planes.settings import flatten, make_config
 from raytune_planes.space import Space
@@ -121,6 +122,18 @@ def test_every_event_reaches_files_search_and_people(bench: Bench) -> None:
     assert bench.recorder.core_time == {record.trial_id: CoreTime(2.0)}
     assert "fgvc rests after epoch 1: no gain" in bench.shown.getvalue()
     assert "trial 0 converged: all rest" in bench.shown.getvalue()
+
+
+def test_once_the_study_s_folder_is_gone_nothing_is_decided_that_is_in_no_record(bench: Bench) -> None:
+    trial = bench.start()
+    bench.epoch(trial, 1)
+    bench.study.rename(bench.study.with_name("away"))
+    (bench.study / "ray").mkdir(parents=True)  # as Ray does
+    for call in (lambda: bench.recorder.on_step_begin(0, []), lambda: bench.end(trial, End.COMPLETED, "all spent")):
+        with pytest.raises(UserError, match="tiny is no longer there, .* then go on with --resume tiny"):
+            call()
+    assert [t.state.name for t in bench.search.trials] == ["RUNNING"]
+    assert [p.name for p in bench.study.rglob("*")] == ["ray"]
 
 
 def test_an_epoch_that_is_trained_again_counts_once(bench: Bench) -> None:
