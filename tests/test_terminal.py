@@ -158,3 +158,25 @@ def test_below_a_floor_the_score_has_no_penalty_and_is_marked(stream: type[io.St
     view.stop()
     assert said in screen.getvalue()
     assert "-0.6" not in screen.getvalue()
+
+
+def test_neither_view_hands_a_command_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "\x1b]0;owned\x07[red]\x9b31m"
+    shown = r"\x1b]0;owned\x07[red]\x9b31m"
+    plain, screen = io.StringIO(), Screen()
+    for view in (PlainView(plain), LiveView(screen)):
+        view.start(replace(OUTLINE, has_places=True, about=f"records in {evil}"))
+        view.trial_started(trial(0))
+        view.epoch(replace(trial(0, 0.2), tags={"host": evil, "pool": "cpu"}), trial(0, 0.2).epochs[0])
+        view.trial_ended(trial(0, 0.2, end=End.FAILED, reason=f"no file {evil}"))
+        view.note(f"note {evil}")
+        if isinstance(view, LiveView):
+            print(f"printed {evil}")  # rich shows it above its table
+        view.stop()
+    for text in (plain.getvalue(), screen.getvalue()):
+        assert "\x1b]" not in text
+        assert "\x07" not in text
+        assert "\x9b" not in text
+        for place in ("records in", "no file", "note"):
+            assert f"{place} {shown}" in " ".join(text.split()), place
+    assert f"printed {shown}" in screen.getvalue()
