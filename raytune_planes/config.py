@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, ValidationError, create_model, model
 from raytune_planes.catalog import CATALOG
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.paths import local
+from raytune_planes.records import stage_names
 from raytune_planes.section import Count, Fraction, NotNegative, Positive, Section
 from raytune_planes.tasks import TASKS
 
@@ -488,11 +489,6 @@ class TrialConfig(Section):
     def frozen(self) -> tuple[str, ...]:
         """The parts that ``freeze`` names."""
         return tuple(part for each in self.freeze.split(",") if (part := each.strip()))
-
-
-def stage_names(plan: str) -> tuple[str, ...]:
-    """The stages that a ``plan`` names, in order."""
-    return tuple(name for each in plan.split(",") if (name := each.strip()))
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raytune_planes.catalog import CATALOG, STANDARD
-from raytune_planes.config import Dataset, TrialConfig, stage_names
+from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.paths import regular
+from raytune_planes.records import stage_names
 from raytune_planes.strict_yaml import strict_yaml
 
 TOLD = 20

@@ -62,9 +62,9 @@ def test_a_pipe_gets_one_line_per_event() -> None:
     assert lines[2] == "trial 0 epoch 1/2: fgvc accuracy 0.200 (30.0 s)"
     assert lines[3] == "trial 0 epoch 2/2: fgvc accuracy 0.400 z (30.0 s)"
     assert lines[4] == "trial 0: fgvc rests after epoch 2: no gain for 2 epochs"
-    assert lines[5].startswith("trial 0 converged: all rest, score 0.4000, the best so far; 1 of 4 trials")
+    assert lines[5].startswith("trial 0 converged: all rest, score 0.4000 at epoch 2, the best so far; 1 of 4 trials")
     assert lines[6] == "trial 1 starts: optim.lr = 0.001235"
-    assert lines[7].startswith("trial 1 pruned: place 3 of 3, score 0.1000; 2 of 4 trials")
+    assert lines[7].startswith("trial 1 pruned: place 3 of 3, score 0.1000 at epoch 1; 2 of 4 trials")
     assert lines[8].startswith("trial 2 failed: lr is nan; 3 of 4 trials")
     assert "\x1b" not in stream.getvalue()
 

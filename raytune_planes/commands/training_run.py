@@ -73,6 +73,9 @@ class TrainingRun:
         best = self.record.best(self.goal)
         if best is not None:
             print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / files.WEIGHTS})")
+        elif self.record.epochs:
+            print(f"no result: it ended in stage {self.record.epochs[-1].stage}, before the last one of its plan")
+        if self.record.epochs:
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
         if test and best is not None:
             kept = load(self.out / files.WEIGHTS)

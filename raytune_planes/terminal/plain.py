@@ -52,8 +52,9 @@ class PlainView:
         board.take(trial)
         best = board.best()
         mark = ", the best so far" if best is not None and best.trial_id == trial.trial_id else ""
-        value = score_text(trial, board.outline.goal).replace(" !", " (below a floor)")
-        score = f", score {value}{mark}" if value else ""
+        result, value = trial.best(board.outline.goal), score_text(trial, board.outline.goal)
+        value = value.replace(" !", " (below a floor)")
+        score = f", score {value} at epoch {result.epoch}{mark}" if result and value else ""
         left = board.remaining_s()
         rest = f"; {board.ended} of {board.outline.trials} trials, {clock(board.elapsed_s)} so far"
         rest += f", about {clock(left)} to go" if left else ""

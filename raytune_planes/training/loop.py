@@ -76,15 +76,16 @@ def train(
     elif config.start:
         say(begin_with(trainer.model, Path(config.start)))
         trainer.average.begin()
-    end, reason, _ = fit(trainer, goal, best, report)
-    return end, reason
+    return fit(trainer, goal, best, report)
 
 
-def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End, str, float]:
+def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End, str]:
     """Train to the end of the budget, from where ``trainer`` stands; see ``train``.
 
+    ``best``: the highest score so far; an epoch must exceed it for its weights to be kept.
+
     Returns:
-        How it ended and why, and the highest score so far: ``best``, or that of an epoch of these.
+        How it ended, and why.
 
     Raises:
         UserError: terms that have a weight train nothing.
@@ -96,7 +97,7 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
         bad = not_finite(record.metrics)
         if bad:
             value = record.metrics[bad[0]]
-            return End.FAILED, f"{bad[0]} is {value} after epoch {record.epoch}: the training diverged", best
+            return End.FAILED, f"{bad[0]} is {value} after epoch {record.epoch}: the training diverged"
         score = goal.score(record.metrics)
         is_best, best = score > best, max(best, score)
         trainer.plateau.learn(_primary(trainer, record.metrics), score)
@@ -104,10 +105,10 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, answers))
         except StopTrial as stop:
-            return stop.end, stop.reason, best
+            return stop.end, stop.reason
     if trainer.stopping.all_rest:
-        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}", best
-    return End.COMPLETED, f"the budget of {budget.epochs} epochs is spent", best
+        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}"
+    return End.COMPLETED, f"the budget of {budget.epochs} epochs is spent"
 
 
 def run_epoch(trainer: Trainer) -> EpochRecord:

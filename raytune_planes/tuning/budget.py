@@ -23,7 +23,7 @@ class Limits:
     hours: float | None = None
     """Wall clock over all runs of the study."""
     samples: int | None = None
-    """Training images over all trials."""
+    """Training images over all trials; those of a stage that one trial trained for the others count once."""
     patience: int | None = None
     """Trials that ended since the best one did."""
 
@@ -52,7 +52,7 @@ class StudyBudget:
         """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
         trials = list(trials)
         done = [t for t in trials if t.end not in (End.RUNNING, End.INTERRUPTED)]
-        samples = sum(t.epochs[-1].samples for t in trials if t.epochs)
+        samples = sum(t.trained for t in trials)
         limits = self.limits
         if limits.trials is not None and len(done) >= limits.trials:
             return f"{len(done)} trials of {limits.trials} are done"

@@ -10,9 +10,8 @@ from typing import Any
 
 from ray import tune
 
-from raytune_planes.config import stage_names
 from raytune_planes.errors import UserError
-from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.records import End, EpochRecord, TrialRecord, stage_names
 from raytune_planes.settings import epochs_in_all, flatten, value_of
 from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers

@@ -143,6 +143,8 @@ def test_stages_that_trials_have_in_common_are_trained_once(tmp_path: Path) -> N
     assert all([(e.epoch, e.stage) for e in t.epochs] == [(3, "last")] for t in others)
     assert all(t.tags["began_with"] == f"{kept.name} of trial 0" for t in others)
     assert "began_with" not in first.tags
+    epoch = first.epochs[0].samples
+    assert [t.trained for t in outcome.study.trials] == [3 * epoch, epoch, epoch]
     assert f"trial 1: begins after stage first, with {kept.name} that trial 0 trained" in shown
 
 
