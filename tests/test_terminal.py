@@ -45,7 +45,7 @@ def show(view: View) -> None:
     view.epoch(second, last)
     view.trial_ended(trial(0, 0.2, 0.4, end=End.CONVERGED, reason="all rest"))
     view.trial_started(trial(1))
-    view.trial_ended(trial(1, 0.1, end=End.PRUNED, reason="place 3 of 3"))
+    view.trial_ended(trial(1, 0.1, end=End.PRUNED, reason="after epoch 1: place 3 of 3"))
     view.trial_ended(trial(2, end=End.FAILED, reason="lr is nan"))
     view.note("trial 3 lost a process")
 
@@ -64,7 +64,7 @@ def test_a_pipe_gets_one_line_per_event() -> None:
     assert lines[4] == "trial 0: fgvc rests after epoch 2: no gain for 2 epochs"
     assert lines[5].startswith("trial 0 converged: all rest, score 0.4000 at epoch 2, the best so far; 1 of 4 trials")
     assert lines[6] == "trial 1 starts: optim.lr = 0.001235"
-    assert lines[7].startswith("trial 1 pruned: place 3 of 3, score 0.1000 at epoch 1; 2 of 4 trials")
+    assert lines[7].startswith("trial 1 pruned: after epoch 1: place 3 of 3, score 0.1000 at epoch 1; 2 of 4 trials")
     assert lines[8].startswith("trial 2 failed: lr is nan; 3 of 4 trials")
     assert "\x1b" not in stream.getvalue()
 
@@ -80,7 +80,7 @@ def test_a_terminal_gets_a_table_with_the_best_marked_and_the_last_decisions() -
     for part in ("converged", "pruned", "failed", "0.400 z", "0.4000 *", "3 of 4 trials"):
         assert part in text, part
     assert "trial 0: fgvc rests after epoch 2: no gain for 2 epochs" in text
-    assert "trial 1 pruned: place 3 of 3" in text
+    assert "trial 1 pruned: after epoch 1: place 3 of 3" in text
     assert "trial 3 lost a process" in text
 
 

@@ -80,7 +80,7 @@ class LiveView:
             foot = f"{board.ended} of {board.outline.trials} trials   {clock(board.elapsed_s)} elapsed"
             foot += f"   about {clock(left)} to go" if left else ""
             floors = ", ! below a floor" if board.outline.goal.floors else ""
-        foot += f"   (* best so far, z at rest{floors})"
+        foot += f"   (* best so far, z at rest{floors}; of a trial that ended, figures of its best epoch)"
         return Group(table, *lines, Text(foot, "bold"))
 
     def _table(self, board: Board) -> Table:

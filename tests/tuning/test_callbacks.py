@@ -176,7 +176,7 @@ def test_a_trial_that_falls_behind_is_asked_to_stop_and_the_defaults_never_are(t
     wish = stop_wished(bench.folder(third))
     assert wish is not None
     assert wish.end is End.PRUNED
-    assert "at 72 samples: place 3 of 3" in wish.reason
+    assert wish.reason.startswith("after epoch 1: place 3 of 3 at 72 samples")
 
 
 def test_nobody_is_asked_to_stop_after_the_last_epoch(tmp_path: Path) -> None:

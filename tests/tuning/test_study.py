@@ -122,10 +122,10 @@ def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> Non
     defaults, behind = outcome.study.trials
     assert defaults.end.is_complete
     assert behind.end is End.PRUNED
-    found = re.match(r"at (\d+) samples: place 2 of 2, 1 go on", behind.reason)
+    found = re.match(r"after epoch (\d): place 2 of 2 at (\d+) samples, 1 goes on", behind.reason)
     assert found, behind.reason
-    samples = [0, *(e.samples for e in behind.epochs)]
-    assert samples[-2] < int(found[1]) <= samples[-1], "it must stop after the very epoch that said so"
+    last = behind.epochs[-1]
+    assert (int(found[1]), int(found[2])) == (last.epoch, last.samples), "it must stop after the epoch that said so"
     assert f"trial 1 pruned: {behind.reason}" in shown
 
 
