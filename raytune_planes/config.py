@@ -131,8 +131,9 @@ class Stop(Section):
     min_epochs: Count = 4
     """Epochs before the dataset may rest: early on, a dataset that learns slowly looks like one that has converged."""
     margin: NotNegative = 0.02
-    """A resting dataset wakes when its metric falls below best x (1 - margin). Lu et al. 2020 use 0.005, which is less
-    than the noise of a validation split of 2,000 images: it wakes datasets by chance."""
+    """A resting dataset wakes when its metric falls below best x (1 - margin), or when its trickle raises it by this
+    share: it rested too early. Lu et al. 2020 use 0.005, which is less than the noise of a validation split of 2,000
+    images: it wakes datasets by chance."""
 
 
 class Dataset(Section):
@@ -210,7 +211,8 @@ class Stopping(Section):
     """What happens when a dataset has converged."""
 
     rule: Literal["none", "stop", "stop_and_go"] = "stop_and_go"
-    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse."""
+    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse or goes
+    on improving. Whatever the rule, a dataset below a floor of the study neither rests nor stays at rest."""
     freed: Literal["given", "saved"] = "given"
     """``given``: its steps go to the datasets still training. ``saved``: the epoch gets shorter."""
     trickle: Annotated[int, Field(ge=0)] = 4

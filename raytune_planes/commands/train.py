@@ -45,11 +45,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _goal_of_study(config: Path | None) -> Goal | None:
-    """A ``best.yaml`` in its study's folder is trained with the study's goal, so that the same epoch comes out best."""
+    """A ``best.yaml`` or a trial's ``config.yaml`` in its study's folder is trained with the study's goal, so that its
+    floors keep the same datasets from resting and the same epoch comes out best."""
     from raytune_planes.tracking import files, reading
 
-    if config is None or not (config.parent / files.STUDY).is_file():
+    above = config.resolve().parents[:3] if config else ()  # STUDY/best.yaml, STUDY/trials/0001-id/config.yaml
+    study = next((folder for folder in above if (folder / files.STUDY).is_file()), None)
+    if study is None:
         return None
-    start, _ = reading.read_ends(config.parent)
-    print(f"Epochs are ranked by the goal of study {start.name}")
+    start, _ = reading.read_ends(study)
+    print(f"Epochs are ranked by the goal of study {start.name}, and its floors hold")
     return start.goal
