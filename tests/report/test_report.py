@@ -109,6 +109,14 @@ def test_all_failed_says_why_and_draws_no_course(tmp_path: Path) -> None:
     assert "missing" in page.as_html(bare(report), tmp_path)
 
 
+def test_the_table_of_trials_says_of_which_epochs_its_figures_are() -> None:
+    search = next(s for s in made(study(*three_trials())).sections if s.heading == "Search")
+    assert search.text == [
+        "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
+        "which it was judged."
+    ]
+
+
 def test_a_dataset_that_is_switched_off_is_named_and_absent_from_the_figures() -> None:
     first = three_trials()[0]
     gone = [replace(e, metrics={k: v for k, v in e.metrics.items() if "hrplanes" not in k}) for e in first.epochs]
