@@ -9,17 +9,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 
 import psutil
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-TWICE_S = 0.5
-"""`timeout` sends a signal to a process and again to its group: one wish, so it is passed on once."""
+TWICE_S = 1.0
+"""`timeout` sends a signal to a process and again to its group: one wish, so it is passed on once. On a busy machine the
+second may come much later."""
+
+Arrival = tuple[int, float]
+"""A signal's number, and when it arrived, in seconds of ``time.monotonic``."""
 
 
 def run(
@@ -31,32 +36,39 @@ def run(
     through us, exactly once, and never Ray's daemons. An interactive one stays in the terminal's group and
     gets Ctrl-C from there. ``record``: a folder that holds a file named after the process while it runs.
     """
-    child: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
-    last: dict[int, float] = {}
-
-    def pass_on(number: int, _frame: FrameType | None = None) -> None:
-        if child is None:
-            early.append(number)
-        elif not (interactive and number in FROM_THE_TERMINAL):
-            if time.monotonic() - last.get(number, -math.inf) > TWICE_S:
-                child.send_signal(number)
-            last[number] = time.monotonic()
-
+    arrived: SimpleQueue[Arrival | None] = SimpleQueue()
     # A background group that reads from the terminal is stopped by the kernel: give it nothing to read.
     no_input = not interactive and sys.stdin is not None and sys.stdin.isatty()
-    with _handling(pass_on):
+    with _handling(lambda number, _: arrived.put((number, time.monotonic()))):
         child = subprocess.Popen(
             command,
             env=dict(environment),
             stdin=subprocess.DEVNULL if no_input else None,
             process_group=None if interactive else 0,
         )
-        for number in early:
-            pass_on(number)
-        with _recorded(record, child.pid):
-            status = child.wait()
+        passing = threading.Thread(target=_pass_on, args=(child, arrived, FROM_THE_TERMINAL if interactive else ()))
+        passing.start()
+        try:
+            with _recorded(record, child.pid):
+                status = child.wait()
+        finally:
+            arrived.put(None)
+            passing.join()
     return status if status >= 0 else 128 - status
+
+
+def _pass_on(child: subprocess.Popen[bytes], arrived: SimpleQueue[Arrival | None], kept: Collection[int]) -> None:
+    """Pass each signal on that is not in ``kept``, in the order of arrival, until None arrives.
+
+    One thread takes them from a queue: a handler that passed them on itself could be interrupted by the second of two
+    equal signals before it has noted the first, and would then pass both on.
+    """
+    last: dict[int, float] = {}
+    while (arrival := arrived.get()) is not None:
+        number, at_s = arrival
+        if number not in kept and at_s - last.get(number, -math.inf) > TWICE_S:
+            child.send_signal(number)
+        last[number] = at_s
 
 
 @contextmanager
