@@ -185,4 +185,5 @@ def test_a_script_is_recorded_while_it_runs_and_another_process_under_its_id_is_
     assert processes.run([sys.executable, "-c", script], os.environ, interactive=False, record=folder) == 0
     assert list(folder.iterdir()) == []
     (folder / str(os.getpid())).write_text("1.0")
+    (folder / "1 and a half").write_text("no note")
     assert processes.recorded(folder) == set()
