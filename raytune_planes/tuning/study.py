@@ -73,6 +73,8 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     with _quiet_libraries(), connected() as cluster, Interrupt() as interrupt:
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
+            if cluster.doubt:
+                view.note(cluster.doubt)
             if blind := blind_hosts(folder):
                 view.note(told(folder, blind.values()))
                 pools.avoid(blind)
