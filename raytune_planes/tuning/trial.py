@@ -150,7 +150,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
             )
     folder = task.folder(asked["number"], asked["trial_id"])
     last = folder / LAST if (folder / LAST).is_file() else None
-    trained_by = make_worker(task.workers, config.devices.vision)
+    trained_by = make_worker(task.workers, config.devices.vision, holds_card=asked["pool"]["card"])
     fork = Fork(Path(task.study) / "stages", f"trial {asked['number']}", task.common_stages)
     report = Reporter(folder, trained_by, fork.took)
     if last is not None:

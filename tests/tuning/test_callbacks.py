@@ -29,7 +29,7 @@ from tests.tuning.tiny import GOAL, tiny_plan
 
 SAMPLES = 72
 """Of an epoch."""
-POOL = {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {}}
+POOL = {"name": "cpu", "gpus": 0.0, "card": False, "nccl": False, "labels": {}}
 
 
 class Bench:
