@@ -85,3 +85,12 @@ def since_best(done: Iterable[TrialRecord], goal: Goal, known: dict[str, Rank] |
 def _rank(trial: TrialRecord, goal: Goal) -> Rank:
     epoch = trial.best(goal) if trial.end.is_complete else None
     return (goal.feasible(epoch.metrics), goal.score(epoch.metrics)) if epoch else NOTHING
+
+
+def trained_seconds(trials: Iterable[TrialRecord]) -> float:
+    """Wall-clock time in which at least one of ``trials`` trained."""
+    total = until = 0.0
+    for start, end in sorted((e.time_ms / 1000 - e.seconds, e.time_ms / 1000) for t in trials for e in t.epochs):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total

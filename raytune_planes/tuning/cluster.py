@@ -64,6 +64,8 @@ class Cluster:
     nodes: tuple[Node, ...]
     started_here: bool
     """Whether this process started it, and hence ends it."""
+    processes: tuple[psutil.Process, ...] = ()
+    """Ray's own, where this process started them."""
     doubt: str = ""
     """Why another Ray that seems to be on this machine was not joined."""
 
@@ -127,6 +129,7 @@ def connected() -> Iterator[Cluster]:
     address = head.address if named in ("", "auto", "local") else named
     if named == address != "" and not _answers(named):  # Ray itself would wait for minutes, then end the process
         raise _no_answer(named, "nothing listens there")
+    processes: set[psutil.Process] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -137,16 +140,25 @@ def connected() -> Iterator[Cluster]:
                 ray.init(address, log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
             else:
                 _stay_on_loopback()
-                _start()
+                processes = _start()
         except (ConnectionError, ValueError, RuntimeError) as error:
             if not address:
                 raise
             raise _no_answer(address, str(error)) from None
     doubt = f"{head.doubt}: no Ray is joined by it; RAY_ADDRESS names one to join" if head.doubt else ""
     try:
-        yield Cluster(nodes_now(), started_here=not address, doubt=doubt)
+        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), doubt=doubt)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Ray's and torch's remarks about their own future are not for people who run a study."""
+    with warnings.catch_warnings():
+        for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
+            warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
+        yield
 
 
 def _pull_levers() -> None:
@@ -163,8 +175,10 @@ def _pull_levers() -> None:
     class_cache.ENV_VARS_TO_PROPAGATE = {v for v in class_cache.ENV_VARS_TO_PROPAGATE if not re.search(SECRET, v)}
 
 
-def _start() -> None:
+def _start() -> set[psutil.Process]:
     """Start Ray on this machine, again where it was too busy: Ray gives its processes 30 s, which nothing can change.
+
+    Returns the processes that came with it.
 
     Raises:
         UserError: it did not start ``STARTS`` times.
@@ -184,7 +198,7 @@ def _start() -> None:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
         else:
-            return
+            return set(psutil.Process().children(recursive=True)) - before
     raise UserError(
         f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
         "on it; the study has not begun"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tuning.budget import Limits, StudyBudget
+from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
-from raytune_planes.tuning.cluster import Cluster, connected, nodes_now
+from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
 from raytune_planes.tuning.cores import CoreTime
+from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
@@ -70,7 +69,12 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
             holds a study of another space.
     """
     folder = files.study_folder(plan.out, plan.name)
-    with _quiet_libraries(), connected() as cluster, Interrupt() as interrupt:
+    with (
+        quiet_libraries(),
+        connected() as cluster,
+        Interrupt() as interrupt,
+        Guard(cluster.processes, interrupt.ask, resumable(view, plan.name, plan.out)),
+    ):
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
             if cluster.doubt:
@@ -88,7 +92,7 @@ class _Study:
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
         self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
-        self._pools = pools
+        self._pools, self._interrupt = pools, interrupt
         settings = plan.settings
         self._earlier = reading.read_study(folder).trials if (folder / files.STUDY).is_file() else ()
         self._search = Search(
@@ -136,7 +140,7 @@ class _Study:
             self._tune()
             end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
         except KeyboardInterrupt as wish:
-            end, reason = End.INTERRUPTED, str(wish) or "interrupted by Ctrl-C or SIGTERM"
+            end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
         except BaseException as error:
             Watch(self._folder).folder()  # where it is gone, that is why
             reason = f"the driver broke down: {type(error).__name__}: {error}"
@@ -222,15 +226,6 @@ class _Study:
         )
 
 
-def trained_seconds(trials: Sequence[TrialRecord]) -> float:
-    """Wall-clock time in which at least one of ``trials`` trained."""
-    total = until = 0.0
-    for start, end in sorted((e.time_ms / 1000 - e.seconds, e.time_ms / 1000) for t in trials for e in t.epochs):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
-
-
 def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     """The rungs of the study, as the trials of its earlier runs left them."""
     settings = plan.settings.rungs
@@ -242,12 +237,3 @@ def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     rungs = Rungs(plan.space.goal, grace, settings.reduction, budget=samples, floors=settings.floors)
     rungs.replay(earlier)
     return rungs
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Ray's and torch's remarks about their own future are not for people who run a study."""
-    with warnings.catch_warnings():
-        for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
-            warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
-        yield

@@ -22,10 +22,11 @@ from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.training.loop import train
+from raytune_planes.tuning.budget import trained_seconds
 from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.lease import FILE
 from raytune_planes.tuning.plan import StudyPlan
-from raytune_planes.tuning.study import Outcome, run_study, trained_seconds
+from raytune_planes.tuning.study import Outcome, run_study
 from tests.toy import toy_prompts
 from tests.tuning.tiny import GOAL, tiny_plan
 
