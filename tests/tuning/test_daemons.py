@@ -71,11 +71,14 @@ def test_daemons_that_live_are_left_alone(tmp_path: Path) -> None:
     for name in ("gcs_server", "log_monitor", "agent"):
         shutil.copy("/bin/sleep", tmp_path / name)
     shutil.copy("/bin/sh", tmp_path / "raylet")
-    done = subprocess.run(
-        [sys.executable, "-c", QUIET, str(tmp_path), "quiet"], capture_output=True, text=True, check=True
-    )
-    pids, left = done.stdout.splitlines()
-    processes = [psutil.Process(int(pid)) for pid in pids.split()]
-    for process in processes:
-        process.kill()
-    assert (left, done.stderr) == ("left the block", "")
+    command = [sys.executable, "-c", QUIET, str(tmp_path), "quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        processes = [psutil.Process(int(pid)) for pid in driver.stdout.readline().split()]
+        try:
+            assert driver.stdout.readline() == "left the block\n"
+            assert driver.wait() == 0
+            assert [p.name() for p in processes if p.is_running()] == ["raylet", "gcs_server", "log_monitor", "agent"]
+        finally:
+            for process in processes:
+                process.kill()
