@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from raytune_planes.datasets import images
+from raytune_planes.datasets.images import Source, Window
+from raytune_planes.datasets.sizes import Sizes
 
 SPLITS = ("train", "val", "test")
+MEASURED = 500
+"""Pictures of which ``Reader.sizes`` reads the header: a fraction of a second."""
 COMPARED_AT = 256
 """Least side in pixels at which ``Reader.whole`` decodes a larger picture."""
 
@@ -80,6 +84,14 @@ class Reader(ABC):
     """The expected tree, a few lines, for the same message."""
     extent_m: ClassVar[float] = 0.0
     """Side of the ground that a picture shows, in metres; 0 where pictures tell no place."""
+    trim_bottom: ClassVar[int] = 0
+    """Rows at the bottom of every picture that the model never sees."""
+    tiled: ClassVar[bool] = False
+    """Whether samples are tiles of scenes, of ``tile`` source pixels."""
+    chip: ClassVar[int] = 0
+    """Side in source pixels of chips that were cut from scenes, one around each object; 0 for any other pictures."""
+    sought: ClassVar[int] = 1
+    """Label of the chips that show an object."""
 
     def __init__(self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0) -> None:
         self.root, self.name_in_study, self.image_size, self.tile, self.seed = root, name, image_size, tile, seed
@@ -102,6 +114,32 @@ class Reader(ABC):
         Raises:
             UserError: the picture cannot be decoded; names its file.
         """
+
+    def show(self, source: Source, window: Window | None = None) -> np.ndarray:
+        """What the model sees of a picture, or of a window of a scene: uint8 [S, S, 3] at the study's image size.
+
+        The only way from a file to pixels: ``load`` takes it for training and evaluation, ``serving`` for any picture.
+
+        Raises:
+            UserError: the picture cannot be decoded; names its file.
+        """
+        if window is None:
+            return images.load(source, self.image_size, trim_bottom=self.trim_bottom)
+        return self.scene(source, window[2] - window[0]).crop(self.image_size, window)
+
+    def scene(self, source: Source, side: float) -> images.Picture:
+        """A scene that windows of ``side`` source pixels are to be cut from."""
+        return images.decode(source, coarsest=side / self.image_size)
+
+    def size(self, sample: Sample) -> tuple[int, int]:
+        """Width and height in pixels of the picture that ``sample`` is, or is a tile of."""
+        return images.size_of(sample.path)
+
+    def sizes(self, listing: Listing) -> Sizes:
+        """Of training pictures: all, or ``MEASURED`` of them evenly over the list."""
+        first = {s.path if s.row is None else s.row: s for s in (listing.samples[i] for i in listing.splits["train"])}
+        pictures = list(first.values())
+        return Sizes.of([self.size(s) for s in pictures[:: -(-len(pictures) // MEASURED)]])
 
     def whole(self, sample: Sample) -> images.Picture:
         """The whole picture that ``sample`` is, or is a tile of, for comparing pictures; large ones at reduced size.
@@ -131,6 +169,8 @@ class Arrays:
     warnings: Sequence[str] = ()
     boxes_NM4: np.ndarray | None = None
     """float32, the objects of each picture (see ``datasets.boxes``); None without boxes."""
+    sizes: Sizes | None = None
+    """Of the training pictures' files; None where it is not known."""
     of_group_N: np.ndarray | None = None
     """int64: pictures of one scene, or copies of each other, have one number; None where each stands alone."""
 
@@ -140,3 +180,9 @@ class Arrays:
 
     def counts(self) -> dict[str, int]:
         return {split: len(index) for split, index in self.splits.items()}
+
+
+def described(data: Mapping[str, Arrays]) -> dict[str, Any]:
+    """What a checkpoint tells of the data of its model, as plain values: classes, and which pictures were learnt."""
+    learnt = {name: {"synthetic": a.synthetic, "sizes": a.sizes and asdict(a.sizes)} for name, a in data.items()}
+    return {"infos": {name: asdict(arrays.info) for name, arrays in data.items()}, "learnt": learnt}

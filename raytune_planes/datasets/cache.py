@@ -19,11 +19,12 @@ import numpy as np
 from raytune_planes.datasets import boxes, files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
+from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import NO_ROOM, UserError
 from raytune_planes.paths import local
 from raytune_planes.processors import allowed
 
-FORMAT = 3
+FORMAT = 4
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 LIMIT_GIB = 20.0
 
@@ -157,6 +158,7 @@ def _open(folder: Path) -> Arrays:
         synthetic=about["synthetic"],
         warnings=tuple(about["warnings"]),
         of_group_N=storage.mapped(folder / "groups.npy"),
+        sizes=Sizes.of_json(about["sizes"]),
     )
 
 
@@ -188,6 +190,7 @@ def _build(reader: Reader, listing: Listing, folder: Path, workers: int, progres
             "fingerprint": folder.name,
             "synthetic": listing.synthetic,
             "warnings": list(listing.warnings),
+            "sizes": asdict(reader.sizes(listing)),
         }
         with (temporary / "info.json").open("w", encoding="utf-8") as file:
             json.dump(about, file)

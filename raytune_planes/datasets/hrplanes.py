@@ -12,6 +12,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files, images, splits, tiles, yolo
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
+from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.errors import UserError
 
@@ -54,7 +55,8 @@ class HRPlanes(Reader):
             train.txt, validation.txt, test.txt        (one picture a line; without them, split by scene)
     """
 
-    _last: tuple[Path, float, images.Picture] | None = None
+    tiled: ClassVar[bool] = True
+    _last: tuple[Source, float, images.Picture] | None = None
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
@@ -84,14 +86,13 @@ class HRPlanes(Reader):
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         assert sample.window is not None
         left, top, right, bottom = sample.window
-        scene = self._decode(sample.path, (right - left) / self.image_size)
         mask_HW = tiles.mask(sample.boxes, right - left, bottom - top, self.image_size)
-        return scene.crop(self.image_size, sample.window), mask_HW
+        return self.show(sample.path, sample.window), mask_HW
 
-    def _decode(self, path: Path, coarsest: float) -> images.Picture:
+    def scene(self, source: Source, side: float) -> images.Picture:
         """Keeps the last scene, since the tiles of one scene are asked for one after the other."""
-        if self._last is None or self._last[:2] != (path, coarsest):
-            self._last = path, coarsest, images.decode(path, coarsest=coarsest)
+        if self._last is None or self._last[:2] != (source, side):
+            self._last = source, side, super().scene(source, side)
         return self._last[2]
 
     def _group(self, picture: Path) -> str:

@@ -89,18 +89,18 @@ class ImageFolder(Reader):
         return Listing(info, samples, parts_of, tuple(warnings), files.is_synthetic(root))
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
-        picture = images.decode(sample.path, fit=self.image_size)
+        pixels_HWC = self.show(sample.path)
         if not (self.root / "masks").is_dir():
-            return picture.crop(self.image_size), None
+            return pixels_HWC, None
         if sample.mask is None:
-            return picture.crop(self.image_size), np.zeros((self.image_size, self.image_size), np.uint8)
-        mask = images.decode(sample.mask)
-        if (mask.width, mask.height) != (picture.width, picture.height):
+            return pixels_HWC, np.zeros((self.image_size, self.image_size), np.uint8)
+        mask, (width, height) = images.decode(sample.mask), self.size(sample)
+        if (mask.width, mask.height) != (width, height):
             raise UserError(
-                f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {picture.width} x "
-                f"{picture.height}; a mask has the size of its picture"
+                f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {width} x {height}; "
+                f"a mask has the size of its picture"
             )
-        return picture.crop(self.image_size), _mask(mask.image, self.image_size)
+        return pixels_HWC, _mask(mask.image, self.image_size)
 
     def _splits(self, samples: Sequence[Sample], given: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
         """The indexes of each split, and what was taken from where."""

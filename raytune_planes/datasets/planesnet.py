@@ -69,6 +69,7 @@ class PlanesNet(Reader):
     """
 
     extent_m: ClassVar[float] = 60.0
+    chip: ClassVar[int] = SIDE
     _table: _Table | None = None
 
     def scan(self) -> Listing:
@@ -93,9 +94,12 @@ class PlanesNet(Reader):
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
         if sample.row is None:
-            return images.load(sample.path, self.image_size), None
+            return self.show(sample.path), None
         chip_HWC = self._read(sample.path).images_NHWC[sample.row]
         return images.Picture(Image.fromarray(chip_HWC), SIDE, SIDE).crop(self.image_size), None
+
+    def size(self, sample: Sample) -> tuple[int, int]:
+        return super().size(sample) if sample.row is None else (SIDE, SIDE)
 
     def whole(self, sample: Sample) -> images.Picture:
         if sample.row is None:
