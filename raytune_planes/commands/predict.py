@@ -25,6 +25,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pictures", nargs="+", type=place, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
     parser.add_argument("--dataset", metavar="NAME", help="whose head answers (default: by the picture's size)")
     parser.add_argument(
+        "--scale",
+        type=float,
+        metavar="FACTOR",
+        help="pixels of a scene that stand for one of the scenes or chips that were learnt (default: 1)",
+    )
+    parser.add_argument(
         "--text", action="append", default=[], metavar="PROMPT", help="score this free text; can be repeated"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
@@ -60,13 +66,17 @@ def run(args: argparse.Namespace) -> int:
 
     pictures = _pictures(args.pictures, leave_out)
     model = find_model(args.model, args.studies, args.tracking_uri)
+    if args.scale is not None and not 0.01 <= args.scale <= 100:
+        raise UserError(f"--scale {args.scale:g}: give a factor from 0.01 to 100")
+    if model.synthetic is None:
+        print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
     if args.dataset:
         require(args.dataset, model.infos)
     if args.out:
         _make(args.out)
     for path in pictures:
         try:
-            found = answer(model, path, args.dataset, args.text)
+            found = answer(model, path, args.dataset, args.text, args.scale)
             drawn = _draw(found, path, args.out, len(told)) if args.out else None
         except UserError as error:
             leave_out(error)
@@ -77,9 +87,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(told, indent=1))
     if not told:
-        raise UserError(f"none of the {len(failed)} picture(s) could be read")
+        raise UserError(f"none of the {len(failed)} picture(s) could be answered")
     if failed:
-        print(f"{len(failed)} of {len(told) + len(failed)} pictures could not be read", file=sys.stderr)
+        print(f"{len(failed)} of {len(told) + len(failed)} pictures could not be answered", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -112,12 +122,23 @@ def _draw(found: Answer, path: Path, folder: Path, number: int) -> Path:
 
 def _in_words(path: Path, found: Answer) -> str:
     size = f"{found.width}×{found.height}"
-    tiles = f", {found.tiles} tiles" if found.tiles > 1 else ""
+    cut = f"windows of {found.window:g} px" if found.window else "tiles"
+    tiles = f", {found.tiles} {cut}" if found.tiles > 1 else ""
     lines = [f"{printable(path)}  ({size}{tiles}; dataset {found.dataset}, {found.chosen})"]
+    if found.synthetic:
+        lines.append(f"  by a model of SYNTHETIC pictures ({', '.join(found.synthetic)})")
+    if found.count is not None:
+        lines.append(f"  {found.count}")
     if found.mask_HW is not None:
-        lines.append(f"  {len(found.planes)} plane(s), {found.covered:.1%} of the picture")
+        lines.append(f"  {found.covered:.1%} of the picture under the mask, in {len(found.planes)} part(s)")
     mean = ", mean of the tiles" if found.tiles > 1 else ""
     lines += [f"  {probability:7.4f}  {printable(label)}{mean}" for label, probability in found.top]
     lines += [f"  {score:7.4f}  plane in {', '.join(f'{x:.0f}' for x in box)}" for box, score in found.boxes or ()]
-    lines += [f'  {share:7.4f}  "{printable(text)}" (score {score:.2f})' for text, score, share in found.texts]
+    for text in found.texts:
+        alone, share = f'"{printable(text.text)}" (similarity', text.probability
+        lines.append(
+            f"  {text.similarity:7.4f}  {alone} alone: one text has no probability)"
+            if share is None
+            else f"  {share:7.4f}  {alone} {text.similarity:.4f})"
+        )
     return "\n".join(lines)

@@ -59,14 +59,16 @@ def save(picture: Image.Image, folder: Path, name: str) -> Path:
 
 
 def caption(answer: Answer) -> str:
-    """``"fgvc: Boeing 737-700 0.81"``, or for a picture with a mask how many planes it shows and their share of it,
-    and how many the detector boxes."""
-    if answer.mask_HW is not None:
-        count = len(answer.planes)
-        boxed = f"; {len(answer.boxes)} boxed" if answer.boxes is not None else ""
-        return f"{answer.dataset}: {count} plane{'s' if count != 1 else ''}, {answer.covered:.1%} of the picture{boxed}"
-    label, probability = answer.top[0]
-    return f"{answer.dataset}: {label} {probability:.2f}"
+    """``"fgvc: Boeing 737-700 0.81"``, or how many planes there are and by what they were counted, and the share of the
+    picture under a mask; then whether the model learnt synthetic pictures."""
+    count = answer.count
+    if count is None:
+        label, probability = answer.top[0]
+        said = f"{label} {probability:.2f}"
+    else:
+        said = f"{count.planes} plane{'s' if count.planes != 1 else ''} by {count.by}"
+        said += f", {answer.covered:.1%} of the picture" if answer.mask_HW is not None else ""
+    return f"{answer.dataset}: {said}{' - SYNTHETIC model' if answer.synthetic else ''}"
 
 
 def _tinted(picture: Image.Image, mask_HW: np.ndarray) -> Image.Image:

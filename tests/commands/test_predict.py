@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.serving import Predictor
 from raytune_planes.training import checkpoint
 from tests.toy import toy_data
 
@@ -57,7 +60,7 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_rest_is_answered(
     said = capsys.readouterr()
     assert len(json.loads(said.out)) == 2
     assert f"left out: {chips / 'damaged.png'} cannot be decoded" in said.err
-    assert "1 of 3 pictures could not be read" in said.err
+    assert "1 of 3 pictures could not be answered" in said.err
 
 
 def test_when_no_picture_can_be_read_that_is_a_mistake(
@@ -67,7 +70,7 @@ def test_when_no_picture_can_be_read_that_is_a_mistake(
 ) -> None:
     (tmp_path / "damaged.png").write_bytes(b"no picture")
     assert main(["predict", str(weights), str(tmp_path / "damaged.png")]) == 2
-    assert "none of the 1 picture(s) could be read" in capsys.readouterr().err
+    assert "none of the 1 picture(s) could be answered" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -162,3 +165,69 @@ def test_names_and_classes_reach_the_terminal_as_words(
     assert "  \\x1b[31mno plane\n" in said.out
     assert "  plane\\nplane\n" in said.out
     assert f"left out: {chips}/\\x1b[2J.png cannot be decoded" in said.err
+
+
+def test_a_model_of_synthetic_pictures_says_so_in_every_answer(
+    weights: Path, chips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(weights), str(chips)]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("  by a model of SYNTHETIC pictures (planesnet, hrplanes, fgvc)\n") == 2
+    assert "does not tell" not in said.err
+    assert main(["predict", str(weights), str(chips), "--json"]) == 0
+    assert [told["synthetic"] for told in json.loads(capsys.readouterr().out)] == [
+        ["planesnet", "hrplanes", "fgvc"]
+    ] * 2
+
+
+def test_a_checkpoint_that_does_not_tell_its_data_is_not_taken_for_one_of_real_pictures(
+    weights: Path, chips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older = checkpoint.load(weights)
+    del older["learnt"]
+    checkpoint.save(older, chips.parent / "older.pt")
+    asked = ["predict", str(chips.parent / "older.pt"), str(chips), "--json"]
+    assert main([*asked, "--dataset", "planesnet"]) == 0
+    said = capsys.readouterr()
+    assert [told["synthetic"] for told in json.loads(said.out)] == [None, None]
+    assert "This model's checkpoint does not tell whether it learnt synthetic pictures" in said.err
+    assert main(asked) == 2  # nor which sizes
+    assert "so say whose head is to answer: --dataset planesnet (chips, or scenes of them);" in capsys.readouterr().err
+
+
+def test_a_scene_is_read_by_sliding_chips(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (200, 160), (60, 60, 60)).save(tmp_path / "scene.png")
+    asked = ["predict", str(weights), str(tmp_path / "scene.png"), "--dataset", "planesnet"]
+    assert main([*asked, "--scale", "2"]) == 0
+    told = capsys.readouterr().out
+    assert f"(200×160, {22 * 17} windows of 32 px; dataset planesnet, asked for)" in told
+    assert " plane(s), counted by sliding windows (error not measured)" in told
+    assert "no plane" not in told
+    assert main([*asked, "--scale", "nan"]) == 2
+    assert "--scale nan: give a factor from 0.01 to 100" in capsys.readouterr().err
+
+
+def test_a_picture_of_no_known_size_is_left_out_with_the_choices(
+    weights: Path, chips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (1225, 1139)).save(chips / "scene.png")
+    assert main(["predict", str(weights), str(chips)]) == 1
+    said = capsys.readouterr()
+    assert said.out.count("by size: it learnt pictures of 16×16 px") == 2
+    assert f"left out: {chips / 'scene.png'}: a picture of 1225×1139 px is like those of no dataset" in said.err
+    assert "1 of 3 pictures could not be answered" in said.err
+
+
+def test_one_text_is_answered_by_its_similarity_alone(
+    weights: Path, chips: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The toy model's space is 12 wide, and no text encoder is.
+    monkeypatch.setattr(Predictor, "_embed", lambda _, texts: torch.eye(12)[: len(texts)])
+    asked = ["predict", str(weights), str(chips / "a.png"), "--text", "a grey airliner"]
+    assert main(asked) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "grey" in line]
+    assert re.fullmatch(r' +-?0\.\d{4}  "a grey airliner" \(similarity alone: one text has no probability\)', line)
+    assert main([*asked, "--text", "a red one"]) == 0
+    shares = [float(line.split()[0]) for line in capsys.readouterr().out.splitlines() if '" (similarity ' in line]
+    assert sum(shares) == pytest.approx(1, abs=2e-4)
+    assert len(shares) == 2
