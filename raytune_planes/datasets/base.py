@@ -37,6 +37,12 @@ class Info:
     has_boxes: bool = False
     """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``."""
 
+    @staticmethod
+    def of_json(fields: Mapping[str, Any]) -> Info:
+        """From what ``dataclasses.asdict`` made of one."""
+        lists = {key: tuple(fields[key]) for key in ("classes", "prompts")}
+        return Info(**{**fields, **lists, "parents": {name: tuple(of) for name, of in fields["parents"].items()}})
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -142,9 +142,7 @@ def _open_sound(folder: Path) -> Arrays | None:
 def _open(folder: Path) -> Arrays:
     """Call under ``storage.guard``: nobody may remove the folder between two of its files."""
     about = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-    fields = about["info"]
-    lists = {"classes": tuple(fields["classes"]), "prompts": tuple(fields["prompts"])}
-    info = Info(**{**fields, **lists, "parents": {name: tuple(of) for name, of in fields["parents"].items()}})
+    info = Info.of_json(about["info"])
     with suppress(OSError):  # a cache that is read-only to us
         os.utime(folder)
     return Arrays(

@@ -74,7 +74,7 @@ class Predictor:
 
     def __init__(self, state: Mapping[str, Any], device: str = "auto") -> None:
         self.config = make_config(state["config"], source="the checkpoint's settings")
-        self.infos: Mapping[str, Info] = {name: _info(fields) for name, fields in state["infos"].items()}
+        self.infos: Mapping[str, Info] = {name: Info.of_json(fields) for name, fields in state["infos"].items()}
         self.learnt: Mapping[str, Learnt] = learnt(state, self.config)
         self.synthetic = drawn(self.learnt)
         self.device = pick_device(device)
@@ -163,10 +163,3 @@ def require(dataset: str, infos: Mapping[str, Info]) -> None:
         raise UserError(
             f"the model knows no dataset '{dataset}'{did_you_mean(dataset, infos)} It was trained on {', '.join(infos)}"
         )
-
-
-def _info(fields: Mapping[str, Any]) -> Info:
-    parents = {name: tuple(of_class) for name, of_class in fields["parents"].items()}
-    return Info(
-        **{**fields, "classes": tuple(fields["classes"]), "prompts": tuple(fields["prompts"]), "parents": parents}
-    )
