@@ -16,8 +16,9 @@ from raytune_planes.datasets.yolo import Box
 OVERLAP = 0.5
 """Share of a tile's side that its neighbour sees as well: what one tile cuts, another sees whole."""
 SMALLEST = 0.006
-"""Share of a tile below which a spot is no plane: 24 pixels of a mask at 64. On six validation scenes of 130 planes it
-brought the count's mean error from 23 to 6."""
+"""Share of a tile below which a spot is no plane: 24 pixels of a mask at 64. On the 27 unseen scenes of
+``counts.MEASURED`` (35.2 planes each on average) it brings the count's mean error from 8.9 to 8.0; half or twice of it
+give 7.8 and 7.9, the detector's boxes 7.5, and a constant 14.5."""
 
 
 class Grid:
