@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     from raytune_planes.commands.find_model import find_model
     from raytune_planes.serving.answers import answer
+    from raytune_planes.serving.learnt import check_scale
     from raytune_planes.serving.predictor import require
 
     told: list[dict[str, Any]] = []
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
     pictures = _pictures(args.pictures, leave_out)
     model = find_model(args.model, args.studies, args.tracking_uri)
-    if args.scale is not None and not 0.01 <= args.scale <= 100:
-        raise UserError(f"--scale {args.scale:g}: give a factor from 0.01 to 100")
+    if args.scale is not None:
+        check_scale(args.scale)
     if model.synthetic is None:
         print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
     if args.dataset:

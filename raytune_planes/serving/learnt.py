@@ -19,6 +19,9 @@ from raytune_planes.serving.slides import Slide
 SCENE = 2
 """A picture whose shorter side holds this many chips is a scene of them."""
 
+SCALES = 0.01, 100.0
+"""What ``--scale`` may be."""
+
 
 @dataclass(frozen=True)
 class Learnt:
@@ -45,6 +48,8 @@ class Learnt:
         Raises:
             UserError: there is no such scale, or the picture cannot be decoded.
         """
+        if scale is not None:
+            check_scale(scale)
         if self.reader.tiled:
             tile = min(round(self.reader.tile * (scale or 1.0)), *images.size_of(source))
             return Grid(self.reader.scene(source, tile), tile, self.reader.image_size)
@@ -72,6 +77,12 @@ def learnt(state: Mapping[str, Any], config: TrialConfig) -> dict[str, Learnt]:
         found = reader(name, config.datasets[name], Path())
         out[name] = Learnt(found, Sizes.of_json(sizes) if sizes else None, synthetic)
     return out
+
+
+def check_scale(scale: float) -> None:
+    """Raises UserError: a picture cannot be read at this scale."""
+    if not SCALES[0] <= scale <= SCALES[1]:
+        raise UserError(f"--scale {scale:g}: give a factor from {SCALES[0]:g} to {SCALES[1]:g}")
 
 
 def drawn(of: Mapping[str, Learnt]) -> tuple[str, ...] | None:

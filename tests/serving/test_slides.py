@@ -95,6 +95,8 @@ def test_a_scale_that_cannot_be_is_refused(weights: Path) -> None:
     predictor = Predictor.load(weights)
     with pytest.raises(UserError, match=r"160×112 px holds no window of 160 px \(chips of 16 px at --scale 10\)"):
         answer(predictor, png(field()), "planesnet", scale=10)
+    with pytest.raises(UserError, match="--scale 0: give a factor from 0.01 to 100"):
+        answer(predictor, grey(256, 256), "hrplanes", scale=0)
     with pytest.raises(UserError, match="the pictures of 'fgvc' are seen whole, at no scale; leave out --scale"):
         answer(predictor, grey(60, 40), "fgvc", scale=2)
 
