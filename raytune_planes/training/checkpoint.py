@@ -110,7 +110,7 @@ def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str)
         UserError: they differ, so that training cannot go on from there.
     """
     theirs = overlaid(state["config"])
-    other = [k for k in mine if k != "devices.vision" and mine[k] != theirs.get(k)]
+    other = [k for k in mine if not k.startswith("devices.") and mine[k] != theirs.get(k)]
     if other:
         raise UserError(
             f"{source} was trained with another configuration ({other[0]} differs: it has "

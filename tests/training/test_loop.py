@@ -146,6 +146,13 @@ def test_the_floor_of_a_dataset_that_gets_no_steps_does_not_keep_the_trial_going
     assert (end, len(seen.records)) == (End.CONVERGED, 1)
 
 
+def test_a_training_goes_on_with_other_threads(tmp_path: Path) -> None:
+    run(toy_config(budget__epochs=2), Recorder(tmp_path))
+    assert run(toy_config(budget__epochs=2, devices__threads=2), Recorder(), resume=tmp_path / "last.pt")[0] is (
+        End.COMPLETED
+    )
+
+
 def test_a_trial_ends_converged_when_every_dataset_rests() -> None:
     stop = {f"datasets__{name}__stop__target": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
     stop |= {f"datasets__{name}__stop__min_epochs": 2 for name in ("planesnet", "hrplanes", "fgvc")}
