@@ -27,6 +27,7 @@ from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
@@ -62,7 +63,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     space, text = _space(args)
     name = args.resume or args.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = files.study_folder(args.out, name)
-    if not args.resume and (folder / files.STUDY).is_file():
+    if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):
         raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
     start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
     material = prepare(space, preparation.data_folder(args.data), args.cache, _say, args.cache_limit)
@@ -97,10 +98,9 @@ def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
     Raises:
         UserError: names the datasets whose files are not those that the study began with.
     """
-    if not (folder / files.STUDY).is_file():
-        return  # its driver died before the first record
-    known = reading.read_ends(folder)[0].data
-    other = [name for name, found in data.items() if name in known and found.fingerprint != known[name].fingerprint]
+    origin = origin_of(folder)  # None where its driver died before the first record
+    known = origin.data if origin else {}
+    other = [name for name, found in data.items() if known.get(name, found.fingerprint) != found.fingerprint]
     if other:
         raise UserError(
             f"study '{folder.name}' began with other pictures of {', '.join(other)} (names, sizes or times of change "

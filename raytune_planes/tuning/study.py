@@ -21,18 +21,17 @@ from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.daemons import Guard, resumable
+from raytune_planes.tuning.earlier import recover
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.rungs import Rungs
-from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, told
 from raytune_planes.tuning.trial import run_trial
 from raytune_planes.tuning.watch import Watch, is_there
 
-DATABASE = "optuna.db"
 DRIVER_MEMORY_BYTES = 200 * 2**20
 """What the trial's own process asks for when workers do the training: CPUs asked here would be missing there."""
 
@@ -94,17 +93,8 @@ class _Study:
         self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
         self._pools, self._interrupt = pools, interrupt
         settings = plan.settings
-        self._earlier = reading.read_study(folder).trials if (folder / files.STUDY).is_file() else ()
-        self._search = Search(
-            plan.space,
-            folder / DATABASE,
-            name=plan.name,
-            sampler=settings.sampler,
-            seed=plan.seed,
-            start_from=plan.start_from,
-            limit=settings.trials,
-        )
-        self._searcher = TuneSearcher(self._search, pools, resume=self._settled())
+        self._search, self._earlier, going_on = recover(plan, folder, view.note)
+        self._searcher = TuneSearcher(self._search, pools, resume=going_on)
         self._task = plan.task(folder)
         self._recorder = Recorder(
             self._task,
@@ -119,17 +109,6 @@ class _Study:
             pools=pools,
             watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
         )
-
-    def _settled(self) -> tuple[Suggestion, ...]:
-        """Tell the search what it has not heard because its driver died after writing it down; the rest can go on."""
-        on_record = {t.trial_id: t for t in self._earlier}
-        for trial in self._search.running():
-            if record := on_record.get(trial.trial_id):
-                self._search.adopt(trial.trial_id)
-                for epoch in record.epochs:
-                    self._search.report(trial.trial_id, epoch)
-                self._search.tell(record)
-        return self._search.running()
 
     def run(self, cluster: Cluster) -> Outcome:
         cores = float(self._pools.at_once * self._plan.workers * self._plan.cpus_per_worker)
