@@ -33,9 +33,9 @@ def origin_of(folder: Path) -> Origin | None:
     Raises:
         UserError: a newer version of this program wrote it.
     """
-    with suppress(DamagedFile):
-        return Origin.of(read_ends(folder)[0])
     for trial in sorted((folder / TRIALS).glob(f"*/{TRIAL}")):
         with suppress(OSError, *MALFORMED):
             return Origin(**load_json(trial)["study"])
+    with suppress(DamagedFile):  # the trials are believed first: they are many
+        return Origin.of(read_ends(folder)[0])
     return None

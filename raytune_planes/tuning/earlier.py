@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raytune_planes.records import TrialRecord
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.origin import origin_of
+from raytune_planes.tracking.origin import Origin, origin_of
 from raytune_planes.tuning.memory import open_search
 from raytune_planes.tuning.mending import UNENDED, mend
 from raytune_planes.tuning.plan import StudyPlan
@@ -28,12 +28,13 @@ def recover(
         UserError: the folder holds a study of another space, or two trials of one number.
     """
     trials = mend(folder, plan.space, say)
+    known = origin_of(folder)
     if trials:
         try:
-            reading.read_ends(folder)
+            if known and Origin.of(reading.read_ends(folder)[0]) != known:
+                say(f"{folder / files.STUDY} is of another study than the trials beside it; it is made again")
         except reading.DamagedFile as error:
             say(str(error))
-    known = origin_of(folder)
     search, trials = open_search(
         plan.space,
         folder / DATABASE,

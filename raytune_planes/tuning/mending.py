@@ -36,10 +36,12 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
                 continue
             record, faults = reading.read_trial(trial)
         if record.end in UNENDED:
-            _check_checkpoints(trial, record, say)
+            _check_last(trial, record, say)
         if faults or record.end in UNENDED:
             _restore_epochs(trial, bool(faults), say)
             _tell_or_repeat(trial, say)
+        if record.end in UNENDED and (trial / files.LAST).is_file():
+            _check_best(trial, say)
     trials, left_out = reading.read_trials(folder)
     for text in left_out:
         say(text)
@@ -114,23 +116,29 @@ def _tell_or_repeat(trial: Path, say: Say) -> None:
         (trial / files.EPOCHS).replace(trial / f"{files.EPOCHS}.before")
 
 
-def _check_checkpoints(trial: Path, record: TrialRecord, say: Say) -> None:
-    """Let a trial that goes on start from its beginning where its checkpoint is of another trial or the weights of
-    its best epoch are lost: what it trains is the same again."""
-    last = trial / files.LAST
-    if not last.is_file():
-        return
+def _check_last(trial: Path, record: TrialRecord, say: Say) -> None:
+    """Let a trial that goes on start from its beginning where its checkpoint is of another one."""
+    if record.config.get("plan"):
+        return  # the checkpoint has the settings of its stage
     try:
-        state = load(last)
+        theirs = load(trial / files.LAST).get("config", {})
     except UserError:
-        return  # the trial says so, and starts from its beginning
-    alone = not record.config.get("plan")
-    theirs = state.get("config", {})
-    other = next((k for k, v in record.drawn.items() if alone and k in theirs and theirs[k] != v), "")
-    fault = f"{files.LAST} is of a trial with another {other}" if other else _unusable(trial, record)
-    if fault:
-        last.unlink()
-        say(f"trial {record.number} starts from its beginning: {fault}")
+        return  # there is none yet; or the trial says so, and starts from its beginning
+    other = next((k for k, v in record.drawn.items() if k in theirs and theirs[k] != v), "")
+    if other:
+        _begin_again(trial, record, f"{files.LAST} is of a trial with another {other}", say)
+
+
+def _check_best(trial: Path, say: Say) -> None:
+    """Let a trial that goes on start from its beginning where the weights of its best epoch are lost."""
+    record, _ = reading.read_trial(trial)
+    if fault := _unusable(trial, record):
+        _begin_again(trial, record, fault, say)
+
+
+def _begin_again(trial: Path, record: TrialRecord, why: str, say: Say) -> None:
+    (trial / files.LAST).unlink()
+    say(f"trial {record.number} starts from its beginning, and comes to the same: {why}")
 
 
 def _fault(trial: Path, record: TrialRecord, space: Space, *, whole: bool) -> str:

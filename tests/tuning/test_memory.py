@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
@@ -65,14 +66,16 @@ def records(saved: tuple[Path, tuple[TrialRecord, ...]], tmp_path: Path) -> tupl
 
 
 def memory(database: Path) -> list[tuple[Any, ...]]:
-    study = optuna.load_study(study_name="study", storage=f"sqlite:///{database}")
+    storage = RDBStorage(f"sqlite:///{database}")
+    trials = optuna.load_study(study_name="study", storage=storage).trials
+    storage.engine.dispose()
     told = ("trial_id", "end", "reason", "samples", "given")
     return [
         (
             *(t.number, t.state, t.params, t.distributions, t.values, t.intermediate_values, t.constraints),
             {key: t.user_attrs.get(key) for key in told},
         )
-        for t in study.trials
+        for t in trials
     ]
 
 
@@ -247,7 +250,9 @@ def test_a_trial_that_lost_epochs_and_its_end_runs_again_whatever_the_search_was
 
 
 @pytest.mark.parametrize("has_database", [True, False])
-def test_a_trial_without_records_runs_again_under_its_number_with_its_draws(tmp_path: Path, has_database: bool) -> None:
+def test_a_trial_without_records_runs_again_under_its_number_with_its_draws(
+    tmp_path: Path, records: tuple[TrialRecord, ...], has_database: bool
+) -> None:
     if not has_database:
         (tmp_path / "o.db").unlink()
     search, known, said = opened(tmp_path / "o.db", (*records[:6], *records[7:]))
