@@ -157,24 +157,31 @@ class Model:
         """Those that it was trained on: any of them may answer."""
         return tuple(self._loaded.infos)
 
-    def predict(self, picture: str | Path | bytes, *, dataset: str | None = None, texts: Iterable[str] = ()) -> Answer:
+    def predict(
+        self,
+        picture: str | Path | bytes,
+        *,
+        dataset: str | None = None,
+        texts: Iterable[str] = (),
+        scale: float | None = None,
+    ) -> Answer:
         """What the model sees in one picture.
 
         Args:
             picture: A file, or the bytes of one.
-            dataset: Whose head answers; None to choose by the picture's size, which the answer states.
+            dataset: Whose head answers; None for the only one that learnt pictures of that size.
             texts: Sentences that are compared with the picture.
+            scale: Pixels of a scene that stand for one of the scenes or chips that were learnt; None for 1.
 
         Returns:
             Labels with probabilities, boxes and a mask where the dataset has them; ``to_json()`` is a plain dict.
 
         Raises:
-            UserError: the picture cannot be read, or the model was not trained on ``dataset``.
+            UserError: the picture cannot be read, or neither ``dataset`` nor its size names one that was learnt.
         """
         from raytune_planes.serving.answers import answer
 
-        source = picture if isinstance(picture, bytes) else Path(picture)
-        return answer(self._loaded, source, dataset, tuple(texts))
+        return answer(self._loaded, picture if isinstance(picture, bytes) else Path(picture), dataset, [*texts], scale)
 
 
 def tune(

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import argparse
 import errno
-import io
 import sys
 from collections.abc import Sequence
 
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
 
-DISK = (*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM)
-"""A disk that takes no more, or not from this user. Every file of ours is whole before and after."""
+ROOM = "make room or choose another folder"
+BACK = "bring it back, or choose another folder"
+OTHER = "give another path"
+DISK = {
+    **dict.fromkeys((*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM), ROOM),
+    **dict.fromkeys((errno.ENOENT, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV), BACK),
+    **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), OTHER),
+}
+"""What a file system may answer -> what to do. Every file of ours is whole before and after."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 (something failed), 2 (a mistake) or 130 (Ctrl-C)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot show is written out
-            stream.reconfigure(errors="backslashreplace")
+    with safe_output():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
     wait_asleep()
@@ -38,9 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
+        where = f": {printable(error.filename)}" if error.filename is not None else ""
         print(
-            f"raytune-planes {args.verb}: {error.strerror}: {error.filename}. What was written before is whole; make "
-            "room or choose another folder, then go on (tune and train: --resume)",
+            f"raytune-planes {args.verb}: {error.strerror}{where}. What was written before is whole; "
+            f"{DISK[error.errno]}, then go on (tune and train: --resume)",
             file=sys.stderr,
         )
         return 2

@@ -11,12 +11,26 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
 
 from raytune_planes.catalog import CATALOG
-from raytune_planes.errors import did_you_mean
+from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.paths import local
+from raytune_planes.records import stage_names
 from raytune_planes.section import Count, Fraction, NotNegative, Positive, Section
 from raytune_planes.tasks import TASKS
+
+
+def _local(text: str) -> str:
+    try:
+        local(text)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Place = Annotated[str, AfterValidator(_local)]
+"""A file or folder of this machine, or a word that stands for one."""
 
 FREEZABLE = tuple(dict.fromkeys(["backbone", "dit", *(task.frozen_name for task in TASKS.values())]))
 """Parts of the model that ``freeze`` may name."""
@@ -117,8 +131,9 @@ class Stop(Section):
     min_epochs: Count = 4
     """Epochs before the dataset may rest: early on, a dataset that learns slowly looks like one that has converged."""
     margin: NotNegative = 0.02
-    """A resting dataset wakes when its metric falls below best x (1 - margin). Lu et al. 2020 use 0.005, which is less
-    than the noise of a validation split of 2,000 images: it wakes datasets by chance."""
+    """A resting dataset wakes when its metric falls below best x (1 - margin), or when its trickle raises it by this
+    share: it rested too early. Lu et al. 2020 use 0.005, which is less than the noise of a validation split of 2,000
+    images: it wakes datasets by chance."""
 
 
 class Dataset(Section):
@@ -126,9 +141,9 @@ class Dataset(Section):
 
     reader: str = ""
     """Which reader of the catalog reads it; empty for the one of its own name."""
-    root: str = ""
+    root: Place = ""
     """Folder of the files; empty for the dataset's folder under ``--data``."""
-    clean: str = ""
+    clean: Place = ""
     """Plan that ``data --clean`` wrote: what it lists is left out, and copies share a split; empty for everything."""
     enabled: bool = True
     """Whether the dataset takes part."""
@@ -204,7 +219,8 @@ class Stopping(Section):
     """What happens when a dataset has converged."""
 
     rule: Literal["none", "stop", "stop_and_go"] = "stop_and_go"
-    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse."""
+    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse or goes
+    on improving. Whatever the rule, a dataset below a floor of the study neither rests nor stays at rest."""
     freed: Literal["given", "saved"] = "given"
     """``given``: its steps go to the datasets still training. ``saved``: the epoch gets shorter."""
     trickle: Annotated[int, Field(ge=0)] = 4
@@ -236,7 +252,7 @@ class Backbone(Section):
     """Channels of the first map, twice and four times as many in the next two; the others' maps are projected to it."""
     depth: Annotated[int, Field(ge=1, le=8)] = 1
     """Residual blocks in each of the three stages of ``residual`` (strides 2, 4 and 8)."""
-    weights: Annotated[str, Field(min_length=1)] = "random"
+    weights: Annotated[Place, Field(min_length=1)] = "random"
     """``random``, ``pretrained`` (torchvision's or the hub's, from their cache or the network), or a file of
     torchvision's weights, a folder for ``clip`` and ``dinov2``."""
     freeze: bool = False
@@ -270,9 +286,9 @@ class Model(Section):
 class Text(Section):
     """The encoder of the class prompts."""
 
-    model: str = "minilm"
+    model: Place = "minilm"
     """``minilm`` (packaged, works offline), or any BERT by hub name (``bert-base-uncased``) or folder."""
-    templates: str = ""
+    templates: Place = ""
     """Sentences for every class, where a dataset has no ``prompt`` of its own; their embeddings are averaged.
     ``photo``, ``overhead``, or a file (.txt, a sentence with {class} a line). Empty for one sentence, the reader's."""
     freeze: bool = True
@@ -375,7 +391,7 @@ class TrialConfig(Section):
     """Arithmetic of the forward pass."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Of weights, order, augmentation and dropout; never of the splits."""
-    start: str = ""
+    start: Place = ""
     """Checkpoint (``best.pt`` or ``last.pt``) that training begins with: it gives every weight whose name and shape it
     has in common with the model, the others are drawn. Empty to draw all."""
     freeze: str = ""
@@ -386,6 +402,13 @@ class TrialConfig(Section):
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """``stages.<name>.<setting>``: what a stage of the plan has otherwise than the rest of the tree says, such as
     ``stages.pretrain.budget.epochs``. A dataset with ``share`` 0 there is validated and not trained."""
+
+    @model_validator(mode="after")
+    def _names_are_plain(self) -> TrialConfig:
+        for name in self.datasets:  # they name metrics, files of figures and tags of MLflow
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
+                raise ValueError(f"datasets: {name!r} is no name for a dataset; use up to 64 letters, digits, - and _")
+        return self
 
     @model_validator(mode="after")
     def _fits_together(self) -> TrialConfig:
@@ -476,11 +499,6 @@ class TrialConfig(Section):
     def frozen(self) -> tuple[str, ...]:
         """The parts that ``freeze`` names."""
         return tuple(part for each in self.freeze.split(",") if (part := each.strip()))
-
-
-def stage_names(plan: str) -> tuple[str, ...]:
-    """The stages that a ``plan`` names, in order."""
-    return tuple(name for each in plan.split(",") if (name := each.strip()))
 
 
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

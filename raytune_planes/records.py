@@ -19,6 +19,11 @@ def metric(split: str, dataset: str, name: str) -> str:
     return f"{split}/{dataset}/{name}"
 
 
+def stage_names(plan: str) -> tuple[str, ...]:
+    """The stages that a ``plan`` names, in order."""
+    return tuple(name for each in plan.split(",") if (name := each.strip()))
+
+
 def split_metric(key: str) -> tuple[str, str, str] | None:
     """The parts of a name that ``metric`` made, or None for any other key."""
     parts = key.split("/")
@@ -57,7 +62,7 @@ class EpochRecord:
     step: int
     """Training batches so far."""
     samples: int
-    """Training images seen so far, over all workers."""
+    """Training images that the weights have seen so far, over all workers."""
     metrics: Mapping[str, float]
     """Flat, by the names that ``metric`` makes."""
     resting: tuple[str, ...] = ()
@@ -70,9 +75,11 @@ class EpochRecord:
     """When it ended, in milliseconds since 1970."""
     stage: str = ""
     """Of the training's plan; empty where there is none."""
+    began: int = 0
+    """Of ``samples``, those that another trial trained: this one began with its weights after them."""
 
     def to_json(self) -> dict[str, Any]:
-        return {k: v for k, v in asdict(self).items() if k != "stage" or v}
+        return {k: v for k, v in asdict(self).items() if k not in ("stage", "began") or v}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> EpochRecord:
@@ -127,9 +134,20 @@ class TrialRecord:
         """Every rest and wake, in order."""
         return tuple(d for e in self.epochs for d in e.decisions)
 
+    @property
+    def trained(self) -> int:
+        """Training images that this trial saw itself: without those of the stages that another one trained for it."""
+        return self.epochs[-1].samples - self.epochs[0].began if self.epochs else 0
+
     def best(self, goal: Goal) -> EpochRecord | None:
-        """The epoch with the highest score under ``goal``; its metrics are the trial's result, its weights are kept."""
-        return max(self.epochs, key=lambda e: (goal.score(e.metrics), -e.epoch), default=None)
+        """The epoch with the highest score under ``goal``; its metrics are the trial's result, its weights are kept.
+
+        Of the plan's last stage alone, where there is a plan: epochs of a stage before it are not in every trial, and
+        their weights are not where the plan ends. None where the trial did not get there.
+        """
+        last = "".join(stage_names(self.config.get("plan", ""))[-1:])
+        judged = [e for e in self.epochs if e.stage == last] if last else self.epochs
+        return max(judged, key=lambda e: (goal.score(e.metrics), -e.epoch), default=None)
 
 
 @dataclass(frozen=True)
@@ -193,4 +211,4 @@ def rank(trial: TrialRecord, goal: Goal) -> tuple[bool, float, int]:
 
 def best_trial(trials: Iterable[TrialRecord], goal: Goal) -> TrialRecord | None:
     """The complete trial that ranks highest."""
-    return max((t for t in trials if t.end.is_complete and t.epochs), key=lambda t: rank(t, goal), default=None)
+    return max((t for t in trials if t.end.is_complete and t.best(goal)), key=lambda t: rank(t, goal), default=None)

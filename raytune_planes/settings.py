@@ -13,8 +13,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from raytune_planes.catalog import CATALOG, STANDARD
-from raytune_planes.config import Dataset, TrialConfig, stage_names
+from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.paths import regular
+from raytune_planes.records import stage_names
 from raytune_planes.strict_yaml import strict_yaml
 
 TOLD = 20
@@ -126,7 +128,7 @@ def unknown(path: str, flat: Mapping[str, Value]) -> str:
 def load(path: Path) -> dict[str, Value]:
     """A saved configuration (nested or dotted YAML) as dotted settings. Raises UserError with file and line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"no file {path}; give the path of a saved configuration") from None
     except (OSError, UnicodeDecodeError) as error:

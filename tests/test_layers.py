@@ -13,8 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
-    ("plugins", "errors", "section", "processors"),
-    ("catalog",),
+    ("plugins", "errors", "section", "processors", "printing"),
+    ("catalog", "paths"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto",),

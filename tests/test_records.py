@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,37 @@ def test_a_trials_result_is_its_best_epoch_and_of_equals_the_first() -> None:
     assert best is not None
     assert best.epoch == 2
     assert trial(0).best(GOAL) is None
+
+
+def staged(number: int, *epochs: tuple[str, float], end: End = End.COMPLETED) -> TrialRecord:
+    """A trial of the plan ``together, alone`` with the stage and accuracy of each of its epochs."""
+    records = [replace(epoch(i, a), stage=stage) for i, (stage, a) in enumerate(epochs, 1)]
+    return replace(trial(number, *records, end=end), config={"plan": "together, alone"})
+
+
+def test_a_trial_of_several_stages_is_judged_by_its_last_one_alone() -> None:
+    """Only trial 0 keeps epochs of the common stage: they must not win it the study."""
+    defaults = staged(0, ("together", 0.62), ("alone", 0.525), ("alone", 0.51))
+    forked = staged(1, ("alone", 0.55), ("alone", 0.56))
+    judged = defaults.best(GOAL)
+    assert judged is not None
+    assert (judged.epoch, judged.metrics["val/a/accuracy"]) == (2, 0.525)
+    assert best_trial([defaults, forked], GOAL) is forked
+
+
+def test_a_trial_that_did_not_reach_its_last_stage_has_no_result() -> None:
+    early = staged(1, ("together", 0.9), end=End.PRUNED)
+    assert early.best(GOAL) is None
+    assert best_trial([staged(2, ("together", 0.9)), staged(3, ("alone", 0.1))], GOAL).number == 3  # type: ignore[union-attr]
+    assert best_trial([staged(2, ("together", 0.9))], GOAL) is None
+
+
+def test_a_trial_trained_what_it_saw_itself() -> None:
+    assert trial(0).trained == 0
+    assert trial(0, epoch(1, 0.5), epoch(2, 0.5)).trained == 2
+    forked = [replace(epoch(i, 0.5), samples=100 * i, began=300) for i in (4, 5)]
+    assert trial(1, *forked).trained == 200
+    assert EpochRecord.from_json(forked[0].to_json()) == forked[0]
 
 
 def test_a_trial_that_keeps_the_floors_goes_before_a_better_one_that_does_not() -> None:

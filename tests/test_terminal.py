@@ -45,7 +45,7 @@ def show(view: View) -> None:
     view.epoch(second, last)
     view.trial_ended(trial(0, 0.2, 0.4, end=End.CONVERGED, reason="all rest"))
     view.trial_started(trial(1))
-    view.trial_ended(trial(1, 0.1, end=End.PRUNED, reason="place 3 of 3"))
+    view.trial_ended(trial(1, 0.1, end=End.PRUNED, reason="after epoch 1: place 3 of 3"))
     view.trial_ended(trial(2, end=End.FAILED, reason="lr is nan"))
     view.note("trial 3 lost a process")
 
@@ -62,9 +62,9 @@ def test_a_pipe_gets_one_line_per_event() -> None:
     assert lines[2] == "trial 0 epoch 1/2: fgvc accuracy 0.200 (30.0 s)"
     assert lines[3] == "trial 0 epoch 2/2: fgvc accuracy 0.400 z (30.0 s)"
     assert lines[4] == "trial 0: fgvc rests after epoch 2: no gain for 2 epochs"
-    assert lines[5].startswith("trial 0 converged: all rest, score 0.4000, the best so far; 1 of 4 trials")
+    assert lines[5].startswith("trial 0 converged: all rest, score 0.4000 at epoch 2, the best so far; 1 of 4 trials")
     assert lines[6] == "trial 1 starts: optim.lr = 0.001235"
-    assert lines[7].startswith("trial 1 pruned: place 3 of 3, score 0.1000; 2 of 4 trials")
+    assert lines[7].startswith("trial 1 pruned: after epoch 1: place 3 of 3, score 0.1000 at epoch 1; 2 of 4 trials")
     assert lines[8].startswith("trial 2 failed: lr is nan; 3 of 4 trials")
     assert "\x1b" not in stream.getvalue()
 
@@ -80,7 +80,7 @@ def test_a_terminal_gets_a_table_with_the_best_marked_and_the_last_decisions() -
     for part in ("converged", "pruned", "failed", "0.400 z", "0.4000 *", "3 of 4 trials"):
         assert part in text, part
     assert "trial 0: fgvc rests after epoch 2: no gain for 2 epochs" in text
-    assert "trial 1 pruned: place 3 of 3" in text
+    assert "trial 1 pruned: after epoch 1: place 3 of 3" in text
     assert "trial 3 lost a process" in text
 
 
@@ -158,3 +158,25 @@ def test_below_a_floor_the_score_has_no_penalty_and_is_marked(stream: type[io.St
     view.stop()
     assert said in screen.getvalue()
     assert "-0.6" not in screen.getvalue()
+
+
+def test_neither_view_hands_a_command_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = "\x1b]0;owned\x07[red]\x9b31m"
+    shown = r"\x1b]0;owned\x07[red]\x9b31m"
+    plain, screen = io.StringIO(), Screen()
+    for view in (PlainView(plain), LiveView(screen)):
+        view.start(replace(OUTLINE, has_places=True, about=f"records in {evil}"))
+        view.trial_started(trial(0))
+        view.epoch(replace(trial(0, 0.2), tags={"host": evil, "pool": "cpu"}), trial(0, 0.2).epochs[0])
+        view.trial_ended(trial(0, 0.2, end=End.FAILED, reason=f"no file {evil}"))
+        view.note(f"note {evil}")
+        if isinstance(view, LiveView):
+            print(f"printed {evil}")  # rich shows it above its table
+        view.stop()
+    for text in (plain.getvalue(), screen.getvalue()):
+        assert "\x1b]" not in text
+        assert "\x07" not in text
+        assert "\x9b" not in text
+        for place in ("records in", "no file", "note"):
+            assert f"{place} {shown}" in " ".join(text.split()), place
+    assert f"printed {shown}" in screen.getvalue()

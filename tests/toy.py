@@ -9,6 +9,7 @@ import numpy as np
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays, Info
+from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.settings import make_config
 
 SIDE = 16
@@ -25,6 +26,12 @@ INFOS = {
         top_k=5,
     ),
 }
+SIZES = {
+    "planesnet": Sizes.of([(SIDE, SIDE)]),
+    "hrplanes": Sizes.of([(300, 260), (320, 320)]),
+    "fgvc": Sizes.of([(60, 40), (90, 50)]),
+}
+"""Of the files that the arrays are said to come from."""
 FAST = {
     "model.backbone.width": 8,
     "model.dit.heads": 2,
@@ -68,6 +75,7 @@ def _arrays(info: Info, images: int, rng: np.random.Generator) -> Arrays:
         f"toy-{info.name}",
         True,
         boxes_NM4=boxes if info.has_boxes else None,
+        sizes=SIZES[info.name],
     )
 
 

@@ -7,21 +7,28 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.errors import UserError
+from raytune_planes.paths import local
+
 
 def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="DIR", help="folder of the results (default: results)"
+        "--out",
+        type=place,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of the results (default: results)",
     )
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="folder with planesnet/, hrplanes/ and fgvc-aircraft-2013b/; without it, SYNTHETIC data is drawn",
     )
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder of the decoded pictures (default: per user)")
+    parser.add_argument("--cache", type=place, metavar="DIR", help="folder of the decoded pictures (default: per user)")
     parser.add_argument(
         "--cache-limit",
         type=at_least(0, float),
@@ -32,8 +39,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_moved(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the study's pictures, where they have moved")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="of the decoded pictures, where it has moved")
+    parser.add_argument("--data", type=place, metavar="DIR", help="the study's pictures, where they have moved")
+    parser.add_argument("--cache", type=place, metavar="DIR", help="of the decoded pictures, where it has moved")
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +61,14 @@ def assigned(args: argparse.Namespace, *below: Mapping[str, Any]) -> dict[str, A
     given = parse_assignments(args.set)
     names = [name.strip() for name in (args.only or "").split(",") if name.strip()]
     return {**(only(names, *below, given) if names else {}), **given}
+
+
+def place(text: str) -> Path:
+    """An argparse type: a path of this machine."""
+    try:
+        return local(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str], float]:

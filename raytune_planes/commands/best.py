@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from raytune_planes.commands.arguments import add_out
+from raytune_planes.commands.arguments import add_out, place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")
     parser.add_argument("--prefer", metavar="METRIC", help="the trial that is best in this, floors kept")
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the configuration for train --config")
+    parser.add_argument("--save", type=place, metavar="FILE", help="write the configuration for train --config")
     add_out(parser)
 
 

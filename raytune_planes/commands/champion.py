@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from raytune_planes.errors import UserError
-from raytune_planes.serving import serve
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow_model import MODEL, register_champion
@@ -31,20 +30,20 @@ def register(folder: Path, uri: str) -> str:
     if best is None or epoch is None or not study.start.goal.feasible(epoch.metrics):
         raise UserError("no complete trial keeps every floor, so none is worth the name of champion")
     weights = files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS
-    example = _example(list(study.start.data))
     mine, champion = register_champion(
         folder,
         uri,
         loader="raytune_planes.serving:serve",
         artifacts={"checkpoint": weights},
-        input_example=example,
-        output_example=serve({"checkpoint": str(weights)})(example),
+        input_example=_example(list(study.start.data)),
+        output_example=None,  # answers differ in what applies to their picture, so no schema holds them
         requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         code=[PACKAGE],
     )
+    kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
     if mine == champion:
-        return f"models:/{MODEL}@champion (version {mine})"
-    return f"models:/{MODEL}/{mine}; @champion stays version {champion}, which scored higher on the same data"
+        return f"models:/{MODEL}@champion (version {mine}{kind})"
+    return f"models:/{MODEL}/{mine}{kind}; @champion stays version {champion}, which scored higher on the same data"
 
 
 def _example(datasets: list[str]):  # type: ignore[no-untyped-def]  # a pandas.DataFrame

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_out
+from raytune_planes.commands.arguments import add_out, place
 from raytune_planes.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, metavar="STUDY[:TRIAL]", help="a study, for its best trial, or one trial by number")
     add_out(parser)
     parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="folder of the page with curves (default: OUT/plots/ONE-OTHER)"
+        "--to", type=place, metavar="DIR", help="folder of the page with curves (default: OUT/plots/ONE-OTHER)"
     )
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from raytune_planes.commands.arguments import add_set
+from raytune_planes.commands.arguments import add_set, place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         nargs="?",
-        type=Path,
+        type=place,
         metavar="DIR",
         help="what --data names, or a folder of class folders; without it, datasets whose root --set names",
     )
     add_set(parser)
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write data.json and figures there")
+    parser.add_argument("--out", type=place, metavar="FOLDER", help="write data.json and figures there")
     parser.add_argument(
         "--clean",
-        type=Path,
+        type=place,
         metavar="PLAN.json",
         help="write what a study should leave out, for datasets.NAME.clean; deletes nothing",
     )

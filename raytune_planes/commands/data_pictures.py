@@ -12,6 +12,7 @@ from raytune_planes.datasets.cleaning import picture_name
 from raytune_planes.datasets.hygiene import Findings
 from raytune_planes.datasets.hygiene.copies import Alike
 from raytune_planes.errors import UserError
+from raytune_planes.printing import printable
 from raytune_planes.report.data import COLUMNS, CopyPair, Sheet, SheetPicture, SheetRow
 
 FREQUENT, RARE = 3, 3
@@ -24,7 +25,7 @@ LETTERS = 12
 
 def pairs(found: Findings) -> list[CopyPair]:
     """Identical pictures first, those with several labels before all, then the most alike."""
-    pictures, classes = found.pictures, found.listing.info.classes
+    pictures, classes = found.pictures, [printable(name) for name in found.listing.info.classes]
 
     def pair(first: int, second: int, why: str) -> CopyPair:
         labels = [int(pictures.labels_N[i]) for i in (first, second)]
@@ -59,7 +60,7 @@ def _examples(reader: Reader, found: Findings) -> Iterator[SheetRow]:
         places = np.unique(np.linspace(0, len(samples) - 1, COLUMNS).round().astype(int))
         pictures = [picture for i in places if (picture := _example(reader, samples[i]))]
         if pictures:
-            yield SheetRow(f"{found.listing.info.classes[label]}\n{len(samples):,} samples", tuple(pictures))
+            yield SheetRow(f"{printable(found.listing.info.classes[label])}\n{len(samples):,} samples", tuple(pictures))
 
 
 def _example(reader: Reader, sample: Sample) -> SheetPicture | None:
@@ -74,7 +75,7 @@ def _suspects(reader: Reader, found: Findings) -> Iterator[SheetRow]:
     labels, splits = found.pictures.labels_N, found.pictures.splits
 
     def class_of(i: int) -> str:
-        return found.listing.info.classes[labels[i]] if labels[i] >= 0 else ""
+        return printable(found.listing.info.classes[labels[i]]) if labels[i] >= 0 else ""
 
     def split_of(i: int) -> str:
         return splits[i] or "no split"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from raytune_planes.commands.arguments import add_moved, add_out, at_least
+from raytune_planes.commands.arguments import add_moved, add_out, at_least, place
 
 METHODS = ("soft", "greedy", "bayesian", "genetic", "forest")
 
@@ -18,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", choices=METHODS, default="greedy", help="how their weights are chosen (default: greedy selection)"
     )
-    parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the ensemble (default: STUDY/ensemble)")
+    parser.add_argument("--to", type=place, metavar="DIR", help="folder of the ensemble (default: STUDY/ensemble)")
     add_moved(parser)
     parser.add_argument(
         "--seed", type=at_least(0), default=0, metavar="S", help="of the search for weights (default: 0)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import local
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Ensemble
 from raytune_planes.serving.predictor import Model, Predictor
@@ -29,7 +30,7 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
         from raytune_planes.tracking.mlflow_model import fetch
 
         return Predictor.load(fetch(name, tracking_uri or default_uri(out), files.WEIGHTS))
-    path = Path(name)
+    path = local(name)
     if not path.exists() and (out / name).exists():
         path = out / name
     if path.is_file():

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from raytune_planes.commands.arguments import place
+from raytune_planes.errors import UserError
+from raytune_planes.printing import printable
 
 if TYPE_CHECKING:
     from raytune_planes.serving.answers import Answer
@@ -17,15 +22,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a best.pt, a study (its best trial), an ensemble, runs:/ID or models:/NAME@ALIAS",
     )
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
+    parser.add_argument("pictures", nargs="+", type=place, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
     parser.add_argument("--dataset", metavar="NAME", help="whose head answers (default: by the picture's size)")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        metavar="FACTOR",
+        help="pixels of a scene that stand for one of the scenes or chips that were learnt (default: 1)",
+    )
     parser.add_argument(
         "--text", action="append", default=[], metavar="PROMPT", help="score this free text; can be repeated"
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="draw each answer onto its picture, as PNG into DIR")
+    parser.add_argument("--out", type=place, metavar="DIR", help="draw each answer onto its picture, as PNG into DIR")
     parser.add_argument(
-        "--studies", type=Path, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
+        "--studies",
+        type=place,
+        default=Path("results"),
+        metavar="DIR",
+        help="where studies lie (default: results)",
     )
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///STUDIES/mlflow.db)")
 
@@ -39,25 +54,33 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from raytune_planes.commands.find_model import find_model
-    from raytune_planes.errors import UserError
     from raytune_planes.serving.answers import answer
+    from raytune_planes.serving.learnt import check_scale
     from raytune_planes.serving.predictor import require
 
-    pictures = _pictures(args.pictures)
+    told: list[dict[str, Any]] = []
+    failed: list[UserError] = []
+
+    def leave_out(error: UserError) -> None:
+        failed.append(error)
+        print(f"raytune-planes predict: left out: {error}", file=sys.stderr)
+
+    pictures = _pictures(args.pictures, leave_out)
     model = find_model(args.model, args.studies, args.tracking_uri)
+    if args.scale is not None:
+        check_scale(args.scale)
+    if model.synthetic is None:
+        print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
     if args.dataset:
         require(args.dataset, model.infos)
     if args.out:
         _make(args.out)
-    told: list[dict[str, Any]] = []
-    failed: list[str] = []
     for path in pictures:
         try:
-            found = answer(model, path, args.dataset, args.text)
+            found = answer(model, path, args.dataset, args.text, args.scale)
             drawn = _draw(found, path, args.out, len(told)) if args.out else None
         except UserError as error:
-            failed.append(str(error))
-            print(f"raytune-planes predict: left out: {error}", file=sys.stderr)
+            leave_out(error)
             continue
         told.append({"picture": str(path), **found.to_json(), **({"drawn": str(drawn)} if drawn else {})})
         if not args.json:
@@ -65,20 +88,19 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(told, indent=1))
     if not told:
-        raise UserError(f"none of the {len(pictures)} picture(s) could be read")
+        raise UserError(f"none of the {len(failed)} picture(s) could be answered")
     if failed:
-        print(f"{len(failed)} of {len(pictures)} pictures could not be read", file=sys.stderr)
+        print(f"{len(failed)} of {len(told) + len(failed)} pictures could not be answered", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _pictures(named: list[Path]) -> list[Path]:
+def _pictures(named: list[Path], left_out: Callable[[UserError], None]) -> list[Path]:
     """Files as given, and the pictures in each folder."""
     from raytune_planes.datasets.files import PICTURES, walk
-    from raytune_planes.errors import UserError
 
     found: list[Path] = []
     for path in named:
-        inside = [p for p in walk(path) if p.suffix.lower() in PICTURES] if path.is_dir() else [path]
+        inside = [p for p in walk(path, left_out) if p.suffix.lower() in PICTURES] if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path} holds no pictures ({', '.join(sorted(PICTURES))})")
         found += inside
@@ -86,8 +108,6 @@ def _pictures(named: list[Path]) -> list[Path]:
 
 
 def _make(folder: Path) -> None:
-    from raytune_planes.errors import UserError
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -95,21 +115,31 @@ def _make(folder: Path) -> None:
 
 
 def _draw(found: Answer, path: Path, folder: Path, number: int) -> Path:
-    from raytune_planes.serving.overlay import draw
+    from raytune_planes.serving.overlay import draw, save
 
-    target = folder / f"{number:04d}-{path.stem}.png"  # numbered: pictures of two folders may share a name
-    draw(found, path).save(target)
-    return target
+    # Numbered: pictures of two folders may share a name.
+    return save(draw(found, path), folder, f"{number:04d}-{path.stem}")
 
 
 def _in_words(path: Path, found: Answer) -> str:
     size = f"{found.width}×{found.height}"
-    tiles = f", {found.tiles} tiles" if found.tiles > 1 else ""
-    lines = [f"{path}  ({size}{tiles}; dataset {found.dataset}, {found.chosen})"]
+    cut = f"windows of {found.window:g} px" if found.window else "tiles"
+    tiles = f", {found.tiles} {cut}" if found.tiles > 1 else ""
+    lines = [f"{printable(path)}  ({size}{tiles}; dataset {found.dataset}, {found.chosen})"]
+    if found.synthetic:
+        lines.append(f"  by a model of SYNTHETIC pictures ({', '.join(found.synthetic)})")
+    if found.count is not None:
+        lines.append(f"  {found.count}")
     if found.mask_HW is not None:
-        lines.append(f"  {len(found.planes)} plane(s), {found.covered:.1%} of the picture")
+        lines.append(f"  {found.covered:.1%} of the picture under the mask, in {len(found.planes)} part(s)")
     mean = ", mean of the tiles" if found.tiles > 1 else ""
-    lines += [f"  {probability:7.4f}  {label}{mean}" for label, probability in found.top]
+    lines += [f"  {probability:7.4f}  {printable(label)}{mean}" for label, probability in found.top]
     lines += [f"  {score:7.4f}  plane in {', '.join(f'{x:.0f}' for x in box)}" for box, score in found.boxes or ()]
-    lines += [f'  {share:7.4f}  "{text}" (score {score:.2f})' for text, score, share in found.texts]
+    for text in found.texts:
+        alone, share = f'"{printable(text.text)}" (similarity', text.probability
+        lines.append(
+            f"  {text.similarity:7.4f}  {alone} alone: one text has no probability)"
+            if share is None
+            else f"  {share:7.4f}  {alone} {text.similarity:.4f})"
+        )
     return "\n".join(lines)

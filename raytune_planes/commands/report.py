@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from raytune_planes.commands.arguments import add_moved, add_out
+from raytune_planes.commands.arguments import add_moved, add_out, place
+from raytune_planes.paths import local
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "study", nargs="?", metavar="STUDY|LOG.json", help="a study's name (default: the latest), or a log file"
     )
     add_out(parser)
-    parser.add_argument("--to", type=Path, metavar="DIR", help="folder of the report (default: OUT/plots/STUDY)")
+    parser.add_argument("--to", type=place, metavar="DIR", help="folder of the report (default: OUT/plots/STUDY)")
     add_moved(parser)
     parser.add_argument("--no-pictures", action="store_true", help="leave out what needs the model and the data")
 
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from raytune_planes.tracking.files import find_study
 
     if args.study and args.study.endswith(".json"):
-        paths = write_log(Path(args.study), args.out, args.to)
+        paths = write_log(local(args.study), args.out, args.to)
     else:
         folder = find_study(args.out, args.study)
         paths = write_study(folder, args.to, args.data, args.cache, with_pictures=not args.no_pictures)

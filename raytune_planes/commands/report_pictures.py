@@ -13,6 +13,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.printing import printable
 from raytune_planes.processors import tensor_threads
 from raytune_planes.records import TrialRecord
 from raytune_planes.report.explain import places
@@ -32,7 +33,7 @@ from raytune_planes.settings import make_config
 from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tracking.validation import Answers, probabilities, read_validation
-from raytune_planes.training.checkpoint import load
+from raytune_planes.training.checkpoint import content_of, load
 from raytune_planes.training.evaluation import EVAL_BATCH
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -48,7 +49,9 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
     folder = trial_folder(study.folder, trial.number, trial.trial_id)
     try:
         state = load(folder / WEIGHTS)
-        config = make_config(state["config"], source=str(folder / WEIGHTS))
+        with content_of(folder / WEIGHTS):
+            config = make_config(state["config"], source=str(folder / WEIGHTS))
+            classes = {name: tuple(map(printable, fields["classes"])) for name, fields in state["infos"].items()}
     except UserError as error:
         return Missing(str(error))
     try:
@@ -64,7 +67,6 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
         with tensor_threads(config.devices.threads):
             trainer.evaluate("val")
         answers = trainer.answers()
-    classes = {name: tuple(fields["classes"]) for name, fields in state["infos"].items()}
     return [*_confusions(answers, classes), *_examples(answers, classes, trainer, why)]
 
 
@@ -79,9 +81,10 @@ def _trainer(
     for name, described in study.start.data.items():
         if name in arrays and dict(described.counts) != arrays[name].counts():
             raise UserError(f"the pictures of {name} are others than the study's; name the right folder with --data")
-    prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}
-    trainer = Trainer(config, arrays, prompts, LocalWorker(config.devices.vision))
-    trainer.use(state["weights"])
+    with content_of("the trial's best.pt"):
+        prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}
+        trainer = Trainer(config, arrays, prompts, LocalWorker(config.devices.vision))
+        trainer.use(state["weights"])
     trainer.model.eval()
     return trainer
 

@@ -3,47 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from raytune_planes import preparation
 from raytune_planes.commands.arguments import assigned, share_of_gpus
-from raytune_planes.commands.tune import DEFAULT_SPACE
+from raytune_planes.commands.asked import LIMITS, remember
 from raytune_planes.errors import UserError
 from raytune_planes.report import summary
-from raytune_planes.settings import load, path_made_absolute
+from raytune_planes.settings import load
 from raytune_planes.space import Space, StudySettings, check, load_space, with_base, with_fixed
 from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
-from raytune_planes.tracking import files
-from raytune_planes.tracking.base import Trackers
+from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.base import DataDescription, Trackers
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
-from raytune_planes.tracking.mlflow_connection import default_uri, without_login, without_secrets
+from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
 
-ASKED = files.ASKED
-LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
-HERE = ("concurrent", "tracking_uri", "confirm", "seeds")
-"""What a resumed study takes from the new command line, besides its limits, when given there."""
-KEPT = ("set", "only", "config", "start_from", "data", "name", "sampler", "no_rungs")
-"""What a resumed study must not be told anew."""
 LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the study. Returns 0 with a best configuration, 1 when no trial came to its end, 130 when interrupted."""
     plan = make_plan(args)
-    _remember(args, plan)
+    remember(args, files.study_folder(plan.out, plan.name), _say)
     # Both ask the store for nothing yet; records on disk come first, they are the source.
     trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri))
     view = make_view(sys.stdout)
@@ -68,13 +63,15 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     space, text = _space(args)
     name = args.resume or args.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = files.study_folder(args.out, name)
-    if not args.resume and (folder / files.STUDY).is_file():
+    if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):
         raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
     start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
     material = prepare(space, preparation.data_folder(args.data), args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
         _say(f"{dataset}:{' SYNTHETIC,' if described.synthetic else ''} {counts}")
+    if args.resume:
+        same_data(folder, material.data)
     share, cpu_hosts = share_of_gpus(args.gpus_per_worker)
     return StudyPlan(
         name=name,
@@ -95,6 +92,23 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     )
 
 
+def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
+    """Refuse to go on with the study in ``folder`` on other pictures: its trials could not be compared.
+
+    Raises:
+        UserError: names the datasets whose files are not those that the study began with.
+    """
+    origin = origin_of(folder)  # None where its driver died before the first record
+    known = origin.data if origin else {}
+    other = [name for name, found in data.items() if known.get(name, found.fingerprint) != found.fingerprint]
+    if other:
+        raise UserError(
+            f"study '{folder.name}' began with other pictures of {', '.join(other)} (names, sizes or times of change "
+            "differ, or another version reads them otherwise); give the folder that holds the same files with --data "
+            "(cp -a and rsync -a keep the times), or start another study with --name and --start-from"
+        )
+
+
 def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int:
     """Tell how the study ended and what it found; keep the best model in the registry."""
     _say(f"\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
@@ -106,52 +120,6 @@ def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int
         return 1
     _register(plan, args.tracking_uri)
     return 0
-
-
-def recall(args: argparse.Namespace) -> argparse.Namespace:
-    """The command line that started the study ``args.resume``, with new limits where ``args`` gives them.
-
-    Raises:
-        UserError: there is no such study, or it was not started from the command line.
-    """
-    path = files.study_folder(args.out, args.resume) / ASKED
-    try:
-        asked: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"no study '{args.resume}' to resume in {args.out}: {path} is missing or damaged") from None
-    given = [f"--{key.replace('_', '-')}" for key in KEPT if getattr(args, key)]
-    if given or args.space not in (DEFAULT_SPACE, asked["space"]):
-        raise UserError(
-            f"a resumed study keeps its space, data and settings; leave out {', '.join(given) or args.space}, "
-            "or start another study with --name and --start-from"
-        )
-    paths = {"data", "cache", "out", "config"}
-    known: dict[str, Any] = {k: Path(v) if k in paths and v is not None else v for k, v in asked.items()}
-    known["start_from"] = [Path(p) for p in asked["start_from"]]
-    new = {k: v for k in (*LIMITS, *HERE) if (v := getattr(args, k)) is not None}
-    return argparse.Namespace(**{**vars(args), **known, **new, "resume": args.resume, "out": args.out})
-
-
-def _remember(args: argparse.Namespace, plan: StudyPlan) -> None:
-    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb")}
-    for key in ("data", "config"):
-        own[key] = own[key] and str(own[key].resolve())
-    if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:
-        own["tracking_uri"] = address
-        _say(
-            "The login in --tracking-uri is kept nowhere: for --resume and sync give it again, or set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
-    own["set"] = [path_made_absolute(assignment) for assignment in args.set]
-    own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
-    space = Path(args.space)
-    own["space"] = str(space.resolve()) if space.is_file() else args.space
-    folder = files.study_folder(plan.out, plan.name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_whole(folder / ASKED, json.dumps(own, indent=1, default=str) + "\n")
-    except OSError as error:
-        raise UserError(f"results cannot be written to {folder}: {error}; choose another folder with --out") from None
 
 
 def _space(args: argparse.Namespace) -> tuple[Space, str]:

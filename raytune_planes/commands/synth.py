@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from raytune_planes.commands.arguments import at_least
+from raytune_planes.commands.arguments import at_least, place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="where to write; must not exist or be empty")
+    parser.add_argument("folder", type=place, metavar="DIR", help="where to write; must not exist or be empty")
     parser.add_argument("--planesnet", type=at_least(24), default=4000, metavar="N", help="chips (default: 4000)")
     parser.add_argument("--hrplanes", type=at_least(3), default=24, metavar="N", help="scenes (default: 24)")
     parser.add_argument("--fgvc", type=at_least(6), default=6000, metavar="N", help="photographs (default: 6000)")

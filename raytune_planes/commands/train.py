@@ -6,19 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_data, add_set, assigned, at_least
+from raytune_planes.commands.arguments import add_data, add_set, assigned, at_least, place
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="saved settings, e.g. a study's best.yaml")
+    parser.add_argument("--config", type=place, metavar="FILE", help="saved settings, e.g. a study's best.yaml")
     add_set(parser)
     add_data(parser)
     parser.add_argument(
         "--out",
-        type=Path,
+        type=place,
         default=Path("results/train"),
         metavar="DIR",
         help="folder of the run (default: results/train)",
@@ -45,11 +45,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _goal_of_study(config: Path | None) -> Goal | None:
-    """A ``best.yaml`` in its study's folder is trained with the study's goal, so that the same epoch comes out best."""
+    """A ``best.yaml`` or a trial's ``config.yaml`` in its study's folder is trained with the study's goal, so that its
+    floors keep the same datasets from resting and the same epoch comes out best."""
     from raytune_planes.tracking import files, reading
 
-    if config is None or not (config.parent / files.STUDY).is_file():
+    above = config.resolve().parents[:3] if config else ()  # STUDY/best.yaml, STUDY/trials/0001-id/config.yaml
+    study = next((folder for folder in above if (folder / files.STUDY).is_file()), None)
+    if study is None:
         return None
-    start, _ = reading.read_ends(config.parent)
-    print(f"Epochs are ranked by the goal of study {start.name}")
+    start, _ = reading.read_ends(study)
+    print(f"Epochs are ranked by the goal of study {start.name}, and its floors hold")
     return start.goal

@@ -20,7 +20,7 @@ from raytune_planes.preparation import data_folder, embed_prompts, open_data
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tracking import files, jsonl, published, reading
-from raytune_planes.training.checkpoint import Checkpoint, load
+from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.stages import epochs_of, stage_of, train_stages
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -73,6 +73,9 @@ class TrainingRun:
         best = self.record.best(self.goal)
         if best is not None:
             print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / files.WEIGHTS})")
+        elif self.record.epochs:
+            print(f"no result: it ended in stage {self.record.epochs[-1].stage}, before the last one of its plan")
+        if self.record.epochs:
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
         if test and best is not None:
             kept = load(self.out / files.WEIGHTS)
@@ -95,15 +98,16 @@ class TrainingRun:
         except OSError as error:
             raise UserError(f"{self.out} cannot be written: {error.strerror}; choose another --out") from None
         if self.resume:
-            known = epochs_of(load(last))
+            state = load(last)
+            with content_of(last):
+                known = epochs_of(state)
             past = tuple(e for e in reading.read_epochs(epochs)[0] if e.epoch <= known)
             files.write_whole(epochs, "".join(reading.epoch_to_line(e) for e in past))
             self.record = replace(self.record, epochs=past)
 
     def _report(self, epoch: EpochRecord, state: Checkpoint) -> None:
         state.save(self.out)
-        with (self.out / files.EPOCHS).open("a", encoding="utf-8") as file:
-            file.write(reading.epoch_to_line(epoch))
+        files.append_whole(self.out / files.EPOCHS, reading.epoch_to_line(epoch).encode())
         self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(

@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least, gpus
+from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least, gpus, place
 
-DEFAULT_SPACE = "quick"
+DEFAULTS = {
+    **{"space": "quick", "seed": 0, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": "auto"},
+    **{"seeds": 3, "cache_limit": 20.0},
+}
+"""What a new study takes where nothing is typed. The parser leaves those at None: a resume must know what was typed."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "space",
         nargs="?",
-        default=DEFAULT_SPACE,
         metavar="SPACE",
         help="a packaged space or a YAML file (default: quick)",
     )
     add_data(parser)
     add_out(parser)
     add_set(parser)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="saved settings that trial 0 and the rest build on")
+    parser.add_argument(
+        "--config", type=place, metavar="FILE", help="saved settings that trial 0 and the rest build on"
+    )
     parser.add_argument("--name", metavar="STUDY", help="name of the study (default: the space and the time)")
     parser.add_argument("--resume", metavar="STUDY", help="go on with a study that was interrupted, or extend it")
     parser.add_argument(
-        "--start-from", type=Path, action="append", default=[], metavar="FILE", help="try this configuration early"
+        "--start-from",
+        type=place,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="try this configuration early",
     )
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="of the search (default: 0)")
+    parser.add_argument("--seed", type=at_least(0), metavar="S", help="of the search (default: 0)")
     _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
     _place(parser.add_argument_group("where trials run"))
     check = parser.add_argument_group("final check, on the test split that the search never sees")
     check.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
-    check.add_argument("--seeds", type=at_least(2), default=3, metavar="S", help="with S seeds each (default: 3)")
+    check.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")
     tracking = parser.add_argument_group("tracking")
     tracking.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///OUT/mlflow.db)")
+    parser.set_defaults(**dict.fromkeys(DEFAULTS))
 
 
 def _limits(group: argparse._ArgumentGroup) -> None:
@@ -51,12 +61,11 @@ def _limits(group: argparse._ArgumentGroup) -> None:
 
 
 def _place(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--workers", type=at_least(1), default=1, metavar="N", help="processes per trial (default: 1)")
-    group.add_argument("--cpus-per-worker", type=at_least(1), default=1, metavar="N", help="(default: 1)")
+    group.add_argument("--workers", type=at_least(1), metavar="N", help="processes per trial (default: 1)")
+    group.add_argument("--cpus-per-worker", type=at_least(1), metavar="N", help="(default: 1)")
     group.add_argument(
         "--gpus-per-worker",
         type=gpus,
-        default="auto",
         metavar="X",
         help="1, 0.5, ...: on GPUs alone; 0: on CPUs alone; auto (default): a GPU for each worker where there are "
         "GPUs, and hosts without train on their CPUs; auto:0.5 likewise, with half a GPU",
@@ -65,7 +74,9 @@ def _place(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from raytune_planes.commands import study_run
+    from raytune_planes.commands import asked, study_run
 
-    args = study_run.recall(args) if args.resume else args
-    return study_run.run(args)
+    if args.resume:
+        return study_run.run(asked.recall(args))
+    missing = {key: value for key, value in DEFAULTS.items() if getattr(args, key) is None}
+    return study_run.run(argparse.Namespace(**{**vars(args), **missing}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,9 +12,13 @@ import numpy as np
 
 from raytune_planes.datasets import images
 from raytune_planes.datasets.depth import Range
+from raytune_planes.datasets.images import Source, Window
 from raytune_planes.datasets.opening import MOST_PIXELS
+from raytune_planes.datasets.sizes import Sizes
 
 SPLITS = ("train", "val", "test")
+MEASURED = 500
+"""Pictures of which ``Reader.sizes`` reads the header: a fraction of a second."""
 COMPARED_AT = 256
 """Least side in pixels at which ``Reader.whole`` decodes a larger picture."""
 
@@ -39,7 +43,7 @@ class Info:
     and for whatever its model sees later. None where no picture has."""
 
     @classmethod
-    def of(cls, plain: Mapping[str, Any]) -> Info:
+    def of_json(cls, plain: Mapping[str, Any]) -> Info:
         """From the plain values of ``asdict``, whose tuples may have become lists."""
         lists = {name: tuple(plain[name]) for name in ("classes", "prompts")}
         parents = {level: tuple(of_class) for level, of_class in plain["parents"].items()}
@@ -117,6 +121,14 @@ class Reader(ABC):
     """The expected tree, a few lines, for the same message."""
     extent_m: ClassVar[float] = 0.0
     """Side of the ground that a picture shows, in metres; 0 where pictures tell no place."""
+    trim_bottom: ClassVar[int] = 0
+    """Rows at the bottom of every picture that the model never sees."""
+    tiled: ClassVar[bool] = False
+    """Whether samples are tiles of scenes, of ``tile`` source pixels."""
+    chip: ClassVar[int] = 0
+    """Side in source pixels of chips that were cut from scenes, one around each object; 0 for any other pictures."""
+    sought: ClassVar[int] = 1
+    """Label of the chips that show an object."""
 
     def __init__(
         self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0, options: Options | None = None
@@ -145,17 +157,48 @@ class Reader(ABC):
             UserError: the picture cannot be decoded; names its file.
         """
 
+    def show(self, source: Source, window: Window | None = None) -> np.ndarray:
+        """What the model sees of a picture, or of a window of a scene: uint8 [S, S, 3] at the study's image size.
+
+        The only way from a file to pixels: ``load`` takes it for training and evaluation, ``serving`` for any picture.
+
+        Raises:
+            UserError: the picture cannot be decoded; names its file.
+        """
+        if window is None:
+            most, values = self.options.max_pixels, self.values
+            return images.load(source, self.image_size, trim_bottom=self.trim_bottom, most=most, values=values)
+        return self.scene(source, window[2] - window[0]).crop(self.image_size, window)
+
+    def scene(self, source: Source, side: float) -> images.Picture:
+        """A scene that windows of ``side`` source pixels are to be cut from."""
+        return self.decoded(source, coarsest=side / self.image_size)
+
+    def size(self, sample: Sample) -> tuple[int, int]:
+        """Width and height in pixels of the picture that ``sample`` is, or is a tile of."""
+        return self.size_of(sample.path)
+
+    def size_of(self, source: Source) -> tuple[int, int]:
+        """Width and height of a picture, upright. Raises UserError: it cannot be read, or is larger than allowed."""
+        return images.size_of(source, self.options.max_pixels)
+
+    def sizes(self, listing: Listing) -> Sizes:
+        """Of training pictures: all, or ``MEASURED`` of them evenly over the list."""
+        first = {s.path if s.row is None else s.row: s for s in (listing.samples[i] for i in listing.splits["train"])}
+        pictures = list(first.values())
+        return Sizes.of([self.size(s) for s in pictures[:: -(-len(pictures) // MEASURED)]])
+
     def whole(self, sample: Sample) -> images.Picture:
         """The whole picture that ``sample`` is, or is a tile of, for comparing pictures; large ones at reduced size.
 
         Raises:
             UserError: it cannot be decoded; names its file.
         """
-        return self._decoded(sample.path, fit=COMPARED_AT)
+        return self.decoded(sample.path, fit=COMPARED_AT)
 
-    def _decoded(self, path: Path, *, coarsest: float = 1.0, fit: int = 0) -> images.Picture:
+    def decoded(self, source: Source, *, coarsest: float = 1.0, fit: int = 0) -> images.Picture:
         """``images.decode`` with this dataset's options."""
-        return images.decode(path, coarsest=coarsest, fit=fit, most=self.options.max_pixels, values=self.values)
+        return images.decode(source, coarsest=coarsest, fit=fit, most=self.options.max_pixels, values=self.values)
 
 
 @dataclass(frozen=True)
@@ -177,6 +220,8 @@ class Arrays:
     warnings: Sequence[str] = ()
     boxes_NM4: np.ndarray | None = None
     """float32, the objects of each picture (see ``datasets.boxes``); None without boxes."""
+    sizes: Sizes | None = None
+    """Of the training pictures' files; None where it is not known."""
     of_group_N: np.ndarray | None = None
     """int64: pictures of one scene, or copies of each other, have one number; None where each stands alone."""
 
@@ -186,3 +231,9 @@ class Arrays:
 
     def counts(self) -> dict[str, int]:
         return {split: len(index) for split, index in self.splits.items()}
+
+
+def described(data: Mapping[str, Arrays]) -> dict[str, Any]:
+    """What a checkpoint tells of the data of its model, as plain values: classes, and which pictures were learnt."""
+    learnt = {name: {"synthetic": a.synthetic, "sizes": a.sizes and asdict(a.sizes)} for name, a in data.items()}
+    return {"infos": {name: asdict(arrays.info) for name, arrays in data.items()}, "learnt": learnt}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import shutil
@@ -19,11 +18,12 @@ import numpy as np
 from raytune_planes.datasets import boxes, files, ranges, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import Plan, cleaned
+from raytune_planes.datasets.fingerprint import fingerprint
+from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.paths import local
 from raytune_planes.processors import allowed
 
-FORMAT = 5
-"""Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 LIMIT_GIB = 20.0
 
 Progress = Callable[[int, int], None]
@@ -31,7 +31,8 @@ Progress = Callable[[int, int], None]
 
 def default_cache() -> Path:
     """``raytune-planes`` under ``$XDG_CACHE_HOME``, or under ``~/.cache``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raytune-planes"
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    return (local(named) if named else Path.home() / ".cache") / "raytune-planes"
 
 
 def entry(cache: Path, fingerprint: str) -> Path:
@@ -95,37 +96,6 @@ def open_cached(folder: Path) -> Arrays:
         raise UserError(f"no decoded dataset at {folder} ({error}); decode the dataset again") from error
 
 
-def fingerprint(reader: Reader, listing: Listing) -> str:
-    """32 hexadecimal digits over everything that decides the arrays, without reading a picture."""
-    digest, root = hashlib.blake2b(digest_size=16), str(reader.root)
-
-    def add(*values: object) -> None:
-        digest.update((repr(values) + "\n").encode(errors="surrogateescape"))
-
-    add(FORMAT, type(reader).__module__, type(reader).__qualname__)
-    # The range of deep pictures follows from the files and from the setting.
-    add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic, reader.options.values)
-    for split in SPLITS:
-        add(split, *map(int, listing.splits[split]))
-    previous = None
-    for sample in listing.samples:
-        if sample.path != previous:  # tiles of one scene follow each other
-            previous = sample.path
-            add(*_state(previous, root))
-        add(sample.label, sample.group, sample.window, sample.boxes)
-        if sample.mask is not None:
-            add(*_state(sample.mask, root))
-    return digest.hexdigest()
-
-
-def _state(path: Path, root: str) -> tuple[str, int, int]:
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise UserError(f"{path} is listed but cannot be read: {error.strerror}") from error
-    return str(path).removeprefix(root), stat.st_size, stat.st_mtime_ns
-
-
 def _open_sound(folder: Path) -> Arrays | None:
     """The entry, or None when it is absent; one that a fault of the disk cut short is removed."""
     with storage.guard(folder.parent):
@@ -140,7 +110,7 @@ def _open_sound(folder: Path) -> Arrays | None:
 def _open(folder: Path) -> Arrays:
     """Call under ``storage.guard``: nobody may remove the folder between two of its files."""
     about = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-    info = Info.of(about["info"])
+    info = Info.of_json(about["info"])
     with suppress(OSError):  # a cache that is read-only to us
         os.utime(folder)
     return Arrays(
@@ -154,6 +124,7 @@ def _open(folder: Path) -> Arrays:
         synthetic=about["synthetic"],
         warnings=tuple(about["warnings"]),
         of_group_N=storage.mapped(folder / "groups.npy"),
+        sizes=Sizes.of_json(about["sizes"]),
     )
 
 
@@ -186,6 +157,7 @@ def _build(reader: Reader, listing: Listing, folder: Path, workers: int, progres
             "fingerprint": folder.name,
             "synthetic": listing.synthetic,
             "warnings": list(listing.warnings),
+            "sizes": asdict(reader.sizes(listing)),
         }
         with (temporary / "info.json").open("w", encoding="utf-8") as file:
             json.dump(about, file)

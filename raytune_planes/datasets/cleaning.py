@@ -12,6 +12,7 @@ from typing import Any
 from raytune_planes.datasets import files
 from raytune_planes.datasets.base import SPLITS, Listing, Sample
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.paths import regular
 
 FORMAT = 1
 
@@ -50,7 +51,7 @@ def read_plan(path: Path, dataset: str) -> Plan:
     """
     where = f"datasets.{dataset}.clean = {path}"
     try:
-        tree: Any = json.loads(path.expanduser().read_text(encoding="utf-8"))
+        tree: Any = json.loads(regular(path.expanduser()).read_text(encoding="utf-8"))
         plans = {
             name: Plan(
                 {str(k): str(v) for k, v in part["drop"].items()}, tuple(tuple(map(str, c)) for c in part["copies"])

@@ -62,6 +62,7 @@ class FGVCAircraft(Reader):
                 images_variant_{train,val,test}.txt    (and images_family_..., images_manufacturer_...)
                 images_box.txt
     """
+    trim_bottom: ClassVar[int] = BANNER
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
@@ -95,9 +96,7 @@ class FGVCAircraft(Reader):
         )
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
-        return images.load(
-            sample.path, self.image_size, trim_bottom=BANNER, most=self.options.max_pixels, values=self.values
-        ), None
+        return self.show(sample.path), None
 
     def whole(self, sample: Sample) -> images.Picture:
         """Without the banner: it differs between copies."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.opening import SUFFIXES
 from raytune_planes.errors import UserError
+from raytune_planes.paths import regular, special
+from raytune_planes.printing import printable
 
 MARKER = "SYNTHETIC"
 """File that ``synth`` leaves in a dataset's folder, so that no result on drawn pictures passes for a real one."""
@@ -36,22 +38,32 @@ def expect_root(reader: Reader) -> Path:
     return reader.root
 
 
-def walk(root: Path) -> Iterator[Path]:
+def walk(root: Path, left_out: Callable[[UserError], None] | None = None) -> Iterator[Path]:
     """Every file below ``root``, sorted, without hidden ones and without what archives made on a Mac add.
 
     Links to folders are not followed: what they show inside the root is listed at its own place.
 
+    Args:
+        left_out: Told why something was left out, where the rest is wanted all the same.
+
     Raises:
-        UserError: a link leads outside of the root.
+        UserError: without ``left_out``: a link leads outside of the root or to nothing, or there is a named pipe,
+            socket or device.
     """
-    return _walk(root, root)
+    return _walk(root, root, left_out)
 
 
 def inside(root: Path, path: Path) -> Path:
     """``path``, which must lie below ``root`` also after following links. Raises UserError."""
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
         raise UserError(
-            f"{path} leads outside of {root} (to {path.resolve()}); "
+            f"{printable(path)} is a link that leads to nothing; remove it, or bring what it names"
+        ) from None
+    if not target.is_relative_to(root.resolve()):
+        raise UserError(
+            f"{printable(path)} leads outside of {root} (to {printable(target)}); "
             f"put the files themselves below {root}, or point datasets.<name>.root at the folder that holds them"
         )
     return path
@@ -64,11 +76,13 @@ def lines(path: Path) -> list[tuple[int, str]]:
         UserError: the file cannot be read as UTF-8 text.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text; it is expected to hold lines of labels or names") from None
+        raise UserError(
+            f"{printable(path)} is not UTF-8 text; it is expected to hold lines of labels or names"
+        ) from None
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise UserError(f"{printable(path)} cannot be read: {error.strerror or error}") from None
     return [(n, stripped) for n, line in enumerate(text.splitlines(), 1) if (stripped := line.strip())]
 
 
@@ -84,32 +98,26 @@ def unreadable(why: Mapping[Path, str]) -> UserError:
 
 def some(names: Sequence[object], most: int = 3) -> str:
     """``"a, b, c and 4 more"``: the first few of ``names`` for a message."""
-    few = ", ".join(shown(str(name)) for name in names[:most])
-    return few if len(names) <= most else f"{few} and {len(names) - most:,} more"
+    shown = ", ".join(printable(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
-def shown(name: str) -> str:
-    """A file's name for people: bytes that are no UTF-8 and what a terminal would obey are written out, ``\\xe9``."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace") if _in_file_names(name) else name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _in_file_names(name: str) -> bool:
-    """Whether this text can come from a file's name in this locale; a text of ours may hold more."""
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _walk(root: Path, folder: Path) -> Iterator[Path]:
+def _walk(root: Path, folder: Path, left_out: Callable[[UserError], None] | None) -> Iterator[Path]:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.name.startswith(".") or entry.name == "__MACOSX":
             continue
-        if entry.is_symlink():
-            inside(root, Path(entry.path))
+        path = Path(entry.path)
+        try:
+            if entry.is_symlink():
+                inside(root, path)
+            if kind := special(path):
+                raise UserError(f"{printable(path)} is {kind}, not a file; remove it from {printable(root)}")
+        except UserError as error:
+            if left_out is None:
+                raise
+            left_out(error)
+            continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _walk(root, Path(entry.path))
+            yield from _walk(root, path, left_out)
         elif entry.is_file():
-            yield Path(entry.path)
+            yield path

@@ -13,6 +13,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files, images, split_folders, splits, tiles, yolo
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
+from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.datasets.yolo_lines import Labels, chosen
@@ -58,7 +59,8 @@ class HRPlanes(Reader):
             train/images, train/labels, valid/…, test/… (instead, as Roboflow exports; or images/train, labels/train, …)
     """
 
-    _last: tuple[Path, float, images.Picture] | None = None
+    tiled: ClassVar[bool] = True
+    _last: tuple[Source, float, images.Picture] | None = None
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
@@ -101,14 +103,13 @@ class HRPlanes(Reader):
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         assert sample.window is not None
         left, top, right, bottom = sample.window
-        scene = self._decode(sample.path, (right - left) / self.image_size)
         mask_HW = tiles.mask(sample.boxes, right - left, bottom - top, self.image_size)
-        return scene.crop(self.image_size, sample.window), mask_HW
+        return self.show(sample.path, sample.window), mask_HW
 
-    def _decode(self, path: Path, coarsest: float) -> images.Picture:
+    def scene(self, source: Source, side: float) -> images.Picture:
         """Keeps the last scene, since the tiles of one scene are asked for one after the other."""
-        if self._last is None or self._last[:2] != (path, coarsest):
-            self._last = path, coarsest, self._decoded(path, coarsest=coarsest)
+        if self._last is None or self._last[:2] != (source, side):
+            self._last = source, side, super().scene(source, side)
         return self._last[2]
 
     def _group(self, picture: Path) -> str:

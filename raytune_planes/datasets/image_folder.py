@@ -13,6 +13,7 @@ from raytune_planes.datasets import files, images, split_folders, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
+from raytune_planes.printing import printable
 
 TOP_K_FROM = 10
 """Above this many classes the top-5 accuracy is reported as well."""
@@ -85,8 +86,8 @@ class ImageFolder(Reader):
         account = survey.account()
         info = Info(
             self.name_in_study,
-            tuple(map(files.shown, classes)),
-            tuple(f"a picture of {files.shown(name).replace('_', ' ')}" for name in classes),
+            tuple(map(printable, classes)),
+            tuple(f"a picture of {printable(name).replace('_', ' ')}" for name in classes),
             has_masks=bool(masks),
             top_k=5 if len(classes) > TOP_K_FROM else 0,
         )
@@ -94,18 +95,19 @@ class ImageFolder(Reader):
         return Listing(info, samples, parts_of, tuple(warnings), survey.synthetic, account=account)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
-        picture = self._decoded(sample.path, fit=self.image_size)
+        pixels_HWC = self.show(sample.path)
         if not (self.root / "masks").is_dir():
-            return picture.crop(self.image_size), None
+            return pixels_HWC, None
         if sample.mask is None:
-            return picture.crop(self.image_size), np.zeros((self.image_size, self.image_size), np.uint8)
+            return pixels_HWC, np.zeros((self.image_size, self.image_size), np.uint8)
         mask = images.decode(sample.mask, most=self.options.max_pixels, values=(0, 255))
-        if (mask.width, mask.height) != (picture.width, picture.height):
+        width, height = self.size(sample)
+        if (mask.width, mask.height) != (width, height):
             raise UserError(
-                f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {picture.width} x "
-                f"{picture.height}; a mask has the size of its picture"
+                f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {width} x {height}; "
+                f"a mask has the size of its picture"
             )
-        return picture.crop(self.image_size), _mask(mask.image, self.image_size)
+        return pixels_HWC, _mask(mask.image, self.image_size)
 
     def _splits(self, samples: Sequence[Sample], given: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
         """The indexes of each split, and what was taken from where."""

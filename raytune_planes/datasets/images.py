@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -81,12 +80,13 @@ def decode(
 
 
 def load(
-    path: Path, size: int, *, trim_bottom: int = 0, most: int = MOST_PIXELS, values: Range | None = None
+    path: Source, size: int, *, trim_bottom: int = 0, most: int = MOST_PIXELS, values: Range | None = None
 ) -> np.ndarray:
     """One picture as uint8 [size, size, 3], without its last ``trim_bottom`` rows. Raises UserError naming the file."""
     picture = decode(path, fit=size + trim_bottom, most=most, values=values)
     if picture.height <= trim_bottom:
-        raise UserError(f"{path} has {picture.height} rows, and its last {trim_bottom} are cut off as a banner")
+        name = "the picture" if isinstance(path, bytes) else path
+        raise UserError(f"{name} has {picture.height} rows, and its last {trim_bottom} are cut off as a banner")
     rows = picture.height - trim_bottom
     # Cut before scaling: Pillow's filters reach beyond a box that is given to them.
     kept = picture.image.crop((0, 0, picture.image.width, picture.image.height * rows // picture.height))

@@ -11,6 +11,8 @@ from pathlib import Path
 from PIL import Image
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import regular
+from raytune_planes.printing import printable
 
 Source = Path | bytes
 """A picture's file, or what stands in one."""
@@ -48,9 +50,7 @@ def opened(source: Source, most: int = MOST_PIXELS) -> Image.Image:
     """
     # Pillow warns and refuses by one number for the whole process; ours is the dataset's, and checked below.
     Image.MAX_IMAGE_PIXELS = None
-    if isinstance(source, Path) and source.exists() and not source.is_file():
-        raise OSError("it is no regular file")
-    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else regular(source), formats=FORMATS)
     if image.width * image.height > most:
         image.close()
         raise UserError(
@@ -76,16 +76,16 @@ def unreadable(source: Source, error: Exception) -> UserError:
     if isinstance(source, bytes):
         return UserError(f"{name_of(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
     if isinstance(error, FileNotFoundError):
-        return UserError(f"no picture {source}; it is listed but not there")
+        return UserError(f"no picture {name_of(source)}; it is listed but not there")
     if isinstance(error, Image.UnidentifiedImageError):
         return UserError(
-            f"{source} cannot be decoded: its content is none of {', '.join(FORMATS)}; replace the file, or unpack its "
-            f"archive again"
+            f"{name_of(source)} cannot be decoded: its content is none of {', '.join(FORMATS)}; replace the file, or "
+            f"unpack its archive again"
         )
-    reason = str(error).removesuffix(f" {str(source)!r}") or type(error).__name__
-    return UserError(f"{source} cannot be decoded: {reason}; replace the file, or unpack its archive again")
+    reason = getattr(error, "strerror", None) or str(error).removesuffix(f" {str(source)!r}") or type(error).__name__
+    return UserError(f"{name_of(source)} cannot be decoded: {reason}; replace the file, or unpack its archive again")
 
 
 def name_of(source: Source) -> str:
     """The path, or how many bytes there are."""
-    return f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
+    return f"{len(source):,} bytes" if isinstance(source, bytes) else printable(source)

@@ -70,6 +70,7 @@ class PlanesNet(Reader):
     """
 
     extent_m: ClassVar[float] = 60.0
+    chip: ClassVar[int] = SIDE
     _table: _Table | None = None
 
     def scan(self) -> Listing:
@@ -97,9 +98,12 @@ class PlanesNet(Reader):
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
         if sample.row is None:
-            return self._decoded(sample.path, fit=self.image_size).crop(self.image_size), None
+            return self.show(sample.path), None
         chip_HWC = self._read(sample.path).images_NHWC[sample.row]
         return images.Picture(Image.fromarray(chip_HWC), SIDE, SIDE).crop(self.image_size), None
+
+    def size(self, sample: Sample) -> tuple[int, int]:
+        return super().size(sample) if sample.row is None else (SIDE, SIDE)
 
     def whole(self, sample: Sample) -> images.Picture:
         if sample.row is None:

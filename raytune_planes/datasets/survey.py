@@ -79,14 +79,14 @@ class Survey:
                 self.leave("folder(s) of the file system left out", [path])
             elif entry.name.startswith(".") or entry.name == "__MACOSX":
                 self.leave(HIDDEN, [path])
-            elif entry.is_symlink() and not files.inside(self.root, path).exists():
+            elif entry.is_symlink() and not path.exists():
                 self.leave("link(s) lead to nothing", [path])
+            elif entry.is_symlink() and files.inside(self.root, path).is_dir():
+                self.leave("link(s) to folders were not followed", [path])
             elif entry.is_dir(follow_symlinks=False):
                 yield from self._walk(path)
             elif entry.is_file():
                 yield path
-            elif entry.is_dir():
-                self.leave("link(s) to folders were not followed", [path])
             else:
                 self.leave("pipe(s), socket(s) or device(s) left out", [path])
 

@@ -9,17 +9,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import psutil
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
-TWICE_S = 0.5
-"""`timeout` sends a signal to a process and again to its group: one wish, so it is passed on once."""
+TWICE_S = 1.0
+"""`timeout` sends a signal to a process and again to its group: one wish, so it is passed on once. On a busy machine
+the second may come much later."""
 
 
 def run(
@@ -31,46 +31,60 @@ def run(
     through us, exactly once, and never Ray's daemons. An interactive one stays in the terminal's group and
     gets Ctrl-C from there. ``record``: a folder that holds a file named after the process while it runs.
     """
-    child: subprocess.Popen[bytes] | None = None
-    early: list[int] = []
-    last: dict[int, float] = {}
-
-    def pass_on(number: int, _frame: FrameType | None = None) -> None:
-        if child is None:
-            early.append(number)
-        elif not (interactive and number in FROM_THE_TERMINAL):
-            if time.monotonic() - last.get(number, -math.inf) > TWICE_S:
-                child.send_signal(number)
-            last[number] = time.monotonic()
-
     # A background group that reads from the terminal is stopped by the kernel: give it nothing to read.
     no_input = not interactive and sys.stdin is not None and sys.stdin.isatty()
-    with _handling(pass_on):
+    with _arriving() as arriving:
         child = subprocess.Popen(
             command,
             env=dict(environment),
             stdin=subprocess.DEVNULL if no_input else None,
             process_group=None if interactive else 0,
         )
-        for number in early:
-            pass_on(number)
+        kept = FROM_THE_TERMINAL if interactive else ()
+        threading.Thread(target=_pass_on, args=(arriving, child, kept), daemon=True).start()
         with _recorded(record, child.pid):
             status = child.wait()
     return status if status >= 0 else 128 - status
 
 
+def _pass_on(arriving: int, child: subprocess.Popen[bytes], kept: Collection[int]) -> None:
+    """Pass each signal on whose number comes out of ``arriving`` and is not in ``kept``, in order, until its end.
+
+    A handler that passed them on itself could be interrupted by the second of two equal signals before it has noted the
+    first, and would then pass both on.
+    """
+    last: dict[int, float] = {}
+    with open(arriving, "rb", buffering=0) as numbers:
+        while number := numbers.read(1):
+            now = time.monotonic()
+            if number[0] in PASSED_ON and number[0] not in kept and now - last.get(number[0], -math.inf) > TWICE_S:
+                child.send_signal(number[0])
+            last[number[0]] = now
+
+
 @contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Call ``handler`` on each signal to pass on. Python allows that in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, handler) for number in PASSED_ON}
+def _arriving() -> Iterator[int]:
+    """A pipe to read from, into which each signal to pass on is written as a byte; the reader closes it.
+
+    Python's own C handler writes them, at once and in whichever thread gets the signal. Only the main thread may ask
+    for that; elsewhere nothing arrives.
+    """
+    reading, writing = os.pipe()
     try:
-        yield
+        if threading.current_thread() is not threading.main_thread():
+            yield reading
+            return
+        os.set_blocking(writing, False)
+        earlier = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        before = {number: signal.signal(number, lambda *_: None) for number in PASSED_ON}
+        try:
+            yield reading
+        finally:
+            for number, old in before.items():
+                signal.signal(number, old)
+            signal.set_wakeup_fd(earlier)
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
+        os.close(writing)
 
 
 @contextmanager
@@ -95,7 +109,7 @@ def recorded(folder: Path) -> set[psutil.Process]:
             process = psutil.Process(int(note.name))
             if repr(process.create_time()) == note.read_text():
                 found.add(process)
-        except (psutil.NoSuchProcess, FileNotFoundError):
+        except (psutil.NoSuchProcess, FileNotFoundError, ValueError):  # it has ended, or the file is no note of ours
             continue
     return found
 

@@ -19,6 +19,7 @@ import click
 from ray.autoscaler.command_runner import CommandRunnerInterface
 
 from raytune_planes.launch import processes
+from raytune_planes.launch.head import head_at, note_of_head
 from raytune_planes.launch.place import LaunchError, Place, ensure_token, private_folder
 from raytune_planes.processors import allowed
 
@@ -122,6 +123,11 @@ class ThisMachineRunner(CommandRunnerInterface):
     def remote_shell_command_str(self) -> str:
         return os.environ.get("SHELL", "bash") + "\n"
 
+    @property
+    def _note(self) -> Path:
+        """Where the head of this cluster leaves its address."""
+        return note_of_head({"RAY_TMPDIR": str(self.place.head)})
+
     @contextmanager
     def _session(self, *, private: bool) -> Iterator[Path]:
         """The temporary folder for one command: the head's, or a script's own when there is no head.
@@ -129,7 +135,10 @@ class ThisMachineRunner(CommandRunnerInterface):
         A script's own goes when the script ends well; a failed one leaves its logs until `ray down`.
         """
         private_folder(self.place.temp)
-        head_runs = _answers(self.place.head / "ray" / "ray_current_cluster")
+        note = self._note
+        head_runs = bool(head_at(note).address)
+        if not head_runs:
+            note.unlink(missing_ok=True)  # Ray would try to reach a head that died, or would fail on a damaged note
         folder = private_folder(self.place.head if head_runs or not private else self.place.temp / str(os.getpid()))
         yield folder
         if folder != self.place.head:
@@ -163,10 +172,10 @@ class ThisMachineRunner(CommandRunnerInterface):
         for _, remote in forwards:
             port = remote
             if asked().verb == "dashboard" and remote == DASHBOARD_PORTS[0]:
-                chosen = self.place.head / "dashboard_port"
-                if not chosen.exists():
+                if not head_at(self._note).address:
                     raise LaunchError("no head runs here, so there is no dashboard; start one with `ray up`")
-                port = int(chosen.read_text())
+                with suppress(OSError, ValueError):  # lost or damaged: the port that was asked for stands
+                    port = int((self.place.head / "dashboard_port").read_text())
                 if _free(port):
                     raise LaunchError(f"the head has no dashboard on port {port}; install ray[default] for one")
             click.echo(f"Nothing to forward, this machine is the head: http://localhost:{port}")
@@ -193,17 +202,6 @@ def _without_shutdown(cmd: str) -> tuple[str, bool]:
     if asked().verb == "exec" and asked().options.get("stop") and not count:
         raise LaunchError(f"--stop would power off this machine, so it is refused; run `ray down` afterwards ({cmd})")
     return kept, bool(count)
-
-
-def _answers(address_file: Path) -> bool:
-    """Whether the head that left ``address_file`` still listens; the file of a dead one is removed."""
-    if not address_file.exists():
-        return False
-    host, _, port = address_file.read_text().strip().rpartition(":")
-    with suppress(OSError), socket.create_connection((host, int(port)), timeout=5):
-        return True
-    address_file.unlink(missing_ok=True)
-    return False
 
 
 def _free(port: int) -> bool:

@@ -33,7 +33,11 @@ class ThisMachine(NodeProvider):
         self._lock = threading.Lock()
 
     def node_tags(self, node_id: str) -> dict[str, str]:
-        saved = json.loads(self.place.tags.read_text()) if self.place.tags.exists() else {}
+        saved: dict[str, str] = {}
+        with suppress(
+            OSError, ValueError, TypeError
+        ):  # lost or damaged: Ray then speaks of a cluster that is out of date
+            saved = dict(json.loads(self.place.tags.read_text()))
         # Always up to date, so that `ray submit` needs no `ray up` before it.
         return {**saved, TAG_RAY_NODE_KIND: NODE_KIND_HEAD, TAG_RAY_NODE_STATUS: STATUS_UP_TO_DATE}
 

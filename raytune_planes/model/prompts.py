@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raytune_planes.datasets.base import Info
 from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.paths import regular
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "photo": (
@@ -89,7 +90,7 @@ def read_templates(named: str) -> tuple[str, ...]:
 
 def _text(named: str) -> str:
     try:
-        return Path(named).expanduser().read_text(encoding="utf-8")
+        return regular(Path(named).expanduser()).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"text.templates = '{named}' cannot be read ({getattr(error, 'strerror', None) or 'no UTF-8 text'}); give "

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import tempfile
+import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import Tensor
 from raytune_planes.config import Text
 from raytune_planes.errors import UserError, first_line
 from raytune_planes.processors import allowed, tensor_threads
+from raytune_planes.tracking.files import write_whole
 
 PACKAGED = "minilm"
 """all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Wang et al. 2020): 384 wide, made for comparing sentences."""
@@ -192,6 +192,6 @@ def _read(stored: Path | None) -> np.ndarray | None:
 def _write(stored: Path, rows_SW: np.ndarray) -> None:
     """All or nothing: a study that starts beside this one reads a whole file or none."""
     stored.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=stored.parent, suffix=".part", delete=False) as file:
-        np.savez(file, rows_SW=rows_SW)
-    os.replace(file.name, stored)
+    kept = io.BytesIO()
+    np.savez(kept, rows_SW=rows_SW)
+    write_whole(stored, kept.getvalue())

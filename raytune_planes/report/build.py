@@ -16,6 +16,10 @@ from raytune_planes.report.text import shown, signed, value_text
 from raytune_planes.tracking.gains import defaults_trial, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
+OF_EPOCHS = (
+    "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
+    "which it was judged."
+)
 SIX: Sequence[tuple[str, str, str, Callable[[Log], object]]] = (
     ("counts", "Samples per dataset", "Bars fade from training to validation and test.", training.counts),
     (
@@ -175,7 +179,7 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
         for r, t in zip(search.results(study), study.trials, strict=True)
     )  # fmt: skip
     header = ("trial", search.value_label(study.start.goal), *(["keeps floors"] if floors else []), "end", "why")
-    return Section("Search", [], [Table(header, rows)] if rows else [], figures)
+    return Section("Search", [OF_EPOCHS] if rows else [], [Table(header, rows)] if rows else [], figures)
 
 
 def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from raytune_planes.printing import printable
 from raytune_planes.report.figure import Figure, Missing
 
 PAIRS = 8
@@ -90,7 +91,10 @@ def figures(
                 f"data-{name}-classes",
                 f"{name}: classes",
                 "Samples by class and split.",
-                ClassCounts(name, each["samples"]),
+                ClassCounts(
+                    name,
+                    {split: {printable(k): n for k, n in of.items()} for split, of in each["samples"].items()},
+                ),
             )
         )
         sheet = sheets[name] if name in sheets and sheets[name].rows else Missing("there is no readable picture")

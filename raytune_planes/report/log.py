@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import regular
+from raytune_planes.printing import printable
 from raytune_planes.records import Decision, TrialRecord
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.published import NAMES, published_log
 
+NAME = re.compile(r"[\w .-]{1,64}")
+"""Of a dataset: it becomes the name of files."""
 LARGEST = 100_000
 """Samples of a split; no larger count is guessed from accuracies."""
 
@@ -54,13 +59,13 @@ def read_log(path: Path) -> Log:
         UserError: it cannot be read or has another form.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(regular(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"no file {path}; give a study's name or the path of a log") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from None
     try:
-        log = _log(path.stem, entries, loss_unit="loss")
+        log = _log(printable(path.stem), entries, loss_unit="loss")
     except (TypeError, KeyError, ValueError, AttributeError):
         raise UserError(
             f"{path} is no training log; expected a list of "
@@ -75,6 +80,8 @@ def read_log(path: Path) -> Log:
 def _log(title: str, entries: Sequence[Mapping[str, Any]], **more: Any) -> Log:
     """A term that is 0 in every epoch is one that its dataset does not have: the format has no other word for it."""
     datasets = dict.fromkeys(d for e in entries for split in ("val", "train") for d in e[split])
+    if odd := [name for name in datasets if not NAME.fullmatch(name)]:
+        raise ValueError(f"{odd[0]!r} is no name of a dataset")
     values = {}
     for split, names in NAMES.items():
         for dataset in datasets:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from html import escape
+from html import escape as as_plain_html
 from pathlib import Path
 from textwrap import indent
 
 from raytune_planes.errors import UserError
+from raytune_planes.printing import printable
 from raytune_planes.report.drawing import NOTE, save
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.tracking.files import write_whole
@@ -56,20 +57,20 @@ def write(report: Report, folder: Path) -> tuple[Path, ...]:
 
 def as_markdown(report: Report) -> str:
     """The report with links to the PNG files beside it."""
-    lines = [f"# {report.title}", "", report.lead, ""]
+    lines = [f"# {_words(report.title)}", "", _words(report.lead), ""]
     if report.synthetic:
         lines += [f"**{NOTE}.** {SYNTHETIC}", ""]
     for section in report.sections:
-        lines += [f"## {section.heading}", ""]
-        lines += [line for text in section.text for line in (text, "")]
+        lines += [f"## {_words(section.heading)}", ""]
+        lines += [line for text in section.text for line in (_words(text), "")]
         for table in section.tables:
             lines += [*_markdown_table(table), ""]
-        lines += [line for command in section.commands for line in (indent(command, "    "), "")]
+        lines += [line for command in section.commands for line in (indent(printable(command, lines=True), "    "), "")]
         for f in section.figures:
             if isinstance(f.numbers, Missing):
-                lines += [f"*{f.title}: missing. {_sentence(f.numbers.why)}*", ""]
+                lines += [f"*{_words(f.title)}: missing. {_words(_sentence(f.numbers.why))}*", ""]
             else:
-                lines += [f"![{f.title}]({f.name}.png)", "", f"**{f.title}.** {f.caption}", ""]
+                lines += [f"![{_words(f.title)}]({f.name}.png)", "", f"**{_words(f.title)}.** {_words(f.caption)}", ""]
     return "\n".join(lines)
 
 
@@ -128,7 +129,17 @@ def _html_cell(cell: str) -> str:
 
 def _markdown_table(table: Table) -> list[str]:
     rows = [table.header, ("---",) * len(table.header), *table.rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return ["| " + " | ".join(_words(printable(cell)).replace("|", "\\|") for cell in row) + " |" for row in rows]
+
+
+def escape(text: str) -> str:
+    """For HTML."""
+    return as_plain_html(printable(text, lines=True))
+
+
+def _words(text: str) -> str:
+    """For markdown: what a name holds is shown as it is, not taken for HTML or a link."""
+    return printable(text, lines=True).replace("<", "&lt;").replace("](", "]\\(")
 
 
 def _sentence(why: str) -> str:

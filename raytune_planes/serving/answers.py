@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,25 @@ from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.serving.boxes import Scored
-from raytune_planes.serving.predictor import Look, Model, Predictor, require
+from raytune_planes.serving.counts import DETECTIONS, MASK, WINDOWS, Count
+from raytune_planes.serving.predictor import Look, Model, require
+from raytune_planes.serving.routing import by_size
 from raytune_planes.serving.scenes import planes
 from raytune_planes.tracking.validation import probabilities
 
 SHOWN = 5
 """Classes that are told."""
-SCENE = 4
-"""A picture is a scene when its shorter side holds this many tiles; a photograph holds two or three."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A free text beside the picture."""
+
+    text: str
+    similarity: float
+    """Cosine of the two in the space that both were taught."""
+    probability: float | None
+    """Among the texts; None for one that stands alone: it has nothing to be likelier than."""
 
 
 @dataclass(frozen=True)
@@ -37,101 +47,104 @@ class Answer:
     tiles: int
     """How many the picture was cut into; 1 for a picture that was seen whole."""
     top: tuple[tuple[str, float], ...]
-    """The likeliest classes with their probabilities, best first; of a scene, the mean over its tiles."""
+    """The likeliest classes with their probabilities, best first; of a scene, the mean over its tiles, and none of one
+    that was read by windows."""
     covered: float
     """Share of the picture under the mask; NaN for datasets without masks."""
     planes: tuple[Box, ...]
     """Around each connected part of the mask, in the picture's pixels, largest first."""
-    texts: tuple[tuple[str, float, float], ...]
-    """Each free text with its score (cosine over temperature) and its probability among the texts."""
+    texts: tuple[Text, ...]
     mask_HW: np.ndarray | None
     """Probability of a plane."""
     boxes: tuple[Scored, ...] | None = None
-    """Planes by the detector, in the picture's pixels, the surest first; None where none was trained, and of an
-    ensemble."""
+    """Planes by the detector, or windows with a plane, in the picture's pixels, the surest first; None without
+    either."""
     values: tuple[float, float] | None = None
     """Of a picture with more than 8 bits, the numbers that are shown as black and as white."""
+    window: float = 0.0
+    """Side in source pixels of the windows of a scene that was read by them; 0 for other pictures."""
+    synthetic: tuple[str, ...] | None = ()
+    """The model's datasets whose pictures were drawn by this program; None where its checkpoint does not tell."""
+
+    @property
+    def count(self) -> Count | None:
+        """Of the planes; None of a picture that is answered by its class alone."""
+        if self.boxes is not None:
+            return Count(len(self.boxes), WINDOWS if self.window else DETECTIONS)
+        return None if self.mask_HW is None else Count(len(self.planes), MASK)
 
     def to_json(self) -> dict[str, Any]:
         """Without the mask; what does not apply is left out."""
-        masked = {"covered": self.covered, "count": len(self.planes), "planes": [list(box) for box in self.planes]}
+        count = self.count
+        counted: dict[str, Any] = {}
+        if count is not None:
+            error = count.measured and asdict(count.measured)
+            counted = {"count": count.planes, "counted_by": count.by, "count_error": error}
+        masked = {"covered": self.covered, "planes": [list(box) for box in self.planes]}
         boxes = {"boxes": [{"box": list(box), "score": score} for box, score in self.boxes or ()]}
-        texts = [{"text": text, "score": score, "probability": share} for text, score, share in self.texts]
         return {
             **{"dataset": self.dataset, "chosen": self.chosen, "size": [self.width, self.height], "tiles": self.tiles},
-            "top": [{"label": label, "probability": probability} for label, probability in self.top],
+            "synthetic": None if self.synthetic is None else list(self.synthetic),
+            **({"window": self.window} if self.window else {}),
+            **({"top": [{"label": label, "probability": p} for label, p in self.top]} if self.top else {}),
+            **counted,
             **(masked if self.mask_HW is not None else {}),
             **(boxes if self.boxes is not None else {}),
-            **({"texts": texts} if texts else {}),
+            **({"texts": [_without_none(asdict(text)) for text in self.texts]} if self.texts else {}),
         }
 
 
-def answer(model: Model, source: Source, dataset: str | None = None, texts: Sequence[str] = ()) -> Answer:
-    """Look at one picture through the head of ``dataset``, or of the one that its size suggests.
+def answer(
+    model: Model, source: Source, dataset: str | None = None, texts: Sequence[str] = (), scale: float | None = None
+) -> Answer:
+    """Look at one picture through the head of ``dataset``, or of the only one that learnt pictures of its size.
+
+    Args:
+        scale: source pixels that stand for one pixel of the scenes or chips that were learnt; None for 1.
 
     Raises:
-        UserError: the model was not trained on ``dataset``, or the picture cannot be decoded.
+        UserError: the model was not trained on ``dataset``, the size does not tell a dataset, or the picture cannot be
+            decoded, or not be read at ``scale``.
     """
     width, height = images.size_of(source, max(d.max_pixels for d in model.config.datasets.values()))
-    name, why = (dataset, "asked for") if dataset else by_size(model, width, height)
+    name, why = (
+        (dataset, "asked for")
+        if dataset
+        else by_size(model.learnt, width, height, "" if isinstance(source, bytes) else f"{source}: ")
+    )
     require(name, model.infos)
-    look = model.look(name, source, tuple(texts))
-    mask_HW = look.mask_HW
+    texts = tuple(dict.fromkeys(texts))
+    look = model.look(name, source, texts, scale)
+    mask_HW, slide, boxes = look.mask_HW, look.slide, look.boxes
+    if slide is not None:
+        boxes = slide.places(look.probability_NK[:, model.learnt[name].reader.sought])
     return Answer(
         dataset=name,
         chosen=why,
         width=width,
         height=height,
         tiles=look.tiles,
-        top=_top(look, model.infos[name].classes),
+        top=() if slide is not None else _top(look.probability_NK[0], model.infos[name].classes),
         covered=math.nan if mask_HW is None else float((mask_HW > 0.5).mean()),
         planes=() if mask_HW is None else planes(mask_HW, width, height, model.config.datasets[name].image_size),
-        texts=tuple(zip(texts, look.text_P.tolist(), probabilities(look.text_P[None])[0].tolist(), strict=True)),
+        texts=_texts(texts, look),
         mask_HW=mask_HW,
-        boxes=look.boxes,
+        boxes=boxes,
         values=model.infos[name].values,
+        window=0.0 if slide is None else slide.side * slide.scale,
+        synthetic=model.synthetic,
     )
 
 
-def by_size(model: Model, width: int, height: int) -> tuple[str, str]:
-    """The dataset whose pictures are most like one of this size, and why, for people.
-
-    A picture of several tiles is a scene, for a dataset with masks. Of the others the one that sees pictures at the
-    nearest size, in ratio: a chip is hardly scaled, a photograph much.
-    """
-    shorter, settings = min(width, height), model.config.datasets
-    scenes = [n for n, info in model.infos.items() if info.has_masks and shorter >= SCENE * settings[n].tile]
-    if scenes:
-        name = max(scenes, key=lambda n: settings[n].tile)
-        return name, f"by size: {shorter} px hold {SCENE} tiles of {settings[name].tile} or more"
-    whole = [n for n, info in model.infos.items() if not info.has_masks] or list(model.infos)
-    name = min(whole, key=lambda n: abs(math.log(shorter / settings[n].image_size)))
-    return name, f"by size: {shorter} px, it sees pictures at {settings[name].image_size}"
+def _top(probability_K: np.ndarray, classes: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    order = np.argsort(-probability_K, kind="stable")[:SHOWN]
+    return tuple((classes[i], float(probability_K[i])) for i in order.tolist())
 
 
-def serve(artifacts: Mapping[str, str]) -> Callable[[Any], Any]:
-    """What MLflow calls: from a table of ``dataset`` (empty for by size) and ``image`` (a picture file's bytes).
-
-    Returns a table with ``dataset``, ``label``, ``probability``, and, for datasets with masks, ``planes`` (their
-    number) and ``covered`` (share of the picture); NaN otherwise.
-    """
-    predictor = Predictor.load(Path(artifacts["checkpoint"]))
-
-    def told(table: Any) -> Any:
-        import pandas
-
-        rows = []
-        for dataset, image in zip(table["dataset"], table["image"], strict=True):
-            found = answer(predictor, bytes(image), str(dataset))
-            label, probability = found.top[0]
-            count = math.nan if found.mask_HW is None else float(len(found.planes))
-            named = {"dataset": found.dataset, "label": label, "probability": probability}
-            rows.append({**named, "planes": count, "covered": found.covered})
-        return pandas.DataFrame(rows)
-
-    return told
+def _texts(texts: Sequence[str], look: Look) -> tuple[Text, ...]:
+    shares = probabilities(look.text_P[None])[0].tolist() if len(texts) > 1 else [None] * len(texts)
+    return tuple(map(Text, texts, look.similar_P.tolist(), shares))
 
 
-def _top(look: Look, classes: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    order = np.argsort(-look.probability_K, kind="stable")[:SHOWN]
-    return tuple((classes[i], float(look.probability_K[i])) for i in order.tolist())
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

@@ -15,6 +15,7 @@ from raytune_planes.datasets.images import Source
 from raytune_planes.errors import UserError
 from raytune_planes.serving.forest import Forest
 from raytune_planes.serving.guesses import Guess, resized
+from raytune_planes.serving.learnt import Learnt
 from raytune_planes.serving.predictor import Look, Predictor, require
 from raytune_planes.tracking.files import load_json, save_json
 
@@ -65,22 +66,34 @@ class Ensemble:
         self.infos: Mapping[str, Info] = {
             name: next(m.infos[name] for m in members if name in m.infos) for name in rules
         }
+        self.learnt: Mapping[str, Learnt] = {
+            name: next(m.learnt[name] for m in members if name in m.learnt) for name in rules
+        }
+        known = [m.synthetic for m in members]
+        self.synthetic = None if None in known else tuple(dict.fromkeys(name for each in known for name in each or ()))
 
-    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = ()) -> Look:
-        """As a single model does; the mask at the scale of its first member that has a say in it."""
+    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
+        """As a single model does; the mask at the scale of its first member that has a say in it, the boxes of the
+        member that weighs most among those that learnt any."""
         require(dataset, self.infos)
         rule = self.rules[dataset]
-        looks = {i: self.members[i].look(dataset, source, texts) for i in sorted(rule.used)}
+        looks = {i: self.members[i].look(dataset, source, texts, scale) for i in sorted(rule.used)}
         first = next(iter(looks.values()))
-        nothing = Look(np.zeros_like(first.probability_K), 0, None, np.zeros(len(texts), np.float32))
+        no_text = np.zeros(len(texts), np.float32)
+        nothing = Look(np.zeros_like(first.probability_NK), 0, None, no_text, no_text)
         every = [looks.get(i, nothing) for i in range(len(self.members))]
         masks = [None if look.mask_HW is None else look.mask_HW[None] for look in every]
-        found = rule.combine(np.stack([look.probability_K[None] for look in every]), masks)
+        found = rule.combine(np.stack([look.probability_NK for look in every]), masks)
+        weights_M = np.array(rule.classes_M)
+        boxed = [i for i, look in looks.items() if look.boxes is not None]
         return Look(
-            probability_K=found.probability_NK[0],
+            probability_NK=found.probability_NK,
             tiles=first.tiles,
             mask_HW=None if found.mask_NHW is None else found.mask_NHW[0],
-            text_P=np.tensordot(np.array(rule.classes_M), np.stack([look.text_P for look in every]), 1),
+            similar_P=np.tensordot(weights_M, np.stack([look.similar_P for look in every]), 1),
+            text_P=np.tensordot(weights_M, np.stack([look.text_P for look in every]), 1),
+            boxes=looks[max(boxed, key=lambda i: (rule.mask_M or rule.classes_M)[i])].boxes if boxed else None,
+            slide=first.slide,
         )
 
     @staticmethod

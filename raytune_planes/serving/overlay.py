@@ -5,18 +5,25 @@ A detector's boxes stand beside them with their scores, in another colour.
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
+from raytune_planes.paths import shortened
 from raytune_planes.serving.answers import Answer
+from raytune_planes.tracking.files import write_whole
 
 SIDES = (320, 1600)
 """The drawing's longer side lies between these, in pixels: a chip is enlarged, a scene reduced."""
 TINT = (213, 94, 0)
 """Vermilion of Okabe & Ito's colours, told apart by the colour-blind, and rare on the ground."""
 OPACITY = 0.45
+NAME_BYTES = 200
+"""Of a drawing's name. Most file systems take 255; a name beside it that is not whole yet has some more."""
 FOUND = (86, 180, 233)
 """Sky blue of the same colours, for the detector's boxes: they may differ from the mask's parts."""
 
@@ -43,15 +50,26 @@ def draw(answer: Answer, source: Source) -> Image.Image:
     return _captioned(picture, caption(answer), font)
 
 
+def save(picture: Image.Image, folder: Path, name: str) -> Path:
+    """Write ``picture`` as PNG into ``folder``, whole or not at all, under as much of ``name`` as a file's may hold."""
+    kept = io.BytesIO()
+    picture.save(kept, "PNG")
+    path = folder / f"{shortened(name, NAME_BYTES)}.png"
+    write_whole(path, kept.getvalue())
+    return path
+
+
 def caption(answer: Answer) -> str:
-    """``"fgvc: Boeing 737-700 0.81"``, or for a picture with a mask how many planes it shows and their share of it,
-    and how many the detector boxes."""
-    if answer.mask_HW is not None:
-        count = len(answer.planes)
-        boxed = f"; {len(answer.boxes)} boxed" if answer.boxes is not None else ""
-        return f"{answer.dataset}: {count} plane{'s' if count != 1 else ''}, {answer.covered:.1%} of the picture{boxed}"
-    label, probability = answer.top[0]
-    return f"{answer.dataset}: {label} {probability:.2f}"
+    """``"fgvc: Boeing 737-700 0.81"``, or how many planes there are and by what they were counted, and the share of the
+    picture under a mask; then whether the model learnt synthetic pictures."""
+    count = answer.count
+    if count is None:
+        label, probability = answer.top[0]
+        said = f"{label} {probability:.2f}"
+    else:
+        said = f"{count.planes} plane{'s' if count.planes != 1 else ''} by {count.by}"
+        said += f", {answer.covered:.1%} of the picture" if answer.mask_HW is not None else ""
+    return f"{answer.dataset}: {said}{' - SYNTHETIC model' if answer.synthetic else ''}"
 
 
 def _tinted(picture: Image.Image, mask_HW: np.ndarray) -> Image.Image:

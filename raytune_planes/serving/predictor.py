@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from raytune_planes.config import TrialConfig
-from raytune_planes.datasets import images
 from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.loaders import normalise
@@ -20,31 +19,36 @@ from raytune_planes.model.text import encode_prompts
 from raytune_planes.network import Network
 from raytune_planes.processors import tensor_threads
 from raytune_planes.serving.boxes import Scored, detected
+from raytune_planes.serving.learnt import Learnt, drawn, learnt
 from raytune_planes.serving.scenes import Grid
+from raytune_planes.serving.slides import Slide
 from raytune_planes.settings import make_config
-from raytune_planes.tasks.answers import joined
+from raytune_planes.tasks.answers import joined, mapped
 from raytune_planes.training import checkpoint
+from raytune_planes.training.evaluation import EVAL_BATCH
 from raytune_planes.training.workers import pick_device
 
 BERT = "text.bert."
 """What the names of a trained text encoder's weights begin with (``model.tuned``)."""
-AT_ONCE = 64
-"""Tiles of a batch."""
 
 
 @dataclass(frozen=True)
 class Look:
     """What a model sees in one picture."""
 
-    probability_K: np.ndarray
-    """Of the dataset's classes; of a scene, the mean over its tiles."""
+    probability_NK: np.ndarray
+    """Of the dataset's classes: one row, the mean over the tiles of a scene; of ``slide`` a row for each window."""
     tiles: int
     mask_HW: np.ndarray | None
     """Probability of a plane, float32, at the scale of training; None for datasets without masks."""
+    similar_P: np.ndarray
+    """For each free text its cosine with the picture; of a scene, the mean over tiles or windows."""
     text_P: np.ndarray
-    """For each free text its cosine with the picture, divided by the learnt temperature; of a scene, the mean."""
+    """The same, divided by the learnt temperature."""
     boxes: tuple[Scored, ...] | None = None
     """Planes in the picture's pixels, the surest first; None where the model learnt no boxes."""
+    slide: Slide | None = None
+    """Where the windows lie of a scene that was read by chips."""
 
 
 class Model(Protocol):
@@ -52,9 +56,16 @@ class Model(Protocol):
 
     config: TrialConfig
     infos: Mapping[str, Info]
+    learnt: Mapping[str, Learnt]
+    synthetic: tuple[str, ...] | None
+    """The datasets whose pictures were drawn by this program; None where a checkpoint does not tell."""
 
-    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = ()) -> Look:
-        """Through the head of ``dataset``. Raises UserError: not trained on it, or the picture cannot be decoded."""
+    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
+        """Through the head of ``dataset``, at ``scale`` source pixels for one of what it learnt (see ``Learnt.cut``).
+
+        Raises:
+            UserError: the model was not trained on it, or the picture cannot be decoded, or not be read at ``scale``.
+        """
         ...
 
 
@@ -63,7 +74,9 @@ class Predictor:
 
     def __init__(self, state: Mapping[str, Any], device: str = "auto") -> None:
         self.config = make_config(state["config"], source="the checkpoint's settings")
-        self.infos: Mapping[str, Info] = {name: Info.of(fields) for name, fields in state["infos"].items()}
+        self.infos: Mapping[str, Info] = {name: Info.of_json(fields) for name, fields in state["infos"].items()}
+        self.learnt: Mapping[str, Learnt] = learnt(state, self.config)
+        self.synthetic = drawn(self.learnt)
         self.device = pick_device(device)
         width = next(iter(state["prompts"].values())).shape[1]
         self.model = Network(self.infos, self.config, width)
@@ -75,52 +88,58 @@ class Predictor:
 
     @staticmethod
     def load(path: Path) -> Predictor:
-        """Raises UserError when ``path`` is no readable checkpoint."""
-        return Predictor(checkpoint.load(path))
+        """Raises UserError when ``path`` is no readable checkpoint, or holds no model of ours."""
+        state = checkpoint.load(path)
+        with checkpoint.content_of(path):
+            return Predictor(state)
 
-    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = ()) -> Look:
-        """Datasets with masks or boxes were trained on tiles, so their pictures are tiled; others are seen whole."""
+    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
+        """As in training: tiles of a scene, or the whole picture; and a scene by windows for a dataset of chips."""
         require(dataset, self.infos)
-        settings, grid, values = self.config.datasets[dataset], None, self.infos[dataset].values
-        most = settings.max_pixels
-        if self.infos[dataset].has_masks or self.infos[dataset].has_boxes:
-            tile = min(settings.tile, *images.size_of(source, most))
-            picture = images.decode(source, coarsest=tile / settings.image_size, most=most, values=values)
-            grid = Grid(picture, tile, settings.image_size)
-            pixels_NHWC = np.stack(list(grid.pixels()))
+        cut, shown = self.learnt[dataset].cut(source, scale), self.learnt[dataset].reader.show
+        if isinstance(cut, Slide):
+            batches = cut.pixels()
         else:
-            picture = images.decode(source, fit=settings.image_size, most=most, values=values)
-            pixels_NHWC = np.stack([picture.crop(settings.image_size)])
-        found = self.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
+            batches = iter([np.stack([shown(source)] if cut is None else list(cut.pixels()))])
+        text_PW, parts, similar = self._embed(texts), list[dict[str, Any]](), list[torch.Tensor]()
+        for some_NHWC in batches:
+            part = self.outputs(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2))
+            similarity = part["contrastive"]
+            similar.append(similarity.embedding_BW @ text_PW.T)
+            # The embeddings of a quarter of a million windows would fill the memory.
+            parts.append({**part, "contrastive": replace(similarity, embedding_BW=similarity.embedding_BW[:0])})
+        similar_P = torch.cat(similar).mean(0)
+        found, grid = _joined(parts), cut if isinstance(cut, Grid) else None
         mask_HW = None
-        if grid is not None and "segmentation" in found:
-            mask_HW = grid.blend(found["segmentation"].sigmoid())
-        text_PW = self._embed(texts)
-        similar_NP = found["contrastive"].embedding_BW @ text_PW.T / found["contrastive"].log_temperature.exp()
+        if "segmentation" in found and not isinstance(cut, Slide):
+            mask_NHW = found["segmentation"].sigmoid()
+            mask_HW = mask_NHW[0].numpy() if grid is None else grid.blend(mask_NHW)
+        probability_NK = found["classification"].logits_BK.softmax(1)
         return Look(
-            probability_K=found["classification"].logits_BK.softmax(1).mean(0).numpy(),
-            tiles=len(pixels_NHWC),
+            probability_NK=(probability_NK if isinstance(cut, Slide) else probability_NK.mean(0, keepdim=True)).numpy(),
+            tiles=1 if cut is None else len(probability_NK),
             mask_HW=mask_HW,
-            text_P=similar_NP.mean(0).numpy(),
+            similar_P=similar_P.numpy(),
+            text_P=(similar_P / found["contrastive"].log_temperature.exp()).numpy(),
             boxes=detected(found["detection"], grid) if grid is not None and "detection" in found else None,
+            slide=cut if isinstance(cut, Slide) else None,
         )
 
     @torch.no_grad()
     def outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> dict[str, Any]:
-        """What each task says of uint8 pictures at the dataset's image size, on the CPU.
+        """What each task says of uint8 pictures at the dataset's image size, float32 on the CPU.
 
-        Computed by as many threads as in training: sums may round differently with another number, and the threads of
-        torch's default, one for each core of the machine, mostly wait for each other over a small picture.
+        In the batches, the threads and the arithmetic of training's evaluation: of the same split in order, the same
+        bit for bit. The threads of torch's default, one for each core, mostly wait for each other over a small picture.
         """
+        parts, kind = [], self.device.type
         with tensor_threads(self.config.devices.threads):
-            return self._outputs(dataset, pixels_NCHW)
-
-    def _outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> dict[str, Any]:
-        parts = []
-        for some_BCHW in pixels_NCHW.split(AT_ONCE):
-            image_BCHW = some_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-            parts.append(self.model(dataset, normalise(image_BCHW).to(self.device)))
-        return {task: joined([part[task] for part in parts]) for task in parts[0]}
+            for some_BCHW in pixels_NCHW.split(EVAL_BATCH):
+                image_BCHW = some_BCHW.to(self.device)
+                image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+                with torch.autocast(kind, torch.bfloat16, self.config.precision == "bfloat16"):
+                    parts.append(self.model(dataset, normalise(image_BCHW)))
+        return {task: mapped(answer, torch.Tensor.float) for task, answer in _joined(parts).items()}
 
     def _embed(self, texts: tuple[str, ...]) -> torch.Tensor:
         """Unit rows [P, W]; the text encoder runs once for each set of texts."""
@@ -131,6 +150,11 @@ class Predictor:
             encoded = encode_prompts({"texts": texts}, text, device, weights=self._text_weights)
             self._texts[texts] = torch.from_numpy(encoded["texts"])
         return self._texts[texts]
+
+
+def _joined(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What each task says of some batches as of one."""
+    return {task: joined([part[task] for part in parts]) for task in parts[0]}
 
 
 def require(dataset: str, infos: Mapping[str, Info]) -> None:

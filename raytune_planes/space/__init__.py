@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.paths import local, regular
 from raytune_planes.settings import Value, defaults, make_config, overlaid, unknown, value_of
 from raytune_planes.space.check import check, problems
 from raytune_planes.space.dimension import (
@@ -57,7 +58,7 @@ def load_space(name_or_path: str | Path) -> Space:
     """
     path = _path_of(str(name_or_path))
     try:
-        text = path.read_text(encoding="utf-8")
+        text = regular(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"search space {path} cannot be read: {error}") from None
     space, form = read(text, path.stem)
@@ -146,7 +147,7 @@ def describe(space: Space) -> str:
 
 
 def _path_of(name: str) -> Path:
-    path = Path(name).expanduser()
+    path = local(name).expanduser()
     if path.suffix in (".yaml", ".yml") or os.sep in name or "/" in name:
         if not path.is_file():
             raise UserError(f"no search space {name}; give the path of a YAML file or one of: {', '.join(packaged())}")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from raytune_planes.config import TrialConfig, stage_names
+from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
-from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric
+from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric, stage_names
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import Dimension, Space, show
 from raytune_planes.space.drawable import drawable, refused

@@ -28,7 +28,8 @@ class RungSettings(Section):
 
     enabled: bool = True
     grace: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """The first rung, as a share of the samples of a trial with this space's own budget."""
+    """The first rung, as a share of the samples of a trial with this space's own budget. A rung is met at the end of
+    the epoch nearest to it."""
     reduction: Annotated[int, Field(ge=2, le=16)] = 3
     """Each rung lies this many times higher than the one below, and one in this many trials passes it."""
     floors: Literal["reach", "strict", "ignore"] = "reach"

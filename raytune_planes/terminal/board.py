@@ -65,14 +65,15 @@ class Board:
     def best(self) -> TrialRecord | None:
         """The best so far of all trials that are neither pruned nor failed; one that keeps the floors goes first."""
         goal = self.outline.goal
-        fit = [t for t in self.trials.values() if t.epochs and t.end not in (End.PRUNED, End.FAILED)]
+        fit = [t for t in self.trials.values() if t.best(goal) and t.end not in (End.PRUNED, End.FAILED)]
         return max(fit, key=lambda t: (keeps_floors(t, goal), score_of(t, goal), -t.number), default=None)
 
     def values(self, trial: TrialRecord) -> dict[str, str]:
-        """Dataset -> its primary metric at the trial's best epoch, or last one while it runs; ``z`` marks rest."""
-        at = trial.epochs[-1] if trial.end is End.RUNNING and trial.epochs else trial.best(self.outline.goal)
-        if at is None:
+        """Dataset -> its primary metric at the trial's best epoch, at its last while it runs; ``z`` marks rest."""
+        if not trial.epochs:
             return {}
+        best = None if trial.end is End.RUNNING else trial.best(self.outline.goal)
+        at = best or trial.epochs[-1]
         resting = trial.epochs[-1].resting
         return {
             name: f"{at.metrics[key]:.3f}{' z' if name in resting else ''}"

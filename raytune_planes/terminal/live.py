@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
+from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from raytune_planes.printing import printable, safe, unguarded
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.terminal.board import Board, Outline, clock, decisions, place_of, progress, score_text, short_name
 
@@ -30,7 +33,7 @@ class LiveView:
     """A table that is drawn anew twice a second: one row per trial, the newest below, and the last decisions."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream)
+        self._console = Console(file=unguarded(stream))  # all that goes to it from here is made printable here
         self._board: Board | None = None
         self._live: Live | None = None
         self._lines: deque[str] = deque(maxlen=5)
@@ -38,9 +41,11 @@ class LiveView:
 
     def start(self, outline: Outline) -> None:
         self._board = Board(outline)
-        self._console.print(f"[bold]study {outline.name}[/]  {outline.about}", highlight=False)
+        self._console.print(Text.assemble((f"study {outline.name}", "bold"), f"  {printable(outline.about)}"))
         self._live = Live(get_renderable=self._draw, console=self._console, refresh_per_second=2, transient=False)
         self._live.start()
+        if isinstance(sys.stdout, FileProxy):  # rich's own, until it puts ours back
+            sys.stdout, sys.stderr = safe(sys.stdout), safe(sys.stderr)
 
     def trial_started(self, trial: TrialRecord) -> None:
         self._take(trial)
@@ -53,10 +58,7 @@ class LiveView:
         self._take(trial, *([f"trial {trial.number} {trial.end}: {trial.reason}"] if told else []))
 
     def note(self, text: str) -> None:
-        if self._live is None:
-            self._console.print(text, highlight=False, markup=False)
-        else:
-            self._live.console.print(text, highlight=False, markup=False)
+        self._console.print(printable(text, lines=True), highlight=False, markup=False)
 
     def stop(self) -> None:
         if self._live is not None:
@@ -72,13 +74,13 @@ class LiveView:
     def _draw(self) -> RenderableType:
         assert self._board is not None
         with self._lock:
-            table, lines = self._table(self._board), [Text(line, "dim") for line in self._lines]
+            table, lines = self._table(self._board), [Text(printable(line), "dim") for line in self._lines]
             board = self._board
             left = board.remaining_s()
             foot = f"{board.ended} of {board.outline.trials} trials   {clock(board.elapsed_s)} elapsed"
             foot += f"   about {clock(left)} to go" if left else ""
             floors = ", ! below a floor" if board.outline.goal.floors else ""
-        foot += f"   (* best so far, z at rest{floors})"
+        foot += f"   (* best so far, z at rest{floors}; of a trial that ended, figures of its best epoch)"
         return Group(table, *lines, Text(foot, "bold"))
 
     def _table(self, board: Board) -> Table:
@@ -107,7 +109,7 @@ class LiveView:
                 f"{score} *" if is_best else score,
                 f"{trial.epochs[-1].samples:,}" if trial.epochs else "",
                 clock(sum(e.seconds for e in trial.epochs)),
-                *([place_of(trial)] if board.outline.has_places else []),
+                *([Text(printable(place_of(trial)))] if board.outline.has_places else []),
                 style="bold" if is_best else "",
             )
         return table

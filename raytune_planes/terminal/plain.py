@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
+from raytune_planes.printing import printable
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.terminal.board import (
     Board,
@@ -51,8 +52,9 @@ class PlainView:
         board.take(trial)
         best = board.best()
         mark = ", the best so far" if best is not None and best.trial_id == trial.trial_id else ""
-        value = score_text(trial, board.outline.goal).replace(" !", " (below a floor)")
-        score = f", score {value}{mark}" if value else ""
+        result, value = trial.best(board.outline.goal), score_text(trial, board.outline.goal)
+        value = value.replace(" !", " (below a floor)")
+        score = f", score {value} at epoch {result.epoch}{mark}" if result and value else ""
         left = board.remaining_s()
         rest = f"; {board.ended} of {board.outline.trials} trials, {clock(board.elapsed_s)} so far"
         rest += f", about {clock(left)} to go" if left else ""
@@ -65,7 +67,7 @@ class PlainView:
         self._stream.flush()
 
     def _say(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text, lines=True), file=self._stream, flush=True)
 
     def _know(self) -> Board:
         assert self._board is not None, "start comes first"

@@ -6,12 +6,13 @@ import errno
 import json
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.paths import regular
 from raytune_planes.records import FORMAT
 
 STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "trials", "logs"
@@ -53,7 +54,7 @@ def find_study(out: Path, name: str | None = None) -> Path:
 
 def load_json(path: Path) -> dict[str, Any]:
     """A record file as written by ``save_json``. Raises UserError when it is of a newer format."""
-    data = json.loads(path.read_bytes())
+    data = json.loads(regular(path).read_bytes())
     if not isinstance(data, dict):
         raise ValueError(f"{path.name} holds no object")
     if data.get("format") != FORMAT:
@@ -71,7 +72,7 @@ def save_json(path: Path, data: Mapping[str, Any]) -> None:
 
 def append_whole(path: Path, line: bytes) -> None:
     """Add ``line`` to the end of a file, whole or not at all: a full disk takes part of a line without a word."""
-    with path.open("ab", buffering=0) as file:
+    with naming(path), path.open("ab", buffering=0) as file:
         start = file.seek(0, os.SEEK_END)
         try:
             if file.write(line) < len(line):
@@ -81,19 +82,30 @@ def append_whole(path: Path, line: bytes) -> None:
             raise
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError of the block names ``path``: a write that finds no room names no file by itself."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    with naming(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # else a power cut can forget the new name
@@ -107,6 +119,6 @@ def _study_folders(out: Path) -> list[Path]:
 
 def _started_ms(folder: Path) -> int:
     try:
-        return int(json.loads((folder / STUDY).read_bytes())["start"]["started_ms"])
+        return int(json.loads(regular(folder / STUDY).read_bytes())["start"]["started_ms"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0  # unreadable: still listed, never the latest

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import EpochRecord, TrialRecord, best_trial
 from raytune_planes.tracking import files, published, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
+from raytune_planes.tracking.origin import Origin, origin_of
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +37,17 @@ class JsonlTracker:
         return files.study_folder(self.out, self._start.name)
 
     def start_study(self, start: StudyStart) -> None:
-        """Make the folder, or open it again: a resumed study keeps the time, and so the id, of its first start.
+        """Make the folder, or open it again: a resumed study keeps the time, and so the id, of its first start, which
+        its trials know too where ``study.json`` is lost.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: the folder cannot be written, or a newer version wrote it.
         """
         folder = files.study_folder(self.out, start.name)
         try:
             (folder / files.TRIALS).mkdir(parents=True, exist_ok=True)
-            if (folder / files.STUDY).is_file():
-                start = dataclasses.replace(start, started_ms=reading.read_ends(folder)[0].started_ms)
+            if known := origin_of(folder):
+                start = dataclasses.replace(start, started_ms=known.started_ms)
             files.write_whole(folder / files.SPACE, start.space_text)
             files.save_json(folder / files.STUDY, {"start": reading.start_to_json(start), "end": None})
         except OSError as error:
@@ -57,14 +60,16 @@ class JsonlTracker:
         folder = files.trial_folder(self.folder, trial.number, trial.trial_id)
         folder.mkdir(parents=True, exist_ok=True)
         started_ms = trial.started_ms
-        if (folder / files.TRIAL).is_file():
+        with suppress(OSError, *reading.MALFORMED):  # new, or lost: the record is as good
             started_ms = reading.read_trial(folder)[0].started_ms
         _mend(folder / files.EPOCHS)
         (folder / files.END).unlink(missing_ok=True)  # it was interrupted and goes on
         files.write_whole(folder / files.CONFIG, dotted_yaml(trial.config, f"trial {trial.number}, {trial.trial_id}"))
         named = {"trial_id": trial.trial_id, "number": trial.number, "started_ms": started_ms}
         values = {"drawn": dict(trial.drawn), "config": dict(trial.config), "tags": dict(trial.tags)}
-        files.save_json(folder / files.TRIAL, {**named, **values})
+        assert self._start is not None, "start_study comes first"
+        study = dataclasses.asdict(Origin.of(self._start))
+        files.save_json(folder / files.TRIAL, {**named, **values, "study": study})
         self._folders[trial.trial_id] = folder
         self._epochs[trial.trial_id] = {e.epoch: e for e in reading.read_epochs(folder / files.EPOCHS)[0]}
 
@@ -88,8 +93,7 @@ class JsonlTracker:
                 (folder / f".{path.name}").replace(folder / path.name)
         for epoch in trial.epochs:
             self.log_epoch(trial.trial_id, epoch)
-        told = {"end": trial.end, "reason": trial.reason, "ended_ms": trial.ended_ms, "tags": dict(trial.tags)}
-        files.save_json(folder / files.END, told)
+        files.save_json(folder / files.END, reading.trial_end_to_json(trial))
         self._epochs.pop(trial.trial_id)
         self._folders.pop(trial.trial_id)
 

@@ -65,10 +65,19 @@ def analyze(uri: str) -> None:
 
 
 def try_file(path: Path) -> None:
-    """Raise sqlite3.Error at once where MLflow would try for a minute: no permission, a folder or no database there."""
+    """Raise sqlite3.Error at once where MLflow would try for a minute: no permission, a folder or no database there;
+    and where it would go on with half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    way_out = f"{path} is damaged; move it away, and 'raytune-planes sync STUDY' fills a new one from the records"
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
-        database.execute("PRAGMA schema_version")
+        try:
+            fault = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.OperationalError:
+            raise  # it cannot be opened, which says nothing of what is in it
+        except sqlite3.DatabaseError as error:
+            raise sqlite3.DatabaseError(f"{way_out} ({error})") from None
+        if fault != "ok":
+            raise sqlite3.DatabaseError(f"{way_out} ({fault})")
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: Path) -> str:

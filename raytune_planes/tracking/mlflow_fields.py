@@ -6,6 +6,7 @@ import hashlib
 import math
 from typing import Any
 
+from raytune_planes.printing import printable
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.gains import best_of, defaults_trial, gains, goal_in_words
@@ -64,7 +65,8 @@ def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
 def end_tags(trial: TrialRecord) -> dict[str, str]:
     """How the trial stands and where it runs; written again whenever that changes."""
     resting = trial.epochs[-1].resting if trial.epochs else ()
-    tags = {"end": str(trial.end), "reason": trial.reason[:LONGEST], "mlflow.note.content": trial_note(trial)}
+    reason = printable(trial.reason, lines=True)[:LONGEST]
+    tags = {"end": str(trial.end), "reason": reason, "mlflow.note.content": trial_note(trial)}
     tags |= {key: value[:LONGEST] for key, value in trial.tags.items()}
     return tags | ({"resting": ", ".join(resting)} if resting else {})
 
@@ -152,7 +154,8 @@ def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
         lines += ["", "| metric | defaults | n |", "|---|---:|---:|"]
         lines += [f"| {g.metric} | {g.after:.4f} | {g.sample or '-'} |" for g in bought]
     lines += ["", "| drawn setting | best |", "|---|---|"]
-    lines += [f"| `{path}` | {value} |" for path, value in params(start, best).items()]
+    drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
+    lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
     return [
         *lines,
         "",
@@ -173,4 +176,5 @@ def digest(*parts: Any) -> str:
 
 
 def _cut(text: str) -> str:
+    text = printable(text, lines=True)
     return text if len(text) <= LONGEST else text[: LONGEST - 4] + "\n..."

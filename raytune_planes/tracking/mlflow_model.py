@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MODEL = "raytune-planes"
 """Name in the registry: ``models:/raytune-planes@champion``."""
 CHAMPION = "champion"
+SYNTHETIC = "Of synthetic pictures, drawn by this program: what it says of real ones is not known to be of use."
 LOADER = "loader"
 """The artifact that says what loads the others; ``mlflow_serving`` reads it."""
 
@@ -49,7 +50,7 @@ def register_champion(
         loader: ``module:function``; called with {artifact name: path}, it returns a function from input to output.
         artifacts: the files that ``loader`` reads: the checkpoint, the configuration, what it must know of the data.
         input_example: one input, as MLflow knows them (a table, an array, a dict of arrays).
-        output_example: what the model returns for it; both make the signature.
+        output_example: what the model returns for it; both make the signature. None where no schema holds it.
         requirements: packages as for pip; nothing is inferred, so no network is needed.
         code: folders of packages that travel with the model, for those that no index has.
 
@@ -87,7 +88,8 @@ def register_champion(
             code=code,
             step=epoch.epoch if epoch else 0,
         )
-        version = _register(uri, name, model_uri, run_id, {**marks, "score": repr(score), "asked": asked})
+        tags = {**marks, "score": repr(score), "asked": asked, "synthetic": str(study.start.synthetic).lower()}
+        version = _register(uri, name, model_uri, run_id, tags)
     champion = _champion(uri, name)
     if champion and champion.tags.get("asked") == asked and float(champion.tags["score"]) > score:
         return version, str(champion.version)
@@ -208,7 +210,8 @@ def _register(uri: str, name: str, model_uri: str, run_id: str, marks: Mapping[s
             name, description="The best model of each study; the alias 'champion' names the one to use."
         )
     logged = client.get_logged_model(model_uri.removeprefix("models:/"))
+    about = SYNTHETIC if marks["synthetic"] == "true" else None
     created = client.create_model_version(
-        name, logged.artifact_location, run_id, tags=dict(marks), model_id=logged.model_id
+        name, logged.artifact_location, run_id, tags=dict(marks), description=about, model_id=logged.model_id
     )
     return str(created.version)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.records import End, TrialRecord
+from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.mlflow_connection import SQLITE, analyze, connect, experiment_id
@@ -36,6 +36,8 @@ class _Sent:
     epochs: set[tuple[int, int]] | None = None
     """Step and time of every epoch; None when the store has not been asked."""
     params: bool = False
+    was_there: bool = False
+    """Whether an earlier connection made it."""
 
 
 @dataclass
@@ -81,7 +83,7 @@ class MlflowStore:
             sent.params = True
         self._push_epochs(sent, trial)
         if trial.end is not End.RUNNING:
-            self._log(sent.run_id, points=mlflow_fields.result_points(trial, self.start.goal))
+            self._log(sent.run_id, points=self._new(sent, mlflow_fields.result_points(trial, self.start.goal)))
             self._push_files(sent.run_id, _kept(folder), folder)
         self._set_status(sent, mlflow_fields.STATUS[trial.end], trial.ended_ms)
         # The digest comes last: whatever failed before is done again.
@@ -138,8 +140,23 @@ class MlflowStore:
         if sent.epochs is None:
             sent.epochs = {(m.step, m.timestamp) for m in self._client.get_metric_history(sent.run_id, "samples")}
         missing = [e for e in trial.epochs if (e.epoch, e.time_ms) not in sent.epochs]
+        steps = {step for step, _ in sent.epochs}
+        missing = [e for e in missing if e.epoch not in steps or not self._has_values(sent.run_id, e)]
         self._log(sent.run_id, points=[p for e in missing for p in mlflow_fields.epoch_points(e)])
         sent.epochs |= {(e.epoch, e.time_ms) for e in missing}
+
+    def _new(self, sent: _Sent, points: list[Point]) -> list[Point]:
+        """The results that the run does not show already: one that is resumed or mended comes to the same again."""
+        shown = self._client.get_run(sent.run_id).data.metrics if sent.was_there else {}
+        return [point for point in points if repr(shown.get(point[0])) != repr(point[1])]
+
+    def _has_values(self, run_id: str, epoch: EpochRecord) -> bool:
+        """Whether the store has these metrics of the epoch from another time: it was trained again after a loss."""
+        return all(
+            any(m.step == epoch.epoch and repr(m.value) == repr(float(value)) for m in history)
+            for key, value in epoch.metrics.items()
+            for history in [self._client.get_metric_history(run_id, key)]
+        )
 
     def _push_files(self, run_id: str, paths: Sequence[Path], root: Path) -> None:
         for path in paths:
@@ -193,7 +210,7 @@ def _runs_of(client: MlflowClient, experiment_id: str, study_id: str) -> list[Ru
 
 
 def _sent(run: Run) -> _Sent:
-    return _Sent(run.info.run_id, run.data.tags.get(DONE, ""), run.info.status)
+    return _Sent(run.info.run_id, run.data.tags.get(DONE, ""), run.info.status, was_there=True)
 
 
 def _dataset_inputs(start: StudyStart) -> list[DatasetInput]:

@@ -1,4 +1,4 @@
-"""Serve MLflow's UI over a study's store, on loopback, until it is stopped."""
+"""Serve MLflow's UI over a study's store, on loopback, until it is stopped; with MLflow's login where it is asked."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from raytune_planes.errors import UserError
 from raytune_planes.tracking.files import find_study
 from raytune_planes.tracking.mlflow_connection import SQLITE, default_uri, try_file, without_secrets
+from raytune_planes.tracking.mlflow_login import Login, check_login, read_login, request, server_settings
 from raytune_planes.tracking.mlflow_store import EXPERIMENT
 from raytune_planes.tracking.mlflow_view import view_path
 from raytune_planes.tracking.reading import read_ends
@@ -31,24 +32,32 @@ START_S = 120.0
 """How long a server may take until it answers."""
 
 
-def serve_ui(out: Path, port: int = 5000, uri: str | None = None) -> int:
+def serve_ui(out: Path, port: int = 5000, uri: str | None = None, *, login: bool = False) -> int:
     """Start MLflow's server on the store of ``out`` (or on the database ``uri``), say where it is, and stay.
 
     For the address of a server that runs elsewhere it only says where to look. Returns the exit status.
 
+    Args:
+        login: let in only who gives the user and password that the environment names (``mlflow_login``).
+
     Raises:
-        UserError: there is no store, the port is taken, or the server does not start.
+        UserError: there is no store, no login to ask for, the port is taken, or the server does not start.
     """
     if uri is not None and uri.startswith("http"):
+        if login:
+            raise UserError("--login is for the server that ui starts here; one that runs elsewhere has its own")
         print(f"MLflow runs elsewhere; open {_address(uri.rstrip('/'), out)}")
         return 0
+    who = read_login() if login else None
     store = uri or default_uri(out)
     if store.startswith(SQLITE):
         _refuse_unreadable(Path(store.removeprefix(SQLITE)))
     _refuse_taken(port)
-    with _server(store, out, port) as server, contextlib.suppress(KeyboardInterrupt):
+    with _server(store, out, port, who) as server, contextlib.suppress(KeyboardInterrupt):
         _wait_until_it_answers(server, port, out / LOG)
-        print(f"MLflow: {_address(f'http://{HOST}:{port}', out)}")
+        if who:
+            check_login(f"http://{HOST}:{port}", who, out)
+        print(f"MLflow: {_address(f'http://{HOST}:{port}', out, who)}")
         print("It shows the trials of the latest study, best first. The chart symbol above them compares results and")
         print("curves; the study's own run, named like the study, says what was asked and found. Ctrl-C ends it.")
         sys.stdout.flush()
@@ -57,10 +66,12 @@ def serve_ui(out: Path, port: int = 5000, uri: str | None = None) -> int:
 
 
 @contextlib.contextmanager
-def _server(store: str, out: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _server(store: str, out: Path, port: int, login: Login | None) -> Iterator[subprocess.Popen[bytes]]:
     """The server and the processes it starts; all of them end with the block, also on SIGTERM."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--default-artifact-root", (out / "mlartifacts").resolve().as_uri()]
+    artifacts = (out / "mlartifacts").resolve().as_uri()
+    # The second is where the server itself writes what clients send it: by default into the folder it runs in.
+    command += ["--default-artifact-root", artifacts, "--artifacts-destination", artifacts]
     command += ["--uvicorn-opts", "--log-level warning"]
     settings = {
         "MLFLOW_BACKEND_STORE_URI": store,  # not an argument: everybody on the machine can read those
@@ -70,6 +81,9 @@ def _server(store: str, out: Path, port: int) -> Iterator[subprocess.Popen[bytes
     }
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     out.mkdir(parents=True, exist_ok=True)
+    if login:
+        command += ["--app-name", "basic-auth"]
+        settings |= server_settings(login, out)
     with (out / LOG).open("wb") as log:
         server = subprocess.Popen(
             command, env={**os.environ, **settings}, start_new_session=True, stdout=log, stderr=log
@@ -116,12 +130,13 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path
     raise UserError(f"MLflow's server did not start; the last it said in {log}: {said[-1]}")
 
 
-def _address(base: str, out: Path) -> str:
+def _address(base: str, out: Path, login: Login | None = None) -> str:
     """The view of the latest study in ``out`` when there is one and the server at ``base`` knows it, else ``base``."""
     query = urllib.parse.urlencode({"experiment_name": EXPERIMENT})
     try:
         start = read_ends(find_study(out))[0]
-        with urllib.request.urlopen(f"{base}/api/2.0/mlflow/experiments/get-by-name?{query}", timeout=10) as answer:
+        asked = request(f"{base}/api/2.0/mlflow/experiments/get-by-name?{query}", login)
+        with urllib.request.urlopen(asked, timeout=10) as answer:
             experiment_id = str(json.load(answer)["experiment"]["experiment_id"])
     except (UserError, OSError, ValueError, KeyError):
         return without_secrets(base)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,10 @@ from raytune_planes.tracking.files import END, EPOCHS, STUDY, TRIAL, TRIALS, loa
 
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What a file raises that is JSON, or nearly so, and no record of ours."""
+
+
+class DamagedFile(UserError):
+    """A file of a study is lost or cannot be read, and can be made again from the others."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,12 @@ def read_study(folder: Path) -> StudyFiles:
         UserError: there is no study in ``folder``, or a newer version of this program wrote it.
     """
     start, end = read_ends(folder)
+    trials, warnings = read_trials(folder)
+    return StudyFiles(folder, start, trials, end, warnings)
+
+
+def read_trials(folder: Path) -> tuple[tuple[TrialRecord, ...], tuple[str, ...]]:
+    """The trials of the study in ``folder`` by number, also without its ``study.json``; and what was left out."""
     trials: list[TrialRecord] = []
     warnings: list[str] = []
     for trial in sorted(p for p in (folder / TRIALS).glob("*") if p.is_dir()):
@@ -52,19 +64,28 @@ def read_study(folder: Path) -> StudyFiles:
         trials.append(record)
         warnings += told
     trials.sort(key=lambda t: (t.number, t.trial_id))
-    return StudyFiles(folder, start, tuple(trials), end, tuple(warnings))
+    return tuple(trials), tuple(warnings)
+
+
+def has_trials(folder: Path) -> bool:
+    """Whether a study's ``folder`` holds any trial, readable or not."""
+    return any((folder / TRIALS).glob("*/"))
 
 
 def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
-    """A study's start and end, without its trials. Raises UserError like ``read_study``."""
+    """A study's start and end, without its trials. Raises UserError like ``read_study``, DamagedFile where it could be
+    made again."""
     path = folder / STUDY
+    again = f"'raytune-planes tune --resume {folder.name}' makes it again"
     if not path.is_file():
-        raise UserError(f"no study in {folder}: it has no {STUDY}")
+        raise DamagedFile(f"no study in {folder}: it has no {STUDY}" + (f"; {again}" if has_trials(folder) else ""))
     try:
         data = load_json(path)
         return _start_from_json(data["start"]), _end_from_json(data["end"])
     except (OSError, *MALFORMED) as error:
-        raise UserError(f"{path} cannot be read: {_why(error)}; the trials beside it are untouched") from None
+        raise DamagedFile(
+            f"{path} cannot be read: {_why(error)}; the trials beside it are untouched, and {again}"
+        ) from None
 
 
 def read_trial(folder: Path) -> tuple[TrialRecord, tuple[str, ...]]:
@@ -72,11 +93,12 @@ def read_trial(folder: Path) -> tuple[TrialRecord, tuple[str, ...]]:
 
     Raises:
         UserError: a newer version of this program wrote it.
-        OSError, ValueError, KeyError, TypeError: ``trial.json`` or ``end.json`` is missing or malformed.
+        OSError, ValueError, KeyError, TypeError: ``trial.json`` is missing or malformed.
     """
     start = load_json(folder / TRIAL)
-    end = load_json(folder / END) if (folder / END).is_file() else {}
-    epochs, warnings = read_epochs(folder / EPOCHS)
+    end, of_end = _read_end(folder / END, str(start["trial_id"]))
+    epochs, of_epochs = read_epochs(folder / EPOCHS)
+    warnings = (*of_end, *of_epochs, *_missing(folder / EPOCHS, epochs, end))
     record = TrialRecord(
         trial_id=str(start["trial_id"]),
         number=int(start["number"]),
@@ -90,6 +112,44 @@ def read_trial(folder: Path) -> tuple[TrialRecord, tuple[str, ...]]:
         tags={str(k): str(v) for k, v in {**start["tags"], **end.get("tags", {})}.items()},
     )
     return record, warnings
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether the end of the trial in ``folder`` is on record."""
+    return read_trial(folder)[0].end not in (End.RUNNING, End.INTERRUPTED)
+
+
+def _read_end(path: Path, trial_id: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """How a trial ended, and why that was left out; empty where nothing says so, and the trial then is running."""
+    if not path.is_file():
+        return {}, ()
+    try:
+        end = load_json(path)
+        End(end["end"]), int(end["ended_ms"]), dict(end["tags"])
+    except MALFORMED as error:
+        return {}, (f"{path}: is left out, it cannot be read ({_why(error)})",)
+    if end.get("trial_id", trial_id) != trial_id:
+        return {}, (f"{path}: is left out, it is of trial {end['trial_id']}",)
+    return end, ()
+
+
+def _missing(path: Path, epochs: tuple[EpochRecord, ...], end: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence where epochs are not all there that were."""
+    numbers = [e.epoch for e in epochs]
+    if "epochs" in end and end["epochs"] != len(epochs):
+        return (f"{path}: holds {len(epochs)} of the {end['epochs']} epochs that the trial ended with",)
+    if "digest" in end and end["digest"] != epochs_digest(epochs):
+        return (f"{path}: holds other epochs than those that the trial ended with",)
+    if not epochs and end.get("end") in (End.COMPLETED, End.CONVERGED, End.PRUNED):
+        return (f"{path}: holds no epoch of a trial that ended as {end['end']}",)
+    gaps = [str(n) for a, b in itertools.pairwise(numbers) for n in range(a + 1, b)]
+    return (f"{path}: epoch {', '.join(gaps)} is missing",) if gaps else ()
+
+
+def epochs_digest(epochs: Iterable[EpochRecord]) -> str:
+    """A short hash of what was trained and measured, whenever and however fast that was."""
+    course = [(e.epoch, e.step, e.samples, sorted((k, repr(float(v))) for k, v in e.metrics.items())) for e in epochs]
+    return hashlib.sha256(repr(course).encode()).hexdigest()[:16]
 
 
 def read_epochs(path: Path) -> tuple[tuple[EpochRecord, ...], tuple[str, ...]]:
@@ -136,6 +196,13 @@ def start_to_json(start: StudyStart) -> dict[str, Any]:
 
 def end_to_json(end: StudyEnd | None) -> dict[str, Any] | None:
     return dataclasses.asdict(end) if end else None
+
+
+def trial_end_to_json(trial: TrialRecord) -> dict[str, Any]:
+    """What ``end.json`` holds: how the trial ended, and enough to tell whether its epochs are still those."""
+    told = {"end": trial.end, "reason": trial.reason, "ended_ms": trial.ended_ms, "tags": dict(trial.tags)}
+    known = {"trial_id": trial.trial_id, "epochs": len(trial.epochs), "digest": epochs_digest(trial.epochs)}
+    return {**told, **known}
 
 
 def _start_from_json(data: Mapping[str, Any]) -> StudyStart:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import regular
 from raytune_planes.tracking.files import write_whole
 
 VALIDATION = "val.npz"
@@ -59,7 +60,7 @@ def read_validation(folder: Path) -> dict[str, Answers]:
     """
     path = folder / VALIDATION
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with regular(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             names = [key.removesuffix("/labels") for key in stored.files if key.endswith("/labels")]
             parts = {name: [stored[key] for key in _keys(name)] for name in names}
     except FileNotFoundError:

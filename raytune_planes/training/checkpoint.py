@@ -1,23 +1,39 @@
-"""Checkpoints that are whole or absent: written beside, renamed into place, and checked when read."""
+"""Checkpoints that are whole or absent: written beside, renamed into place, and checked when read.
+
+A checkpoint is a file of ``torch.save`` whose archive ends with a comment: the checksum of all that stands before it.
+So ``torch.load(path, weights_only=True)`` and every tool for ZIP archives open it as it is.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from raytune_planes.errors import UserError
+from raytune_planes.errors import UserError, first_line
+from raytune_planes.paths import regular
 from raytune_planes.settings import overlaid
 from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
 from raytune_planes.tracking.validation import Answers, write_validation
 
-MAGIC = b"RTPLANES"
+MARK = b"raytune-planes sha256 "
+COMMENT = len(MARK) + 64
+"""Bytes of the comment: the mark, and the checksum as hexadecimal digits."""
+NO_COMMENT = struct.pack("<H", 0)
+"""How an archive without a comment ends."""
 FORMAT = 1
+"""Of what a checkpoint holds."""
+BEFORE = b"RTPLANES"
+"""How checkpoints of earlier versions began: this, 32 bytes of SHA-256, and a file of ``torch.save``. Still read."""
+WRONG = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, StopIteration, AssertionError)
+"""What code raises that meets other content than it expects."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +50,12 @@ class Checkpoint:
     """When it is the best: what it said of every validation picture, by dataset."""
 
     def save(self, folder: Path) -> None:
-        """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``."""
+        """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``.
+
+        Raises:
+            OSError: there is no room, or no longer such a folder: a checkpoint without its records is of no use.
+        """
+        folder.stat()
         if self.is_best:
             save(self.model, folder / WEIGHTS)
             write_validation(folder, self.answers)
@@ -42,12 +63,18 @@ class Checkpoint:
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checksum and ``content`` to ``path`` in one step: a reader never sees half of it."""
+    """Write ``content`` with its checksum to ``path`` in one step: a reader never sees half of it."""
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **content}, buffer)
-    body = buffer.getvalue()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, MAGIC + hashlib.sha256(body).digest() + body)
+    write_whole(path, sealed(buffer.getvalue()))
+
+
+def sealed(archive: bytes) -> bytes:
+    """A file of ``torch.save`` with its checksum as the archive's comment."""
+    assert archive.endswith(NO_COMMENT), "torch.save writes no comment of its own"
+    body = archive[: -len(NO_COMMENT)] + struct.pack("<H", COMMENT)
+    return body + MARK + hashlib.sha256(body).hexdigest().encode()
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -57,19 +84,15 @@ def load(path: Path) -> dict[str, Any]:
         UserError: there is no such file, it is cut short or changed, or another version wrote it.
     """
     try:
-        raw = path.read_bytes()
+        raw = regular(path).read_bytes()
     except OSError as error:
         raise UserError(f"no checkpoint at {path} ({error.strerror}); give the path of a best.pt or last.pt") from None
-    head, body = raw[: len(MAGIC) + 32], raw[len(MAGIC) + 32 :]
-    if not head.startswith(MAGIC):
-        raise UserError(f"{path} is no checkpoint of raytune-planes; give the path of a best.pt or last.pt")
-    if hashlib.sha256(body).digest() != head[len(MAGIC) :]:
-        raise UserError(f"{path} is damaged (its checksum does not match); use another checkpoint of the trial")
     try:
-        content = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(_checked(raw, path)), map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except Exception as error:  # a stranger's file has a checksum too, and torch raises anything over it
-        why = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-        raise UserError(f"{path} holds no checkpoint ({why}); use another checkpoint of the trial") from None
+        raise _no_checkpoint(path, error) from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no checkpoint but a {type(content).__name__}; use another one of the trial")
     if content.get("format") != FORMAT:
@@ -87,9 +110,51 @@ def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str)
         UserError: they differ, so that training cannot go on from there.
     """
     theirs = overlaid(state["config"])
-    other = [k for k in mine if k != "devices.vision" and mine[k] != theirs.get(k)]
+    other = [k for k in mine if not k.startswith("devices.") and mine[k] != theirs.get(k)]
     if other:
         raise UserError(
             f"{source} was trained with another configuration ({other[0]} differs: it has "
             f"{theirs.get(other[0])!r}, asked is {mine[other[0]]!r}); resume it with its own config.yaml"
         )
+
+
+@contextmanager
+def content_of(path: Path | str) -> Iterator[None]:
+    """For code that takes what ``load`` gave apart: content that does not fit becomes a UserError that names the file.
+
+    A checksum says that nothing was changed since, not that a model of ours is in the file.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except WRONG as error:
+        raise _no_checkpoint(path, error) from error
+
+
+def _checked(raw: bytes, path: Path) -> bytes:
+    """The archive in the bytes of a checkpoint, whose checksum fits."""
+    if raw.startswith(BEFORE):
+        start = len(BEFORE) + 32
+        checksum, body, archive = raw[len(BEFORE) : start], raw[start:], raw[start:]
+    elif raw.startswith(b"PK"):
+        body, comment, archive = raw[:-COMMENT], raw[-COMMENT:], raw
+        if not comment.startswith(MARK):
+            raise UserError(
+                f"{path} is damaged, or no checkpoint of raytune-planes: it does not end with a checksum; "
+                "give another best.pt or last.pt"
+            )
+        try:
+            checksum = bytes.fromhex(comment[len(MARK) :].decode("ascii", "replace"))
+        except ValueError:
+            checksum = b""
+    else:
+        raise UserError(f"{path} is no checkpoint of raytune-planes; give the path of a best.pt or last.pt")
+    if hashlib.sha256(body).digest() != checksum:
+        raise UserError(f"{path} is damaged (its checksum does not match); use another checkpoint of the trial")
+    return archive
+
+
+def _no_checkpoint(path: Path | str, error: Exception) -> UserError:
+    why = f"{type(error).__name__}: {first_line(error)[:200]}"
+    return UserError(f"{path} holds no checkpoint that can be used ({why}); use another checkpoint of the trial")

@@ -13,7 +13,7 @@ import torch
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite
+from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite, split_metric
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.start import begin_with
@@ -70,19 +70,22 @@ def train(
     trainer.pieces = pieces
     best = -math.inf
     if resume is not None:
-        best = trainer.restore(checkpoint.load(resume), str(resume))
+        state = checkpoint.load(resume)
+        with checkpoint.content_of(resume):
+            best = trainer.restore(state, str(resume))
     elif config.start:
         say(begin_with(trainer.model, Path(config.start)))
         trainer.average.begin()
-    end, reason, _ = fit(trainer, goal, best, report)
-    return end, reason
+    return fit(trainer, goal, best, report)
 
 
-def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End, str, float]:
+def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End, str]:
     """Train to the end of the budget, from where ``trainer`` stands; see ``train``.
 
+    ``best``: the highest score so far; an epoch must exceed it for its weights to be kept.
+
     Returns:
-        How it ended and why, and the highest score so far: ``best``, or that of an epoch of these.
+        How it ended, and why.
 
     Raises:
         UserError: terms that have a weight train nothing.
@@ -90,11 +93,11 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
     budget = trainer.config.budget
     trainer.begin()
     while trainer.epoch < budget.epochs and not trainer.stopping.all_rest:
-        record = run_epoch(trainer)
+        record = run_epoch(trainer, goal)
         bad = not_finite(record.metrics)
         if bad:
             value = record.metrics[bad[0]]
-            return End.FAILED, f"{bad[0]} is {value} after epoch {record.epoch}: the training diverged", best
+            return End.FAILED, f"{bad[0]} is {value} after epoch {record.epoch}: the training diverged"
         score = goal.score(record.metrics)
         is_best, best = score > best, max(best, score)
         trainer.plateau.learn(_primary(trainer, record.metrics), score)
@@ -102,19 +105,19 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, answers))
         except StopTrial as stop:
-            return stop.end, stop.reason, best
+            return stop.end, stop.reason
     if trainer.stopping.all_rest:
-        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}", best
-    return End.COMPLETED, f"the budget of {budget.epochs} epochs is spent", best
+        return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}"
+    return End.COMPLETED, f"the budget of {budget.epochs} epochs is spent"
 
 
-def run_epoch(trainer: Trainer) -> EpochRecord:
+def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
     """Train an epoch, validate every dataset, and decide who rests in the next."""
     started = time.perf_counter()
     order = trainer.mixer.epoch(trainer.config.budget.steps_per_epoch, trainer.stopping.resting)
     metrics = trainer.train_epoch(order)
     metrics |= trainer.evaluate("val")
-    decisions = trainer.stopping.update(trainer.epoch, metrics)
+    decisions = trainer.stopping.update(trainer.epoch, metrics, _floors(trainer, goal))
     steps = Counter(order)
     trainer.mixer.learn(_primary(trainer, metrics), steps)
     metrics |= {metric("train", name, "steps"): float(steps[name]) for name in trainer.data}
@@ -130,6 +133,12 @@ def run_epoch(trainer: Trainer) -> EpochRecord:
         seconds=time.perf_counter() - started,
         time_ms=int(time.time() * 1000),
     )
+
+
+def _floors(trainer: Trainer, goal: Goal) -> dict[str, float]:
+    """The floors of the datasets that get steps: no training lifts the others, which must not keep the trial going."""
+    trained = {name for name, dataset in trainer.config.active.items() if dataset.share > 0}
+    return {key: f for key, f in goal.floors.items() if (parts := split_metric(key)) and parts[1] in trained}
 
 
 def _primary(trainer: Trainer, metrics: Mapping[str, float]) -> dict[str, float]:

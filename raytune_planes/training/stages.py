@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,8 @@ class Done:
     epoch: int = 0
     step: int = 0
     samples: int = 0
-    best: float = -math.inf
-    """The highest score so far."""
+    began: int = 0
+    """Of ``samples``, those that another training saw: this one began with its weights."""
 
     def then(self, record: EpochRecord, name: str) -> EpochRecord:
         """A record of the stage ``name``, counted over the whole training."""
@@ -50,11 +50,12 @@ class Done:
             samples=self.samples + record.samples,
             decisions=tuple(replace(d, epoch=self.epoch + d.epoch) for d in record.decisions),
             stage=name,
+            began=self.began,
         )
 
-    def after(self, trainer: Trainer, best: float) -> Done:
+    def after(self, trainer: Trainer) -> Done:
         samples = trainer.step * trainer.config.budget.batch_size
-        return Done(self.epoch + trainer.epoch, self.step + trainer.step, self.samples + samples, best)
+        return Done(self.epoch + trainer.epoch, self.step + trainer.step, self.samples + samples, self.began)
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,7 @@ class Fork:
         """Write the weights after ``stages``, unless they are no common ones or there already."""
         path = self._path(stages, worker)
         if len(stages) <= self.stages and worker.rank == 0 and not path.is_file():
-            counts = {k: v for k, v in asdict(done).items() if k != "best"}
-            checkpoint.save({"weights": trainer.weights(), "done": counts, "trial": self.trial}, path)
+            checkpoint.save({"weights": trainer.weights(), "done": asdict(done), "trial": self.trial}, path)
 
     def _path(self, stages: Stages, worker: Worker) -> Path:
         told = [(name, _of_active(stage)) for name, stage in stages]
@@ -108,7 +108,8 @@ def train_stages(
     """Train one configuration to its end, stage by stage; see ``loop.train``, which does a training without a plan.
 
     Epochs, steps and samples count on from stage to stage. A stage ends when its budget is spent or all its datasets
-    rest; optimiser, schedule, balancing, mixing and stopping begin anew with the next.
+    rest; optimiser, schedule, balancing, mixing and stopping begin anew with the next, and so does the search for the
+    best epoch: the weights that are kept are of the last stage that was reached.
 
     Args:
         supply: Called at the start of each stage with its configuration.
@@ -129,31 +130,35 @@ def train_stages(
     weights: Mapping[str, Tensor] | None = None
     if resume is not None:
         state = checkpoint.load(resume)
-        first, done = _place(state, stages, resume)
+        with checkpoint.content_of(resume):
+            first, done = _place(state, stages, resume)
     elif fork and (found := fork.find(stages, worker)):
         first, path = found
         kept = checkpoint.load(path)
-        weights, done = kept["weights"], Done(**kept["done"])
+        with checkpoint.content_of(path):
+            weights, done = kept["weights"], Done(**kept["done"])
+        done = replace(done, began=done.samples)  # of all that is done so far, this training saw nothing
         fork.took.append(f"{path.name} of {kept['trial']}")
         say(f"begins after stage {stages[first - 1][0]}, with {path.name} that {kept['trial']} trained")
     end, reason = End.COMPLETED, ""
     for i, (name, stage) in enumerate(stages[first:], first):
         trainer = Trainer(stage, *supply(stage), worker)
         trainer.pieces = pieces
-        best = done.best
+        best = -math.inf
         if state is not None:
-            best, state = trainer.restore(state, str(resume)), None
+            with checkpoint.content_of(str(resume)):
+                best, state = trainer.restore(state, str(resume)), None
         else:
             if stage.start:
                 say(f"stage {name}: {begin_with(trainer.model, Path(stage.start))}")
             elif weights is not None:
                 say(f"stage {name}: {take(trainer.model, weights, f'stage {stages[i - 1][0]}')}")
             trainer.average.begin()
-        end, reason, best = fit(trainer, goal, best, _counted(report, name, done))
+        end, reason = fit(trainer, goal, best, _counted(report, name, done))
         reason = f"stage {name}: {reason}"
         if not end.is_complete:
             break
-        done = done.after(trainer, best)
+        done = done.after(trainer)
         weights = trainer.weights()
         if fork and i + 1 < len(stages):
             fork.keep(stages[: i + 1], done, trainer, worker)
@@ -188,7 +193,8 @@ def _place(state: Mapping[str, Any], stages: Stages, path: Path) -> tuple[int, D
     if state.get("stage") not in names:
         was = f"stage '{state['stage']}'" if state.get("stage") else "a training without stages"
         raise UserError(f"{path} is of {was}, the plan has {', '.join(names)}; resume it with its own config.yaml")
-    return names.index(state["stage"]), Done(**state["before"])
+    before = {f.name: state["before"][f.name] for f in fields(Done) if f.name in state["before"]}
+    return names.index(state["stage"]), Done(**before)
 
 
 def _of_active(stage: TrialConfig) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """When a dataset has learnt enough it rests, and when it gets worse it wakes: decided from validation alone.
 
 The rules follow the multi-task schedule of Lu et al. 2020 (12-in-1, section 3.2): plateau, rest, and restart below a
-share of the best. Every decision is a pure function of the metrics so far, hence the same on every worker and after
-a resume.
+share of the best. Beyond them, a dataset below a floor of its goal trains on whatever the rule says, and one that gains
+at rest by as much as would wake it if lost is taken to have rested too early. Every decision is a pure function of the
+metrics so far, hence the same on every worker and after a resume.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from raytune_planes import config
-from raytune_planes.records import Action, Decision
+from raytune_planes.records import Action, Decision, split_metric
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Progress:
     best: float = -math.inf
     """Highest value of its primary metric."""
     reference: float = -math.inf
-    """The value that the next improvement is measured from."""
+    """The value that the next improvement is measured from; it stays where it is while the dataset rests."""
     stale: int = 0
     """Epochs in training since the last improvement."""
     epochs: int = 0
@@ -31,14 +32,18 @@ class Progress:
     resting: bool = False
 
 
-def advance(before: Progress, value: float, rule: str, stop: config.Stop) -> tuple[Progress, Action | None, str]:
+def advance(
+    before: Progress, value: float, rule: str, stop: config.Stop, missed: str = ""
+) -> tuple[Progress, Action | None, str]:
     """One dataset after one more epoch in which its primary metric reached ``value``.
+
+    Args:
+        missed: The floor of its goal that it is below after this epoch, in words; empty where it keeps all.
 
     Returns:
         The new state, what was decided if anything, and why.
     """
-    needed = stop.min_delta * (abs(before.reference) if stop.relative and math.isfinite(before.reference) else 1.0)
-    improved = value > before.reference + needed
+    improved = not before.resting and value > before.reference + _needed(before, stop)
     now = replace(
         before,
         best=max(before.best, value),
@@ -49,8 +54,13 @@ def advance(before: Progress, value: float, rule: str, stop: config.Stop) -> tup
     if rule == "none":
         return now, None, ""
     if before.resting:
-        return _maybe_wake(now, value, rule, stop)
-    return _maybe_rest(now, value, stop)
+        return _maybe_wake(now, value, rule, stop, missed)
+    return (now, None, "") if missed else _maybe_rest(now, value, stop)
+
+
+def _needed(before: Progress, stop: config.Stop) -> float:
+    """The smallest gain that counts as an improvement."""
+    return stop.min_delta * (abs(before.reference) if stop.relative and math.isfinite(before.reference) else 1.0)
 
 
 def _maybe_rest(now: Progress, value: float, stop: config.Stop) -> tuple[Progress, Action | None, str]:
@@ -65,12 +75,21 @@ def _maybe_rest(now: Progress, value: float, stop: config.Stop) -> tuple[Progres
     return now, None, ""
 
 
-def _maybe_wake(now: Progress, value: float, rule: str, stop: config.Stop) -> tuple[Progress, Action | None, str]:
+def _maybe_wake(
+    now: Progress, value: float, rule: str, stop: config.Stop, missed: str
+) -> tuple[Progress, Action | None, str]:
+    # Its reference moves to where it is: it must have the chance to improve before it may rest again.
+    woken = replace(now, resting=False, stale=0, reference=value)
+    if missed:
+        return woken, Action.WAKE, missed
+    if rule != "stop_and_go":
+        return now, None, ""
     threshold = now.best * (1 - stop.margin)
-    if rule == "stop_and_go" and value < threshold:
-        # Its reference falls to where it is: it must have the chance to improve before it may rest again.
-        woken = replace(now, resting=False, stale=0, reference=value)
+    if value < threshold:
         return woken, Action.WAKE, f"fell to {value:.4g}, below {threshold:.4g} = best {now.best:.4g} x (1 - margin)"
+    gained = now.reference + max(_needed(now, stop), stop.margin * abs(now.reference))
+    if value > gained and (stop.target is None or value < stop.target):
+        return woken, Action.WAKE, f"rose to {value:.4g} at rest, above {gained:.4g}: it has not learnt all it can"
     return now, None, ""
 
 
@@ -90,14 +109,20 @@ class Stopping:
     def all_rest(self) -> bool:
         return all(p.resting for p in self._progress.values())
 
-    def update(self, epoch: int, metrics: Mapping[str, float]) -> tuple[Decision, ...]:
-        """Take in the validation of ``epoch``; a dataset whose metric is absent is left as it is."""
+    def update(
+        self, epoch: int, metrics: Mapping[str, float], floors: Mapping[str, float] | None = None
+    ) -> tuple[Decision, ...]:
+        """Take in the validation of ``epoch``; a dataset whose metric is absent is left as it is.
+
+        ``floors``: under which no metric may end (``val/planesnet/accuracy``: 0.9), of the datasets that train.
+        """
         decisions = []
         for name, before in self._progress.items():
             value = metrics.get(self._primary[name])
             if value is None:
                 continue
-            now, action, reason = advance(before, value, self._rule, self._stops[name])
+            missed = _missed(name, metrics, floors or {})
+            now, action, reason = advance(before, value, self._rule, self._stops[name], missed)
             self._progress[name] = now
             if action is not None:
                 decisions.append(Decision(name, action, epoch, reason))
@@ -108,3 +133,12 @@ class Stopping:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._progress = {name: Progress(**state[name]) for name in self._progress}
+
+
+def _missed(dataset: str, metrics: Mapping[str, float], floors: Mapping[str, float]) -> str:
+    """The first floor that ``dataset`` is below, in words; empty where it keeps all that were measured."""
+    for key, floor in floors.items():
+        parts = split_metric(key)
+        if parts and parts[1] == dataset and metrics.get(key, floor) < floor:
+            return f"{key} is {metrics[key]:.4g}, below its floor of {floor:g}"
+    return ""

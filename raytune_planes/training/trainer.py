@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch import Tensor
 from raytune_planes.balancing.rules import BALANCERS
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
-from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.base import Arrays, described
 from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.datasets.pixels import Pixels, Targets
@@ -241,7 +240,7 @@ class Trainer:
         """All that prediction needs, without the data: weights, settings, classes and prompt embeddings."""
         return {
             "config": flatten(self.config),
-            "infos": {name: asdict(arrays.info) for name, arrays in self.data.items()},
+            **described(self.data),
             "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
             "weights": self.weights(),
             "epoch": record.epoch,

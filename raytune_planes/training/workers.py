@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -56,10 +58,27 @@ def pick_device(wanted: str) -> torch.device:
         UserError: ``cuda`` was asked for and this process sees none.
     """
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if wanted == "cuda" and not torch.cuda.is_available():
+        return torch.device("cpu" if why_no_gpu() else "cuda")
+    if wanted == "cuda" and (why := why_no_gpu()):
         raise UserError(
-            "a device setting asks for cuda, but this process sees no GPU; set it to auto or cpu, "
+            f"a device setting asks for cuda, but this process sees no GPU ({why}); set it to auto or cpu, "
             "or give each trial a share of one with --gpus-per-worker"
         )
     return torch.device(wanted)
+
+
+def why_no_gpu() -> str:
+    """What torch says of the lack of a GPU, of an old driver for instance; ``""`` where this process sees one."""
+    trouble = _trouble()
+    return "" if torch.cuda.is_available() else trouble or "torch finds none"
+
+
+@cache
+def _trouble() -> str:
+    """What torch warns of when a process asks for a GPU for the first time, which it does once."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.is_available()
+    for warning in said:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return " ".join(str(said[0].message).split())[:300] if said else ""

@@ -23,7 +23,7 @@ class Limits:
     hours: float | None = None
     """Wall clock over all runs of the study."""
     samples: int | None = None
-    """Training images over all trials."""
+    """Training images over all trials; those of a stage that one trial trained for the others count once."""
     patience: int | None = None
     """Trials that ended since the best one did."""
 
@@ -52,7 +52,7 @@ class StudyBudget:
         """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
         trials = list(trials)
         done = [t for t in trials if t.end not in (End.RUNNING, End.INTERRUPTED)]
-        samples = sum(t.epochs[-1].samples for t in trials if t.epochs)
+        samples = sum(t.trained for t in trials)
         limits = self.limits
         if limits.trials is not None and len(done) >= limits.trials:
             return f"{len(done)} trials of {limits.trials} are done"
@@ -85,3 +85,12 @@ def since_best(done: Iterable[TrialRecord], goal: Goal, known: dict[str, Rank] |
 def _rank(trial: TrialRecord, goal: Goal) -> Rank:
     epoch = trial.best(goal) if trial.end.is_complete else None
     return (goal.feasible(epoch.metrics), goal.score(epoch.metrics)) if epoch else NOTHING
+
+
+def trained_seconds(trials: Iterable[TrialRecord]) -> float:
+    """Wall-clock time in which at least one of ``trials`` trained."""
+    total = until = 0.0
+    for start, end in sorted((e.time_ms / 1000 - e.seconds, e.time_ms / 1000) for t in trials for e in t.epochs):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total

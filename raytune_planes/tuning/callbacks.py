@@ -10,13 +10,13 @@ from typing import Any
 
 from ray import tune
 
-from raytune_planes.config import stage_names
 from raytune_planes.errors import UserError
-from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.records import End, EpochRecord, TrialRecord, stage_names
 from raytune_planes.settings import epochs_in_all, flatten, value_of
 from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.files import WEIGHTS
+from raytune_planes.tracking.reading import epochs_digest
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
 from raytune_planes.tuning.cores import CoreTime
@@ -74,6 +74,7 @@ class Recorder(tune.Callback):
         """Raises KeyboardInterrupt, where all records are whole: it was wished, or no host is left for what waits."""
         if self._is_interrupted():
             raise KeyboardInterrupt
+        self._watch.folder()
         if self._pools:
             waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
@@ -166,16 +167,21 @@ class Recorder(tune.Callback):
             self._end(record, End.INTERRUPTED, reason)
 
     def _epoch(self, record: TrialRecord, epoch: EpochRecord, place: Mapping[str, str]) -> None:
-        if record.epochs and epoch.epoch <= record.epochs[-1].epoch:
+        known = {e.epoch: e for e in record.epochs}
+        if epoch.epoch in known and epochs_digest([epoch]) == epochs_digest([known[epoch.epoch]]):
             return  # trained again after a resume, with the same result
-        record = replace(record, epochs=(*record.epochs, epoch), tags={**record.tags, **place})
+        is_new = all(number < epoch.epoch for number in known)
+        known[epoch.epoch] = epoch
+        record = replace(record, epochs=tuple(known[n] for n in sorted(known)), tags={**record.tags, **place})
         if len(record.epochs) == 1 and record.config.get("devices.vision") != "cpu":
             self._tell_missing_card(record)
         self._keep(record)
         self._trackers.log_epoch(record.trial_id, epoch)
         self._search.report(record.trial_id, epoch)
         self._view.epoch(record, epoch)
-        verdict = self._rungs.judge(record.number, epoch, final=_is_final(record)) if self._rungs else None
+        # An epoch that was missing, or recorded otherwise, is behind the rung that the trial stands at.
+        judges = self._rungs if is_new else None
+        verdict = judges.judge(record.number, epoch, final=_is_final(record)) if judges else None
         if verdict is not None and verdict.stop:
             stop_trial(self._folder(record), End.PRUNED, verdict.reason)
         self._check_budget()
@@ -186,6 +192,7 @@ class Recorder(tune.Callback):
             self._view.note(f"trial {record.number} has its share of a GPU, but {where} shows it none: it uses the CPU")
 
     def _end(self, record: TrialRecord, end: End, reason: str) -> None:
+        self._watch.folder()  # else the search would be told of an end that is in no record
         self._last_s = time.monotonic()
         record = replace(record, end=end, reason=reason, ended_ms=_now_ms())
         self._keep(record)

@@ -10,11 +10,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
 from raytune_planes.errors import UserError
+from raytune_planes.launch.head import Head, head_at, note_of_head
 from raytune_planes.processors import allowed
 
 LEVERS: Mapping[str, str] = {
@@ -64,6 +64,10 @@ class Cluster:
     nodes: tuple[Node, ...]
     started_here: bool
     """Whether this process started it, and hence ends it."""
+    processes: tuple[psutil.Process, ...] = ()
+    """Ray's own, where this process started them."""
+    doubt: str = ""
+    """Why another Ray that seems to be on this machine was not joined."""
 
     @property
     def cpus(self) -> float:
@@ -109,8 +113,8 @@ def may_start(text: str) -> list[tuple[int, Node]]:
 def connected() -> Iterator[Cluster]:
     """Ray for the time of a study.
 
-    A cluster that ``RAY_ADDRESS`` names or that ``ray start`` or ``ray up`` left on this machine is used as it is and
-    left running; otherwise one is started on this machine, reachable from nowhere else, and ended.
+    A cluster that ``RAY_ADDRESS`` names, or that ``ray start`` or ``ray up`` of this user left on this machine, is used
+    as it is and left running; otherwise one is started on this machine, reachable from nowhere else, and ended.
 
     Raises:
         UserError: ``RAY_ADDRESS`` names a cluster that does not answer.
@@ -120,27 +124,41 @@ def connected() -> Iterator[Cluster]:
 
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told with the trial it happened to
-    named, found = os.environ.get("RAY_ADDRESS", ""), _head_on_this_machine()
-    attach = bool(found) if named in ("", "auto") else named != "local"
-    if attach and not found and not _answers(named):  # Ray itself would wait for minutes, then end the process
+    named, note = os.environ.get("RAY_ADDRESS", ""), note_of_head(os.environ)
+    head = head_at(note) if named in ("", "auto") else Head()
+    address = head.address if named in ("", "auto", "local") else named
+    if named == address != "" and not _answers(named):  # Ray itself would wait for minutes, then end the process
         raise _no_answer(named, "nothing listens there")
+    processes: set[psutil.Process] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if attach:
+            if address:  # named, for without one Ray reads the note again, or takes any user's Ray that it finds
+                if head.address:
+                    _use_token()
                 environment = {"env_vars": {k: os.environ[k] for k in LEVERS}}
-                ray.init(log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
+                ray.init(address, log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
             else:
                 _stay_on_loopback()
-                _start()
+                processes = _start()
         except (ConnectionError, ValueError, RuntimeError) as error:
-            if not attach:
+            if not address:
                 raise
-            raise _no_answer(named or found, str(error)) from None
+            raise _no_answer(address, str(error)) from None
+    doubt = f"{head.doubt}: no Ray is joined by it; RAY_ADDRESS names one to join" if head.doubt else ""
     try:
-        yield Cluster(nodes_now(), started_here=not attach)
+        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), doubt=doubt)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Ray's and torch's remarks about their own future are not for people who run a study."""
+    with warnings.catch_warnings():
+        for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
+            warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
+        yield
 
 
 def _pull_levers() -> None:
@@ -157,8 +175,10 @@ def _pull_levers() -> None:
     class_cache.ENV_VARS_TO_PROPAGATE = {v for v in class_cache.ENV_VARS_TO_PROPAGATE if not re.search(SECRET, v)}
 
 
-def _start() -> None:
+def _start() -> set[psutil.Process]:
     """Start Ray on this machine, again where it was too busy: Ray gives its processes 30 s, which nothing can change.
+
+    Returns the processes that came with it.
 
     Raises:
         UserError: it did not start ``STARTS`` times.
@@ -178,11 +198,19 @@ def _start() -> None:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
         else:
-            return
+            return set(psutil.Process().children(recursive=True)) - before
     raise UserError(
         f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
         "on it; the study has not begun"
     )
+
+
+def _use_token() -> None:
+    """Authenticate with the user's token, as a head does that was started where there is one."""
+    with suppress(ImportError):  # Ray 2.55 does so only where RAY_AUTH_MODE says it
+        from ray._private.authentication import authentication_token_setup
+
+        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _stay_on_loopback() -> None:
@@ -194,13 +222,6 @@ def _stay_on_loopback() -> None:
 
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
-
-
-def _head_on_this_machine() -> str:
-    """Address of the head that ``ray start`` left on this machine, or ``""`` where none answers."""
-    note = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
-    address = note.read_text().strip() if note.is_file() else ""
-    return address if address and _answers(address) else ""
 
 
 def _answers(address: str) -> bool:

@@ -17,6 +17,7 @@ from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning.cluster import Cluster, connected
+from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
@@ -42,7 +43,8 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
         raise UserError(f"no trial of study {plan.name} came to its end; there is nothing to confirm")
     first = 1 + int(plan.config({}).seed)  # the search itself trained with the seed before
     jobs = [(trial, seed) for trial in chosen for seed in range(first, first + seeds)]
-    with connected() as cluster, Interrupt() as interrupt:
+    tell = resumable(view, plan.name, plan.out)
+    with connected() as cluster, Interrupt() as interrupt, Guard(cluster.processes, interrupt.ask, tell):
         found: dict[tuple[int, int], dict[str, Any]] = {}
         for job, result in _train(plan, folder, jobs, cluster, interrupt):
             trial, seed = job

@@ -18,6 +18,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.asked = False
+        self.reason = "interrupted by Ctrl-C or SIGTERM"
         self._first_s = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
@@ -30,10 +31,12 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def ask(self) -> None:
+    def ask(self, reason: str = "") -> None:
         """Stop as by a first signal."""
         if not self.asked:
-            self.asked, self._first_s = True, time.monotonic()
+            self.reason = reason or self.reason
+            self._first_s = time.monotonic()  # before the next line: a second signal may come between the two
+            self.asked = True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked and time.monotonic() - self._first_s > TWICE_S:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.config import Backbone, TrialConfig, stage_names
+from raytune_planes.config import Backbone, TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.model import BACKBONES
 from raytune_planes.preparation import embed_prompts, open_data, prompts_key
+from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
 from raytune_planes.space import Space, StudySettings
 from raytune_planes.tracking.base import DataDescription

@@ -92,8 +92,8 @@ class Pools:
     def take(self, trial: str) -> dict[str, Any] | None:
         """A place for ``trial``, or None while all are taken.
 
-        ``name`` of the pool, ``gpus`` of each worker, ``labels`` that a host must have, and whether its GPUs are cards
-        that ``nccl`` can join.
+        ``name`` of the pool, ``gpus`` of each worker, ``labels`` that a host must have, whether its GPUs are cards
+        that Ray knows (``card``), and whether ``nccl`` can join them.
         """
         nodes = self._nodes()
         pools = pools_of(nodes, self.needs)
@@ -106,7 +106,8 @@ class Pools:
         others = sorted(kept | self._avoided)
         labels = {"ray.io/node-id": f"!in({','.join(others)})"} if others else {}
         cards = all(n.has_card for n in nodes if n.gpus)
-        return {"name": pool.name, "gpus": pool.gpus, "nccl": pool.gpus >= 1 and cards, "labels": labels}
+        card = pool.gpus > 0 and cards
+        return {"name": pool.name, "gpus": pool.gpus, "card": card, "nccl": card and pool.gpus >= 1, "labels": labels}
 
     def avoid(self, names: Iterable[str]) -> None:
         """Start no trials on these hosts.

@@ -6,26 +6,28 @@ No Ray here: a study, a simulation and a test drive it alike. ``searcher.py`` le
 from __future__ import annotations
 
 import math
-import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.settings import Value, overlaid
 from raytune_planes.space import Given, Space, suggest
+from raytune_planes.tuning.database import close, damage_told, storage
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 
 ID, DIGEST, GIVEN = "trial_id", "space", "given"
 """Attributes in the database: our id of a trial, the space's digest, values that a trial is given."""
+
+
+class OtherSpace(UserError):
+    """The database is of a study over another search space."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class Search:
     """Optuna over one space: asks for trials, is told their ends; everything it knows is in the database.
 
     Trial 0 takes the defaults; ``start_from`` (whole configurations, dotted path -> value) come next. ``limit`` is the
-    number of trials over all runs of the study. Without a ``database`` file nothing outlives the process.
+    number of trials over all runs of the study. Without a ``database`` file nothing outlives the process. ``drawn``
+    are the draws of trials that a database which is lost had handed out, None for one that is to be drawn again: in a
+    new database the next calls of ``ask`` hand out these first.
 
     Raises:
-        UserError: the sampler cannot search this space, or the database holds a study of another space.
+        UserError: the sampler cannot search this space, or the database is damaged or of another space.
     """
 
     def __init__(
@@ -58,22 +62,25 @@ class Search:
         seed: int = 0,
         start_from: Sequence[Mapping[str, Value]] = (),
         limit: int | None = None,
+        drawn: Sequence[Mapping[str, Value] | None] = (),
     ) -> None:
         self.space, self.goal, self.seed, self.limit = space, space.goal, seed, limit
         self.sampler, self.options = sampler or space.study.sampler, dict(options or {})
         check_sampler(self.sampler, space)
-        with quiet():
+        with quiet(), damage_told(database):
+            self._storage = storage(database)
             self._study = optuna.create_study(
-                storage=_storage(database),
+                storage=self._storage,
                 study_name=name,
                 directions=["maximize" if o.mode == "max" else "minimize" for o in self.goal.objectives],
                 load_if_exists=True,
             )
+            known = self.trials
         self._open: dict[str, optuna.Trial] = {}
-        if self.trials:
+        if known:
             self._check_same_space(database)
         else:
-            self._begin(start_from)
+            self._begin(start_from, drawn)
 
     def ask(self, trial_id: str | None = None) -> Suggestion | None:
         """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
@@ -130,7 +137,7 @@ class Search:
     def running(self) -> tuple[Suggestion, ...]:
         """Trials that were handed out and whose end was never told: a driver that died left them."""
         trials = [t for t in self._in_state(TrialState.RUNNING) if ID in t.user_attrs]
-        return tuple(Suggestion(t.user_attrs[ID], t.number, self._drawn(t)) for t in trials)
+        return tuple(Suggestion(t.user_attrs[ID], t.number, self.drawn(t)) for t in trials)
 
     def adopt(self, trial_id: str) -> Suggestion:
         """Take over a trial of an earlier run that goes on now, under its id and number."""
@@ -139,6 +146,15 @@ class Search:
         if trial_id not in self._open:
             self._open[trial_id] = self._trial(self.trials[found.number])
         return found
+
+    def close(self) -> None:
+        """Let go of the database's file."""
+        close(self._storage)
+
+    def drawn(self, trial: FrozenTrial) -> dict[str, Value]:
+        """What one of ``trials`` drew or was given, by path."""
+        values = {**trial.params, **trial.user_attrs.get(GIVEN, {})}
+        return {d.path: values[d.path] for d in self.space.search if d.path in values}
 
     @property
     def asked(self) -> int:
@@ -151,20 +167,22 @@ class Search:
         """The trials as Optuna knows them, by number."""
         return self._study.get_trials(deepcopy=False)
 
-    def _begin(self, start_from: Sequence[Mapping[str, Value]]) -> None:
+    def _begin(self, start_from: Sequence[Mapping[str, Value]], drawn: Sequence[Mapping[str, Value] | None]) -> None:
         self._study.set_user_attr(DIGEST, self.space.digest)
         with quiet():
             self._study.set_metric_names([o.metric for o in self.goal.objectives])
         fixed = overlaid(self.space.fixed)
-        for values in (self.space.first(), *(suggest(self.space, Given({**fixed, **flat})) for flat in start_from)):
+        early = (self.space.first(), *(suggest(self.space, Given({**fixed, **flat})) for flat in start_from))
+        again = (early[n] if values is None and n < len(early) else values or {} for n, values in enumerate(drawn))
+        for values in (*again, *early[len(drawn) :]):
             # Optuna cannot hold a value outside its range; a baseline that was moved into it would be no baseline.
             inside = {k: v for k, v in values.items() if (d := self.space.dimension(k)) and d.contains(v)}
             outside = {k: v for k, v in values.items() if k not in inside}
-            self._study.enqueue_trial(inside, user_attrs={GIVEN: outside})
+            self._study.enqueue_trial(inside, user_attrs={GIVEN: outside} if outside else None)
 
     def _check_same_space(self, database: Path | None) -> None:
         if self._study.user_attrs.get(DIGEST) != self.space.digest:
-            raise UserError(
+            raise OtherSpace(
                 f"the study in {database} was started with another search space, or other fixed settings, objectives "
                 f"or floors; go on with those, or give the new study a name of its own (--name)"
             )
@@ -184,10 +202,6 @@ class Search:
     def _trial(self, frozen: FrozenTrial) -> optuna.Trial:
         with quiet():
             return optuna.Trial(self._study, frozen._trial_id)  # Optuna has no public way back to a running trial
-
-    def _drawn(self, frozen: FrozenTrial) -> dict[str, Value]:
-        values = {**frozen.params, **frozen.user_attrs.get(GIVEN, {})}
-        return {d.path: values[d.path] for d in self.space.search if d.path in values}
 
 
 class _OptunaDraw:
@@ -212,26 +226,3 @@ class _OptunaDraw:
 
     def choice(self, path: str, options: tuple[Value, ...]) -> Value:
         return self.given[path] if path in self.given else self.trial.suggest_categorical(path, options)
-
-
-def _storage(database: Path | None) -> BaseStorage:
-    """A database that optuna-dashboard can read while the study writes."""
-    if database is None:
-        return InMemoryStorage()
-    database.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with closing(sqlite3.connect(database)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for the writer; it stays in the file
-    except sqlite3.Error as error:
-        raise UserError(f"{database} cannot be opened as the database of a study: {error}") from None
-    with quiet():
-        arguments = {"timeout": 60, "factory": _Connection}
-        return RDBStorage(f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": arguments})
-
-
-class _Connection(sqlite3.Connection):
-    """Does not wait for the disk at every commit: only a loss of power can take what the records still hold."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.execute("PRAGMA synchronous=NORMAL")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,22 +16,22 @@ from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tuning.budget import Limits, StudyBudget
+from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
-from raytune_planes.tuning.cluster import Cluster, connected, nodes_now
+from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
 from raytune_planes.tuning.cores import CoreTime
+from raytune_planes.tuning.daemons import Guard, resumable
+from raytune_planes.tuning.earlier import recover
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.rungs import Rungs
-from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, told
 from raytune_planes.tuning.trial import run_trial
-from raytune_planes.tuning.watch import Watch
+from raytune_planes.tuning.watch import Watch, is_there
 
-DATABASE = "optuna.db"
 DRIVER_MEMORY_BYTES = 200 * 2**20
 """What the trial's own process asks for when workers do the training: CPUs asked here would be missing there."""
 
@@ -70,9 +68,16 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
             holds a study of another space.
     """
     folder = files.study_folder(plan.out, plan.name)
-    with _quiet_libraries(), connected() as cluster, Interrupt() as interrupt:
+    with (
+        quiet_libraries(),
+        connected() as cluster,
+        Interrupt() as interrupt,
+        Guard(cluster.processes, interrupt.ask, resumable(view, plan.name, plan.out)),
+    ):
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
+            if cluster.doubt:
+                view.note(cluster.doubt)
             if blind := blind_hosts(folder):
                 view.note(told(folder, blind.values()))
                 pools.avoid(blind)
@@ -86,19 +91,10 @@ class _Study:
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
         self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
-        self._pools = pools
+        self._pools, self._interrupt = pools, interrupt
         settings = plan.settings
-        self._earlier = reading.read_study(folder).trials if (folder / files.STUDY).is_file() else ()
-        self._search = Search(
-            plan.space,
-            folder / DATABASE,
-            name=plan.name,
-            sampler=settings.sampler,
-            seed=plan.seed,
-            start_from=plan.start_from,
-            limit=settings.trials,
-        )
-        self._searcher = TuneSearcher(self._search, pools, resume=self._settled())
+        self._search, self._earlier, going_on = recover(plan, folder, view.note)
+        self._searcher = TuneSearcher(self._search, pools, resume=going_on)
         self._task = plan.task(folder)
         self._recorder = Recorder(
             self._task,
@@ -114,34 +110,24 @@ class _Study:
             watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
         )
 
-    def _settled(self) -> tuple[Suggestion, ...]:
-        """Tell the search what it has not heard because its driver died after writing it down; the rest can go on."""
-        on_record = {t.trial_id: t for t in self._earlier}
-        for trial in self._search.running():
-            if record := on_record.get(trial.trial_id):
-                self._search.adopt(trial.trial_id)
-                for epoch in record.epochs:
-                    self._search.report(trial.trial_id, epoch)
-                self._search.tell(record)
-        return self._search.running()
-
     def run(self, cluster: Cluster) -> Outcome:
-        plan = self._plan
-        cores = float(self._pools.at_once * plan.workers * plan.cpus_per_worker)
+        cores = float(self._pools.at_once * self._plan.workers * self._plan.cpus_per_worker)
         self._trackers.start_study(self._start())
         self._view.start(self._outline(cluster))
         end, reason = End.FAILED, "the driver broke down"
         try:
             self._tune()
-            end, reason = End.COMPLETED, self._recorder.spent or f"all {plan.settings.trials} trials have ended"
+            end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
         except KeyboardInterrupt as wish:
-            end, reason = End.INTERRUPTED, str(wish) or "interrupted by Ctrl-C or SIGTERM"
+            end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
         except BaseException as error:
+            Watch(self._folder).folder()  # where it is gone, that is why
             reason = f"the driver broke down: {type(error).__name__}: {error}"
             raise
         finally:
-            self._recorder.close(reason)
-            self._trackers.end_study(StudyEnd(end, reason, int(time.time() * 1000)))
+            if is_there(self._folder):
+                self._recorder.close(reason)
+                self._trackers.end_study(StudyEnd(end, reason, int(time.time() * 1000)))
             self._view.stop()
         return Outcome(
             study=reading.read_study(self._folder),
@@ -219,15 +205,6 @@ class _Study:
         )
 
 
-def trained_seconds(trials: Sequence[TrialRecord]) -> float:
-    """Wall-clock time in which at least one of ``trials`` trained."""
-    total = until = 0.0
-    for start, end in sorted((e.time_ms / 1000 - e.seconds, e.time_ms / 1000) for t in trials for e in t.epochs):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
-
-
 def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     """The rungs of the study, as the trials of its earlier runs left them."""
     settings = plan.settings.rungs
@@ -239,12 +216,3 @@ def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     rungs = Rungs(plan.space.goal, grace, settings.reduction, budget=samples, floors=settings.floors)
     rungs.replay(earlier)
     return rungs
-
-
-@contextmanager
-def _quiet_libraries() -> Iterator[None]:
-    """Ray's and torch's remarks about their own future are not for people who run a study."""
-    with warnings.catch_warnings():
-        for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
-            warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
-        yield

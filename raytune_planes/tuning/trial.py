@@ -7,6 +7,7 @@ import gc
 import socket
 import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
-from raytune_planes.training.checkpoint import Checkpoint, load
+from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.stages import Fork, train_stages
 from raytune_planes.training.workers import Worker
@@ -95,7 +96,8 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
             raise lost from error
         if explain(error).startswith(NO_MEMORY) and halve_batches(folder, explain(error)):
             raise  # Tune tries again, in a process that holds nothing yet
-        (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # the disk may be what went wrong
+            (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         return {"end": End.FAILED.value, "reason": explain(error)}
     finally:
         gc.collect()  # this process takes the next trial, and what refers to itself would hold the arrays' files open
@@ -148,12 +150,14 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
             )
     folder = task.folder(asked["number"], asked["trial_id"])
     last = folder / LAST if (folder / LAST).is_file() else None
-    trained_by = make_worker(task.workers, config.devices.vision)
+    trained_by = make_worker(task.workers, config.devices.vision, holds_card=asked["pool"]["card"])
     fork = Fork(Path(task.study) / "stages", f"trial {asked['number']}", task.common_stages)
     report = Reporter(folder, trained_by, fork.took)
     if last is not None:
         try:
-            report.tell_again(load(last))
+            state = load(last)
+            with content_of(last):
+                report.tell_again(state)
         except UserError as error:
             report.say(f"trial {asked['number']} starts from the beginning: {error}")
             last = None

@@ -7,6 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from raytune_planes.errors import UserError
+from raytune_planes.tracking.files import STUDY
+
+
+def is_there(folder: Path) -> bool:
+    """Whether ``folder`` is a study's. Ray makes its own folders below it anew, so a folder alone says nothing."""
+    return (folder / STUDY).is_file()
+
 
 class Watch:
     """Says which trial has been silent for too long, and when the results' disk is nearly full.
@@ -37,6 +45,15 @@ class Watch:
             return ""
         del self._heard[trial_id]
         return f"no epoch for {limit:g} minutes: it hangs (study.stall_minutes)"
+
+    def folder(self) -> None:
+        """Raises UserError when the study's folder is no longer there: nothing could be recorded."""
+        if self._folder is not None and not is_there(self._folder):
+            raise UserError(
+                f"the study's folder {self._folder} is no longer there, so nothing can be recorded and the study has "
+                "ended; bring it back (or mount its disk again) in place of what Ray may have made there since, then "
+                f"go on with --resume {self._folder.name}"
+            )
 
     def disk(self) -> str:
         """Why no trial may start, or ``""``."""

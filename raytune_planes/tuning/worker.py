@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from typing import Any
 
 import ray.train
@@ -12,15 +13,24 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raytune_planes.training.workers import LocalWorker, Worker, pick_device
+from raytune_planes.errors import UserError
+from raytune_planes.training.workers import LocalWorker, Worker, pick_device, why_no_gpu
 
 
-def make_worker(workers: int, device: str) -> Worker:
+def make_worker(workers: int, device: str, *, holds_card: bool = False) -> Worker:
     """This process among ``workers``; ``device`` is the setting ``devices.vision``. Call inside the training function.
 
+    ``holds_card``: whether Ray gave it a share of a GPU of whose card it knows.
+
     Raises:
-        UserError: ``cuda`` was asked for and this process sees none.
+        UserError: ``cuda`` was asked for and this process sees none, or it holds a card that torch cannot use: on
+            processors it would take many times as long, and nobody would know why.
     """
+    if holds_card and device == "auto" and (why := why_no_gpu()):
+        raise UserError(
+            f"this trial holds a share of a GPU on {socket.gethostname()}, but torch cannot use it ({why}); mend that, "
+            "or train on processors with --gpus-per-worker 0"
+        )
     return RayWorker(device) if workers > 1 else LocalWorker(device)
 
 

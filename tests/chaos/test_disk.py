@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -11,13 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from raytune_planes.cli import main
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.records import End
-from raytune_planes.tracking import JsonlTracker, Trackers, read_study
+from raytune_planes.tracking import JsonlTracker, Trackers, files, read_study
+from raytune_planes.tracking.files import append_whole, write_whole
 from raytune_planes.training import checkpoint
 from tests.chaos.disk import as_nobody, fill, mounted, read_only
+from tests.toy import toy_data
 from tests.tracking.studies import FINISH, START, play, three_trials
 
 SMALL = (
@@ -91,6 +95,77 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk: Path) -> No
     with pytest.raises(OSError, match="No space left"):
         checkpoint.save({"epoch": 2, "model": torch.zeros(100_000)}, path)
     assert checkpoint.load(path)["epoch"] == 1
+
+
+def test_a_write_that_finds_no_room_names_its_file(disk: Path) -> None:
+    (disk / "lines").write_bytes(b"one\n")
+    fill(disk)
+    for write in (lambda path: write_whole(path, b"x" * 10_000), lambda path: append_whole(path, b"x" * 10_000)):
+        with pytest.raises(OSError, match="No space left") as found:
+            write(disk / "lines")
+        assert found.value.filename == str(disk / "lines")
+        assert (disk / "lines").read_bytes() == b"one\n"
+
+
+def test_drawings_that_find_no_room_are_told_with_the_file(
+    disk: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.fromarray(toy_data()["planesnet"].images_NHWC[0]).save(tmp_path / "a.png")
+    fill(disk)
+    line = ["predict", str(weights), str(tmp_path / "a.png"), "--dataset", "planesnet", "--out", str(disk)]
+    assert main(line) == 2
+    said = capsys.readouterr().err
+    assert f"No space left on device: {disk / '0000-a.png'}. What was written before is whole" in said
+    assert list(disk.iterdir()) == [disk / "filling"]
+
+
+def test_drawn_data_that_finds_no_room_is_told(disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(disk, leave=64 * 1024)
+    assert main(["synth", str(disk / "data"), "--planesnet", "24", "--hrplanes", "3", "--fgvc", "12",
+                 "--fgvc-classes", "2"]) == 2  # fmt: skip
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert "None" not in said
+
+
+def test_a_training_whose_folder_vanishes_says_so_and_leaves_no_half_of_one(
+    material: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, write = tmp_path / "run", files.append_whole
+
+    def vanish_after(path: Path, line: bytes) -> None:
+        write(path, line)
+        out.rename(tmp_path / "away")
+
+    monkeypatch.setattr(files, "append_whole", vanish_after)
+    assert trained(out, material) == 2
+    said = capsys.readouterr().err
+    assert f"No such file or directory: {out}. What was written before is whole; bring it back" in said
+    assert not out.exists()
+
+    monkeypatch.undo()
+    (tmp_path / "away").rename(out)
+    assert trained(out, material, "--resume") == 0
+    assert [json.loads(line)["epoch"] for line in (out / "epochs.jsonl").read_text().splitlines()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "--out", "{long}"], ["train", "--out", "file/x"], ["synth", "{long}"], ["best", "--out", "{long}"]],
+    ids=lambda words: " ".join(words),
+)
+def test_a_place_that_cannot_be_is_a_mistake(
+    arguments: list[str],
+    material: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    more = (*material, *SMALL) if arguments[0] == "train" else ()
+    assert main([*(word.format(long="x" * 300) for word in arguments), *more]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["train", "tune"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from raytune_planes.cli import main
 from raytune_planes.commands.ensemble import METHODS
@@ -19,12 +17,14 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, Goal, Objective, TrialRecord
 from raytune_planes.serving import Predictor, ensemble, forest
+from raytune_planes.serving.answers import answer
 from raytune_planes.serving.ensemble import Ensemble
 from raytune_planes.serving.guesses import guess, judged, truth
 from raytune_planes.tracking import JsonlTracker, reading
 from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.loop import train
 from raytune_planes.tuning import ensembles
+from tests.serving.test_answers import photo, png
 from tests.toy import INFOS, toy_config, toy_data, toy_prompts
 from tests.tracking.studies import START, epoch, play, trial
 
@@ -148,12 +148,45 @@ def test_a_saved_ensemble_says_of_a_picture_what_its_members_say_together(
         one = replace(arrays, splits={"test": arrays.splits["test"][:1]})
         guesses = [guess(m.predictor, name, one, "test") for m in gathered]
         expected = rules[name].combine(np.stack([g.probability_NK for g in guesses]), [g.mask_NHW for g in guesses])
-        file = io.BytesIO()
-        Image.fromarray(arrays.images_NHWC[i]).save(file, "PNG")
-        look = loaded.look(name, file.getvalue())
-        assert look.probability_K == pytest.approx(expected.probability_NK[0], abs=1e-4)
+        pixels = arrays.images_NHWC[i]
+        look = loaded.look(name, photo(pixels) if name == "fgvc" else png(pixels))
+        assert look.probability_NK == pytest.approx(expected.probability_NK, abs=1e-4)
         if expected.mask_NHW is not None and arrays.images_NHWC.shape[1] <= 320:
             assert look.mask_HW == pytest.approx(expected.mask_NHW[0], abs=2e-3)
+
+
+def test_an_ensemble_of_models_that_box_counts_by_the_boxes_of_the_one_that_weighs_most(
+    trained: list[Path], tmp_path: Path
+) -> None:
+    config = toy_config(losses__detection__weight=1.0, budget__epochs=1, budget__steps_per_epoch=24)
+    train(config, toy_data(), toy_prompts(), GOAL, report=lambda _, c: c.save(tmp_path))
+    boxing = Predictor.load(tmp_path / "best.pt")
+    other = Predictor.load(trained[0])
+    pixels = png(toy_data()["hrplanes"].images_NHWC[1])
+    rules = {"hrplanes": ensemble.Rule((0.8, 0.2), (0.8, 0.2))}
+    told = answer(Ensemble([other, boxing], rules), pixels, "hrplanes")
+    assert told.boxes == answer(boxing, pixels, "hrplanes").boxes
+    assert told.count is not None
+    assert told.count.by == "detections"
+    assert answer(Ensemble([other, other], rules), pixels, "hrplanes").boxes is None
+
+
+def test_an_ensemble_slides_over_a_scene_with_all_its_members(trained: list[Path]) -> None:
+    one, other = map(Predictor.load, trained[:2])
+    scene = png(toy_data()["planesnet"].images_NHWC[:6].reshape(3, 2, 16, 16, 3).swapaxes(1, 2).reshape(48, 32, 3))
+    look = Ensemble([one, other], {"planesnet": ensemble.Rule((0.75, 0.25))}).look("planesnet", scene)
+    parts = [each.look("planesnet", scene).probability_NK for each in (one, other)]
+    assert look.slide is not None
+    assert len(look.probability_NK) == len(look.slide) == 9 * 5
+    assert look.probability_NK == pytest.approx(0.75 * parts[0] + 0.25 * parts[1], abs=1e-6)
+
+
+def test_an_ensemble_of_synthetic_pictures_says_so(trained: list[Path]) -> None:
+    one, older = map(Predictor.load, trained[:2])
+    rules = {"fgvc": ensemble.Rule((0.5, 0.5))}
+    assert Ensemble([one, older], rules).synthetic == ("planesnet", "hrplanes", "fgvc")
+    older.synthetic = None
+    assert Ensemble([one, older], rules).synthetic is None
 
 
 def test_gain_and_gap_stand_in_the_table(trained: list[Path]) -> None:

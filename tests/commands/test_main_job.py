@@ -156,13 +156,6 @@ def json_best(place: Path) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("more", [["--set", "optim.lr=0.5"], ["rebalance"], ["--sampler", "random"]])
-def test_a_resumed_study_is_not_told_anew(place: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["tune", "--resume", "first", "--out", str(place / "results"), *more]) == 2
-    assert f"a resumed study keeps its space, data and settings; leave out {more[0]}" in capsys.readouterr().err
-
-
-@pytest.mark.slow
 def test_a_name_that_is_taken_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(tune(place, "--name", "first")) == 2
     assert "go on with --resume first" in capsys.readouterr().err

@@ -24,6 +24,7 @@ from PIL import Image
 
 from raytune_planes.datasets import cache, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
+from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import UserError
 
 
@@ -82,6 +83,13 @@ def same(a: Arrays, b: Arrays) -> bool:
     arrays += [(a.splits[s], b.splits[s]) for s in SPLITS]
     rest = [(x.info, x.fingerprint, x.synthetic, x.warnings) for x in (a, b)]
     return rest[0] == rest[1] and all(np.array_equal(x, y) and x.dtype == y.dtype for x, y in arrays)
+
+
+def test_the_sizes_of_the_training_pictures_are_kept(root: Path, tmp_path: Path) -> None:
+    for name, size in {"0-0": (30, 20), "0-2": (60, 50), "0-4": (999, 9)}.items():  # the last one validates
+        Image.new("RGB", size).save(root / f"{name}.png")
+    built, opened = (cache.decode(dots(root), tmp_path / "cache").sizes for _ in range(2))
+    assert built == opened == Sizes((30, 60), (20, 50), (1.2, 1.5), 20)
 
 
 def test_the_arrays_hold_what_the_reader_loads(root: Path, tmp_path: Path) -> None:

@@ -184,9 +184,9 @@ def test_deep_colours_that_cannot_be_had_whole_are_refused(tmp_path: Path) -> No
 def test_the_range_of_a_model_is_plain_data_for_its_checkpoint() -> None:
     info = Info("x", ("a", "b"), ("", ""), parents={"family": (0, 0)}, values=(0.0, 2047.0))
     plain = json.loads(json.dumps(asdict(info)))
-    assert Info.of(plain) == info
+    assert Info.of_json(plain) == info
     del plain["values"]  # as checkpoints from before have it
-    assert Info.of(plain) == replace(info, values=None)
+    assert Info.of_json(plain) == replace(info, values=None)
 
 
 def test_blank_pictures_are_a_fault(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_postscript_among_pictures_is_counted_with_them(tmp_path: Path, quarters
 @pytest.mark.timeout(20)
 def test_a_pipe_that_stands_for_a_picture_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.jpg")
-    with pytest.raises(UserError, match=r"a\.jpg cannot be decoded: it is no regular file"):
+    with pytest.raises(UserError, match=r"a\.jpg cannot be decoded: it is a named pipe, not a file"):
         images.size_of(tmp_path / "a.jpg")
 
 

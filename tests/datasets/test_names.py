@@ -14,6 +14,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files
 from raytune_planes.datasets.splits import hash_of
+from raytune_planes.printing import printable
 from tests.datasets.test_image_folder import reader
 
 CLASSES = (b"caf\xe9", "✈ plane (1)".encode(), b"new\nline", b"long")
@@ -67,5 +68,5 @@ def test_a_name_has_one_hash_in_any_locale() -> None:
 
 
 def test_what_a_terminal_would_obey_is_written_out() -> None:
-    assert files.shown("a\x1b]0;title\x07b\n") == "a\\x1b]0;title\\x07b\\n"
+    assert printable("a\x1b]0;title\x07b\n") == "a\\x1b]0;title\\x07b\\n"
     assert files.some(["caf\udce9", "b"]) == "caf\\xe9, b"

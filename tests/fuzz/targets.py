@@ -222,16 +222,21 @@ def _refused(data: bytes, folder: Path) -> object:
 
 
 def _checkpoint(data: bytes, folder: Path) -> object:
-    """With a checksum that fits: a stranger can compute one."""
+    """With a checksum that fits, in both forms: a stranger can compute one."""
     path = folder / "last.pt"
-    path.write_bytes(checkpoint.MAGIC + hashlib.sha256(data).digest() + data)
+    path.write_bytes(checkpoint.BEFORE + hashlib.sha256(data).digest() + data)
+    try:
+        checkpoint.load(path)
+    except UserError as refusal:
+        assert str(refusal).strip(), "a refusal must say why"
+    path.write_bytes(data + checkpoint.MARK + hashlib.sha256(data).hexdigest().encode())
     return checkpoint.load(path)
 
 
 def _checkpoints() -> tuple[bytes, ...]:
     kept = io.BytesIO()
     torch.save({"format": checkpoint.FORMAT, "epoch": 2, "weights": {"a": torch.arange(3)}}, kept)
-    return (kept.getvalue(),)
+    return (checkpoint.sealed(kept.getvalue())[: -checkpoint.COMMENT],)
 
 
 TARGETS: Mapping[str, Target] = {

@@ -36,9 +36,9 @@ sys.exit(run([sys.executable, "-c", sys.argv[1]], os.environ, interactive=sys.ar
 """
 
 
-def parent(script: str, kind: str = "script") -> subprocess.Popen[str]:
+def parent(script: str, kind: str = "script", program: str = PARENT) -> subprocess.Popen[str]:
     """A process that runs ``script`` through ``processes.run``, once ``script`` has said that it is ready."""
-    command = [sys.executable, "-c", PARENT, script, kind]
+    command = [sys.executable, "-c", program, script, kind]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -53,6 +53,55 @@ def test_a_signal_to_the_command_reaches_the_script_once(number: signal.Signals)
     output, _ = process.communicate(timeout=30)
     assert output == f"seen {int(number)}\n"
     assert process.returncode == 41
+
+
+AGAIN = """
+import os, signal, sys, time
+from raytune_planes.launch.processes import run
+kill, calls = os.kill, []
+def kill_and_get_it_again(pid, number):
+    kill(pid, number)
+    calls.append(number)
+    if len(calls) == 1:
+        time.sleep(0.3)  # the script has seen the first, so that the kernel does not merge a second with it
+        kill(os.getpid(), number)
+os.kill = kill_and_get_it_again
+sys.exit(run([sys.executable, "-c", sys.argv[1]], os.environ, interactive=False))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_arrives_again_while_it_is_passed_on_reaches_the_script_once(number: signal.Signals) -> None:
+    process = parent(COUNTER, program=AGAIN)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=30)
+    assert output == f"seen {int(number)}\n"
+    assert process.returncode == 41
+
+
+def test_signals_of_two_kinds_both_reach_the_script() -> None:
+    process = parent(COUNTER)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    assert sorted(output.split()[1:]) == ["1", "15"]
+    assert process.returncode == 42
+
+
+LATE = """
+import os, signal, sys, threading
+from raytune_planes.launch.processes import run, TWICE_S
+threading.Timer(2 * TWICE_S, os.kill, (os.getpid(), signal.SIGINT)).start()
+sys.exit(run([sys.executable, "-c", sys.argv[1]], os.environ, interactive=False))
+"""
+
+
+def test_a_second_wish_is_passed_on() -> None:
+    patient = COUNTER.replace("not seen", "len(seen) < 2")
+    process = parent(patient, program=LATE)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert (output, process.returncode) == ("seen 2 2\n", 42)
 
 
 def test_an_interactive_command_gets_ctrl_c_from_the_terminal_alone() -> None:
@@ -136,4 +185,5 @@ def test_a_script_is_recorded_while_it_runs_and_another_process_under_its_id_is_
     assert processes.run([sys.executable, "-c", script], os.environ, interactive=False, record=folder) == 0
     assert list(folder.iterdir()) == []
     (folder / str(os.getpid())).write_text("1.0")
+    (folder / "1 and a half").write_text("no note")
     assert processes.recorded(folder) == set()

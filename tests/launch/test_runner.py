@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 import pytest
+from ray.autoscaler.tags import STATUS_UP_TO_DATE, TAG_RAY_NODE_STATUS
 
 from raytune_planes.launch.place import LaunchError, Place, place
 from raytune_planes.launch.runner import ThisMachineRunner
+from raytune_planes.launch.this_machine import ThisMachine
 
 SHUTDOWN = "; ray stop; ray teardown ~/ray_bootstrap_config.yaml --yes --workers-only; sudo shutdown -h now"
 
@@ -104,6 +106,26 @@ def test_a_script_uses_the_head_that_answers_and_forgets_the_one_that_died(here:
     assert not address.exists()
 
 
+@pytest.mark.parametrize("content", [b"garbage", b"", b"127.0.0.1:port", b"\xff\xfe"])
+def test_a_damaged_note_of_a_head_is_no_head(here: Place, script: Path, content: bytes) -> None:
+    address = here.head / "ray" / "ray_current_cluster"
+    address.parent.mkdir(parents=True)
+    address.write_bytes(content)
+    submit(here, script)
+    assert Path(seen(script)[1]["RAY_TMPDIR"]).parent == here.temp
+    assert not address.exists()
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"", b"\xff\xfe", b"[1]"])
+def test_damaged_tags_are_as_good_as_none(here: Place, content: bytes) -> None:
+    here.tags.write_bytes(content)
+    node = ThisMachine({}, "test")
+    assert node.place.tags == here.tags
+    assert node.node_tags("this-machine")[TAG_RAY_NODE_STATUS] == STATUS_UP_TO_DATE
+    node.set_node_tags("this-machine", {"a": "b"})
+    assert node.node_tags("this-machine")["a"] == "b"
+
+
 def test_the_scripts_exit_status_is_that_of_ray_submit_and_its_logs_stay(here: Place, script: Path) -> None:
     script.with_name("status").write_text("7")
     with pytest.raises(SystemExit) as ended:
@@ -165,10 +187,16 @@ def test_a_head_gets_a_free_dashboard_port_that_ray_dashboard_then_names(
             pass  # somebody has it already: as good
         chosen = runner.run("true ray start; echo $DASHBOARD_PORT", with_output=True).strip()
     assert 8265 < int(chosen) < 8365
-    with ray("dashboard"), pytest.raises(LaunchError, match="no dashboard on port"):
-        runner.run(port_forward=[(8265, 8265)])
-    with ray("dashboard"), socket.create_server(("127.0.0.1", int(chosen))):
-        runner.run(port_forward=[(8265, 8265)])
+    with ray("dashboard"), pytest.raises(LaunchError, match="no head runs here, so there is no dashboard"):
+        runner.run(port_forward=[(8265, 8265)])  # it was killed, and left its files
+    with ray("dashboard"), socket.create_server(("127.0.0.1", 0)) as head:
+        note = here.head / "ray" / "ray_current_cluster"
+        note.parent.mkdir()
+        note.write_text(f"127.0.0.1:{head.getsockname()[1]}")
+        with pytest.raises(LaunchError, match=f"no dashboard on port {chosen}; install ray.default. for one"):
+            runner.run(port_forward=[(8265, 8265)])
+        with socket.create_server(("127.0.0.1", int(chosen))):
+            runner.run(port_forward=[(8265, 8265)])
     assert f"http://localhost:{chosen}" in capsys.readouterr().out
     with ray("attach"):
         runner.run(port_forward=[(5000, 5000)])

@@ -67,7 +67,7 @@ def lift(
 
 def _train(seed: int, settings: Mapping[str, Value], epochs: int) -> Iterator[EpochRecord]:
     config = make_config(settings, {"budget.epochs": epochs})
-    return (epoch for epoch, _ in World(seed).train(config))
+    return (epoch for epoch, _ in World(seed).train(config, floors=TWO.floors))
 
 
 def _worst(epochs: list[EpochRecord]) -> float:
@@ -132,4 +132,4 @@ def _space(goal: Goal) -> Space:
 
 def _course(seed: int, goal: Goal) -> Course:
     world, space = World(seed), _space(goal)
-    return lambda asked: world.train(trial_config(space, asked.drawn), asked.number)
+    return lambda asked: world.train(trial_config(space, asked.drawn), asked.number, goal.floors)

@@ -73,8 +73,10 @@ class World:
         self.forgetting = {d: math.exp(draw.normal(0, 0.3)) * FORGETTING for d in NATURES}
         self.ceilings = {d: n.ceiling - abs(draw.normal(0, 0.01)) for d, n in NATURES.items()}
 
-    def train(self, config: TrialConfig, number: int = 0) -> Iterator[tuple[EpochRecord, End | None]]:
-        """The epochs of one trial, the last with how it ends; ``number`` seeds its noise."""
+    def train(
+        self, config: TrialConfig, number: int = 0, floors: Mapping[str, float] | None = None
+    ) -> Iterator[tuple[EpochRecord, End | None]]:
+        """The epochs of one trial, the last with how it ends; ``number`` seeds its noise, ``floors`` are the goal's."""
         noise = np.random.default_rng([self.seed, number])
         datasets = config.active
         primary = {d: metric("val", d, primary_metric(d)) for d in datasets}
@@ -93,7 +95,7 @@ class World:
                 values[d] = min(1.0, max(0.0, clean + noise.normal(0, NATURES[d].noise)))
                 truth[metric("test", d, primary_metric(d))] = clean
             metrics = {primary[d]: value for d, value in values.items()} | truth
-            decisions = stopping.update(epoch, metrics)
+            decisions = stopping.update(epoch, metrics, floors)
             mixer.learn(values, order)
             seconds = sum(NATURES[d].cost * n for d, n in order.items())
             samples = step * config.budget.batch_size

@@ -16,7 +16,7 @@ from raytune_planes.report import compare, explain, page
 from raytune_planes.report.build import study_report
 from raytune_planes.report.confirmed import FILE, confirmed_gains, read_confirmed
 from raytune_planes.report.drawing import DRAW, save
-from raytune_planes.report.figure import Figure, Missing, Report
+from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.predictions import (
     Example,
     Examples,
@@ -107,6 +107,14 @@ def test_all_failed_says_why_and_draws_no_course(tmp_path: Path) -> None:
     assert "Trial 2 failed: reason 2." in report.sections[0].text
     assert missing(report)["front"] == "no trial has finished an epoch"
     assert "missing" in page.as_html(bare(report), tmp_path)
+
+
+def test_the_table_of_trials_says_of_which_epochs_its_figures_are() -> None:
+    search = next(s for s in made(study(*three_trials())).sections if s.heading == "Search")
+    assert search.text == [
+        "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
+        "which it was judged."
+    ]
 
 
 def test_a_dataset_that_is_switched_off_is_named_and_absent_from_the_figures() -> None:
@@ -265,3 +273,28 @@ def test_what_to_do_next_names_the_data_and_the_weights(tmp_path: Path) -> None:
     assert found["train it again"].endswith("config.yaml --data '/my data'")
     assert found["predict with it"] == f"raytune-planes predict {folder / 'best.pt'} IMAGE..."
     assert explain.rests_text(record) == ["epoch 2: planesnet rests: no gain in 2 epochs"]
+
+
+def test_a_name_is_shown_in_a_report_and_is_neither_markup_nor_command(tmp_path: Path) -> None:
+    name = "<script>alert(1)</script>\x1b]0;owned\x07|[x](http://elsewhere)"
+    table = Table(("class", "count"), ((name, "3"),))
+    figures = (Figure("gone", f"{name} masks", name, Missing(f"no file {name}")),)
+    report = Report(name, name, (Section(name, (name,), (table,), figures=figures),))
+    html, markdown, *_ = (path.read_text() for path in page.write(report, tmp_path))
+    for text in (html, markdown):
+        assert "\x1b" not in text
+        assert "\x07" not in text
+        assert "<script>" not in text
+        assert r"\x1b]0;owned\x07" in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "](http://elsewhere)" not in markdown
+    assert "owned\\x07\\|[x]" in markdown, "a bar does not end its cell"
+
+
+def test_a_class_with_a_dollar_sign_is_drawn(tmp_path: Path) -> None:
+    classes = (r"a $\frac{1}$", "b $ c")
+    logits_NK, labels_N = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
+    found = confusion("mine", logits_NK, labels_N, classes)
+    (tmp_path / "x").mkdir()
+    paths = save(Figure("c", r"$\frac{1}$", "", found), tmp_path / "x")
+    assert [p.name for p in paths] == ["c.png", "c.svg"]

@@ -13,9 +13,9 @@ from PIL import Image
 
 from raytune_planes.datasets.loaders import eval_batches
 from raytune_planes.errors import UserError
-from raytune_planes.serving import Predictor, serve
-from raytune_planes.serving.answers import answer, by_size
-from tests.toy import INFOS, SIDE, toy_data
+from raytune_planes.serving import Predictor
+from raytune_planes.serving.answers import answer
+from tests.toy import INFOS, toy_data
 
 
 def png(pixels_HWC: np.ndarray) -> bytes:
@@ -26,6 +26,12 @@ def png(pixels_HWC: np.ndarray) -> bytes:
 
 def grey(width: int, height: int) -> bytes:
     return png(np.full((height, width, 3), 128, np.uint8))
+
+
+def photo(pixels_HWC: np.ndarray) -> bytes:
+    """With a banner of 20 rows below, as FGVC's files have one."""
+    banner = np.random.default_rng(1).integers(0, 256, (20, pixels_HWC.shape[1], 3), dtype=np.uint8)
+    return png(np.concatenate([pixels_HWC, banner]))
 
 
 def scene() -> tuple[bytes, tuple[int, int, int, int]]:
@@ -41,7 +47,7 @@ def test_a_picture_gets_the_answer_that_the_model_gives_its_pixels(weights: Path
     with torch.no_grad():
         expected_BK = predictor.model("fgvc", batch.image_BCHW)["classification"].logits_BK.softmax(1)
     for i, probability_K in zip(arrays.splits["test"], expected_BK, strict=True):
-        told = answer(predictor, png(arrays.images_NHWC[i]), "fgvc")
+        told = answer(predictor, photo(arrays.images_NHWC[i]), "fgvc")
         order = probability_K.argsort(descending=True).tolist()[:5]
         assert [label for label, _ in told.top] == [INFOS["fgvc"].classes[k] for k in order]
         assert [p for _, p in told.top] == pytest.approx(probability_K[order].tolist(), abs=1e-5)
@@ -76,42 +82,36 @@ def test_a_plane_in_a_scene_is_found_where_it_is(weights: Path) -> None:
 def test_what_does_not_apply_is_left_out(weights: Path) -> None:
     predictor = Predictor.load(weights)
     photograph = answer(predictor, grey(50, 40), "fgvc").to_json()
-    assert photograph.keys() == {"dataset", "chosen", "size", "tiles", "top"}
-    assert answer(predictor, grey(50, 40), "hrplanes").to_json().keys() > {"covered", "count", "planes"}
+    assert photograph.keys() == {"dataset", "chosen", "size", "tiles", "synthetic", "top"}
+    masked = answer(predictor, grey(50, 40), "hrplanes").to_json()
+    assert masked.keys() - photograph.keys() == {"covered", "count", "counted_by", "count_error", "planes"}
     json.dumps(photograph, allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("width", "height", "dataset", "why"),
-    [
-        (300, 256, "hrplanes", "by size: 256 px hold 4 tiles of 64 or more"),
-        (300, 255, "planesnet", "by size: 255 px, it sees pictures at 16"),
-    ],
-)
-def test_a_picture_of_several_tiles_is_a_scene(weights: Path, width: int, height: int, dataset: str, why: str) -> None:
-    assert by_size(Predictor.load(weights), width, height) == (dataset, why)
+def with_texts(weights: Path, *texts: str) -> tuple[Predictor, bytes, torch.Tensor]:
+    """A model that knows the texts (the toy model's space has no text encoder), a picture, and their cosines."""
+    predictor, pixels = Predictor.load(weights), toy_data()["fgvc"].images_NHWC[0]
+    rows_PW = predictor._texts[texts] = torch.eye(12)[: len(texts)]
+    output = predictor.outputs("fgvc", torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])
+    return predictor, photo(pixels), output["contrastive"].embedding_BW[0] @ rows_PW.T
 
 
-def test_a_chip_goes_to_the_dataset_that_scales_it_least(weights: Path) -> None:
-    predictor = Predictor.load(weights)
-    larger = predictor.config.datasets["fgvc"].model_copy(update={"image_size": 4 * SIDE})
-    predictor.config = predictor.config.model_copy(update={"datasets": {**predictor.config.datasets, "fgvc": larger}})
-    assert by_size(predictor, 20, 20)[0] == "planesnet"
-    assert by_size(predictor, 200, 150)[0] == "fgvc"
-
-
-def test_texts_are_scored_in_the_space_that_the_picture_was_taught(weights: Path) -> None:
-    predictor = Predictor.load(weights)
-    rows_PW = torch.eye(12)[:3]
+def test_texts_are_weighed_against_each_other_in_the_space_that_the_picture_was_taught(weights: Path) -> None:
     texts = ("one", "another", "a third")
-    predictor._texts[texts] = rows_PW  # the toy model's space has no text encoder
-    pixels = toy_data()["fgvc"].images_NHWC[0]
-    told = answer(predictor, png(pixels), "fgvc", texts).texts
-    similarity = predictor.outputs("fgvc", torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])["contrastive"]
-    expected_P = similarity.embedding_BW[0] @ rows_PW.T / similarity.log_temperature.exp()
-    assert [text for text, _, _ in told] == list(texts)
-    assert [score for _, score, _ in told] == pytest.approx(expected_P.tolist(), abs=1e-4)
-    assert [share for _, _, share in told] == pytest.approx(expected_P.softmax(0).tolist(), abs=1e-5)
+    predictor, source, cosine_P = with_texts(weights, *texts)
+    told = answer(predictor, source, "fgvc", [*texts, "another"])  # a text that is given twice is one
+    expected_P = (cosine_P / predictor.model.state_dict()["log_temperature"].exp()).softmax(0)
+    assert [text.text for text in told.texts] == list(texts)
+    assert [text.similarity for text in told.texts] == pytest.approx(cosine_P.tolist(), abs=1e-5)
+    assert [text.probability for text in told.texts] == pytest.approx(expected_P.tolist(), abs=1e-5)
+    assert told.to_json()["texts"][0].keys() == {"text", "similarity", "probability"}
+
+
+def test_one_text_alone_has_a_similarity_and_no_probability(weights: Path) -> None:
+    predictor, source, cosine_P = with_texts(weights, "alone")
+    told = answer(predictor, source, "fgvc", ["alone"])
+    assert told.texts[0].probability is None
+    assert told.to_json()["texts"] == [{"text": "alone", "similarity": pytest.approx(cosine_P.item(), abs=1e-5)}]
 
 
 def test_an_unknown_dataset_is_refused(weights: Path) -> None:
@@ -122,19 +122,3 @@ def test_an_unknown_dataset_is_refused(weights: Path) -> None:
 def test_bytes_that_are_no_picture_are_refused(weights: Path) -> None:
     with pytest.raises(UserError, match="3 bytes cannot be decoded as a picture"):
         answer(Predictor.load(weights), b"abc")
-
-
-def test_a_table_of_picture_files_becomes_a_table_of_answers(weights: Path) -> None:
-    import pandas
-
-    source, _ = scene()
-    table = pandas.DataFrame({"dataset": ["fgvc", "planesnet", ""], "image": [grey(30, 20), grey(20, 20), source]})
-    told = serve({"checkpoint": str(weights)})(table)
-    assert list(told.columns) == ["dataset", "label", "probability", "planes", "covered"]
-    assert list(told["dataset"]) == ["fgvc", "planesnet", "hrplanes"]
-    predictor = Predictor.load(weights)
-    for row, image in zip(told.itertuples(), table["image"], strict=True):
-        expected = answer(predictor, image, row.dataset)
-        assert (row.label, row.probability) == expected.top[0]
-    assert np.isnan(told["planes"][:2]).all()
-    assert told["planes"][2] == len(answer(predictor, source).planes)

@@ -45,8 +45,8 @@ class Recorder:
         return [dict(r.metrics) for r in self.records]
 
 
-def run(config: TrialConfig, recorder: Recorder, **more: Any) -> tuple[End, str]:
-    return train(config, toy_data(), toy_prompts(), GOAL, report=recorder, **more)
+def run(config: TrialConfig, recorder: Recorder, *, goal: Goal = GOAL, **more: Any) -> tuple[End, str]:
+    return train(config, toy_data(), toy_prompts(), goal, report=recorder, **more)
 
 
 def test_training_learns_every_dataset() -> None:
@@ -119,6 +119,38 @@ def test_resuming_another_configuration_is_refused(tmp_path: Path) -> None:
     run(toy_config(budget__epochs=1), Recorder(tmp_path))
     with pytest.raises(UserError, match=r"another configuration \(optim.lr differs"):
         run(toy_config(optim__lr=0.01), Recorder(), resume=tmp_path / "last.pt")
+
+
+FLOORLESS = Goal(GOAL.objectives)
+UNREACHED = Goal(GOAL.objectives, {"val/planesnet/f1": 1.5})
+
+
+@pytest.mark.parametrize("rule", ["stop", "stop_and_go"])
+def test_the_floors_of_the_goal_keep_a_dataset_training(rule: str) -> None:
+    """By its metric each would rest after the second epoch; the floor is of another metric of the same dataset."""
+    stop = {f"datasets__{name}__stop__target": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
+    stop |= {f"datasets__{name}__stop__min_epochs": 2 for name in ("planesnet", "hrplanes", "fgvc")}
+    seen, without = Recorder(), Recorder()
+    end, _ = run(toy_config(**stop, budget__epochs=4, stopping__rule=rule), seen, goal=UNREACHED)
+    assert (end, len(seen.records)) == (End.COMPLETED, 4)
+    assert [r.resting for r in seen.records] == [(), *[("hrplanes", "fgvc")] * 3]
+    end, _ = run(toy_config(**stop, budget__epochs=4, stopping__rule=rule), without, goal=FLOORLESS)
+    assert (end, len(without.records)) == (End.CONVERGED, 2)
+
+
+def test_the_floor_of_a_dataset_that_gets_no_steps_does_not_keep_the_trial_going() -> None:
+    stop = {f"datasets__{name}__stop__target": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
+    stop |= {f"datasets__{name}__stop__min_epochs": 1 for name in ("planesnet", "hrplanes", "fgvc")}
+    seen = Recorder()
+    end, _ = run(toy_config(**stop, datasets__planesnet__share=0.0), seen, goal=UNREACHED)
+    assert (end, len(seen.records)) == (End.CONVERGED, 1)
+
+
+def test_a_training_goes_on_with_other_threads(tmp_path: Path) -> None:
+    run(toy_config(budget__epochs=2), Recorder(tmp_path))
+    assert run(toy_config(budget__epochs=2, devices__threads=2), Recorder(), resume=tmp_path / "last.pt")[0] is (
+        End.COMPLETED
+    )
 
 
 def test_a_trial_ends_converged_when_every_dataset_rests() -> None:

@@ -12,7 +12,7 @@ import pytest
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
-from raytune_planes.records import End
+from raytune_planes.records import End, TrialRecord
 from raytune_planes.training.checkpoint import load
 from raytune_planes.training.stages import Fork, epochs_of, stage_of, train_stages
 from tests.toy import FAST, toy_config, toy_data, toy_prompts
@@ -129,6 +129,20 @@ def test_the_best_weights_know_their_stage(tmp_path: Path) -> None:
     assert stage.datasets["fgvc"].head.width == best["config"]["datasets.fgvc.head.width"]
 
 
+def test_the_weights_that_are_kept_are_of_the_last_stage_however_good_the_ones_before_were(tmp_path: Path) -> None:
+    seen = Recorder(tmp_path)
+    spoil = {"stages__second__optim__lr": 0.5, "stages__first__budget__steps_per_epoch": 40}
+    staged(seen, {**TWO, **spoil, "stages__first__datasets__planesnet__share": 3.0})
+    record = TrialRecord("t", 0, {}, {"plan": TWO["plan"]}, tuple(seen.records))
+    scores = [GOAL.score(r.metrics) for r in seen.records]
+    assert max(scores[:2]) > max(scores[2:]), "the second stage must be the worse one for this test"
+    best = record.best(GOAL)
+    assert best is not None
+    assert (best.stage, best.epoch) == ("second", 3 + scores[2:].index(max(scores[2:])))
+    kept = load(tmp_path / "best.pt")
+    assert (kept["stage"], kept["epoch"]) == ("second", best.epoch)
+
+
 def test_stages_without_a_common_backbone_are_refused() -> None:
     with pytest.raises(UserError, match="stage first: its backbone does not have the names and shapes"):
         staged(Recorder(), {**TWO, "stages__second__model__backbone__width": 16})
@@ -144,8 +158,18 @@ def test_a_fork_trains_the_common_stages_once_and_says_which_weights_it_took(tmp
         (r.epoch, r.stage, r.samples) for r in origin.records[2:]
     ]
     assert forked.metrics == origin.metrics[2:]
+    assert [r.began for r in origin.records + forked.records] == [0] * 4 + [origin.records[1].samples] * 2
     assert notes[0] == f"begins after stage first, with {kept.name} that trial 0 trained"
     assert fork.took == [f"{kept.name} of trial 0"]
+
+
+def test_a_forked_training_that_goes_on_after_a_kill_knows_where_it_began(tmp_path: Path) -> None:
+    origin, first, rest = Recorder(), Recorder(tmp_path / "one", stop_after=3), Recorder(tmp_path / "one")
+    fork = Fork(tmp_path / "stages", "trial 0", 1)
+    staged(origin, fork=fork)
+    staged(first, fork=fork)
+    staged(rest, resume=tmp_path / "one" / "last.pt", fork=fork)
+    assert [(r.epoch, r.began) for r in first.records + rest.records] == [(3, 144), (4, 144)]
 
 
 def test_other_leading_stages_have_other_weights_and_what_is_not_common_is_not_kept(tmp_path: Path) -> None:

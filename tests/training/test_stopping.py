@@ -15,12 +15,12 @@ from raytune_planes.training.stopping import Stopping
 values = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
 
-def run(rule: str, curve: list[float], **stop: object) -> list[tuple[int, str]]:
+def run(rule: str, curve: list[float], *, floor: float = 0.0, **stop: object) -> list[tuple[int, str]]:
     """(epoch, action) of every decision on one dataset's curve."""
     stopping = Stopping(rule, {"a": config.Stop(**stop)}, {"a": "val/a/accuracy"})
-    out = []
+    floors, out = {"val/a/accuracy": floor}, []
     for epoch, value in enumerate(curve, 1):
-        out += [(d.epoch, str(d.action)) for d in stopping.update(epoch, {"val/a/accuracy": value})]
+        out += [(d.epoch, str(d.action)) for d in stopping.update(epoch, {"val/a/accuracy": value}, floors)]
     return out
 
 
@@ -60,6 +60,49 @@ def test_a_woken_dataset_may_rest_again_only_after_patience() -> None:
     curve = [0.5, 0.5, 0.4, 0.4, 0.4, 0.4]
     actions = run("stop_and_go", curve, patience=2, min_epochs=1, margin=0.01)
     assert actions == [(3, "rest"), (4, "wake"), (6, "rest")]
+
+
+@pytest.mark.parametrize("rule", ["stop", "stop_and_go"])
+def test_a_dataset_below_its_floor_does_not_rest(rule: str) -> None:
+    """Neither on a plateau nor at its target; once it keeps the floor its patience counts from its last gain."""
+    curve = [0.5, 0.778, 0.778, 0.778, 0.91, 0.91]
+    assert run(rule, curve, patience=1, min_epochs=1) == [(3, "rest")] + [(5, "wake")] * (rule == "stop_and_go") + [
+        (6, "rest")
+    ] * (rule == "stop_and_go")
+    assert run(rule, curve, patience=1, min_epochs=1, floor=0.9) == [(6, "rest")]
+    assert run(rule, curve, patience=9, min_epochs=1, target=0.7, floor=0.9) == [(5, "rest")]
+
+
+@pytest.mark.parametrize("rule", ["stop", "stop_and_go"])
+def test_a_dataset_that_falls_below_its_floor_at_rest_wakes(rule: str) -> None:
+    curve = [0.91, 0.91, 0.905, 0.899, 0.899, 0.899]
+    assert run(rule, curve, patience=1, min_epochs=1, floor=0.9) == [(2, "rest"), (4, "wake")]
+
+
+def test_a_dataset_that_goes_on_improving_at_rest_wakes_and_may_rest_again_after_patience() -> None:
+    """Its trickle takes it from 0.778 to 0.82: more than the margin that would wake it if it fell."""
+    curve = [0.778, 0.778, 0.778, 0.79, 0.82, 0.84, 0.84, 0.84]
+    assert run("stop_and_go", curve, patience=2, min_epochs=1) == [(3, "rest"), (5, "wake"), (8, "rest")]
+    assert run("stop", curve, patience=2, min_epochs=1) == [(3, "rest")]
+
+
+def test_at_its_target_a_dataset_rests_on_however_far_it_rises() -> None:
+    assert run("stop_and_go", [0.8, 0.9, 0.99], patience=1, min_epochs=1, target=0.8) == [(1, "rest")]
+
+
+def test_any_floor_of_a_dataset_keeps_it_awake_and_no_other_datasets() -> None:
+    stops = {name: config.Stop(patience=1, min_epochs=1) for name in ("a", "b")}
+    stopping = Stopping("stop_and_go", stops, {"a": "val/a/accuracy", "b": "val/b/accuracy"})
+    metrics = {"val/a/accuracy": 0.5, "val/a/iou": 0.2, "val/b/accuracy": 0.5}
+    floors = {"val/a/accuracy": 0.4, "val/a/iou": 0.3, "val/b/iou": 0.3}  # the last was not measured
+    for epoch in (1, 2):
+        stopping.update(epoch, metrics, floors)
+    assert stopping.resting == ("b",)
+    stopping.update(3, {**metrics, "val/a/iou": 0.3}, floors)
+    assert stopping.resting == ("a", "b")
+    (decision,) = stopping.update(4, metrics, floors)
+    assert (decision.dataset, decision.action) == ("a", Action.WAKE)
+    assert decision.reason == "val/a/iou is 0.2, below its floor of 0.3"
 
 
 def test_a_decision_carries_its_reason() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
@@ -58,6 +60,13 @@ def test_samples_of_running_and_stopped_trials_count() -> None:
     trials = [trial(0), trial(1, end=End.PRUNED), trial(2, end=End.RUNNING)]
     assert ended(trials, samples=1921) == ""
     assert ended(trials, samples=1920) == "1,920 samples of 1,920 are spent"
+
+
+def test_samples_of_a_stage_that_one_trial_trained_for_the_others_count_once() -> None:
+    """Trial 0 trained 640 images; the others begin after its first 320, of which they saw none."""
+    forked = [replace(trial(n), epochs=(replace(trial(n).epochs[1], began=320),)) for n in (1, 2)]
+    assert ended([trial(0), *forked], samples=1281) == ""
+    assert ended([trial(0), *forked], samples=1280) == "1,280 samples of 1,280 are spent"
 
 
 def test_a_best_that_does_not_move_ends_the_study() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from raytune_planes.errors import UserError
 from raytune_planes.records import Action, Decision, End, EpochRecord, TrialRecord
 from raytune_planes.settings import flatten, make_config
 from raytune_planes.space import Space
@@ -28,7 +29,7 @@ from tests.tuning.tiny import GOAL, tiny_plan
 
 SAMPLES = 72
 """Of an epoch."""
-POOL = {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {}}
+POOL = {"name": "cpu", "gpus": 0.0, "card": False, "nccl": False, "labels": {}}
 
 
 class Bench:
@@ -123,6 +124,18 @@ def test_every_event_reaches_files_search_and_people(bench: Bench) -> None:
     assert "trial 0 converged: all rest" in bench.shown.getvalue()
 
 
+def test_once_the_study_s_folder_is_gone_nothing_is_decided_that_is_in_no_record(bench: Bench) -> None:
+    trial = bench.start()
+    bench.epoch(trial, 1)
+    bench.study.rename(bench.study.with_name("away"))
+    (bench.study / "ray").mkdir(parents=True)  # as Ray does
+    for call in (lambda: bench.recorder.on_step_begin(0, []), lambda: bench.end(trial, End.COMPLETED, "all spent")):
+        with pytest.raises(UserError, match="tiny is no longer there, .* then go on with --resume tiny"):
+            call()
+    assert [t.state.name for t in bench.search.trials] == ["RUNNING"]
+    assert [p.name for p in bench.study.rglob("*")] == ["ray"]
+
+
 def test_an_epoch_that_is_trained_again_counts_once(bench: Bench) -> None:
     trial = bench.start()
     bench.epoch(trial, 1)
@@ -163,7 +176,7 @@ def test_a_trial_that_falls_behind_is_asked_to_stop_and_the_defaults_never_are(t
     wish = stop_wished(bench.folder(third))
     assert wish is not None
     assert wish.end is End.PRUNED
-    assert "at 72 samples: place 3 of 3" in wish.reason
+    assert wish.reason.startswith("after epoch 1: place 3 of 3 at 72 samples")
 
 
 def test_nobody_is_asked_to_stop_after_the_last_epoch(tmp_path: Path) -> None:

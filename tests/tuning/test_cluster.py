@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -28,14 +29,50 @@ def test_a_named_cluster_that_does_not_answer_is_a_users_mistake(monkeypatch: py
         pass
 
 
-def test_a_note_of_a_dead_head_is_not_followed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from raytune_planes.tuning.cluster import _head_on_this_machine
+@pytest.mark.parametrize("named", ["", "auto"])
+def test_the_head_that_the_users_note_names_is_joined_and_no_other(
+    named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    joined = []
 
+    def join(*address: str, **_: object) -> None:
+        joined.extend(address)
+        raise ConnectionError("it is a test")
+
+    monkeypatch.setattr("ray.init", join)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    assert _head_on_this_machine() == ""
+    monkeypatch.setenv("RAY_ADDRESS", named)  # Ray itself would take "auto" for the first Ray of any user
     (tmp_path / "ray").mkdir()
-    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
-    assert _head_on_this_machine() == ""
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        (tmp_path / "ray" / "ray_current_cluster").write_text(address)
+        with pytest.raises(UserError, match=f"the Ray cluster at {address} does not answer"), connected():
+            pass
+    assert joined == [address]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make somebody else's file")
+def test_nothing_is_sent_to_the_address_in_another_users_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    def start(*address: str, **_: object) -> None:
+        asked.extend(address)
+        raise TypeError("it is a test")
+
+    monkeypatch.setattr("ray.init", start)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "ray").mkdir()
+    note = tmp_path / "ray" / "ray_current_cluster"
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        note.write_text(f"127.0.0.1:{stranger.getsockname()[1]}")
+        os.chown(note, 65534, 65534)
+        with pytest.raises(TypeError, match="it is a test"), connected():
+            pass
+        stranger.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            stranger.accept()
+    assert asked == ["local"]  # a Ray of its own
 
 
 class BusyMachine:

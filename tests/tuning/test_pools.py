@@ -43,8 +43,14 @@ def test_each_kind_of_host_has_its_own_share() -> None:
 def test_a_trial_takes_a_gpu_first_and_no_cpu_trial_goes_to_a_gpu_host() -> None:
     places = Pools(Needs(gpus=1.0, mixed=True), lambda: LAB)
     taken = [places.take(str(i)) for i in range(11)]
-    assert taken[0] == {"name": "gpu", "gpus": 1.0, "nccl": True, "labels": {}}
-    assert taken[2] == {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {"ray.io/node-id": "!in(g)"}}
+    assert taken[0] == {"name": "gpu", "gpus": 1.0, "card": True, "nccl": True, "labels": {}}
+    assert taken[2] == {
+        "name": "cpu",
+        "gpus": 0.0,
+        "card": False,
+        "nccl": False,
+        "labels": {"ray.io/node-id": "!in(g)"},
+    }
     assert Counter(t["name"] for t in taken if t) == {"gpu": 2, "cpu": 8}
     assert taken[10] is None
     places.release("1")
@@ -56,7 +62,7 @@ def test_a_trial_takes_a_gpu_first_and_no_cpu_trial_goes_to_a_gpu_host() -> None
 def test_gpus_that_are_no_cards_are_not_joined_by_nccl() -> None:
     taken = Pools(Needs(gpus=1.0), lambda: [Node(4, 2, "g", has_card=False)]).take("a")
     assert taken is not None
-    assert not taken["nccl"]
+    assert (taken["card"], taken["nccl"]) == (False, False)
 
 
 def test_hosts_that_come_and_go_change_what_is_started() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raytune_planes.records import EpochRecord, Goal, Objective, TrialRecord
+from raytune_planes.space import load_space
 from raytune_planes.tuning.rungs import Rungs, Scale, Verdict, spread
 
 FGVC, IOU, PLANES = "val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy"
@@ -42,27 +44,116 @@ def test_a_stop_says_where_and_why() -> None:
     rungs = Rungs(FLOORED, grace=100, reduction=2, floors="strict")
     rungs.judge(1, epoch(100, fgvc=0.5, planes=0.95))
     verdict = rungs.judge(2, epoch(100, fgvc=0.6, planes=0.5))
-    assert verdict == Verdict(True, f"at 100 samples: place 2 of 2, 1 go on; cannot keep {PLANES}")
+    why = f"after epoch 1: place 2 of 2 at 100 samples, 1 goes on; {PLANES} was 0.5000, below its floor of 0.9"
+    assert verdict == Verdict(True, why)
 
 
 def test_nobody_is_judged_below_the_first_rung_or_twice_at_the_same() -> None:
     rungs = Rungs(ONE, grace=100, reduction=2)
-    assert rungs.judge(1, epoch(99, fgvc=0.9)).reason == ""
-    assert rungs.judge(1, epoch(150, fgvc=0.9)).reason.startswith("at 100 samples: place 1 of 1")
-    assert rungs.judge(1, epoch(199, fgvc=0.1)).reason == ""
-    assert rungs.judge(1, epoch(200, fgvc=0.1)).reason.startswith("at 200 samples")
+    told = [rungs.judge(1, epoch(40 * i, i, fgvc=0.1)).reason for i in range(1, 7)]
+    assert told[0] == told[1] == told[3] == told[5] == ""
+    assert told[2] == "after epoch 3: place 1 of 1 at 100 samples, 1 goes on"
+    assert told[4] == "after epoch 5: place 1 of 1 at 200 samples, 1 goes on"
+
+
+def met(rungs: Rungs, *samples: int) -> list[int]:
+    """The epochs after which a trial is judged."""
+    return [i for i, s in enumerate(samples, 1) if rungs.judge(1, epoch(s, i, fgvc=0.5)).reason]
+
+
+def test_a_rung_is_met_at_the_end_of_the_epoch_nearest_to_it() -> None:
+    """The packaged ``quick``: six epochs, its rungs lie 2.04 and 4.08 epochs from the start."""
+    space = load_space("quick")
+    each = space.fixed["budget.steps_per_epoch"] * space.fixed["budget.batch_size"]
+    total = space.fixed["budget.epochs"] * each
+    grace, reduction = round(space.study.rungs.grace * total), space.study.rungs.reduction
+    assert (each, grace, grace * reduction) == (1280, 2611, 5222)
+    assert met(Rungs(ONE, grace, reduction, budget=total), *range(each, total + 1, each)) == [2, 4]
+
+
+def test_a_rung_just_before_the_end_of_an_epoch_and_one_in_its_middle_are_met_there() -> None:
+    assert met(Rungs(ONE, 199, 4), 100, 200, 300, 400) == [2]
+    assert met(Rungs(ONE, 150, 4), 100, 200, 300, 400) == [2]
+    assert met(Rungs(ONE, 149, 4), 100, 200, 300, 400) == [1]
+    assert met(Rungs(ONE, 30, 100), 100, 200, 300, 400) == [1]
+
+
+def test_after_a_shorter_epoch_the_next_is_expected_to_be_as_short() -> None:
+    assert met(Rungs(ONE, 260, 4), 100, 200, 240, 280) == [4]
 
 
 def test_rungs_lie_a_constant_factor_apart_and_below_the_budget() -> None:
     rungs = Rungs(ONE, grace=100, reduction=3, budget=900)
     assert [rungs.level(k) for k in range(3)] == [100, 300, 900]
-    assert rungs.judge(1, epoch(899, fgvc=0.5)).reason.startswith("at 300 samples")
+    assert rungs.judge(1, epoch(899, fgvc=0.5)).reason.startswith("after epoch 1: place 1 of 1 at 300 samples")
     assert rungs.judge(1, epoch(900, 2, fgvc=0.5)).reason == ""  # a trial that is done is complete, not pruned
 
 
 def test_a_trial_that_skips_a_rung_is_judged_at_the_highest_it_reached() -> None:
     rungs = Rungs(ONE, grace=100, reduction=3)
-    assert rungs.judge(1, epoch(1000, fgvc=0.5)).reason.startswith("at 900 samples: place 1 of 1")
+    rungs.judge(1, epoch(1000, fgvc=0.5))
+    told = [rungs.judge(2, epoch(300 * i, i, fgvc=0.5)).reason for i in (1, 2, 3)]
+    assert told[0] == "after epoch 1: place 1 of 1 at 300 samples, 1 goes on"  # the first was not judged there
+    assert told[2] == "after epoch 3: place 1 of 2 at 900 samples, 1 goes on"
+
+
+def staged(samples: int, number: int, stage: str, fgvc: float, began: int = 0, **metrics: float) -> EpochRecord:
+    return replace(epoch(samples, number, fgvc=fgvc, **metrics), stage=stage, began=began)
+
+
+def test_a_forked_trial_is_judged_from_where_its_training_began() -> None:
+    """Trials 1 to 3 begin with the weights that trial 0 trained for 200 samples: nobody knows their course before."""
+    rungs = Rungs(ONE, grace=200, reduction=2)
+    for i, value in ((1, 0.3), (2, 0.45)):
+        rungs.judge(0, staged(100 * i, i, "together", value))
+    assert [rungs.judge(n, staged(300, 3, "alone", 0.5, 200)) for n in (1, 2)] == [Verdict(False)] * 2
+    rungs.judge(0, staged(300, 3, "alone", 0.42))
+    rungs.judge(0, staged(400, 4, "alone", 0.45))
+    verdict = rungs.judge(1, staged(400, 4, "alone", 0.5, 200))
+    assert verdict == Verdict(False, "after epoch 4: place 1 of 2 at 400 samples, 1 goes on")
+    rungs.judge(3, staged(300, 3, "alone", 0.4, 200))
+    verdict = rungs.judge(3, staged(400, 4, "alone", 0.44, 200))
+    assert verdict == Verdict(True, "after epoch 4: place 3 of 3 at 400 samples, 2 go on")
+
+
+def test_a_first_report_after_a_fork_counts_as_it_is() -> None:
+    """Their rung lies at 280 samples, between the fork and their first report: both stand there as they report."""
+    rungs = Rungs(ONE, grace=280, reduction=2)
+    for number, value in ((1, 0.45), (2, 0.5)):
+        verdict = rungs.judge(number, staged(300, 3, "alone", value, 200))
+    assert verdict == Verdict(False, "after epoch 3: place 1 of 2 at 280 samples, 1 goes on")
+    assert rungs.judge(3, staged(280, 3, "alone", 0.47, 200)).reason.startswith("after epoch 3: place 2 of 3 at 280")
+
+
+def test_trials_in_different_stages_are_not_compared() -> None:
+    rungs = Rungs(ONE, grace=200, reduction=2)
+    for n in (1, 2, 3):
+        for i in (1, 2):
+            rungs.judge(n, staged(100 * i, i, "together", 0.9))
+    rungs.judge(4, staged(100, 1, "pretrain", 0.1))
+    verdict = rungs.judge(4, staged(200, 2, "alone", 0.1))
+    assert verdict == Verdict(False, "after epoch 2: place 1 of 1 at 200 samples, 1 goes on")
+
+
+def test_the_slope_towards_a_floor_is_that_of_the_stage_alone() -> None:
+    """Pretraining does not measure it: the climb from there to the first epoch is no promise for the rest."""
+    rungs = Rungs(FLOORED, grace=400, reduction=2, budget=1200)
+    for n, planes in ((1, 0.95), (2, 0.8)):
+        rungs.judge(n, staged(100, 1, "pretrain", 0.01, planes=0.1))
+        rungs.judge(n, staged(200, 2, "pretrain", 0.01, planes=0.1))
+        rungs.judge(n, staged(300, 3, "alone", 0.1 * n, planes=planes))
+        verdict = rungs.judge(n, staged(400, 4, "alone", 0.1 * n, planes=planes))
+    why = f"{PLANES} was 0.8000 and at its slope would end at 0.8000, below its floor of 0.9"
+    assert verdict == Verdict(True, f"after epoch 4: place 2 of 2 at 400 samples, 1 goes on; {why}")
+
+
+def test_a_verdict_tells_the_figures_that_it_saw() -> None:
+    rungs = Rungs(FLOORED, grace=200, reduction=2, budget=1000)
+    course(rungs, 1, *[{"fgvc": 0.1, "planes": 0.95}] * 2)
+    rungs.judge(2, epoch(100, 1, fgvc=0.3, planes=0.85))
+    verdict = rungs.judge(2, epoch(200, 2, fgvc=0.3, planes=0.855))
+    why = f"{PLANES} was 0.8550 and at its slope would end at 0.8950, below its floor of 0.9"
+    assert verdict == Verdict(True, f"after epoch 2: place 2 of 2 at 200 samples, 1 goes on; {why}")
 
 
 def test_trials_are_compared_at_equal_samples_whatever_their_epochs_are() -> None:
@@ -71,9 +162,8 @@ def test_trials_are_compared_at_equal_samples_whatever_their_epochs_are() -> Non
     for i in (1, 2):
         rungs.judge(1, epoch(100 * i, i, fgvc=0.100 * i))
         rungs.judge(2, epoch(50 * (i + 2), i, fgvc=0.048 * (i + 2)))
-    rungs.judge(3, epoch(190, 1, fgvc=0.95 * 0.190))
-    verdict = rungs.judge(3, epoch(380, 2, fgvc=0.95 * 0.380))
-    assert verdict == Verdict(True, "at 200 samples: place 3 of 3, 2 go on")
+    verdict = rungs.judge(3, epoch(210, 1, fgvc=0.95 * 0.210))
+    assert verdict == Verdict(True, "after epoch 1: place 3 of 3 at 150 samples, 2 go on")
 
 
 def test_the_baseline_and_a_trial_at_its_end_are_never_stopped() -> None:
@@ -145,8 +235,9 @@ def test_of_two_that_cannot_keep_a_floor_the_nearer_is_better_in_that_respect() 
 def test_a_floor_that_was_never_measured_is_one_that_cannot_be_kept() -> None:
     rungs = Rungs(FLOORED, grace=200, reduction=2, budget=1000)
     course(rungs, 1, *[{"fgvc": 0.1, "planes": 0.95}] * 2)
-    verdict = [rungs.judge(2, epoch(s, fgvc=0.9)) for s in (100, 200)][-1]
-    assert verdict == Verdict(True, f"at 200 samples: place 2 of 2, 1 go on; cannot keep {PLANES}")
+    verdict = [rungs.judge(2, epoch(s, s // 100, fgvc=0.9)) for s in (100, 200)][-1]
+    why = f"{PLANES} was not measured, so its floor of 0.9 cannot be kept"
+    assert verdict == Verdict(True, f"after epoch 2: place 2 of 2 at 200 samples, 1 goes on; {why}")
 
 
 @pytest.mark.parametrize("floors", ["reach", "strict"])
@@ -159,7 +250,7 @@ def test_an_objective_that_is_no_number_is_not_judged_and_pushes_nobody_out() ->
     rungs = Rungs(ONE, grace=100, reduction=2)
     assert not rungs.judge(1, epoch(100, fgvc=math.nan)).stop
     assert not rungs.judge(2, epoch(100)).stop
-    assert rungs.judge(3, epoch(100, fgvc=0.1)).reason == "at 100 samples: place 1 of 1, 1 go on"
+    assert rungs.judge(3, epoch(100, fgvc=0.1)).reason == "after epoch 1: place 1 of 1 at 100 samples, 1 goes on"
 
 
 def test_losses_count_downwards() -> None:
@@ -195,7 +286,7 @@ def test_rungs_built_again_from_the_records_decide_the_same(seed: int, floors: s
 def test_a_stop_that_did_not_reach_its_trial_is_said_again() -> None:
     rungs = Rungs(ONE, grace=100, reduction=2)
     assert stopped(rungs, {"fgvc": 0.5}, {"fgvc": 0.1}) == [2]
-    assert rungs.judge(2, epoch(130, 2, fgvc=0.1)).reason.startswith("at 100 samples: place 2 of 2")
+    assert rungs.judge(2, epoch(130, 2, fgvc=0.1)).reason.startswith("after epoch 1: place 2 of 2 at 100 samples")
     assert rungs.judge(2, epoch(140, 3, fgvc=0.1)).stop
     assert not rungs.judge(2, epoch(150, 4, fgvc=0.1), final=True).stop
 

@@ -326,7 +326,7 @@ def test_tune_gets_resumed_trials_first_then_new_ones_then_the_end(tmp_path: Pat
     assert left is not None
     search = Search(a_space(), tmp_path / "o.db", limit=2)
     searcher = TuneSearcher(search, three_places(), resume=search.running())
-    pool = {"name": "cpu", "gpus": 0.0, "nccl": False, "labels": {}}
+    pool = {"name": "cpu", "gpus": 0.0, "card": False, "nccl": False, "labels": {}}
     assert searcher.suggest("tune1") == {"trial_id": "first", "number": 0, "drawn": left.drawn, "pool": pool}
     second = searcher.suggest("tune2")
     assert isinstance(second, dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,11 @@ from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.training.loop import train
+from raytune_planes.tuning.budget import trained_seconds
 from raytune_planes.tuning.entries import open_entries
+from raytune_planes.tuning.lease import FILE
 from raytune_planes.tuning.plan import StudyPlan
-from raytune_planes.tuning.study import Outcome, run_study, trained_seconds
+from raytune_planes.tuning.study import Outcome, run_study
 from tests.toy import toy_prompts
 from tests.tuning.tiny import GOAL, tiny_plan
 
@@ -44,6 +47,35 @@ def run(plan: StudyPlan, view: PlainView | None = None) -> tuple[Outcome, str]:
     shown = io.StringIO()
     outcome = run_study(plan, view=view or PlainView(shown), trackers=Trackers(JsonlTracker(plan.out)))
     return outcome, shown.getvalue()
+
+
+def test_results_that_vanish_end_the_study_in_words_and_it_goes_on_once_they_are_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan, away = tiny_plan(tmp_path, trials=2), tmp_path / "away"
+
+    class Vanishing(PlainView):
+        def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+            super().epoch(trial, epoch)
+            if plan.out.is_dir():
+                plan.out.rename(away)
+
+    with pytest.raises(UserError) as refused:
+        run(plan, Vanishing(io.StringIO()))
+    folder = plan.out / plan.name
+    assert f"the study's folder {folder} is no longer there" in str(refused.value)
+    assert f"go on with --resume {plan.name}" in str(refused.value)
+    assert not [p for p in folder.rglob("*") if p.is_file() and "ray" not in p.relative_to(folder).parts]
+    assert "Traceback" not in caplog.text
+
+    shutil.rmtree(plan.out, ignore_errors=True)  # where Ray has made its folders anew
+    away.rename(plan.out)
+    (folder / FILE).unlink()  # of a driver that is dead by then; here it is this very process
+    outcome, _ = run(plan)
+    assert [(t.number, t.end, len(t.epochs)) for t in outcome.study.trials] == [
+        (0, End.COMPLETED, 3),
+        (1, End.COMPLETED, 3),
+    ]
 
 
 def test_trials_fail_each_with_its_reason_and_the_study_goes_on_and_can_be_extended(tmp_path: Path) -> None:
@@ -91,10 +123,10 @@ def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> Non
     defaults, behind = outcome.study.trials
     assert defaults.end.is_complete
     assert behind.end is End.PRUNED
-    found = re.match(r"at (\d+) samples: place 2 of 2, 1 go on", behind.reason)
+    found = re.match(r"after epoch (\d): place 2 of 2 at (\d+) samples, 1 goes on", behind.reason)
     assert found, behind.reason
-    samples = [0, *(e.samples for e in behind.epochs)]
-    assert samples[-2] < int(found[1]) <= samples[-1], "it must stop after the very epoch that said so"
+    last = behind.epochs[-1]
+    assert (int(found[1]), int(found[2])) == (last.epoch, last.samples), "it must stop after the epoch that said so"
     assert f"trial 1 pruned: {behind.reason}" in shown
 
 
@@ -112,6 +144,8 @@ def test_stages_that_trials_have_in_common_are_trained_once(tmp_path: Path) -> N
     assert all([(e.epoch, e.stage) for e in t.epochs] == [(3, "last")] for t in others)
     assert all(t.tags["began_with"] == f"{kept.name} of trial 0" for t in others)
     assert "began_with" not in first.tags
+    epoch = first.epochs[0].samples
+    assert [t.trained for t in outcome.study.trials] == [3 * epoch, epoch, epoch]
     assert f"trial 1: begins after stage first, with {kept.name} that trial 0 trained" in shown
 
 

@@ -21,6 +21,8 @@ from raytune_planes.tuning.wishes import stop_trial, stop_wished
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import TILE, tiny_material, tiny_plan
 
+POOL = {"name": "cpu", "gpus": 0.0, "card": False, "nccl": False, "labels": {}}
+
 
 def test_a_trial_opens_the_arrays_that_fit_its_settings(tmp_path: Path) -> None:
     material = tiny_material(tmp_path)
@@ -52,9 +54,21 @@ def test_a_wish_to_stop_carries_its_end_and_reason(tmp_path: Path) -> None:
 
 def test_a_batch_that_workers_cannot_share_is_refused(tmp_path: Path) -> None:
     task = tiny_plan(tmp_path, workers=3).task(tmp_path)
-    asked = {"trial_id": "a", "number": 0, "drawn": {}}
+    asked = {"trial_id": "a", "number": 0, "drawn": {}, "pool": POOL}
     with pytest.raises(UserError, match=r"budget\.batch_size = 8 cannot be shared evenly by 3 workers"):
         trial.train_here({"asked": asked, "task": task})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_trial_that_holds_a_card_and_sees_none_does_not_train_on_processors(tmp_path: Path) -> None:
+    task = tiny_plan(tmp_path).task(tmp_path)
+    card = {"name": "gpu", "gpus": 0.5, "card": True, "nccl": False, "labels": {}}
+    asked = {"trial_id": "a", "number": 0, "drawn": {}, "pool": card}
+    with pytest.raises(
+        UserError, match=r"holds a share of a GPU on .*, but torch cannot use it \(.*--gpus-per-worker 0"
+    ):
+        trial.train_here({"asked": asked, "task": task})
+    assert not (task.folder(0, "a") / "last.pt").exists()
 
 
 def test_what_a_group_told_as_it_died_is_told_again_by_the_group_that_goes_on(
@@ -113,7 +127,7 @@ def test_a_torn_checkpoint_starts_the_trial_from_the_beginning_and_says_so(
     task = tiny_plan(tmp_path).task(tmp_path)
     folder = task.folder(0, "a")
     folder.mkdir(parents=True)
-    asked = {"trial_id": "a", "number": 0, "drawn": {}}
+    asked = {"trial_id": "a", "number": 0, "drawn": {}, "pool": POOL}
     assert trial.train_here({"asked": asked, "task": task})["end"] == "completed"
     assert said == [1, 2, 3]
     (folder / "last.pt").write_bytes((folder / "last.pt").read_bytes()[:-100])
@@ -126,5 +140,5 @@ def test_a_torn_checkpoint_starts_the_trial_from_the_beginning_and_says_so(
 def test_a_wish_from_before_a_process_was_lost_ends_the_trial_before_it_trains(tmp_path: Path) -> None:
     task = tiny_plan(tmp_path).task(tmp_path)
     stop_trial(task.folder(0, "a"), End.FAILED, "it hangs")
-    asked = {"trial_id": "a", "number": 0, "drawn": {}}
+    asked = {"trial_id": "a", "number": 0, "drawn": {}, "pool": POOL}
     assert trial.run_trial(asked, task) == {"end": "failed", "reason": "it hangs"}

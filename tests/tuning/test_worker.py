@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from raytune_planes.errors import UserError
+from raytune_planes.training import workers
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.loop import train
-from raytune_planes.training.workers import LocalWorker, Worker
+from raytune_planes.training.workers import LocalWorker, Worker, why_no_gpu
 from raytune_planes.tuning.worker import RayWorker, backend, make_worker
 from tests.berts import tiny_bert
 from tests.toy import toy_config, toy_data, toy_prompts
@@ -108,6 +111,28 @@ def _assert_trained_alike(folder: Path) -> set[str]:
         if not key.endswith("attention.self.key.bias"):
             np.testing.assert_allclose(values, alone[key], atol=TOLERANCE, rtol=0, err_msg=key)
     return set(first)
+
+
+def test_what_torch_says_of_an_old_driver_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_gpu() -> bool:
+        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old", UserWarning, stacklevel=1)
+        return False
+
+    monkeypatch.setattr("torch.cuda.is_available", no_gpu)
+    workers._trouble.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="too old"):
+            assert why_no_gpu() == "CUDA initialization: The NVIDIA driver on your system is too old"
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)  # it says so once
+        with pytest.raises(UserError, match=r"torch cannot use it \(CUDA initialization: The NVIDIA driver"):
+            make_worker(1, "auto", holds_card=True)
+        with pytest.raises(UserError, match=r"asks for cuda, but this process sees no GPU \(CUDA initialization: "):
+            make_worker(1, "cuda")
+        assert make_worker(1, "cpu", holds_card=True).device.type == "cpu"  # as its settings say
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        assert why_no_gpu() == ""
+    finally:
+        workers._trouble.cache_clear()
 
 
 def test_one_worker_needs_no_group() -> None:

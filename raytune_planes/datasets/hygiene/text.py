@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raytune_planes.datasets import files
+from raytune_planes.printing import printable
 
 CLASSES = 6
 """Classes that are named one by one; of more the smallest and the largest are told."""
@@ -71,16 +72,17 @@ def _copies(copies: Mapping[str, Any]) -> Iterator[str]:
 
 def _examples(examples: Sequence[Sequence[object]]) -> Iterator[str]:
     for example in examples[:EXAMPLES]:
-        yield "    " + " = ".join(str(part) for part in example if isinstance(part, str))
+        yield "    " + " = ".join(printable(part) for part in example if isinstance(part, str))
 
 
 def _classes(counts: Mapping[str, int]) -> str:
     if len(counts) <= CLASSES:
-        return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+        return ", ".join(f"{printable(name)} {count:,}" for name, count in counts.items())
     ranked = sorted(counts.items(), key=lambda item: item[1])
     empty = [name for name, count in ranked if not count]
     lacking = f"; none of {files.some(empty)}" if empty else ""
-    return f"{len(counts)} classes of {ranked[0][1]:,} ({ranked[0][0]}) to {ranked[-1][1]:,} ({ranked[-1][0]}){lacking}"
+    (least, fewest), (most, largest) = ((printable(name), count) for name, count in (ranked[0], ranked[-1]))
+    return f"{len(counts)} classes of {fewest:,} ({least}) to {largest:,} ({most}){lacking}"
 
 
 def _least_most(numbers: Mapping[str, float]) -> str:

@@ -29,6 +29,7 @@ ENDS: Mapping[End, tuple[str, str]] = {
 """Colour and marker by how a trial ended."""
 LOOK: Mapping[str, Any] = {
     "font.size": 12,
+    "text.parse_math": False,  # the name of a class may hold a $
     "axes.titlesize": 13,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",

@@ -1,0 +1,85 @@
+"""The command line of a study: kept in its folder, and joined with the one that resumes it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.commands.tune import DEFAULTS
+from raytune_planes.errors import UserError
+from raytune_planes.paths import regular
+from raytune_planes.settings import path_made_absolute
+from raytune_planes.tracking import files
+from raytune_planes.tracking.mlflow_connection import without_login
+
+LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
+TAKEN = (
+    *LIMITS,
+    *("workers", "cpus_per_worker", "gpus_per_worker", "concurrent"),
+    *("data", "cache", "cache_limit", "tracking_uri", "confirm", "seeds"),
+)
+"""What a resumed study takes from the new command line when it is typed there. ``data``: the same pictures, moved."""
+KEPT = ("space", "set", "only", "config", "start_from", "name", "seed", "sampler", "no_rungs")
+"""What a study keeps from its first command line: these decide what its trials are and which come next."""
+PATHS = ("data", "cache", "config", "out")
+
+
+def recall(args: argparse.Namespace) -> argparse.Namespace:
+    """The command line that started the study ``args.resume``, with what is typed anew in ``args`` in its place.
+
+    Raises:
+        UserError: there is no such study, it was not started from the command line, or ``args`` changes what it keeps.
+    """
+    path = files.study_folder(args.out, args.resume) / files.ASKED
+    try:
+        asked: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"no study '{args.resume}' to resume in {args.out}: {path} is missing or damaged") from None
+    given = [f"--{key.replace('_', '-')}" for key in KEPT[1:] if _anew(args, asked, key)]
+    given += [args.space] if _anew(args, asked, "space") else []
+    if given:
+        raise UserError(
+            f"a resumed study keeps its space, seed, sampler and settings; leave out {', '.join(given)}, "
+            "or start another study with --name and --start-from"
+        )
+    known = {**DEFAULTS, **asked}
+    known |= {key: Path(known[key]) for key in PATHS if known.get(key) is not None}
+    known["start_from"] = [Path(p) for p in asked["start_from"]]
+    if args.data is None and known["data"] is not None and not known["data"].is_dir():
+        raise UserError(
+            f"the pictures of study '{args.resume}' were in {known['data']}, which is no folder now; "
+            "name the place where they are with --data"
+        )
+    typed = {key: value for key in TAKEN if (value := getattr(args, key)) is not None}
+    return argparse.Namespace(**{**vars(args), **known, **typed, "resume": args.resume, "out": args.out})
+
+
+def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> None:
+    """Keep the command line in the study's ``folder``. Raises UserError when that cannot be written."""
+    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb")}
+    for key in ("data", "cache", "config"):
+        own[key] = own[key] and str(own[key].resolve())
+    if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:
+        own["tracking_uri"] = address
+        say(
+            "The login in --tracking-uri is kept nowhere: for --resume and sync give it again, or set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
+    own["set"] = [path_made_absolute(assignment) for assignment in args.set]
+    own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
+    space = Path(args.space)
+    own["space"] = str(space.resolve()) if space.is_file() else args.space
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files.write_whole(folder / files.ASKED, json.dumps(own, indent=1, default=str) + "\n")
+    except OSError as error:
+        raise UserError(f"results cannot be written to {folder}: {error}; choose another folder with --out") from None
+
+
+def _anew(args: argparse.Namespace, asked: dict[str, Any], key: str) -> bool:
+    """Whether ``args`` types something else than was asked."""
+    value = getattr(args, key)
+    return value is not None and value is not False and value != [] and value != asked.get(key, DEFAULTS.get(key))

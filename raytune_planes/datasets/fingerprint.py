@@ -1,0 +1,44 @@
+"""What decides the arrays of a decoded dataset, as one short text: equal fingerprints hold equal arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from raytune_planes.datasets.base import SPLITS, Listing, Reader
+from raytune_planes.errors import UserError
+
+FORMAT = 5
+"""Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
+
+
+def fingerprint(reader: Reader, listing: Listing) -> str:
+    """32 hexadecimal digits over everything that decides the arrays, without reading a picture."""
+    digest, root = hashlib.blake2b(digest_size=16), str(reader.root)
+
+    def add(*values: object) -> None:
+        digest.update((repr(values) + "\n").encode(errors="surrogateescape"))
+
+    add(FORMAT, type(reader).__module__, type(reader).__qualname__)
+    # The range of deep pictures follows from the files and from the setting.
+    add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic, reader.options.values)
+    for split in SPLITS:
+        add(split, *map(int, listing.splits[split]))
+    previous = None
+    for sample in listing.samples:
+        if sample.path != previous:  # tiles of one scene follow each other
+            previous = sample.path
+            add(*_state(previous, root))
+        add(sample.label, sample.group, sample.window, sample.boxes)
+        if sample.mask is not None:
+            add(*_state(sample.mask, root))
+    return digest.hexdigest()
+
+
+def _state(path: Path, root: str) -> tuple[str, int, int]:
+    try:
+        stat = os.stat(path)
+    except OSError as error:
+        raise UserError(f"{path} is listed but cannot be read: {error.strerror}") from error
+    return str(path).removeprefix(root), stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,78 @@
+"""Text from outside made safe for a terminal: names of files and classes may hold commands to it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+CONTROL = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Control characters, separators of lines, marks that turn the direction of text, and bytes that are no UTF-8."""
+IN_A_LINE, IN_TEXT = re.compile(f"[{CONTROL}]"), re.compile(f"(?![\n\t])[{CONTROL}]")
+
+
+def printable(text: object, *, lines: bool = False) -> str:
+    r"""``text`` with all that a terminal would obey, or could not show, as an escape: ``\x1b``, ``\n``, ``\u202e``.
+
+    Args:
+        lines: Ends of lines and tabs stay: for whole messages. A name has neither.
+    """
+    return (IN_TEXT if lines else IN_A_LINE).sub(_escaped, _utf8(str(text)))
+
+
+def _utf8(text: str) -> str:
+    """A name that Python read byte by byte, as in an ASCII locale, as the UTF-8 that its bytes are."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text
+
+
+@contextmanager
+def safe_output() -> Iterator[None]:
+    """All that is written to standard output and error while the block runs is printable."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = safe(sys.stdout), safe(sys.stderr)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def safe(stream: Any) -> Any:
+    """``stream``, to which only printable text is written."""
+    return stream if isinstance(stream, _Safe) else _Safe(stream)
+
+
+def unguarded(stream: Any) -> Any:
+    """What lies behind ``safe``: for who draws on a terminal, and makes printable what it draws."""
+    return stream.stream if isinstance(stream, _Safe) else stream
+
+
+class _Safe:
+    """A text stream in front of another one."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        shown = printable(text, lines=True)
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))  # an ASCII terminal shows \xe9
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte of a name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return found[0].encode("unicode_escape").decode("ascii")

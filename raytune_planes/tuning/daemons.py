@@ -1,0 +1,107 @@
+"""Ray's own processes on this machine: when one of them dies, the study ends in words, within seconds and with all."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from raytune_planes.terminal import View
+
+NAMES = ("gcs_server", "raylet")
+"""Without one of them no trial can start or report; Ray's library ends this process some time later, without a word."""
+LOOK_S = 0.1
+"""Ray's agents look every 0.4 s for the raylet, and write of its death for pages."""
+PATIENCE_S = 5.0
+"""For records to be closed in good order: a call to Ray that is under way may wait for a minute."""
+FAILED = 1
+"""Exit status."""
+
+
+class Guard:
+    """Watches the daemons among ``started``, the processes that Ray has started here, from ``with`` to its end.
+
+    When one dies, the others end at once, with all that they started, and ``on_loss`` is called with the reason, from a
+    thread. The ``with`` block should then end by itself. When it has, or after ``PATIENCE_S``, ``tell`` is called with
+    the reason, and this process ends: Ray's library waits for a minute for a dead Ray, also while Python ends.
+    """
+
+    def __init__(
+        self, started: Sequence[psutil.Process], on_loss: Callable[[str], None], tell: Callable[[str], None]
+    ) -> None:
+        self._started, self._on_loss, self._tell = started, on_loss, tell
+        self._known = set(started)
+        self._over, self._lost = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ray's daemons", daemon=True)
+
+    def __enter__(self) -> Guard:
+        self._take_stock()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        if self._lost.is_set():
+            self._thread.join()  # it ends this process
+
+    def _watch(self) -> None:
+        names = {p: name for p in self._started if (name := _name(p)) in NAMES}
+        looks = 0
+        while not self._over.wait(LOOK_S):
+            looks += 1
+            if looks % 20 == 0:
+                self._take_stock()
+            if dead := next((p for p in names if not _lives(p)), None):
+                self._lost.set()
+                self._end(f"Ray's process {names[dead]} ({dead.pid}) on this machine died")
+
+    def _end(self, reason: str) -> None:
+        self._kill()  # before they write of it
+        self._on_loss(reason)
+        self._over.wait(PATIENCE_S)
+        self._take_stock()
+        self._kill()
+        self._tell(reason)
+        os._exit(FAILED)
+
+    def _take_stock(self) -> None:
+        """Note who came of the daemons while they live: their children are nobody's once they are dead."""
+        for process in self._started:
+            with suppress(psutil.Error):
+                self._known.update(process.children(recursive=True))
+
+    def _kill(self) -> None:
+        for process in self._known:
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def resumable(view: View, study: str, out: Path) -> Callable[[str], None]:
+    """Tells why Ray is gone, and how to go on with the study called ``study`` in the results folder ``out``."""
+
+    def tell(why: str) -> None:
+        view.stop()
+        line = f"raytune-planes tune --resume {shlex.quote(study)} --out {shlex.quote(str(out))}"
+        print(f"{why}. All that was recorded is whole; go on with it: {line}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return str(process.name())
+    return ""

@@ -1,0 +1,55 @@
+"""Names from outside never reach a terminal as commands, and what cannot be shown is told as an escape."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+
+import pytest
+
+from raytune_planes.printing import printable, safe, safe_output
+
+TITLE = "\x1b]0;owned\x07"
+"""Sets the title of a terminal's window."""
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (f"{TITLE}.png", r"\x1b]0;owned\x07.png"),
+        ("a\nraytune-planes: all is well\r", r"a\nraytune-planes: all is well\r"),
+        ("\x9b31mred\x7f\x00\t", r"\x9b31mred\x7f\x00\t"),
+        ("gnp\u202egpj.exe\u2066\u2028\u2029\x85", r"gnp\u202egpj.exe\u2066\u2028\u2029\x85"),
+        (b"caf\xe9".decode("utf-8", "surrogateescape"), r"caf\xe9"),
+        ("\ud800", r"\ud800"),
+        ("✈ plane (1) 👨‍✈️ é\u200cß", "✈ plane (1) 👨‍✈️ é\u200cß"),
+    ],
+)
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(name: str, shown: str) -> None:
+    assert printable(name) == shown
+
+
+def test_a_message_keeps_its_lines() -> None:
+    assert printable(f"one\n\ttwo{TITLE}\r\n", lines=True) == "one\n\ttwo\\x1b]0;owned\\x07\\r\n"
+
+
+def test_all_output_of_a_command_is_printable_and_the_streams_come_back(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sys.stdout, sys.stderr
+    with safe_output():
+        print(f"out {TITLE}")
+        sys.stderr.writelines([f"err {TITLE}\n"])
+        logging.getLogger("nobody.configured.this").warning("log %s", TITLE)
+        sys.stdout.flush()
+    assert (sys.stdout, sys.stderr) == before
+    said = capsys.readouterr()
+    assert said.out == "out \\x1b]0;owned\\x07\n"
+    assert "err \\x1b]0;owned\\x07\n" in said.err
+    assert "\x1b" not in said.err
+
+
+def test_a_terminal_of_few_letters_gets_escapes_instead_of_a_traceback() -> None:
+    kept = io.BytesIO()
+    stream = safe(io.TextIOWrapper(kept, "ascii"))
+    print("caf\xe9 ✈ \udcff", file=stream, flush=True)
+    assert kept.getvalue() == rb"caf\xe9 \u2708 \xff" + b"\n"
