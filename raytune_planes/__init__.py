@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raytune_planes.api import Model, Study, Trial, load_model, load_study, train, tune
+    from raytune_planes.api import Model, load_model, load_study, train, tune
     from raytune_planes.errors import UserError
+    from raytune_planes.study import Study, Trial
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Study", "Trial", "UserError", "load_model", "load_study", "train", "tune"]
+_HOMES = {"Study": "study", "Trial": "study", "UserError": "errors"}
+"""Where the public names are that are not in ``api``."""
 
 
 def __getattr__(name: str) -> Any:
@@ -18,8 +21,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'raytune_planes' has no attribute '{name}'")
     from importlib import import_module
 
-    home = import_module("raytune_planes.errors" if name == "UserError" else "raytune_planes.api")
-    return getattr(home, name)
+    return getattr(import_module(f"raytune_planes.{_HOMES.get(name, 'api')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -30,6 +30,7 @@ LEVELS = (
     ("tuning",),
     ("commands",),
     ("cli",),
+    ("study",),
     ("api",),
     ("__main__",),
 )
