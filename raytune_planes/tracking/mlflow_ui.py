@@ -106,7 +106,7 @@ def _refuse_unreadable(path: Path) -> None:
     try:
         try_file(path)
     except sqlite3.Error as error:
-        raise UserError(f"{path} cannot be opened as a database: {error}") from None
+        raise UserError(f"MLflow's store cannot be opened: {error}") from None
 
 
 def _refuse_taken(port: int) -> None:

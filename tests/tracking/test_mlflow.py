@@ -91,7 +91,7 @@ def test_sorting_by_score_finds_the_best_trial_of_the_records(out: Path) -> None
 def test_the_parents_note_says_what_was_asked_and_what_it_bought(out: Path) -> None:
     play(tracked(out))
     note = contents(default_uri(out))["quick-1"]["tags"]["mlflow.note.content"]
-    assert note.startswith("Best: **trial 003**, score 0.5500. val/fgvc/accuracy 0.3000 → 0.5000")
+    assert note.startswith("Best: **trial 003**, score 0.5500 at epoch 2. val/fgvc/accuracy 0.3000 → 0.5000")
     assert "**Which weights lift FGVC?**" in note
     assert "| val/fgvc/accuracy | 0.3000 | 0.5000 | +0.2000 |" in note
     assert "| `optim.lr` | 0.004 |" in note
