@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.records import Goal, Objective
 from raytune_planes.settings import defaults
 from raytune_planes.space import Dimension, Space, StudySettings
@@ -36,6 +37,7 @@ def write_entry(arrays: Arrays, folder: Path) -> None:
     for split, index in arrays.splits.items():
         np.save(folder / f"{split}.npy", index)
     about = {"info": asdict(arrays.info), "fingerprint": arrays.fingerprint, "synthetic": True, "warnings": []}
+    about["sizes"] = asdict(Sizes.of([(SIDE, SIDE)]))
     (folder / "info.json").write_text(json.dumps(about))
 
 
