@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
 
 from raytune_planes.catalog import CATALOG
+from raytune_planes.encoders import OWN, known
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.paths import local
 from raytune_planes.records import stage_names
@@ -230,31 +231,21 @@ class Stopping(Section):
 class Backbone(Section):
     """The image encoder. No statistics are shared between images or datasets: norms are by group, or fixed."""
 
-    kind: Literal[
-        "residual",
-        "resnet18",
-        "resnet50",
-        "resnet101",
-        "resnext50",
-        "densenet121",
-        "mobilenet_v2",
-        "efficientnet_b1",
-        "convnext_tiny",
-        "swin_t",
-        "vit_b_16",
-        "clip",
-        "dinov2",
-    ] = "residual"
-    """``residual``: three stages of residual blocks of our own. The others are torchvision's, but for ``clip`` and
-    ``dinov2`` (vision towers of transformers); they see the picture enlarged, so that their maps have strides 2, 4 and
-    8, and ``vit_b_16``, ``clip`` and ``dinov2`` have one grid from which finer maps are enlarged."""
+    kind: Annotated[str, AfterValidator(known)] = "residual"
+    """``residual``: three stages of residual blocks of our own. ``timm/NAME``: any network of timm that gives maps of
+    features, convolutional or a transformer; ``resnet18``, ``resnet50``, ``resnet101``, ``resnext50``, ``densenet121``,
+    ``mobilenet_v2``, ``efficientnet_lite0``, ``efficientnet_b1``, ``convnext_tiny``, ``swin_t``, ``vit_b_16``,
+    ``clip`` and ``dinov2`` are short names of some."""
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 24
     """Channels of the first map, twice and four times as many in the next two; the others' maps are projected to it."""
     depth: Annotated[int, Field(ge=1, le=8)] = 1
     """Residual blocks in each of the three stages of ``residual`` (strides 2, 4 and 8)."""
+    enlarge: Literal[1, 2] = 2
+    """How many times as large as ``image_size`` a network of timm with maps at several strides sees the picture: they
+    were made for 224 pixels. One with a single grid sees each picture so that its patches lie at stride 8."""
     weights: Annotated[Place, Field(min_length=1)] = "random"
-    """``random``, ``pretrained`` (torchvision's or the hub's, from their cache or the network), or a file of
-    torchvision's weights, a folder for ``clip`` and ``dinov2``."""
+    """``random``, ``pretrained`` (packaged for ``efficientnet_lite0``, else from the hub's cache or the network), or a
+    file of the network's weights (.safetensors, .pth), or a folder with model.safetensors."""
     freeze: bool = False
     """Keep the network as it is: only the projections of its maps are trained. Not for ``residual``."""
 
@@ -330,8 +321,8 @@ class Optim(Section):
     be of different datasets. ``budget.steps_per_epoch`` counts batches all the same."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of a moving average of the weights, which is validated and kept in their place; 0 for none."""
-    backbone_factor: Annotated[float, Field(gt=0, le=10)] = 1.0
-    """Learning rate of the backbone relative to the rest; below 1 for a pretrained one."""
+    backbone_factor: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Learning rate of the backbone relative to the rest; null for 0.1 where it is pretrained, 1 otherwise."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning rate of each layer of the backbone relative to the layer above it (Clark et al. 2020); 1 for equal."""
 
@@ -418,7 +409,7 @@ class TrialConfig(Section):
                 f"model.dit.heads = {self.model.dit.heads} does not divide the grid's {channels} channels "
                 f"(4 x model.backbone.width); choose heads that do"
             )
-        own, weights = self.model.backbone.kind == "residual", self.model.backbone.weights
+        own, weights = self.model.backbone.kind == OWN, self.model.backbone.weights
         if own and (weights != "random" or self.model.backbone.freeze):
             what = "model.backbone.freeze" if weights == "random" else f"model.backbone.weights = '{weights}'"
             raise ValueError(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
-from raytune_planes.model import BACKBONES
+from raytune_planes.model import build_encoder
 from raytune_planes.model.dit import Refinement
 from raytune_planes.tasks.answers import detached
 from raytune_planes.tasks.implementation import Features, Shape
@@ -32,7 +32,7 @@ class Network(nn.Module):
         super().__init__()
         self.text = text
         model = config.model
-        self.backbone = BACKBONES[model.backbone.kind](model.backbone)
+        self.backbone = build_encoder(model.backbone)
         shape = Shape(self.backbone.channels, text_width)
         self.refinement = Refinement(shape.features, model.dit.depth, model.dit.heads)
         self.datasets = nn.ParameterDict({name: nn.Parameter(torch.randn(shape.features) * 0.02) for name in infos})

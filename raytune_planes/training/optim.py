@@ -10,6 +10,9 @@ from raytune_planes import config
 from raytune_planes.network import Network
 from raytune_planes.training.optimizers import OPTIMIZERS, Group, Optimizer
 
+PRETRAINED_FACTOR = 0.1
+"""Learning rate of a pretrained backbone relative to the rest, unless set: what it knows is lost at high rates."""
+
 
 def make_optimizer(
     model: Network,
@@ -42,11 +45,13 @@ def layer_factors(model: Network, settings: config.Optim) -> dict[nn.Parameter, 
     Layer i of n, counted from the image, gets backbone_factor x layer_decay^(n - i): the first layers of a pretrained
     network hold what all pictures share and move least (Clark et al. 2020; Bao et al. 2022).
     """
-    layers = model.backbone.layers
+    layers, factor = model.backbone.layers, settings.backbone_factor
+    if factor is None:
+        factor = PRETRAINED_FACTOR if model.backbone.is_pretrained else 1.0
     return {
-        parameter: settings.backbone_factor * settings.layer_decay ** (len(layers) - i)
+        parameter: factor * settings.layer_decay ** (len(layers) - i)
         for i, layer in enumerate(layers)
-        for parameter in layer.parameters()
+        for parameter in layer
     }
 
 

@@ -15,7 +15,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
-from raytune_planes.model import BACKBONES
+from raytune_planes.model import build_encoder
 from raytune_planes.preparation import embed_prompts, open_data, prompts_key
 from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
@@ -140,7 +140,7 @@ def prepare(
     for path in _starts(space):
         weights_of(path)  # else each trial would find out for itself
     for backbone in _pretrained(space):
-        BACKBONES[backbone.kind](backbone).take(backbone.weights)
+        build_encoder(backbone).take(backbone.weights)
     cache = (cache or default_cache()).resolve()
     entries: dict[Entry, Arrays] = {}
     prompts: dict[str, Mapping[str, np.ndarray]] = {}

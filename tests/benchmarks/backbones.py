@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
 from raytune_planes.config import Backbone
+from raytune_planes.encoders import ALIASES, OWN
 from tests.benchmarks import workload
 from tests.benchmarks.loop import Task
 from tests.benchmarks.measuring import in_turn, ratio
 from tests.benchmarks.tables import Table
 
-KINDS: tuple[str, ...] = get_args(Backbone.model_fields["kind"].annotation)
+KINDS = (OWN, *ALIASES)
 DEFAULT = Backbone().kind
-QUICK = (DEFAULT, "resnet18", "mobilenet_v2", "vit_b_16")
+QUICK = (DEFAULT, "resnet18", "efficientnet_lite0", "vit_b_16")
 BATCH = 8
 
 

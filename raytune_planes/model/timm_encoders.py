@@ -1,0 +1,186 @@
+"""Networks of timm as pyramids: its import costs seconds, so nobody imports this file who does not use one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.layers import BatchNormAct2d, DropPath, GroupNormAct, freeze_batch_norm_2d
+from timm.models import group_parameters
+from torch import Tensor, nn
+
+from raytune_planes.config import Backbone
+from raytune_planes.encoders import timm_name
+from raytune_planes.errors import UserError, did_you_mean, first_line
+from raytune_planes.model.backbones import CHANNELS_PER_GROUP, STRIDE, Pyramid, as_trained, norm
+from raytune_planes.model.pretrained import PACKAGED, checked, tensors_of
+
+FINE = (2, 4)
+"""Strides of the two finer maps."""
+
+
+class TimmPyramid(Pyramid):
+    """Any network of timm that gives maps of features, projected to ``width``, 2 x and 4 x ``width`` channels.
+
+    A network whose maps have strides of their own sees the picture ``enlarge`` times as large: maps at strides 2 and 4
+    of the picture are projected, coarser ones are projected, enlarged to stride 8 and added (Lin et al. 2017), the last
+    stage included. A network with a single grid sees the picture so that its patches lie at stride 8; the finer maps
+    are enlarged from it (Li et al. 2022).
+    """
+
+    def __init__(self, settings: Backbone) -> None:
+        super().__init__()
+        self.kind, self.name, width = settings.kind, timm_name(settings.kind), settings.width
+        self.is_pretrained, self._frozen = settings.weights != "random", settings.freeze
+        self.channels = (width, 2 * width, 4 * width)
+        self.net: Any = _network(self.name, fixed=self.is_pretrained)
+        maps = [(int(info["num_chs"]), int(info["reduction"])) for info in _infos(self.net)]
+        self._patch = maps[-1][1] if len({reduction for _, reduction in maps}) == 1 else 0
+        self._enlarge = 1 if self._patch else settings.enlarge
+        # The stride of each map on the picture; those finer than 2 are left out.
+        strides = {i: reduction // self._enlarge for i, (_, reduction) in enumerate(maps)}
+        if self._patch:
+            strides = {len(maps) - 1: STRIDE}
+        self._strides = {i: stride for i, stride in strides.items() if stride >= FINE[0]}
+        if not self._strides:
+            raise UserError(f"model.backbone.kind = '{self.kind}' has no map at stride 2 or above; choose another")
+        self.net.prune_intermediate_layers(list(self._strides), prune_norm=not self._patch, prune_head=True)
+        cfg = self.net.pretrained_cfg
+        self._mean, self._deviation = PACKAGED.statistics.get(self.name, (tuple(cfg["mean"]), tuple(cfg["std"])))
+        channels = {i: maps[i][0] for i in self._strides}
+        self.coarse = nn.ModuleDict(
+            {str(i): _projection(channels[i], 4 * width) for i, stride in self._strides.items() if stride not in FINE}
+        )
+        self.fine = nn.ModuleList(
+            self._finer(stride, out, channels) for stride, out in zip(FINE, self.channels, strict=False)
+        )
+        for parameter in self.net.parameters():
+            parameter.requires_grad_(not self._frozen)
+
+    def _finer(self, stride: int, out: int, channels: dict[int, int]) -> nn.Module:
+        """The projection of the map at ``stride``, or of the next coarser one, enlarged."""
+        at, index = min((s, i) for i, s in self._strides.items() if s >= stride)
+        if at == stride:
+            return _projection(channels[index], out)
+        factor = at // stride
+        return nn.Sequential(nn.ConvTranspose2d(channels[index], out, factor, factor, bias=False), norm(out))
+
+    @property
+    def layers(self) -> list[list[nn.Parameter]]:
+        parameters = dict(self.net.named_parameters())
+        layer_of = group_parameters(self.net, self.net.group_matcher(coarse=False), reverse=True)
+        last = max(layer_of.values())
+        groups: dict[int, list[nn.Parameter]] = {}
+        for name, parameter in parameters.items():
+            groups.setdefault(layer_of.get(name, last), []).append(parameter)
+        return [groups[i] for i in sorted(groups)]
+
+    def maps(self, image_BCHW: Tensor) -> dict[int, Tensor]:
+        """timm's own maps by their index, of the picture as the network sees it."""
+        pixels_BCHW = as_trained(image_BCHW, self._mean, self._deviation)
+        height, width = image_BCHW.shape[-2:]
+        if self._patch:
+            size = [side // STRIDE * self._patch for side in (height, width)]
+        else:
+            size = [side * self._enlarge for side in (height, width)]
+        if size != [height, width]:
+            pixels_BCHW = F.interpolate(pixels_BCHW, size, mode="bilinear", align_corners=False)
+        try:
+            found = self.net.forward_intermediates(
+                pixels_BCHW, indices=list(self._strides), intermediates_only=True, norm=bool(self._patch)
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, AssertionError, ValueError) as error:
+            wanted = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
+            raise UserError(
+                f"model.backbone.kind = '{self.kind}' does not take pictures of {size[0]}x{size[1]} px "
+                f"({first_line(error)[:160]}); it was made for {wanted}: set datasets.<name>.image_size and "
+                f"model.backbone.enlarge so that their product is that, or choose another network"
+            ) from None
+        return dict(zip(self._strides, found, strict=True))
+
+    def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        height, width = image_BCHW.shape[-2:]
+        assert height % STRIDE == 0, f"sides {height}, {width} do not divide by {STRIDE}"
+        assert width % STRIDE == 0, f"sides {height}, {width} do not divide by {STRIDE}"
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
+            maps = self.maps(image_BCHW)
+        fine = []
+        for project, stride in zip(self.fine, FINE, strict=True):
+            _, index = min((s, i) for i, s in self._strides.items() if s >= stride)
+            fine.append(_sized(project(maps[index]), height // stride, width // stride))
+        parts = [_sized(self.coarse[i](maps[int(i)]), height // STRIDE, width // STRIDE) for i in self.coarse]
+        return [*fine, torch.stack(parts).sum(0)]
+
+    def load_weights(self, weights: str) -> None:
+        whole = _network(self.name, fixed=True)
+        taken = checked(tensors_of(self.kind, self.name, weights, whole), whole, self.kind, weights)
+        whole.load_state_dict(taken)
+        whole.prune_intermediate_layers(list(self._strides), prune_norm=not self._patch, prune_head=True)
+        self.net.load_state_dict(whole.state_dict())
+
+    def train(self, mode: bool = True) -> TimmPyramid:
+        super().train(mode)
+        if self._frozen:  # no dropout where nothing learns
+            self.net.eval()
+        return self
+
+
+def _network(name: str, *, fixed: bool) -> Any:
+    """With random weights and without a classifier.
+
+    Running averages over batches of several datasets would describe a mixture that no batch ever had: statistics are
+    ``fixed``, as pretrained weights need theirs, or by group.
+    """
+    if not timm.is_model(name):
+        near = did_you_mean(name, timm.list_models())
+        raise UserError(f"timm has no network '{name}'{near}; `timm.list_models()` lists them")
+    net: Any = None
+    for options in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        try:
+            net = timm.create_model(name, pretrained=False, num_classes=0, **options)
+            break
+        except TypeError:  # this network does not know the option
+            continue
+    if net is None or not hasattr(net, "forward_intermediates"):
+        raise UserError(f"timm's network '{name}' gives no maps of features; choose another encoder")
+    for module in net.modules():  # the same in training and in evaluation: what regularises is a setting of ours
+        if isinstance(module, DropPath):
+            module.drop_prob = 0.0
+        elif isinstance(module, nn.Dropout):
+            module.p = 0.0
+    if fixed:
+        return freeze_batch_norm_2d(net)
+    _by_group(net)
+    return net
+
+
+def _infos(net: Any) -> list[dict[str, Any]]:
+    info = net.feature_info
+    return list(info if isinstance(info, list) else info.info)
+
+
+def _by_group(module: nn.Module) -> None:
+    """Each BatchNorm becomes a GroupNorm with the same activation."""
+    for name, child in module.named_children():
+        if isinstance(child, BatchNormAct2d):
+            mine = GroupNormAct(child.num_features, num_groups=max(1, child.num_features // CHANNELS_PER_GROUP))
+            mine.drop, mine.act = child.drop, child.act
+            setattr(module, name, mine)
+        elif isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, norm(child.num_features))
+        else:
+            _by_group(child)
+
+
+def _projection(c_in: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), norm(c_out))
+
+
+def _sized(map_BCHW: Tensor, height: int, width: int) -> Tensor:
+    if map_BCHW.shape[-2:] == (height, width):
+        return map_BCHW
+    return F.interpolate(map_BCHW, (height, width), mode="bilinear", align_corners=False)
