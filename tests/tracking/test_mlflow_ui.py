@@ -136,7 +136,8 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("no database at all, but a file of some length")
-    with pytest.raises(UserError, match=r"store cannot be opened: .*mlflow.db is damaged; move it away, .* \(file is not a database\)"):
+    told = r"store cannot be opened: .*mlflow.db is damaged; move it away, .* \(file is not a database\)"
+    with pytest.raises(UserError, match=told):
         serve_ui(tmp_path)
 
 
