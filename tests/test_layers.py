@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,28 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
 def test_no_file_outgrows_its_room(path: Path) -> None:
     longest = 700 if path.name == "config.py" else 250  # every setting on one page, on purpose
     assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
+
+
+def test_no_two_files_import_each_other_also_by_way_of_others() -> None:
+    """Within a room as well, and inside functions."""
+    files = {_module(path): path for path in modules()}
+    graph = {name: {o for o in _imported(path, files) if o != name} for name, path in files.items()}
+    leaves = list(graph)
+    while leaves:  # take away what imports nothing that is left: of a circle, all stay
+        leaves = [name for name, others in graph.items() if not others & graph.keys()]
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert not graph, f"these files import each other: {', '.join(sorted(graph))}"
+
+
+def _module(path: Path) -> str:
+    return ".".join(["raytune_planes", *path.relative_to(PACKAGE).with_suffix("").parts]).removesuffix(".__init__")
+
+
+def _imported(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names} & files.keys()
+            yield from whole or ({str(node.module)} & files.keys() - {"raytune_planes"})
 
 
 def test_no_dataset_is_named_in_a_condition() -> None:

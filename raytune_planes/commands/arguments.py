@@ -10,6 +10,13 @@ from typing import Any
 from raytune_planes.errors import UserError
 from raytune_planes.paths import local
 
+TUNE_DEFAULTS = {
+    **{"space": "quick", "seed": 0, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": "auto"},
+    **{"seeds": 3, "cache_limit": 20.0},
+}
+"""What a new study takes where nothing is typed. The parser of ``tune`` leaves those at None: a resume must know what
+was typed."""
+
 
 def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.commands.tune import DEFAULTS
+from raytune_planes.commands.arguments import TUNE_DEFAULTS
 from raytune_planes.errors import UserError
 from raytune_planes.paths import regular
 from raytune_planes.settings import path_made_absolute
@@ -45,7 +45,7 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             f"a resumed study keeps its space, seed, sampler and settings; leave out {', '.join(given)}, "
             "or start another study with --name and --start-from"
         )
-    known = {**DEFAULTS, **asked}
+    known = {**TUNE_DEFAULTS, **asked}
     known |= {key: Path(known[key]) for key in PATHS if known.get(key) is not None}
     known["start_from"] = [Path(p) for p in asked["start_from"]]
     if args.data is None and known["data"] is not None and not known["data"].is_dir():
@@ -82,4 +82,4 @@ def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None])
 def _anew(args: argparse.Namespace, asked: dict[str, Any], key: str) -> bool:
     """Whether ``args`` types something else than was asked."""
     value = getattr(args, key)
-    return value is not None and value is not False and value != [] and value != asked.get(key, DEFAULTS.get(key))
+    return value is not None and value is not False and value != [] and value != asked.get(key, TUNE_DEFAULTS.get(key))

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from raytune_planes.commands.arguments import add_data, add_out, add_set, at_least, gpus, place
-
-DEFAULTS = {
-    **{"space": "quick", "seed": 0, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": "auto"},
-    **{"seeds": 3, "cache_limit": 20.0},
-}
-"""What a new study takes where nothing is typed. The parser leaves those at None: a resume must know what was typed."""
+from raytune_planes.commands.arguments import TUNE_DEFAULTS, add_data, add_out, add_set, at_least, gpus, place
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")
     tracking = parser.add_argument_group("tracking")
     tracking.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///OUT/mlflow.db)")
-    parser.set_defaults(**dict.fromkeys(DEFAULTS))
+    parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
 
 
 def _limits(group: argparse._ArgumentGroup) -> None:
@@ -78,5 +72,5 @@ def run(args: argparse.Namespace) -> int:
 
     if args.resume:
         return study_run.run(asked.recall(args))
-    missing = {key: value for key, value in DEFAULTS.items() if getattr(args, key) is None}
+    missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
     return study_run.run(argparse.Namespace(**{**vars(args), **missing}))
