@@ -122,6 +122,19 @@ def _imported(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
             yield from whole or ({str(node.module)} & files.keys() - {"raytune_planes"})
 
 
+def test_no_task_is_named_outside_of_its_room() -> None:
+    """Model, trainer, records, space check, serving and report go through the table."""
+    from raytune_planes.tasks import TASKS
+
+    for path in modules():
+        if room(path.relative_to(PACKAGE).with_suffix("").parts) in ("tasks", "tasks (settings)"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare | ast.Subscript):
+                named = [c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and c.value in TASKS]
+                assert not named, f"{path}, line {node.lineno}: names the task {named[0]}"
+
+
 def test_no_dataset_is_named_in_a_condition() -> None:
     from raytune_planes.catalog import CATALOG
 

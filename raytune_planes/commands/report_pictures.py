@@ -30,6 +30,7 @@ from raytune_planes.report.predictions import (
     worst_pairs,
 )
 from raytune_planes.settings import make_config
+from raytune_planes.tasks.prediction import predicted
 from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tracking.validation import Answers, probabilities, read_validation
@@ -150,7 +151,9 @@ def _masks(name: str, trainer: Trainer) -> Masks | Missing:
         for start in range(0, len(with_planes), EVAL_BATCH):
             part_NHWC = torch.from_numpy(images_NHWC[start : start + EVAL_BATCH])
             image_NCHW = normalise(part_NHWC.permute(0, 3, 1, 2).float().div(255)).to(trainer.worker.device)
-            said.append(trainer.model(name, image_NCHW)["segmentation"].sigmoid().float().cpu().numpy())
+            mask_BHW = predicted(trainer.model.tasks, trainer.model(name, image_NCHW)).mask_BHW
+            assert mask_BHW is not None, "asked of a dataset without masks"
+            said.append(mask_BHW.float().cpu().numpy())
     said_NHW = np.concatenate(said)
     ious = [mask_iou(truth_HW, said_HW) for truth_HW, said_HW in zip(masks_NHW, said_NHW, strict=True)]
     examples = tuple(MaskExample(images_NHWC[i], masks_NHW[i], said_NHW[i], ious[i]) for i in spread(ious, SHOWN))

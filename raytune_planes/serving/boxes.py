@@ -8,7 +8,6 @@ from torch import Tensor
 
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.serving.scenes import OVERLAP, Grid
-from raytune_planes.tasks.detection.detector import detections
 
 SURE = 0.5
 """Score from which a box is told."""
@@ -19,15 +18,15 @@ Scored = tuple[Box, float]
 """A box in the picture's pixels, and how sure the detector is of it."""
 
 
-def detected(cells_T5HW: Tensor, grid: Grid) -> tuple[Scored, ...]:
-    """The planes of a scene, the surest first, from what the detector says of its tiles.
+def detected(logit_TN: Tensor, boxes_TN4: Tensor, grid: Grid) -> tuple[Scored, ...]:
+    """The planes of a scene, the surest first, from the boxes of its tiles (``Prediction``).
 
     A box at an edge of its tile where the scene goes on is left to the neighbour that sees more of the plane, unless it
     reaches further into the tile than the two overlap. Of boxes that hold each other the surest stays.
     """
-    logit_TK, boxes_TK4 = (values.tolist() for values in detections(cells_T5HW))
     side, found = grid.image_size, list[Scored]()
-    for (left, top, right, bottom), logits, boxes in zip(grid.windows, logit_TK, boxes_TK4, strict=True):
+    each = zip(grid.windows, logit_TN.tolist(), boxes_TN4.tolist(), strict=True)
+    for (left, top, right, bottom), logits, boxes in each:
         open_sides = left > 0, top > 0, right < grid.width, bottom < grid.height
         for logit, box in zip(logits, boxes, strict=True):
             score = 1 / (1 + math.exp(-max(logit, -30.0)))

@@ -44,10 +44,10 @@ def truth(arrays: Arrays, split: str) -> Truth:
 def guess(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> Guess:
     """Look at every picture of a split, without augmentation."""
     pixels_NHWC = np.asarray(arrays.images_NHWC)[arrays.splits[split]]
-    found = predictor.outputs(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
-    masks = found.get("segmentation")
-    mask_NHW = None if masks is None else masks.sigmoid().half().numpy()
-    return Guess(found["classification"].logits_BK.softmax(1).numpy(), mask_NHW)
+    said = predictor.predict(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
+    mask_NHW = None if said.mask_BHW is None else said.mask_BHW.half().numpy()
+    assert said.probability_BK is not None, "every dataset has classes"
+    return Guess(said.probability_BK.numpy(), mask_NHW)
 
 
 def resized(mask_NHW: np.ndarray, height: int, width: int) -> np.ndarray:

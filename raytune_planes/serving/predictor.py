@@ -24,6 +24,7 @@ from raytune_planes.serving.scenes import Grid
 from raytune_planes.serving.slides import Slide
 from raytune_planes.settings import make_config
 from raytune_planes.tasks.answers import joined, mapped
+from raytune_planes.tasks.prediction import Prediction, predicted
 from raytune_planes.training import checkpoint
 from raytune_planes.training.evaluation import EVAL_BATCH
 from raytune_planes.training.workers import pick_device
@@ -101,29 +102,35 @@ class Predictor:
             batches = cut.pixels()
         else:
             batches = iter([np.stack([shown(source)] if cut is None else list(cut.pixels()))])
-        text_PW, parts, similar = self._embed(texts), list[dict[str, Any]](), list[torch.Tensor]()
+        text_PW, parts, similar = self._embed(texts), list[Prediction](), list[torch.Tensor]()
         for some_NHWC in batches:
-            part = self.outputs(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2))
-            similarity = part["contrastive"]
-            similar.append(similarity.embedding_BW @ text_PW.T)
+            part = self.predict(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2))
+            if part.embedding_BW is not None:
+                similar.append(part.embedding_BW @ text_PW.T)
             # The embeddings of a quarter of a million windows would fill the memory.
-            parts.append({**part, "contrastive": replace(similarity, embedding_BW=similarity.embedding_BW[:0])})
-        similar_P = torch.cat(similar).mean(0)
-        found, grid = _joined(parts), cut if isinstance(cut, Grid) else None
-        mask_HW = None
-        if "segmentation" in found and not isinstance(cut, Slide):
-            mask_NHW = found["segmentation"].sigmoid()
-            mask_HW = mask_NHW[0].numpy() if grid is None else grid.blend(mask_NHW)
-        probability_NK = found["classification"].logits_BK.softmax(1)
+            parts.append(replace(part, embedding_BW=None))
+        found: Prediction = joined(parts)
+        grid, mask_HW, boxes = cut if isinstance(cut, Grid) else None, None, None
+        if found.mask_BHW is not None and not isinstance(cut, Slide):
+            mask_HW = found.mask_BHW[0].numpy() if grid is None else grid.blend(found.mask_BHW)
+        if grid is not None and found.box_logit_BN is not None and found.boxes_BN4 is not None:
+            boxes = detected(found.box_logit_BN, found.boxes_BN4, grid)
+        probability_NK, similar_P, temperature = found.probability_BK, torch.cat(similar).mean(0), found.log_temperature
+        assert probability_NK is not None, "every dataset has classes"
+        assert temperature is not None, "every model embeds pictures"
         return Look(
             probability_NK=(probability_NK if isinstance(cut, Slide) else probability_NK.mean(0, keepdim=True)).numpy(),
             tiles=1 if cut is None else len(probability_NK),
             mask_HW=mask_HW,
             similar_P=similar_P.numpy(),
-            text_P=(similar_P / found["contrastive"].log_temperature.exp()).numpy(),
-            boxes=detected(found["detection"], grid) if grid is not None and "detection" in found else None,
+            text_P=(similar_P / temperature.exp()).numpy(),
+            boxes=boxes,
             slide=cut if isinstance(cut, Slide) else None,
         )
+
+    def predict(self, dataset: str, pixels_NCHW: torch.Tensor) -> Prediction:
+        """What all tasks say together of uint8 pictures at the dataset's image size."""
+        return predicted(self.model.tasks, self.outputs(dataset, pixels_NCHW))
 
     @torch.no_grad()
     def outputs(self, dataset: str, pixels_NCHW: torch.Tensor) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks.base import Task
+from raytune_planes.tasks.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,10 @@ class Implementation(ABC):
     def tally(self, dataset: str) -> Tally | None:
         """A fresh one; None for a task that measures its loss alone."""
         return None
+
+    def prediction(self, answer: Any) -> Prediction:
+        """Its part of what is told of pictures: by ``predict``, by the server, in reports and ensembles."""
+        return Prediction()
 
     def kept(self, answer: Any) -> Tensor | None:
         """A row for each picture that is kept with the validation answers, for ensembles; None for most tasks."""

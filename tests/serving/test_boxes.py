@@ -15,7 +15,7 @@ from raytune_planes.serving import Predictor
 from raytune_planes.serving.answers import answer
 from raytune_planes.serving.boxes import detected
 from raytune_planes.serving.scenes import Grid
-from raytune_planes.tasks.detection.detector import REACH
+from raytune_planes.tasks.detection.detector import REACH, detections
 from tests.serving.test_answers import scene
 
 SIDE, STEP = 32, 4
@@ -47,7 +47,7 @@ def cells(of: Grid, planes: Boxes, logit: float = 3.0) -> torch.Tensor:
 def test_a_plane_that_several_tiles_see_is_told_once_and_whole() -> None:
     of, planes = grid(), [(20.0, 30.0, 60.0, 62.0), (100.0, 84.0, 152.0, 124.0), (210.0, 150.0, 250.0, 186.0)]
     assert len(of.windows) == 6
-    found = detected(cells(of, planes), of)
+    found = detected(*detections(cells(of, planes)), of)
     assert len(found) == 3
     for plane in planes:
         (box,) = [box for box, _ in found if abs(box[0] - plane[0]) < 20]
@@ -57,7 +57,7 @@ def test_a_plane_that_several_tiles_see_is_told_once_and_whole() -> None:
 
 def test_a_plane_larger_than_what_tiles_share_is_still_told() -> None:
     of = grid()
-    ((box, _),) = detected(cells(of, [(20.0, 10.0, 140.0, 120.0)]), of)
+    ((box, _),) = detected(*detections(cells(of, [(20.0, 10.0, 140.0, 120.0)])), of)
     assert box == pytest.approx((20, 10, 128, 120), abs=1)  # as far as the surest tile sees it
 
 
@@ -66,8 +66,8 @@ def test_boxes_come_surest_first_and_none_that_is_unsure() -> None:
     sure = cells(of, [(20.0, 30.0, 60.0, 62.0)]) + 0
     unsure = cells(of, [(80.0, 80.0, 110.0, 110.0)], logit=-0.5)
     both = torch.where(sure[:, :1] > unsure[:, :1], sure, unsure)
-    assert len(detected(both, of)) == 1
-    scores = [score for _, score in detected(both + torch.tensor([1.0, 0, 0, 0, 0])[:, None, None], of)]
+    assert len(detected(*detections(both), of)) == 1
+    scores = [score for _, score in detected(*detections(both + torch.tensor([1.0, 0, 0, 0, 0])[:, None, None]), of)]
     assert len(scores) == 2
     assert scores[0] > scores[1] > 0.5
 

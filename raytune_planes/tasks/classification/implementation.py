@@ -18,6 +18,7 @@ from raytune_planes.tasks.classification.heads import Attention, Cosine, Mlp, li
 from raytune_planes.tasks.classification.hierarchy import groups, hierarchy
 from raytune_planes.tasks.classification.loss import classification
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape, Tally
+from raytune_planes.tasks.prediction import Prediction
 
 HEADS: Mapping[str, Callable[[int, int, Head], nn.Module]] = {
     "linear": linear,
@@ -73,6 +74,9 @@ class Classification(Implementation):
 
     def tally(self, dataset: str) -> Tally:
         return Confusions(self.infos[dataset])
+
+    def prediction(self, answer: Logits) -> Prediction:
+        return Prediction(probability_BK=answer.logits_BK.softmax(1))
 
     def kept(self, answer: Logits) -> Tensor:
         return answer.logits_BK

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raytune_planes.tasks.contrastive.loss import contrastive
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape
+from raytune_planes.tasks.prediction import Prediction
 
 TEMPERATURES = (0.005, 1.0)
 """Bounds of the learnt temperature, those of ``losses.contrastive.temperature``; CLIP bounds it likewise."""
@@ -40,6 +41,9 @@ class Contrastive(Implementation):
         with torch.no_grad():  # in place, as CLIP does: a clamp in the graph would stop the gradient at the bound
             log_temperature.clamp_(*map(math.log, TEMPERATURES))
         return Similarity(features.embedding_BW, log_temperature, features.prompts_KW)
+
+    def prediction(self, answer: Similarity) -> Prediction:
+        return Prediction(embedding_BW=answer.embedding_BW, log_temperature=answer.log_temperature)
 
     def loss(self, answer: Similarity, case: Case) -> Tensor:
         prompts_KW = case.prompts_KW if answer.prompts_KW is None else answer.prompts_KW

@@ -12,6 +12,7 @@ from raytune_planes.tasks.detection.average_precision import SIZE, counted, dete
 from raytune_planes.tasks.detection.detector import Detector, detections
 from raytune_planes.tasks.detection.loss import detection
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape, Tally
+from raytune_planes.tasks.prediction import Prediction
 
 
 class Detection(Implementation):
@@ -36,6 +37,10 @@ class Detection(Implementation):
 
     def tally(self, dataset: str) -> Tally:
         return Boxes()
+
+    def prediction(self, answer: Tensor) -> Prediction:
+        logit_BN, boxes_BN4 = detections(answer)
+        return Prediction(box_logit_BN=logit_BN, boxes_BN4=boxes_BN4)
 
 
 class Boxes(Tally):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape, Tally
+from raytune_planes.tasks.prediction import Prediction
 from raytune_planes.tasks.segmentation.decoder import Decoder
 from raytune_planes.tasks.segmentation.loss import segmentation
 
@@ -34,6 +35,9 @@ class Segmentation(Implementation):
 
     def tally(self, dataset: str) -> Tally | None:
         return Pixels()
+
+    def prediction(self, answer: Tensor) -> Prediction:
+        return Prediction(mask_BHW=answer.sigmoid())
 
 
 class Pixels(Tally):
