@@ -55,6 +55,8 @@ def as_nobody(work: Callable[[], int]) -> tuple[int, str]:
         status = 99
         try:
             sys.stderr = os.fdopen(writing, "w", buffering=1)
+            # A fork has none of the threads that OpenMP believes it has; on one processor nobody asks for them.
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
