@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from raytune_planes.datasets.base import Info, Listing, Reader
 from raytune_planes.datasets.depth import Range, range_of
 from raytune_planes.datasets.opening import DAMAGE, opened
 from raytune_planes.errors import UserError
+from raytune_planes.processors import allowed
 
 
 def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> Listing:
@@ -20,7 +20,7 @@ def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> 
     What cannot be read is left for decoding to tell.
     """
     paths = sorted({sample.path for sample in listing.samples if sample.row is None})
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="range") as pool:
+    with ThreadPoolExecutor(workers or allowed(), thread_name_prefix="range") as pool:
         found = [own for own in pool.map(lambda path: _range(reader, path), paths) if own is not None]
     if not found:
         return listing
