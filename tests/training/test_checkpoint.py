@@ -97,7 +97,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     [
         (lambda state: {k: v for k, v in state.items() if k != "config"}, "KeyError: 'config'"),
         (lambda state: {k: v for k, v in state.items() if k != "weights"}, "KeyError: 'weights'"),
-        (lambda state: {**state, "infos": {"fgvc": {"classes": ["a"]}}}, "KeyError: 'parents'"),
+        (lambda state: {**state, "infos": {"fgvc": {"classes": ["a"]}}}, "KeyError: 'prompts'"),
         (lambda state: {**state, "weights": {"a": torch.zeros(1)}}, "RuntimeError"),
         (lambda state: {**state, "prompts": {}}, "StopIteration"),
         (lambda state: {**state, "infos": 3}, "AttributeError"),
