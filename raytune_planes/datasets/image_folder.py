@@ -36,6 +36,9 @@ class ImageFolder(Reader):
             train/{class}/x.jpg, val/…, test/…         (instead: fixed splits; masks then in masks/train/{class}/x.png)
     """
 
+    _masked = False
+    """Whether the last scan found masks."""
+
     def scan(self) -> Listing:
         root = files.expect_root(self)
         survey = Survey(root)
@@ -45,6 +48,7 @@ class ImageFolder(Reader):
             for path in survey.pictures
             if path.is_relative_to(root / "masks")
         }
+        self._masked = bool(masks)
         found = [p for p in survey.pictures if p.is_relative_to(base) and not p.is_relative_to(root / "masks")]
         if base != root:
             beside = [p for p in survey.pictures if not p.is_relative_to(base)]
@@ -96,10 +100,8 @@ class ImageFolder(Reader):
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
         pixels_HWC = self.show(sample.path)
-        if not (self.root / "masks").is_dir():
-            return pixels_HWC, None
         if sample.mask is None:
-            return pixels_HWC, np.zeros((self.image_size, self.image_size), np.uint8)
+            return pixels_HWC, np.zeros((self.image_size, self.image_size), np.uint8) if self._masked else None
         mask = images.decode(sample.mask, most=self.options.max_pixels, values=(0, 255))
         width, height = self.size(sample)
         if (mask.width, mask.height) != (width, height):

@@ -149,6 +149,17 @@ def test_too_few_groups_are_refused(tmp_path: Path) -> None:
         reader(classes(tmp_path, 1)).scan()
 
 
+@pytest.mark.parametrize("inside", [None, "notes.txt"])
+def test_a_folder_of_masks_without_a_mask_leaves_a_dataset_without_masks(tmp_path: Path, inside: str | None) -> None:
+    classes(tmp_path / "data")
+    (tmp_path / "data" / "masks").mkdir()
+    if inside:
+        (tmp_path / "data" / "masks" / inside).write_text("masks follow")
+    arrays = decode(reader(tmp_path / "data"), tmp_path / "cache")
+    assert (arrays.info.has_masks, arrays.masks_NHW) == (False, None)
+    assert len(arrays.labels_N) == 20
+
+
 def test_masks_that_belong_to_no_picture_are_refused(tmp_path: Path) -> None:
     classes(tmp_path)
     mask(tmp_path / "masks" / "other.png", np.zeros((24, 16)))
