@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
@@ -30,6 +31,12 @@ def _local(text: str) -> str:
     return text
 
 
+def _all_local(text: str) -> str:
+    for part in text.split(","):
+        _local(part.strip())
+    return text
+
+
 Place = Annotated[str, AfterValidator(_local)]
 """A file or folder of this machine, or a word that stands for one."""
 
@@ -37,7 +44,7 @@ FREEZABLE = tuple(dict.fromkeys(["backbone", "dit", *(task.frozen_name for task 
 """Parts of the model that ``freeze`` may name."""
 KEPT = ("plan", "stages", "split", "devices")
 """What no stage may change: its pictures must stay on their side of the split, its process where it is."""
-KEPT_OF_DATASETS = ("reader", "root", "clean", "classes", "values")
+KEPT_OF_DATASETS = ("reader", "root", "clean", "classes", "values", "follow_links", "link_roots")
 
 
 class Policy(Section):
@@ -144,6 +151,11 @@ class Dataset(Section):
     """Which reader of the catalog reads it; empty for the one of its own name."""
     root: Place = ""
     """Folder of the files; empty for the dataset's folder under ``--data``."""
+    follow_links: bool = False
+    """Also read what links lead to: hidden folders below the root, and what lies in ``link_roots``. Without it, a link
+    out of the root is refused, and links to folders are left out."""
+    link_roots: Annotated[str, AfterValidator(_all_local)] = ""
+    """Folders outside of the root that links may lead into under ``follow_links``, with commas between."""
     clean: Place = ""
     """Plan that ``data --clean`` wrote: what it lists is left out, and copies share a split; empty for everything."""
     enabled: bool = True
@@ -173,6 +185,11 @@ class Dataset(Section):
     augment: Augment = Augment()
     head: Head = Head()
     stop: Stop = Stop()
+
+    @property
+    def roots_of_links(self) -> tuple[Path, ...]:
+        """The folders of ``link_roots``."""
+        return tuple(Path(part.strip()) for part in self.link_roots.split(",") if part.strip())
 
 
 if TYPE_CHECKING:
@@ -431,6 +448,12 @@ class TrialConfig(Section):
                 raise ValueError(f"freeze: no part '{part}'{near} (there are: {', '.join(FREEZABLE)})")
         if set(self.frozen) == set(FREEZABLE):
             raise ValueError(f"freeze = {self.freeze} leaves nothing to learn; take out at least one part")
+        for name, dataset in self.datasets.items():
+            if dataset.link_roots and not dataset.follow_links:
+                raise ValueError(
+                    f"datasets.{name}.link_roots names folders, but links are not followed; set "
+                    f"datasets.{name}.follow_links=true as well, or leave it out"
+                )
         if not any(d.enabled for d in self.datasets.values()):
             raise ValueError("no dataset is enabled; set datasets.<name>.enabled to true for at least one")
         if not any(d.enabled and d.share > 0 for d in self.datasets.values()):

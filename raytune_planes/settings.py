@@ -21,8 +21,8 @@ from raytune_planes.strict_yaml import strict_yaml
 
 TOLD = 20
 """Unknown paths that are named one by one."""
-PATHS = ("root", "clean")
-"""Settings of a dataset that name a file or folder."""
+PATHS = ("root", "clean", "link_roots")
+"""Settings of a dataset that name a file or folder, or several with commas between."""
 
 Value = Any  # a leaf: bool, int, float, str or None
 
@@ -151,7 +151,10 @@ def path_made_absolute(assignment: str) -> str:
     """A ``PATH=VALUE`` that names a file or folder, so that it means the same wherever it is read again."""
     path, _, value = assignment.partition("=")
     named = value.strip()
-    return f"{path}={Path(named).expanduser().absolute()}" if _is_file(path.strip(), named) else assignment
+    if not _is_file(path.strip(), named):
+        return assignment
+    several = named.split(",") if path.strip().endswith(".link_roots") else [named]
+    return f"{path}={', '.join(str(Path(part.strip()).expanduser().absolute()) for part in several)}"
 
 
 def _is_file(path: str, value: str) -> bool:

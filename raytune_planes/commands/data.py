@@ -24,6 +24,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PLAN.json",
         help="write what a study should leave out, for datasets.NAME.clean; deletes nothing",
     )
+    parser.add_argument(
+        "--follow-links",
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="read what links lead to, below the dataset's root and in FOLDER; can be repeated "
+        "(for a study: datasets.NAME.follow_links and .link_roots)",
+    )
     parser.add_argument("--strict", action="store_true", help="exit with 1 when there are faults")
 
 

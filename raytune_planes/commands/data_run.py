@@ -89,6 +89,9 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
         asked = {OWN: Dataset(reader="image_folder", root=str(args.folder))}
     if not asked:
         raise UserError("nothing to look at: give DIR, or a dataset's root with --set datasets.NAME.root=DIR")
+    if args.follow_links:
+        followed = {"follow_links": True, "link_roots": ", ".join(args.follow_links)}
+        asked = {name: settings.model_copy(update=followed) for name, settings in asked.items()}
     return asked
 
 

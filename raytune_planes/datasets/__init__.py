@@ -9,6 +9,7 @@ from raytune_planes.catalog import CATALOG
 from raytune_planes.config import Dataset
 from raytune_planes.datasets.base import Options, Reader
 from raytune_planes.datasets.depth import Range
+from raytune_planes.datasets.links import Links
 from raytune_planes.errors import UserError, did_you_mean
 
 
@@ -38,6 +39,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         max_pixels=config.max_pixels,
         classes=tuple(int(kind) for kind in config.classes.split(",") if kind.strip()),
         values=_range(name, config.values),
+        links=Links(f"datasets.{name}", config.follow_links, tuple(map(Path.expanduser, config.roots_of_links))),
     )
     return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)
 

@@ -13,6 +13,7 @@ import numpy as np
 from raytune_planes.datasets import images
 from raytune_planes.datasets.depth import Range
 from raytune_planes.datasets.images import Source, Window
+from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.opening import MOST_PIXELS
 from raytune_planes.datasets.sizes import Sizes
 
@@ -109,6 +110,8 @@ class Options:
     """Class ids of boxes that count; empty where there is but one."""
     values: Range | None = None
     """Of pictures with more than 8 bits, what is shown as black and as white; None for the range that they use."""
+    links: Links = field(default_factory=Links)
+    """Which links are followed."""
 
 
 class Reader(ABC):

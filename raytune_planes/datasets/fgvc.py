@@ -66,7 +66,7 @@ class FGVCAircraft(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        survey = Survey(root)
+        survey = Survey(root, self.options.links)
         folder, labels = self._labels(survey.files)
         picture_of = self._pictures(survey, folder, labels)
         lost = [picture for picture in labels.variant_of if picture not in picture_of]

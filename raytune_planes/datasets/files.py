@@ -39,7 +39,7 @@ def expect_root(reader: Reader) -> Path:
 
 
 def walk(root: Path, left_out: Callable[[UserError], None] | None = None) -> Iterator[Path]:
-    """Every file below ``root``, sorted, without hidden ones and without what archives made on a Mac add.
+    """Every file below a folder that is no dataset, sorted, without hidden ones and what archives made on a Mac add.
 
     Links to folders are not followed: what they show inside the root is listed at its own place.
 
@@ -51,22 +51,6 @@ def walk(root: Path, left_out: Callable[[UserError], None] | None = None) -> Ite
             socket or device.
     """
     return _walk(root, root, left_out)
-
-
-def inside(root: Path, path: Path) -> Path:
-    """``path``, which must lie below ``root`` also after following links. Raises UserError."""
-    try:
-        target = path.resolve(strict=True)
-    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
-        raise UserError(
-            f"{printable(path)} is a link that leads to nothing; remove it, or bring what it names"
-        ) from None
-    if not target.is_relative_to(root.resolve()):
-        raise UserError(
-            f"{printable(path)} leads outside of {root} (to {printable(target)}); "
-            f"put the files themselves below {root}, or point datasets.<name>.root at the folder that holds them"
-        )
-    return path
 
 
 def lines(path: Path) -> list[tuple[int, str]]:
@@ -102,6 +86,20 @@ def some(names: Sequence[object], most: int = 3) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
+def _stays_inside(root: Path, link: Path) -> None:
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
+        raise UserError(
+            f"{printable(link)} is a link that leads to nothing; remove it, or bring what it names"
+        ) from None
+    if not target.is_relative_to(root.resolve()):
+        raise UserError(
+            f"{printable(link)} leads outside of {printable(root)} (to {printable(target)}), and a folder is not left "
+            f"by its links; name the link itself to have it read"
+        )
+
+
 def _walk(root: Path, folder: Path, left_out: Callable[[UserError], None] | None) -> Iterator[Path]:
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         if entry.name.startswith(".") or entry.name == "__MACOSX":
@@ -109,7 +107,7 @@ def _walk(root: Path, folder: Path, left_out: Callable[[UserError], None] | None
         path = Path(entry.path)
         try:
             if entry.is_symlink():
-                inside(root, path)
+                _stays_inside(root, path)
             if kind := special(path):
                 raise UserError(f"{printable(path)} is {kind}, not a file; remove it from {printable(root)}")
         except UserError as error:

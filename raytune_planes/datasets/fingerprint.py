@@ -25,14 +25,14 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
     add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic, reader.options.values)
     for split in SPLITS:
         add(split, *map(int, listing.splits[split]))
-    previous = None
+    previous, real_root = None, os.path.realpath(root)
     for sample in listing.samples:
         if sample.path != previous:  # tiles of one scene follow each other
             previous = sample.path
-            add(*_state(previous, root))
+            add(*_state(previous, root), *_elsewhere(previous, root, real_root))
         add(sample.label, sample.group, sample.window, sample.boxes)
         if sample.mask is not None:
-            add(*_state(sample.mask, root))
+            add(*_state(sample.mask, root), *_elsewhere(sample.mask, root, real_root))
     return digest.hexdigest()
 
 
@@ -42,3 +42,9 @@ def _state(path: Path, root: str) -> tuple[str, int, int]:
     except OSError as error:
         raise UserError(f"{path} is listed but cannot be read: {error.strerror}") from error
     return str(path).removeprefix(root), stat.st_size, stat.st_mtime_ns
+
+
+def _elsewhere(path: Path, root: str, real_root: str) -> tuple[str, ...]:
+    """Where the file lies, if that is not where it is listed: stores of contents give all files one size or time."""
+    real = os.path.realpath(path)
+    return () if real.removeprefix(real_root) == str(path).removeprefix(root) else (real,)

@@ -64,7 +64,7 @@ class HRPlanes(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        survey = Survey(root)
+        survey = Survey(root, self.options.links)
         pictures = survey.pictures
         if not pictures:
             raise files.absent(self, f"{root} holds no pictures")

@@ -41,7 +41,7 @@ class ImageFolder(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        survey = Survey(root)
+        survey = Survey(root, self.options.links)
         base = root / "images" if (root / "images").is_dir() else root
         masks = {
             path.relative_to(root / "masks").with_suffix("").as_posix(): path

@@ -75,7 +75,7 @@ class PlanesNet(Reader):
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
-        survey = Survey(root)
+        survey = Survey(root, self.options.links)
         samples, warnings = _chips(survey)
         if not samples:
             tables = [path for path in survey.files if path.name == "planesnet.json"]

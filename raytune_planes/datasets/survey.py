@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raytune_planes.datasets import files, opening
 from raytune_planes.datasets.base import Account
+from raytune_planes.datasets.links import Links
 from raytune_planes.errors import UserError
 
 OF_THE_DISK = frozenset({"lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir"})
@@ -20,16 +21,21 @@ UNUSED = "picture(s) of no use to this reader"
 class Survey:
     """What lies below ``root``. Whatever is not taken by ``read`` is told by ``account``, with its reason.
 
-    Links to folders are not followed: what they show inside the root is listed at its own place.
+    A folder is read once, at its own place where that is below the root: links to it, and so loops of links, are left
+    out.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Raises UserError: a link leads outside of the root, or a folder cannot be read."""
+    def __init__(self, root: Path, links: Links) -> None:
+        """Raises UserError: a link leads to where ``links`` does not allow it, or a folder cannot be read."""
         self.root = root
+        self._links, self._target = links.resolved(), root.resolve()
         self._left: dict[str, list[Path]] = {}
         self._read: set[Path] = set()
-        self.files = tuple(self._walk(root))
+        self._seen: set[tuple[int, int]] = set()
+        found = self._all()
+        self.files = tuple(sorted(found, key=lambda path: [os.fsencode(part) for part in path.parts]))
         """All regular files but hidden ones, sorted."""
+        self._found = frozenset(self.files)
         markers = [path for path in self.files if path.name == files.MARKER]
         self.synthetic = bool(markers)
         """Whether ``synth`` drew the files, also where the root holds its folder."""
@@ -38,8 +44,8 @@ class Survey:
         self.pictures = tuple(p for p in self.files if p.suffix.lower() in files.PICTURES or opening.is_picture(p))
 
     def read(self, paths: Iterable[Path]) -> None:
-        """These are used."""
-        self._read.update(paths)
+        """These are used, perhaps by a path through a link to a folder that is read at its own place."""
+        self._read.update(path if path in self._found else self._at_its_own_place(path) for path in paths)
 
     def leave(self, reason: str, paths: Iterable[Path]) -> None:
         """These are not, and ``reason`` follows their number in the message; files that were read stay read."""
@@ -64,13 +70,32 @@ class Survey:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _walk(self, folder: Path) -> Iterator[Path]:
+    def _at_its_own_place(self, path: Path) -> Path:
+        real = path.resolve()
+        return self.root / real.relative_to(self._target) if real.is_relative_to(self._target) else path
+
+    def _all(self) -> Iterator[Path]:
+        """Folders first, then what links to folders show."""
+        waiting: list[Path] = []
+        yield from self._walk(self.root, waiting)
+        for link in waiting:  # it grows: what a link shows may hold links
+            if not self._links.follow:
+                self.leave("link(s) to folders were not followed", [link])
+            else:
+                yield from self._walk(link, waiting)
+
+    def _walk(self, folder: Path, waiting: list[Path]) -> Iterator[Path]:
         try:
+            state = folder.stat()
             entries = sorted(os.scandir(folder), key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             raise UserError(
                 f"the folder {folder} cannot be read: {error.strerror}; allow reading it, or move it out of the dataset"
             ) from None
+        if (state.st_dev, state.st_ino) in self._seen:
+            self.leave("folder(s) or link(s) to folders that are read at another place", [folder])
+            return
+        self._seen.add((state.st_dev, state.st_ino))
         if not entries and folder != self.root:
             self.leave("folder(s) are empty", [folder])
         for entry in entries:
@@ -79,16 +104,28 @@ class Survey:
                 self.leave("folder(s) of the file system left out", [path])
             elif entry.name.startswith(".") or entry.name == "__MACOSX":
                 self.leave(HIDDEN, [path])
-            elif entry.is_symlink() and not path.exists():
-                self.leave("link(s) lead to nothing", [path])
-            elif entry.is_symlink() and files.inside(self.root, path).is_dir():
-                self.leave("link(s) to folders were not followed", [path])
+            elif entry.is_symlink() and not self._leads_somewhere(path):
+                continue
+            elif entry.is_symlink() and path.is_dir():
+                waiting.append(path)
             elif entry.is_dir(follow_symlinks=False):
-                yield from self._walk(path)
+                yield from self._walk(path, waiting)
             elif entry.is_file():
                 yield path
             else:
                 self.leave("pipe(s), socket(s) or device(s) left out", [path])
+
+    def _leads_somewhere(self, link: Path) -> bool:
+        try:
+            target = link.resolve(strict=True)
+        except PermissionError:
+            self.leave("link(s) lead to what may not be read", [link])
+        except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
+            self.leave("link(s) lead to nothing", [link])
+        else:
+            self._links.check(self._target, link, target)
+            return True
+        return False
 
 
 def told(left_out: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -110,3 +110,14 @@ def test_figures_that_cannot_be_written_are_told(pictures: Path, tmp_path: Path,
     (tmp_path / "file").touch()
     assert main(["data", str(pictures), "--out", str(tmp_path / "file" / "x")]) == 2
     assert "choose another --out" in capsys.readouterr().err
+
+
+def test_links_into_a_named_folder_are_followed(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "linked").mkdir()
+    for name in ("glider", "jet"):
+        (tmp_path / "linked" / name).symlink_to(pictures / name)
+    assert main(["data", str(tmp_path / "linked")]) == 2
+    assert f"(for the verb data: --follow-links {pictures / 'glider'})" in capsys.readouterr().err
+    assert main(["data", str(tmp_path / "linked"), "--json", "--follow-links", str(pictures)]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["pictures"] == 25

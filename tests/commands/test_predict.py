@@ -110,10 +110,23 @@ def test_a_link_that_leaves_the_folder_costs_only_itself(
     said = capsys.readouterr()
     assert [told["picture"] for told in json.loads(said.out)] == [str(chips / "a.png"), str(chips / "more" / "b.png")]
     assert f"left out: {chips / 'b.png'} leads outside of {chips}" in said.err
+    assert "name the link itself to have it read" in said.err
     for name in "cd":
         assert f"left out: {chips / name}.png is a link that leads to nothing" in said.err
     assert f"left out: {chips / 'e.png'} is a named pipe, not a file" in said.err
     assert "4 of 6 pictures could not be answered" in said.err
+
+
+def test_a_link_that_is_given_itself_is_followed(
+    weights: Path, chips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (chips / "a.png").rename(tmp_path / "outside")
+    (chips / "a.png").symlink_to(tmp_path / "outside")
+    assert main(["predict", str(weights), str(chips / "a.png"), "--dataset", "planesnet", "--json"]) == 0
+    linked = json.loads(capsys.readouterr().out)
+    assert main(["predict", str(weights), str(tmp_path / "outside"), "--dataset", "planesnet", "--json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert linked == [{**plain, "picture": str(chips / "a.png")}]
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])

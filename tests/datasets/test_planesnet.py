@@ -194,7 +194,11 @@ def test_a_link_that_leads_outside_is_refused(tmp_path: Path, folder: bool) -> N
     target = tmp_path / "outside" / "planesnet"
     link = tmp_path / "root" / "planesnet" / "zz"
     os.symlink(target if folder else next(target.iterdir()), link)
-    with pytest.raises(UserError, match=re.escape(f"{link} leads outside of") + r".*point datasets\.<name>\.root"):
+    with pytest.raises(
+        UserError,
+        match=re.escape(f"{link} leads outside of")
+        + r".*set datasets\.<name>\.follow_links=true.*point datasets\.<name>\.root",
+    ):
         reader(tmp_path / "root").scan()
 
 

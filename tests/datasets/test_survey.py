@@ -17,6 +17,7 @@ from raytune_planes.datasets.base import Listing
 from raytune_planes.datasets.fgvc import FGVCAircraft
 from raytune_planes.datasets.hygiene import examine
 from raytune_planes.datasets.image_folder import ImageFolder
+from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
@@ -165,12 +166,25 @@ def test_folders_that_are_empty_linked_or_of_the_disk_are_named(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read everything")
+def test_a_link_into_a_closed_folder_is_named(tmp_path: Path) -> None:
+    classes(tmp_path / "root")
+    (tmp_path / "closed").mkdir()
+    os.symlink(picture(tmp_path / "closed" / "x.png"), tmp_path / "root" / "glider" / "x.png")
+    (tmp_path / "closed").chmod(0)
+    try:
+        left = reader(tmp_path / "root").scan().account.left_out
+        assert left == {"link(s) lead to what may not be read": ("glider/x.png",)}
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read everything")
 def test_a_folder_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
     classes(tmp_path)
     (tmp_path / "glider").chmod(0)
     try:
         with pytest.raises(UserError, match=r"glider cannot be read: Permission denied; allow reading it"):
-            Survey(tmp_path)
+            Survey(tmp_path, Links())
     finally:
         (tmp_path / "glider").chmod(0o755)
 
