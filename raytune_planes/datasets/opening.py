@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -34,6 +36,10 @@ for one of them, PostScript, it starts another program."""
 FORMATS = tuple(name for name in SUFFIXES if name != "MPO")  # which Pillow opens as a JPEG
 MOST_PIXELS = 64_000_000
 """Of a picture, unless the dataset's ``max_pixels`` says otherwise: a file of 22 kB can ask for 1.6 GB."""
+TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF begins."""
+# On some files Pillow also logs an error; without a handler, Python prints it bare beside the sentence that we tell.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # What Pillow's decoders raise on damaged files; RuntimeError is the one of AVIF, TypeError one of TIFF.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, MemoryError, RuntimeError, TypeError)
 
@@ -78,6 +84,11 @@ def unreadable(source: Source, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"no picture {name_of(source)}; it is listed but not there")
     if isinstance(error, Image.UnidentifiedImageError):
+        if _is_tiff(source):
+            return UserError(
+                f"{name_of(source)} cannot be decoded: it is a TIFF whose bands, layout or compression are not read; "
+                f"save the bands to be seen as RGB or as shades of grey"
+            )
         return UserError(
             f"{name_of(source)} cannot be decoded: its content is none of {', '.join(FORMATS)}; replace the file, or "
             f"unpack its archive again"
@@ -89,3 +100,9 @@ def unreadable(source: Source, error: Exception) -> UserError:
 def name_of(source: Source) -> str:
     """The path, or how many bytes there are."""
     return f"{len(source):,} bytes" if isinstance(source, bytes) else printable(source)
+
+
+def _is_tiff(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(4) in TIFFS
+    return False

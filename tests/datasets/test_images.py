@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +107,40 @@ def test_what_is_no_picture_is_an_error_that_names_its_file(tmp_path: Path, cont
     for read in (images.size_of, images.decode):
         with pytest.raises(UserError, match=r"a\.jpg cannot be decoded"):
             read(tmp_path / "a.jpg")
+
+
+def many_bands(path: Path, bands: int, side: int = 16) -> Path:
+    """A sound TIFF of 8-bit bands, as satellites' products come, which Pillow does not open."""
+    place = 8 + 2 + 12 * 9 + 4
+    tags = [(256, 3, 1, side), (257, 3, 1, side), (258, 3, bands, place), (259, 3, 1, 1), (262, 3, 1, 1)]
+    tags += [(273, 4, 1, place + 2 * bands), (277, 3, 1, bands), (278, 3, 1, side), (279, 4, 1, side * side * bands)]
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHLL", *tag) for tag in tags) + bytes(4)
+    path.write_bytes(
+        b"II*\0" + struct.pack("<L", 8) + directory + struct.pack("<H", 8) * bands + bytes(side**2 * bands)
+    )
+    return path
+
+
+@pytest.mark.parametrize("bands", [5, 8])
+def test_a_tiff_of_many_bands_is_called_what_it_is(tmp_path: Path, bands: int) -> None:
+    path = many_bands(tmp_path / "a.tif", bands)
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib; from raytune_planes.datasets import images\n"
+            "try: images.size_of(pathlib.Path(sys.argv[1]))\nexcept Exception as error: print(error)",
+            str(path),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # in a process without pytest's handlers of logs
+    assert said.stderr == ""
+    assert said.stdout == (
+        f"{path} cannot be decoded: it is a TIFF whose bands, layout or compression are not read; save the bands to be "
+        f"seen as RGB or as shades of grey\n"
+    )
 
 
 def test_a_listed_picture_that_is_not_there_says_so(tmp_path: Path) -> None:
