@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import fgvc_labels, files, images
+from raytune_planes.datasets import fgvc_labels, files, images, layouts
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.fgvc_labels import LEVELS, Box, Labels
 from raytune_planes.datasets.survey import Survey, told
@@ -67,7 +67,7 @@ class FGVCAircraft(Reader):
     def scan(self) -> Listing:
         root = files.expect_root(self)
         survey = Survey(root, self.options.links)
-        folder, labels = self._labels(survey.files)
+        folder, labels = self._labels(survey)
         picture_of = self._pictures(survey, folder, labels)
         lost = [picture for picture in labels.variant_of if picture not in picture_of]
         if len(lost) == len(labels.variant_of):
@@ -105,14 +105,15 @@ class FGVCAircraft(Reader):
         kept = picture.image.crop((0, 0, picture.image.width, max(1, picture.image.height * rows // picture.height)))
         return images.Picture(kept, picture.width, rows)
 
-    def _labels(self, found: Sequence[Path]) -> tuple[Path, Labels]:
+    def _labels(self, survey: Survey) -> tuple[Path, Labels]:
         """The folder of the label files, and what they say."""
-        shallow = sorted(found, key=lambda path: (len(path.parts), path))
+        shallow = sorted(survey.files, key=lambda path: (len(path.parts), path))
         for name, read in (("variants.txt", fgvc_labels.read), ("train.csv", fgvc_labels.read_csv)):
             folder = next((path.parent for path in shallow if path.name == name), None)
             if folder is not None:
                 return folder, read(folder)
-        raise files.absent(self, f"{self.root} holds no variants.txt")
+        instead = layouts.recognised(survey, f"datasets.{self.name_in_study}")
+        raise files.absent(self, f"{self.root} holds no variants.txt", instead)
 
     def _pictures(self, survey: Survey, folder: Path, labels: Labels) -> dict[str, Path]:
         """Picture id -> its file. Where several folders hold it, the right one is in ``images/`` beside the labels.

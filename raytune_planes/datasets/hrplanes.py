@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, split_folders, splits, tiles, yolo
+from raytune_planes.datasets import files, images, layouts, split_folders, splits, tiles, yolo
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.survey import Survey, told
@@ -83,7 +83,11 @@ class HRPlanes(Reader):
         if wrong:
             raise files.unreadable(wrong)
         if len(missing) == len(pictures):
-            raise files.absent(self, f"{root} holds {len(pictures):,} picture(s) and no label file")
+            raise files.absent(
+                self,
+                f"{root} holds {len(pictures):,} picture(s) and no label file",
+                layouts.recognised(survey, f"datasets.{self.name_in_study}"),
+            )
         scenes, odd = self._planes(labelled, survey)
         split_of, warnings = self._splits(scenes, survey, label_files)
         warnings += odd

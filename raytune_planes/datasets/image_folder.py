@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, split_folders, splits
+from raytune_planes.datasets import files, images, layouts, split_folders, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
@@ -53,6 +53,7 @@ class ImageFolder(Reader):
         if base != root:
             beside = [p for p in survey.pictures if not p.is_relative_to(base)]
             survey.leave("picture(s) lie beside images/ and were left out", set(beside) - set(masks.values()))
+        layouts.refuse_doubled_splits(base, found)
         given, recognised = split_folders.of_class_folders(survey, base, found)
         depth = 0 if given is None else 1
         chosen = [
@@ -62,7 +63,12 @@ class ImageFolder(Reader):
         ]
         classes = sorted({parts[depth] for _, parts in chosen}, key=os.fsencode)
         if len(classes) < 2:
-            raise files.absent(self, f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least")
+            setting = f"datasets.{self.name_in_study}"
+            raise files.absent(
+                self,
+                f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least",
+                layouts.recognised(survey, setting) or layouts.too_deep(base, found, setting),
+            )
         samples = tuple(
             Sample(
                 path,

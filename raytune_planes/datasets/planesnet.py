@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, splits
+from raytune_planes.datasets import files, images, layouts, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
@@ -80,7 +80,11 @@ class PlanesNet(Reader):
         if not samples:
             tables = [path for path in survey.files if path.name == "planesnet.json"]
             if not tables:
-                raise files.absent(self, f"{root} holds neither chips (*.png) nor planesnet.json")
+                raise files.absent(
+                    self,
+                    f"{root} holds neither chips (*.png) nor planesnet.json",
+                    layouts.recognised(survey, f"datasets.{self.name_in_study}"),
+                )
             samples, warnings = self._rows(tables[0])
         if len({sample.label for sample in samples}) < 2:
             raise UserError(

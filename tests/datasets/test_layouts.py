@@ -1,0 +1,96 @@
+"""A wrong layout is answered by what was recognised: another format, or an archive unpacked a level too deep."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raytune_planes.config import Dataset
+from raytune_planes.datasets import reader
+from raytune_planes.datasets.synthetic import synthesise
+from raytune_planes.errors import UserError
+from tests.datasets.test_image_folder import classes, picture
+
+
+def refusal(root: Path, kind: str = "image_folder") -> str:
+    with pytest.raises(UserError) as told:
+        reader("mine", Dataset(reader=kind, root=str(root)), None).scan()
+    return str(told.value)
+
+
+@pytest.mark.parametrize("kind", ["image_folder", "hrplanes", "planesnet", "fgvc"])
+def test_a_coco_export_is_recognised_by_every_reader(kind: str, tmp_path: Path) -> None:
+    for n in range(4):
+        picture(tmp_path / "train" / f"{n}.jpg")
+    about = tmp_path / "train" / "_annotations.coco.json"
+    about.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
+    assert f"{about} makes it a COCO export, which is not read: export as YOLO" in refusal(tmp_path, kind)
+
+
+def test_other_json_is_no_coco_export(tmp_path: Path) -> None:
+    picture(tmp_path / "train" / "0.jpg")
+    for name, content in (("a.json", "[1]"), ("b.json", "{"), ("c.json", json.dumps({"images": []}))):
+        (tmp_path / "train" / name).write_text(content)
+    assert "COCO" not in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["image_folder", "hrplanes"])
+def test_a_voc_export_is_recognised(kind: str, tmp_path: Path) -> None:
+    picture(tmp_path / "JPEGImages" / "0.jpg")
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "0.xml").write_text("<annotation><object><name>plane</name></object></annotation>")
+    assert "Annotations/0.xml makes it a Pascal VOC export" in refusal(tmp_path, kind)
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2 0.2", "0 0.1 0.1 0.3 0.1 0.3 0.3"])
+def test_a_yolo_export_is_recognised_where_class_folders_are_expected(tmp_path: Path, line: str) -> None:
+    picture(tmp_path / "images" / "0.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "0.txt").write_text(f"{line}\n")
+    said = refusal(tmp_path)
+    assert "labels/0.txt holds boxes as YOLO writes them: set datasets.mine.reader=hrplanes." in said
+
+
+def test_the_public_formats_are_recognised_by_other_readers(tmp_path: Path) -> None:
+    synthesise(tmp_path, planesnet=24, hrplanes=0, fgvc=12, fgvc_classes=2, seed=0)
+    assert "chip of PlanesNet: set datasets.mine.reader=planesnet." in refusal(tmp_path / "planesnet")
+    assert "set datasets.mine.reader=fgvc." in refusal(tmp_path / "fgvc-aircraft-2013b", "hrplanes")
+
+
+@pytest.mark.parametrize("inside", ["archive", "archive/data"])
+def test_an_archive_unpacked_too_deep_is_told_with_its_level(tmp_path: Path, inside: str) -> None:
+    classes(tmp_path / inside)
+    picture(tmp_path / "cover.png")
+    said = refusal(tmp_path)
+    assert f"All pictures lie below {tmp_path / inside} (big_jet/, glider/): if these folders" in said
+    assert f"set datasets.mine.root={tmp_path / inside}.\n" in said
+    assert len(reader("mine", Dataset(reader="image_folder", root=str(tmp_path / inside)), None).scan().samples) == 20
+
+
+def test_splits_a_level_too_deep_are_told_with_their_folder(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        classes(tmp_path / "archive" / split, 4)
+    assert f"below {tmp_path / 'archive'} (test/, train/, val/): if" in refusal(tmp_path)
+
+
+def test_a_single_class_is_not_taken_for_an_archive(tmp_path: Path) -> None:
+    said = refusal(classes(tmp_path, 4, ("only",)))
+    assert "too deep" not in said
+
+
+def test_a_split_inside_a_folder_of_its_own_name_is_refused(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        classes(tmp_path / split / split, 6)
+    said = refusal(tmp_path)
+    assert f"{tmp_path / 'test'} holds nothing but {tmp_path / 'test' / 'test'}: an archive was unpacked" in said
+
+
+def test_a_class_that_has_the_name_of_its_split_stays_a_class(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        classes(tmp_path / split, 4, ("test", "train"))
+    assert reader("mine", Dataset(reader="image_folder", root=str(tmp_path)), None).scan().info.classes == (
+        "test",
+        "train",
+    )
