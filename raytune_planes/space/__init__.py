@@ -46,8 +46,10 @@ __all__ = [
     "with_fixed",
 ]
 
-FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
-"""Beside the package, in a checkout and in an installed wheel alike: no working folder can hide it."""
+_PACKAGE = Path(__file__).resolve().parents[1]
+_IN_WHEEL = _PACKAGE / "search_spaces"
+FOLDER = _IN_WHEEL if _IN_WHEEL.is_dir() else _PACKAGE.parent / "search_spaces"
+"""Inside the package in an installed wheel, beside it in a checkout: no working folder can hide it."""
 
 
 def load_space(name_or_path: str | Path) -> Space:

@@ -1,1 +1,0 @@
-"""Search spaces that come with the package: one question per YAML file."""
