@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from raytune_planes.plugins import joined
+from raytune_planes.plugins import Joined, joined
 
 
 class Entry(NamedTuple):
@@ -24,7 +24,11 @@ class Entry(NamedTuple):
     ``datasets.mine.enabled=true``: studies from before it stay as they were, and nobody needs its folder."""
 
 
-CATALOG: Mapping[str, Entry] = joined(
+def _problem(name: str, row: Any) -> str:
+    return "" if isinstance(row, Entry) else f"{row!r} is no raytune_planes.catalog.Entry"
+
+
+CATALOG: Joined[Entry] = joined(
     "datasets",
     {
         "planesnet": Entry(
@@ -42,8 +46,13 @@ CATALOG: Mapping[str, Entry] = joined(
         ),
         "image_folder": Entry("raytune_planes.datasets.image_folder:ImageFolder", "image_folder", {}, "accuracy"),
     },
+    _problem,
 )
-STANDARD = tuple(name for name, entry in CATALOG.items() if entry.standard)
+
+
+def standard() -> tuple[str, ...]:
+    """The datasets that take part unless a setting takes them out."""
+    return tuple(name for name, entry in CATALOG.items() if entry.standard)
 
 
 def entry(name: str, reader: str = "") -> Entry:

@@ -1,13 +1,15 @@
-"""Datasets, tasks, backbones and trackers that other packages bring, found by their entry points."""
+"""Datasets, tasks and trackers that other packages bring, found by their entry points."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
+
+Row = TypeVar("Row")
 
 GROUPS: Mapping[str, str] = {
     "datasets": "a raytune_planes.catalog.Entry, which names the reader",
@@ -40,34 +42,74 @@ def installed(kind: str) -> tuple[Plugin, ...]:
             point.dist.name if point.dist else "",
             point.dist.version if point.dist else "",
         )
-        for point in sorted(_points(kind), key=lambda point: point.name)
+        for point in _points(kind)
     )
 
 
-def joined(kind: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """``table`` and, after its own rows, those of the installed plugins.
+class Joined(Mapping[str, Row]):
+    """A table and, after its own rows, those of the installed plugins.
 
-    A plugin that cannot be loaded, or whose name is taken, is left out and named on standard error: it must not stop
-    work that does not need it.
+    Plugins are loaded when the table is first read, not when it is made: their modules import what rows are made of,
+    which may lie in the very module that makes the table. A plugin that cannot be loaded, whose name is taken or whose
+    row is refused is left out and named on standard error: it must not stop work that does not need it.
     """
-    rows = dict(table)
-    for point in sorted(_points(kind), key=lambda point: point.name):
-        if point.name in rows:
-            _left_out(kind, point, f"'{point.name}' exists already; the plugin needs another name")
-            continue
-        try:
-            rows[point.name] = point.load()
-        except Exception as error:  # whatever a foreign module raises when it is imported
-            _left_out(kind, point, f"{type(error).__name__}: {error}")
-    return rows
+
+    def __init__(self, kind: str, own: Mapping[str, Row], problem: Callable[[str, Any], str]) -> None:
+        self._kind, self._own, self._problem = kind, own, problem
+        self._rows: dict[str, Row] | None = None
+        self._left_out: dict[str, str] = {}
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """Name of each plugin that is not in the table -> why."""
+        self._read()
+        return self._left_out
+
+    def __getitem__(self, name: str) -> Row:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def _read(self) -> dict[str, Row]:
+        if self._rows is None:
+            rows: dict[str, Row] = dict(self._own)
+            for point in _points(self._kind):
+                why = f"'{point.name}' exists already; the plugin needs another name" if point.name in rows else ""
+                try:
+                    row: Any = None if why else point.load()
+                    why = why or self._problem(point.name, row)
+                except Exception as error:  # whatever a foreign module raises when it is imported
+                    why = f"{type(error).__name__}: {error}"
+                if why:
+                    self._leave_out(point, why)
+                else:
+                    rows[point.name] = row
+            self._rows = rows
+        return self._rows
+
+    def _leave_out(self, point: EntryPoint, why: str) -> None:
+        if point.name not in self._left_out:
+            self._left_out[point.name] = why
+            package = f" of the package {point.dist.name}" if point.dist else ""
+            print(f"raytune-planes: plugin {self._kind}/{point.name}{package} is left out: {why}", file=sys.stderr)
+
+
+def joined(kind: str, own: Mapping[str, Row], problem: Callable[[str, Any], str]) -> Joined[Row]:
+    """The table of one kind.
+
+    Args:
+        kind: One of ``GROUPS``.
+        own: The project's own rows, by name.
+        problem: (name, what the entry point names) -> why it cannot be a row, or "".
+    """
+    assert kind in GROUPS, f"no plugins of kind '{kind}'"
+    return Joined(kind, own, problem)
 
 
 @cache
 def _points(kind: str) -> tuple[EntryPoint, ...]:
-    assert kind in GROUPS, f"no plugins of kind '{kind}'"
-    return tuple(entry_points(group=f"raytune_planes.{kind}"))
-
-
-def _left_out(kind: str, point: EntryPoint, why: str) -> None:
-    package = f" of the package {point.dist.name}" if point.dist else ""
-    print(f"raytune-planes: plugin {kind}/{point.name}{package} is left out: {why}", file=sys.stderr)
+    return tuple(sorted(entry_points(group=f"raytune_planes.{kind}"), key=lambda point: point.name))

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from raytune_planes.catalog import CATALOG, STANDARD
+from raytune_planes.catalog import CATALOG, standard
 from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.paths import regular
@@ -65,7 +65,7 @@ def overlaid(*layers: Mapping[str, Value]) -> dict[str, Value]:
 
 def defaults() -> dict[str, Value]:
     """Every setting of the standard datasets and of the rest of the tree, by dotted path."""
-    flat = {f"datasets.{name}.{k}": v for name in STANDARD for k, v in _dataset_defaults(name).items()}
+    flat = {f"datasets.{name}.{k}": v for name in standard() for k, v in _dataset_defaults(name).items()}
     return flat | {k: v for k, v in flatten(TrialConfig.model_construct()).items() if not k.startswith("datasets")}
 
 
@@ -99,7 +99,7 @@ def settings() -> Iterator[Setting]:
         if path in ("datasets", "stages"):
             continue
         yield Setting(path, flat[path], kind, about)
-    for name in STANDARD:
+    for name in standard():
         for path, (kind, about) in _documented(Dataset):
             yield Setting(f"datasets.{name}.{path}", flat[f"datasets.{name}.{path}"], kind, about)
 
@@ -204,7 +204,7 @@ def _dataset_names(flat: Mapping[str, Value]) -> list[str]:
     """The standard datasets, those of the catalog that a setting names, and those that name their reader."""
     own = [k.split(".")[1] for k, v in flat.items() if k.startswith("datasets.") and k.endswith(".reader") and v]
     named = [name for name in CATALOG if any(k.startswith(f"datasets.{name}.") for k in flat)]
-    return list(dict.fromkeys([*STANDARD, *named, *own]))
+    return list(dict.fromkeys([*standard(), *named, *own]))
 
 
 def _of_new_datasets(flat: Mapping[str, Value]) -> dict[str, Value]:

@@ -13,14 +13,19 @@ def run(args: argparse.Namespace) -> None:
     import json
     from dataclasses import asdict
 
+    from raytune_planes.catalog import CATALOG
     from raytune_planes.plugins import GROUPS, installed
+    from raytune_planes.tasks import TASKS
+    from raytune_planes.tracking.base import TRACKERS
 
-    found = [plugin for kind in GROUPS for plugin in installed(kind)]
+    left_out = {"datasets": CATALOG.left_out, "tasks": TASKS.left_out, "trackers": TRACKERS.left_out}
+    found = [(plugin, left_out[kind].get(plugin.name, "")) for kind in GROUPS for plugin in installed(kind)]
     if args.json:
-        print(json.dumps([asdict(plugin) for plugin in found], indent=1))
+        print(json.dumps([{**asdict(plugin), "left_out": why} for plugin, why in found], indent=1))
         return
-    for plugin in found:
-        print(f"{plugin.kind:<10} {plugin.name:<20} {plugin.package} {plugin.version}  ({plugin.value})")
+    for plugin, why in found:
+        state = "  left out, see above" if why else ""
+        print(f"{plugin.kind:<10} {plugin.name:<20} {plugin.package} {plugin.version}  ({plugin.value}){state}")
     if not found:
         print("No plugin is installed. A package brings one by an entry point of one of these groups:")
         for kind, what in GROUPS.items():

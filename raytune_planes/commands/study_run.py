@@ -22,7 +22,7 @@ from raytune_planes.space import Space, StudySettings, check, load_space, with_b
 from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.base import DataDescription, Trackers
+from raytune_planes.tracking.base import DataDescription, Trackers, of_plugins
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(args)
     remember(args, files.study_folder(plan.out, plan.name), _say)
     # Both ask the store for nothing yet; records on disk come first, they are the source.
-    trackers = Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri))
+    own = JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri)
+    trackers = Trackers(*own, *of_plugins(plan.out))
     view = make_view(sys.stdout)
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
     _say("Starting Ray; the first figures come when the first trials end their first epoch")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raytune_planes.catalog import CATALOG, STANDARD
+from raytune_planes.catalog import CATALOG, standard
 from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.settings import Value, defaults, flatten
@@ -108,7 +108,7 @@ def _default(path: str, known: Mapping[str, Value]) -> str:
     if ANY not in path:
         return _shown(known[path])
     plain = flatten(Dataset())[path.split(".", 2)[2]]
-    of_each = {name: known[path.replace(ANY, name, 1)] for name in STANDARD}
+    of_each = {name: known[path.replace(ANY, name, 1)] for name in standard()}
     others = [f"{name}: {_shown(value)}" for name, value in of_each.items() if value != plain]
     return _shown(plain) + (f" ({', '.join(others)})" if others else "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raytune_planes.catalog import STANDARD
+from raytune_planes.catalog import standard
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES
 from raytune_planes.space.dimension import StudySettings
 from raytune_planes.space.reference import ANY, rows
@@ -65,7 +65,7 @@ def _paths(path: str) -> list[str]:
     """One for each standard dataset, where ``path`` stands for all."""
     if path.startswith("stages."):
         return []
-    return [path.replace(ANY, name, 1) for name in STANDARD] if ANY in path.split(".") else [path]
+    return [path.replace(ANY, name, 1) for name in standard()] if ANY in path.split(".") else [path]
 
 
 _WHEN = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
-from raytune_planes.plugins import joined
+from raytune_planes.plugins import Joined, joined
 from raytune_planes.tasks.base import Task
 from raytune_planes.tasks.classification.settings import CLASSIFICATION
 from raytune_planes.tasks.contrastive.settings import CONTRASTIVE
@@ -12,7 +12,17 @@ from raytune_planes.tasks.detection.settings import DETECTION
 from raytune_planes.tasks.reconstruction.settings import RECONSTRUCTION
 from raytune_planes.tasks.segmentation.settings import SEGMENTATION
 
-TASKS: Mapping[str, Task] = joined(
+
+def _problem(name: str, row: Any) -> str:
+    if not isinstance(row, Task):
+        return f"{row!r} is no raytune_planes.tasks.base.Task"
+    if row.name != name:
+        return f"its task is called '{row.name}'; entry point and task must have the same name"
+    row.settings()  # raises where a setting has no default
+    return ""
+
+
+TASKS: Joined[Task] = joined(
     "tasks",
     {
         "classification": CLASSIFICATION,
@@ -21,5 +31,6 @@ TASKS: Mapping[str, Task] = joined(
         "reconstruction": RECONSTRUCTION,
         "detection": DETECTION,
     },
+    _problem,
 )
 """Name below ``losses`` -> task, plugins last. Parts of the model are drawn, and terms are summed, in this order."""

@@ -7,9 +7,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from raytune_planes.errors import UserError
+from raytune_planes.plugins import Joined, joined
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,25 @@ class Tracker(Protocol):
 
     def end_study(self, end: StudyEnd) -> None:
         """Returns once nothing is left to write, or when waiting longer would be of no use."""
+
+
+def _problem(name: str, row: Any) -> str:
+    return "" if callable(row) else f"{row!r} cannot be called with the folder of the results"
+
+
+TRACKERS: Joined[Callable[[Path], Tracker]] = joined("trackers", {}, _problem)
+"""Name -> (folder of the results) -> tracker, of other packages. Files and MLflow have arguments of their own."""
+
+
+def of_plugins(out: Path) -> tuple[Tracker, ...]:
+    """A tracker of each plugin for the studies in ``out``; one that cannot be made is logged and left out."""
+    made = []
+    for name, make in TRACKERS.items():
+        try:
+            made.append(make(out))
+        except Exception as error:  # whatever a foreign package raises
+            log.exception("plugin trackers/%s is left out of this study: %s", name, error)
+    return tuple(made)
 
 
 class Trackers:
