@@ -10,7 +10,8 @@ from raytune_planes.records import split_metric
 from raytune_planes.tracking.base import StudyStart
 
 TAG = "mlflow.sharedViewState."
-"""Experiment tag in which the UI (of MLflow 3.17) keeps a view that was shared; one it cannot read does no harm."""
+"""Experiment tag in which the UI keeps a view that was shared: no public interface (MLflow 3.17). A UI that does not
+read it shows columns of its own; the runs and their results are the same."""
 
 
 def view_tag(start: StudyStart) -> tuple[str, str]:

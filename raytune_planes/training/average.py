@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raytune_planes.training.kernels import each
+
 
 class Average:
     """average <- d average + (1 - d) weights after every update (Polyak & Juditsky 1992, as an exponential average).
@@ -36,7 +38,7 @@ class Average:
             return
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
-        torch._foreach_lerp_(list(self._shadow.values()), list[Tensor](self._weights.values()), 1 - decay)
+        each("lerp_", list(self._shadow.values()), list(self._weights.values()), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from raytune_planes.config import Optim
+from raytune_planes.training.kernels import adamw_, each
 
 Group = tuple[Iterable[nn.Parameter], float, float]
 """Parameters, their weight decay, and their learning rate relative to the others'."""
@@ -85,22 +86,8 @@ class AdamW(Optimizer):
 
     def _step(self, moved: Sequence[nn.Parameter], lr: float, decay: float) -> None:
         steps, means, squares = self._states(moved)
-        torch._foreach_add_(steps, 1)
-        torch._fused_adamw_(
-            list[Tensor](moved),
-            [_laid_out_as(p) for p in moved],
-            means,
-            squares,
-            [],
-            steps,
-            lr=lr,
-            beta1=0.9,
-            beta2=0.999,
-            weight_decay=decay,
-            eps=1e-8,
-            amsgrad=False,
-            maximize=False,
-        )
+        each("add_", steps, 1)
+        adamw_(moved, [_laid_out_as(p) for p in moved], means, squares, steps, lr=lr, decay=decay)
 
 
 class SGD(Optimizer):
@@ -112,13 +99,12 @@ class SGD(Optimizer):
     state_keys = ("momentum_buffer",)
 
     def _step(self, moved: Sequence[nn.Parameter], lr: float, decay: float) -> None:
-        (buffers,), momentum = self._states(moved), self.settings.momentum
-        weights, gradients = list[Tensor](moved), _gradients(moved)
-        torch._foreach_mul_(weights, 1 - lr * decay)
-        torch._foreach_mul_(buffers, momentum)
-        torch._foreach_add_(buffers, gradients)
-        torch._foreach_add_(weights, gradients, alpha=-lr)
-        torch._foreach_add_(weights, buffers, alpha=-lr * momentum)
+        (buffers,), gradients, momentum = self._states(moved), _gradients(moved), self.settings.momentum
+        each("mul_", moved, 1 - lr * decay)
+        each("mul_", buffers, momentum)
+        each("add_", buffers, gradients)
+        each("add_", moved, gradients, alpha=-lr)
+        each("add_", moved, buffers, alpha=-lr * momentum)
 
 
 class Lion(Optimizer):
@@ -131,10 +117,10 @@ class Lion(Optimizer):
     state_keys = ("exp_avg",)
 
     def _step(self, moved: Sequence[nn.Parameter], lr: float, decay: float) -> None:
-        (means,), (weights, gradients) = self._states(moved), (list[Tensor](moved), _gradients(moved))
-        torch._foreach_mul_(weights, 1 - lr * decay)
-        torch._foreach_add_(weights, torch._foreach_sign(torch._foreach_lerp(gradients, means, 0.9)), alpha=-lr)
-        torch._foreach_lerp_(means, gradients, 1 - 0.99)
+        (means,), gradients = self._states(moved), _gradients(moved)
+        each("mul_", moved, 1 - lr * decay)
+        each("add_", moved, each("sign", each("lerp", gradients, means, 0.9)), alpha=-lr)
+        each("lerp_", means, gradients, 1 - 0.99)
 
 
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {"adamw": AdamW, "sgd": SGD, "lion": Lion}

@@ -22,8 +22,9 @@ from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tuning.database import close, damage_told, storage
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 
-ID, DIGEST, GIVEN = "trial_id", "space", "given"
-"""Attributes in the database: our id of a trial, the space's digest, values that a trial is given."""
+ID, DIGEST, GIVEN, FIXED = "trial_id", "space", "given", "fixed"
+"""Attributes in the database: our id of a trial, the space's digest, values outside of their ranges that a trial is
+given, and the paths of those inside that Optuna hands out without drawing."""
 
 
 class OtherSpace(UserError):
@@ -178,7 +179,8 @@ class Search:
             # Optuna cannot hold a value outside its range; a baseline that was moved into it would be no baseline.
             inside = {k: v for k, v in values.items() if (d := self.space.dimension(k)) and d.contains(v)}
             outside = {k: v for k, v in values.items() if k not in inside}
-            self._study.enqueue_trial(inside, user_attrs={GIVEN: outside} if outside else None)
+            told = {GIVEN: outside, FIXED: sorted(inside)}
+            self._study.enqueue_trial(inside, user_attrs={k: v for k, v in told.items() if v} or None)
 
     def _check_same_space(self, database: Path | None) -> None:
         if self._study.user_attrs.get(DIGEST) != self.space.digest:
@@ -200,8 +202,12 @@ class Search:
         return self._study.get_trials(deepcopy=False, states=(state,))
 
     def _trial(self, frozen: FrozenTrial) -> optuna.Trial:
+        """The trial as one that goes on: what ``Study.ask`` returned to whoever began it."""
         with quiet():
-            return optuna.Trial(self._study, frozen._trial_id)  # Optuna has no public way back to a running trial
+            study = self._storage.get_study_id_from_name(self._study.study_name)
+            return optuna.Trial(
+                self._study, self._storage.get_trial_id_from_study_id_trial_number(study, frozen.number)
+            )
 
 
 class _OptunaDraw:
@@ -213,8 +219,9 @@ class _OptunaDraw:
 
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial, self.given = trial, trial.user_attrs.get(GIVEN, {})
+        undrawn = {*trial.relative_params, *trial.user_attrs.get(FIXED, ())}
         for path, distribution in trial.distributions.items():
-            if path not in trial.relative_params and not trial._is_fixed_param(path, distribution):
+            if path not in undrawn:
                 before = trial.study.trials[trial.number]
                 trial.study.sampler.sample_independent(trial.study, before, path, distribution)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raytune_planes.config import Backbone
-from raytune_planes.model.backbones import Residual
+from raytune_planes.model.backbones import Convolution, Residual
 
 SMALL = Backbone(width=8)
 
@@ -59,3 +59,17 @@ def test_pooled_features_hardly_change_when_the_picture_moves_by_a_pixel() -> No
     image_BCHW[..., 28:33, 24:40] = torch.randn(3, 5, 16)
     still, *moved = (backbone(image_BCHW.roll(by, 3))[-1].mean((2, 3)) for by in range(8))
     assert all((m - still).norm() / still.norm() < 0.17 for m in moved)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "padding": 1}, {"padding": 1, "groups": 2, "dilation": 2}])
+def test_a_standardised_convolution_is_torchs_with_standardised_filters_bit_for_bit(options: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    ours, theirs = Convolution(4, 6, 3, **options), torch.nn.Conv2d(4, 6, 3, **options)
+    image_BCHW, weight = torch.randn(2, 4, 9, 9), ours.weight.detach()
+    spread = weight.var((1, 2, 3), keepdim=True, unbiased=False)
+    with torch.no_grad():
+        theirs.bias.copy_(ours.bias)
+        theirs.weight.copy_(
+            (weight - weight.mean((1, 2, 3), keepdim=True)) * torch.rsqrt((spread + 1e-8) * weight[0].numel())
+        )
+    assert torch.equal(ours(image_BCHW), theirs(image_BCHW))

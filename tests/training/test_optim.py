@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from raytune_planes.config import Optim, TrialConfig
 from raytune_planes.network import Network
+from raytune_planes.training import kernels
 from raytune_planes.training.optim import layer_factors, make_optimizer, set_rate
 from raytune_planes.training.optimizers import OPTIMIZERS, Optimizer
 from tests.toy import INFOS, toy_config
@@ -122,6 +123,30 @@ def test_it_goes_on_from_its_own_state_and_from_its_references(kind: str, whose:
         assert all(
             torch.equal(torch.as_tensor(state["state"][index][k]), torch.as_tensor(v)) for k, v in values.items()
         )
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_torch_without_joint_operations_moves_the_same_and_says_so(
+    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kernels._missing.cache_clear()
+    joint = [name for name in dir(torch) if name.startswith(("_foreach_", "_fused_adamw_"))]
+    for name in joint:
+        monkeypatch.delattr(torch, name)
+    ours, _, mine, _ = pair(kind)
+    for step in range(6):
+        for number, own in enumerate(mine):
+            own.grad = torch.full(own.shape, float(step - number))
+        ours.step()
+    monkeypatch.undo()
+    assert f"torch {torch.__version__} has no torch._foreach_mul_: " in caplog.text
+    other, _, with_joint, _ = pair(kind)
+    for step in range(6):
+        for number, own in enumerate(with_joint):
+            own.grad = torch.full(own.shape, float(step - number))
+        other.step()
+    same(mine, with_joint)
+    assert not torch.equal(mine[0], pair(kind)[2][0])
 
 
 def test_a_step_does_not_import_torchs_compiler() -> None:

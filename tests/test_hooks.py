@@ -1,0 +1,87 @@
+"""Private names of libraries that the package uses: the installed release has them, and one file uses each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
+
+HOOKS: Mapping[str, str] = {
+    "torch._foreach_add_": "training/kernels.py",
+    "torch._foreach_mul_": "training/kernels.py",
+    "torch._foreach_lerp": "training/kernels.py",
+    "torch._foreach_lerp_": "training/kernels.py",
+    "torch._foreach_sign": "training/kernels.py",
+    "torch._fused_adamw_": "training/kernels.py",
+    "ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV": "tuning/cluster.py",
+    "ray._private.ray_constants.ENABLE_RAY_CLUSTER": "tuning/cluster.py",
+    "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE": "tuning/cluster.py",
+    "ray._raylet.PlacementGroupID": "tuning/reaper.py",
+    "ray.train.v2._internal.execution.callback.WorkerGroupCallback": "tuning/reaper.py",
+    "ray.experimental.internal_kv._internal_kv_get": "tuning/reaper.py",
+    "ray.experimental.internal_kv._internal_kv_put": "tuning/reaper.py",
+    "ray.experimental.internal_kv._internal_kv_del": "tuning/reaper.py",
+}
+"""Private name -> the only file that uses it, and says why."""
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_the_installed_release_has_the_hook(hook: str) -> None:
+    parts = hook.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found: object = import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[end:]:
+            assert hasattr(found, name), f"{hook} is gone; it is used in {HOOKS[hook]}"
+            found = getattr(found, name)
+        return
+
+
+@pytest.mark.parametrize("name", ["mlflow.sharedViewState", "viewStateShareKey"])
+def test_mlflows_page_reads_the_view_that_a_study_leaves_it(name: str) -> None:
+    spec = find_spec("mlflow")
+    assert spec is not None
+    assert spec.origin is not None
+    scripts = (Path(spec.origin).parent / "server" / "js" / "build").rglob("*.js")
+    assert any(name in script.read_text(encoding="utf-8", errors="replace") for script in scripts)
+
+
+def test_private_names_of_libraries_are_used_in_their_one_file() -> None:
+    used = {(name, path) for path, name in private_names()}
+    allowed = {(part, path) for name, path in HOOKS.items() for part in name.split(".")}
+    of_python = {("_ArgumentGroup", "commands/tune.py"), ("_exit", "tuning/daemons.py")}
+    assert used - of_python <= allowed, "give it a row in HOOKS, and where it is used a reason and a way on without it"
+
+
+def private_names() -> Iterator[tuple[str, str]]:
+    """(file, name) of every underscored module or attribute that the package itself does not define."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+    own = {name for tree in trees.values() for node in ast.walk(tree) for name in defined(node)}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            names = node.attr if isinstance(node, ast.Attribute) and node.attr not in own else ""
+            if isinstance(node, ast.ImportFrom):
+                names = ".".join([node.module or "", *(alias.name for alias in node.names)])
+            elif isinstance(node, ast.Import):
+                names = ".".join(alias.name for alias in node.names)
+            for name in names.split("."):
+                if name.startswith("_") and not name.startswith("__") and name not in own:
+                    yield path.relative_to(PACKAGE).as_posix(), name
+
+
+def defined(node: ast.AST) -> Iterator[str]:
+    """Names that a statement of ours makes: of functions, classes, variables and attributes of ``self``."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
+        yield node.attr
