@@ -62,11 +62,14 @@ class ImageFolder(Reader):
             if len(parts := path.relative_to(base).parts) > depth + 1
         ]
         classes = sorted({parts[depth] for _, parts in chosen}, key=os.fsencode)
-        if len(classes) < 2:
+        flat = given is None and split_folders.are_splits(classes)
+        if flat or len(classes) < 2:
             setting = f"datasets.{self.name_in_study}"
             raise files.absent(
                 self,
-                f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least",
+                f"{base} holds the splits {files.some(classes)} and no folders of classes inside"
+                if flat
+                else f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least",
                 layouts.recognised(survey, setting) or layouts.too_deep(base, found, setting),
             )
         samples = tuple(

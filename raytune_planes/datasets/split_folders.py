@@ -58,6 +58,12 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
     return _told({p: named[own[0]] for p, own in parts.items() if own[0] in named and len(own) > 2}, sorted(named))
 
 
+def are_splits(folders: Sequence[str]) -> bool:
+    """Whether the names are those of train and another split: nobody has two such classes."""
+    named = {NAMES.get(folder.lower()) for folder in folders}
+    return "train" in named and bool({"val", "test"} & named)
+
+
 def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str] | None, list[str]]:
     """The split of each picture that lies in ``{split}/images/`` or ``images/{split}/``, as Roboflow and Ultralytics
     export, None where the folders name no train and another split; and what was recognised. What lies beside the splits

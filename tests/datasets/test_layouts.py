@@ -29,6 +29,30 @@ def test_a_coco_export_is_recognised_by_every_reader(kind: str, tmp_path: Path) 
     assert f"{about} makes it a COCO export, which is not read: export as YOLO" in refusal(tmp_path, kind)
 
 
+def test_flat_splits_of_a_coco_export_are_no_classes(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        for n in range(4):
+            picture(tmp_path / split / f"{n}.jpg")
+        about = {"images": [], "annotations": [], "categories": []}
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(about))
+    said = refusal(tmp_path)
+    assert f"{tmp_path} holds the splits test, train, valid and no folders of classes inside\n" in said
+    assert "test/_annotations.coco.json makes it a COCO export" in said
+
+
+@pytest.mark.parametrize("names", [("Train", "val"), ("sample", "test", "training")])
+def test_flat_splits_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
+    said = refusal(classes(tmp_path, 4, names))
+    assert f"holds the splits {', '.join(names)} and no folders of classes inside" in said
+
+
+def test_a_class_that_is_called_as_one_split_stays_a_class(tmp_path: Path) -> None:
+    listing = reader(
+        "mine", Dataset(reader="image_folder", root=str(classes(tmp_path, 10, ("bus", "train")))), None
+    ).scan()
+    assert listing.info.classes == ("bus", "train")
+
+
 def test_other_json_is_no_coco_export(tmp_path: Path) -> None:
     picture(tmp_path / "train" / "0.jpg")
     for name, content in (("a.json", "[1]"), ("b.json", "{"), ("c.json", json.dumps({"images": []}))):
