@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, layouts, split_folders, splits
+from raytune_planes.datasets import files, images, layouts, picture_lists, split_folders, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.errors import UserError
@@ -34,6 +35,7 @@ class ImageFolder(Reader):
             {class}/{scene}/x.jpg                      (pictures of one scene stay in one split)
             masks/{class}/x.png                        (optional: 0 and 1, or 0 and 255; the same path as the picture's)
             train/{class}/x.jpg, val/…, test/…         (instead: fixed splits; masks then in masks/train/{class}/x.png)
+            labels.csv                                 (instead of class folders: lines filename,label[,split])
     """
 
     _masked = False
@@ -61,8 +63,16 @@ class ImageFolder(Reader):
             for path in (found if given is None else given)
             if len(parts := path.relative_to(base).parts) > depth + 1
         ]
-        classes = sorted({parts[depth] for _, parts in chosen}, key=os.fsencode)
-        flat = given is None and split_folders.are_splits(classes)
+        rows = [(path, parts[depth], _group(parts, depth)) for path, parts in chosen]
+        split_of: Mapping[Path, str] = given or {}
+        flat = given is None and split_folders.are_splits({name for _, name, _ in rows})
+        if flat or len({name for _, name, _ in rows}) < 2:
+            listed = picture_lists.read(survey, found)
+            if listed is not None:
+                rows = [(p, name, _source(p.relative_to(base).parts)) for p, name in listed.label_of.items()]
+                split_of, recognised, flat = listed.split_of, listed.warnings, False
+                survey.leave("picture(s) are in no list and were left out", found)
+        classes = sorted({name for _, name, _ in rows}, key=os.fsencode)
         if flat or len(classes) < 2:
             setting = f"datasets.{self.name_in_study}"
             raise files.absent(
@@ -75,13 +85,13 @@ class ImageFolder(Reader):
         samples = tuple(
             Sample(
                 path,
-                classes.index(parts[depth]),
-                _group(parts, depth),
+                classes.index(name),
+                group,
                 mask=masks.get(path.relative_to(base).with_suffix("").as_posix()),
             )
-            for path, parts in chosen
+            for path, name, group in rows
         )
-        parts_of, warnings = self._splits(samples, [] if given is None else [given[path] for path, _ in chosen])
+        parts_of, warnings = self._splits(samples, [split_of[path] for path, _, _ in rows] if split_of else [])
         unmasked = sum(sample.mask is None for sample in samples)
         if masks and unmasked == len(samples):
             raise UserError(f"{root / 'masks'}: none of its {len(masks):,} masks has the path of a picture")
@@ -151,8 +161,13 @@ class ImageFolder(Reader):
 
 def _group(parts: Sequence[str], depth: int) -> str:
     """A scene may show several classes, so its name alone is the group. Copies have the name of their source."""
-    scene, source = "/".join(parts[depth + 1 : -1]), split_folders.source_name(parts[-1])
-    return scene or ("/".join([*parts[depth:-1], source]) if source else "/".join(parts))
+    scene = "/".join(parts[depth + 1 : -1])
+    return scene or _source(parts if split_folders.source_name(parts[-1]) is None else parts[depth:])
+
+
+def _source(parts: Sequence[str]) -> str:
+    """The path of a picture; of a copy that of its source."""
+    return "/".join([*parts[:-1], split_folders.source_name(parts[-1]) or parts[-1]])
 
 
 def _mask(image: Image.Image, size: int) -> np.ndarray:

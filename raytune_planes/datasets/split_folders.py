@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.datasets.base import SPLITS, Sample
@@ -58,7 +58,7 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
     return _told({p: named[own[0]] for p, own in parts.items() if own[0] in named and len(own) > 2}, sorted(named))
 
 
-def are_splits(folders: Sequence[str]) -> bool:
+def are_splits(folders: Iterable[str]) -> bool:
     """Whether the names are those of train and another split: nobody has two such classes."""
     named = {NAMES.get(folder.lower()) for folder in folders}
     return "train" in named and bool({"val", "test"} & named)
