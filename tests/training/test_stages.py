@@ -164,6 +164,7 @@ def test_a_fork_trains_the_common_stages_once_and_says_which_weights_it_took(tmp
 
 
 def test_a_forked_training_that_goes_on_after_a_kill_knows_where_it_began(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
     origin, first, rest = Recorder(), Recorder(tmp_path / "one", stop_after=3), Recorder(tmp_path / "one")
     fork = Fork(tmp_path / "stages", "trial 0", 1)
     staged(origin, fork=fork)

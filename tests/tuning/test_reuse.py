@@ -32,7 +32,9 @@ def test_fifty_trials_in_one_process_leave_nothing_behind(tmp_path: Path, monkey
 
     def run(number: int, **drawn: object) -> None:
         settings = {"optim.lr": 1e-3, **drawn}
-        trial.train_here({"asked": {"trial_id": f"t{number}", "number": number, "drawn": settings}, "task": task})
+        asked = {"trial_id": f"t{number}", "number": number, "drawn": settings, "pool": {"card": False}}
+        task.folder(number, f"t{number}").mkdir(parents=True)  # as the driver does when it records a start
+        trial.train_here({"asked": asked, "task": task})
 
     def state() -> dict[str, object]:
         gc.collect()
@@ -69,8 +71,10 @@ def test_a_trial_imports_no_library_that_it_does_not_need() -> None:
         "ray.tune.report = lambda told: None\n"
         "with tempfile.TemporaryDirectory() as folder:\n"
         f"    plan = tiny_plan(Path(folder), fixed={QUICK!r})\n"
-        "    asked = {'trial_id': 'a', 'number': 0, 'drawn': {}}\n"
-        "    assert trial.train_here({'asked': asked, 'task': plan.task(Path(folder))})['end'] == 'completed'\n"
+        "    asked = {'trial_id': 'a', 'number': 0, 'drawn': {}, 'pool': {'card': False}}\n"
+        "    task = plan.task(Path(folder))\n"
+        "    task.folder(0, 'a').mkdir(parents=True)\n"
+        "    assert trial.train_here({'asked': asked, 'task': task})['end'] == 'completed'\n"
         "heavy = {'transformers', 'mlflow', 'matplotlib', 'torchvision', 'optuna', 'sklearn', 'scipy'}\n"
         "heavy |= {'tensorboardX', 'torch._dynamo', 'torch._inductor'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
