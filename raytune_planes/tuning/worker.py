@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import socket
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raytune_planes.errors import UserError
+from raytune_planes.tasks.answers import mapped
 from raytune_planes.training.workers import LocalWorker, Worker, pick_device, why_no_gpu
 
 
@@ -71,7 +71,7 @@ class RayWorker:
 
 
 class _Traceable(nn.Module):
-    """A model whose output is a dataclass in which no parameter stands as it is.
+    """A network in whose answers no parameter stands as it is.
 
     DDP looks for used parameters from the output backwards; one that is an output itself would count as unused.
     """
@@ -81,9 +81,12 @@ class _Traceable(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Any) -> Any:
-        output = self.model(*inputs)
-        held = {f.name: getattr(output, f.name) for f in dataclasses.fields(output)}
-        return dataclasses.replace(output, **{k: v.view_as(v) for k, v in held.items() if isinstance(v, nn.Parameter)})
+        answers = self.model(*inputs)
+        return {task: mapped(answer, _not_itself) for task, answer in answers.items()}
+
+
+def _not_itself(tensor: Tensor) -> Tensor:
+    return tensor.view_as(tensor) if isinstance(tensor, nn.Parameter) else tensor
 
 
 class _Gather(torch.autograd.Function):
