@@ -16,7 +16,10 @@ import psutil
 from raytune_planes.errors import UserError
 from raytune_planes.launch.head import Head, head_at, note_of_head
 from raytune_planes.processors import allowed
+from raytune_planes.tuning import ray_hooks
 
+UV_RUN, LOOPBACK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+"""Variables of the environment that Ray reads when it is imported."""
 LEVERS: Mapping[str, str] = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # a report is consumed per check; the default of 2 s delays each
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # one process less per worker group
@@ -30,7 +33,7 @@ LEVERS: Mapping[str, str] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial that asked for no GPU sees none
     "RAY_USAGE_STATS_ENABLED": "0",
     # Else Ray packs the working folder under `uv run`, starts each process through uv, and logs the whole environment.
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    UV_RUN: "0",
     "OMP_WAIT_POLICY": "PASSIVE",  # see processors.wait_asleep
     "OMP_NUM_THREADS": "1",  # the setting devices.threads counts; libraries must not start one thread per core
 }
@@ -135,7 +138,7 @@ def connected() -> Iterator[Cluster]:
         try:
             if address:  # named, for without one Ray reads the note again, or takes any user's Ray that it finds
                 if head.address:
-                    _use_token()
+                    ray_hooks.use_token()
                 environment = {"env_vars": {k: os.environ[k] for k in LEVERS}}
                 ray.init(address, log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
             else:
@@ -165,14 +168,9 @@ def _pull_levers() -> None:
     """Set ``LEVERS``, also the one that Ray has read already when it was imported by any module before this call."""
     for name, value in LEVERS.items():
         os.environ.setdefault(name, value)
-    from ray._private import ray_constants
-
-    wanted = os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"].lower() in ("1", "true")
-    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = wanted
-    # Tune hands the driver's cloud keys to every trial, and Ray writes them into a log; trials read files only.
-    from ray.tune.execution import class_cache
-
-    class_cache.ENV_VARS_TO_PROPAGATE = {v for v in class_cache.ENV_VARS_TO_PROPAGATE if not re.search(SECRET, v)}
+    wanted = os.environ[UV_RUN].lower() in ("1", "true")
+    ray_hooks.set_switch(UV_RUN, wanted, "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
+    ray_hooks.keep_from_trials(SECRET)
 
 
 def _start() -> set[psutil.Process]:
@@ -205,23 +203,12 @@ def _start() -> set[psutil.Process]:
     )
 
 
-def _use_token() -> None:
-    """Authenticate with the user's token, as a head does that was started where there is one."""
-    with suppress(ImportError):  # Ray 2.55 does so only where RAY_AUTH_MODE says it
-        from ray._private.authentication import authentication_token_setup
-
-        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
 def _stay_on_loopback() -> None:
     """Make the Ray that is started next listen on 127.0.0.1 only: who reaches its ports can run code here.
 
     On Linux it listens on every interface unless told that it is no cluster, which it reads when it is imported.
     """
-    from ray._private import ray_constants
-
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
+    ray_hooks.set_switch(LOOPBACK, False, "ENABLE_RAY_CLUSTER")
 
 
 def _answers(address: str) -> bool:

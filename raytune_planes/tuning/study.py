@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
 from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
@@ -150,7 +152,7 @@ class _Study:
             here = {"CPU": float(plan.cpus_per_worker), "GPU": pool["gpus"]}
             return tune.PlacementGroupFactory([here], bundle_label_selector=[pool["labels"]])
 
-        tune.Tuner(
+        tuner = tune.Tuner(
             tune.with_resources(tune.with_parameters(run_trial, task=self._task), resources),
             tune_config=tune.TuneConfig(
                 search_alg=self._searcher,
@@ -168,7 +170,9 @@ class _Study:
                 failure_config=tune.FailureConfig(max_failures=plan.retries),
                 log_to_file=False,
             ),
-        ).fit()
+        )
+        with nullcontext() if alone else reaper.registry():
+            tuner.fit()
 
     def _start(self) -> StudyStart:
         plan = self._plan

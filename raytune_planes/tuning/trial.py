@@ -126,7 +126,7 @@ def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
         run_config=ray.train.RunConfig(
             name=asked["trial_id"],
             storage_path=str(folder.parent.parent / "ray" / "train"),
-            callbacks=[] if alone else [TuneReportCallback(), reaper.Remember(asked["trial_id"])],
+            callbacks=[] if alone else [TuneReportCallback(), *reaper.remembering(asked["trial_id"])],
             # An unplaceable group is tried for ever by default.
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=3),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),

@@ -199,14 +199,17 @@ class KillsAtEpoch(PlainView):
 def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(tmp_path: Path, workers: int) -> None:
     shown = io.StringIO()
     view = KillsAtEpoch(shown)
-    fixed = {"budget.epochs": 4, "stopping.rule": "none"}
+    epochs = 40  # on a busy machine the driver hears of the second when some more have been trained
+    fixed = {"budget.epochs": epochs, "stopping.rule": "none"}
     outcome, _ = run(tiny_plan(tmp_path, fixed=fixed, trials=1, workers=workers), view)
 
     (trial,) = outcome.study.trials
     assert view.killed == 1
-    assert "trial 0 lost a process and goes on from epoch 2" in shown.getvalue()
+    went_on = re.search(r"trial 0 lost a process and goes on from epoch (\d+)", shown.getvalue())
+    assert went_on is not None, shown.getvalue()
+    assert 2 <= int(went_on[1]) < epochs
     assert trial.end is End.COMPLETED, trial.reason
-    assert [e.epoch for e in trial.epochs] == [1, 2, 3, 4]
+    assert [e.epoch for e in trial.epochs] == list(range(1, epochs + 1))
 
 
 def test_two_workers_train_a_trial_like_one_and_best_yaml_repeats_it(tmp_path: Path) -> None:

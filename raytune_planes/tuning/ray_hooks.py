@@ -1,0 +1,100 @@
+"""What a study needs of Ray and Ray has no public way to: only this file uses Ray's private names in ``tuning``.
+
+Without one of them a study goes on, and a warning says what is lost. The upper bound on Ray in ``pyproject.toml`` is
+theirs: names without promise come and go with minor versions.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+def set_switch(variable: str, on: bool, constant: str) -> None:
+    """Set what Ray reads from the environment when it is imported, also where any module imported it before this call.
+
+    Args:
+        variable: Of the environment; all that a Ray needs that is imported later.
+        on: Its value.
+        constant: Where ``ray._private.ray_constants`` keeps it.
+    """
+    os.environ[variable] = str(int(on))
+    if "ray" not in sys.modules:
+        return
+    constants = _module("ray._private.ray_constants")
+    if hasattr(constants, constant):
+        setattr(constants, constant, on)
+    else:
+        _lost(f"ray_constants.{constant}", f"set {variable}={int(on)} in the environment before Python starts")
+
+
+def keep_from_trials(secret: str) -> None:
+    """Tune hands the driver's cloud keys to every trial, and Ray writes them into a log; trials read files only.
+
+    Args:
+        secret: Pattern in the names of variables of the environment that stay with the driver.
+    """
+    cache = _module("ray.tune.execution.class_cache")
+    names = getattr(cache, "ENV_VARS_TO_PROPAGATE", None)
+    if names is None:
+        _lost("class_cache.ENV_VARS_TO_PROPAGATE", "cloud keys of this environment may reach trials and Ray's logs")
+    else:
+        cache.ENV_VARS_TO_PROPAGATE = {name for name in names if not re.search(secret, name)}
+
+
+def use_token() -> None:
+    """Authenticate with the user's token, as a head does that was started where there is one."""
+    with suppress(ImportError):  # Ray 2.55 does so only where RAY_AUTH_MODE says it
+        from ray._private.authentication import authentication_token_setup
+
+        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def worker_group_callback() -> type[Any] | None:
+    """The class whose methods Ray Train calls in the controller of a worker group; None where there is none.
+
+    The public ``ray.train.UserCallback`` hears reports only: a group that is lost before its first would stay unknown.
+    """
+    callback: type[Any] | None = getattr(
+        _module("ray.train.v2._internal.execution.callback"), "WorkerGroupCallback", None
+    )
+    if callback is None:
+        _lost("WorkerGroupCallback", "processors of a trial that loses its process may stay taken until the study ends")
+    return callback
+
+
+def placement_of(group: Any) -> Any:
+    """The placement group of a worker group that such a callback is given; None where Ray does not say."""
+    try:
+        return group.get_worker_group_state().placement_group_handle.placement_group
+    except AttributeError as error:
+        _lost(str(error), "processors of a trial that loses its process may stay taken until the study ends")
+        return None
+
+
+def process_of(trial: Any) -> Any:
+    """The actor of one of Tune's trials; None while it has none, or where Tune does not say."""
+    state = getattr(trial, "temporary_state", None)
+    if not hasattr(state, "ray_actor"):
+        _lost("Trial.temporary_state.ray_actor", "a trial that hangs cannot be ended; it keeps its processors")
+    return getattr(state, "ray_actor", None)
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+def _lost(name: str, consequence: str) -> None:
+    import ray
+
+    log.warning("Ray %s has no %s: %s", ray.__version__, name, consequence)
