@@ -125,8 +125,8 @@ def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> Non
     assert behind.end is End.PRUNED
     found = re.match(r"after epoch (\d): place 2 of 2 at (\d+) samples, 1 goes on", behind.reason)
     assert found, behind.reason
-    last = behind.epochs[-1]
-    assert (int(found[1]), int(found[2])) == (last.epoch, last.samples), "it must stop after the epoch that said so"
+    assert int(found[1]) == behind.epochs[-1].epoch, "it must stop after the epoch that said so"
+    assert int(found[2]) == round(0.3 * defaults.epochs[-1].samples), "compared where the rung is, for all alike"
     assert f"trial 1 pruned: {behind.reason}" in shown
 
 
