@@ -21,7 +21,7 @@ class Entry(NamedTuple):
     """The validation metric that stopping and the default goal look at."""
     standard: bool = False
     """Takes part unless a setting takes it out. Any other joins where a setting names it, such as
-    ``datasets.mine.enabled=true``: studies from before it stay as they were, and nobody needs its folder."""
+    ``datasets.mine.enabled=true``: studies from before it stay as they were, and its folder is needed only there."""
 
 
 def _problem(name: str, row: Any) -> str:

@@ -348,7 +348,7 @@ class Budget(Section):
     """How long a trial trains. Samples seen = epochs x steps_per_epoch x batch_size."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
-    """Rounds of training and validation; fewer where every dataset comes to rest."""
+    """Rounds of training and validation; fewer if every dataset rests."""
     steps_per_epoch: Annotated[int, Field(ge=1, le=1_000_000)] = 60
     """Batches between two validations, over all datasets together."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
@@ -356,7 +356,10 @@ class Budget(Section):
 
 
 class Split(Section):
-    """Which pictures validate. None of it touches the test split; groups (scenes, copies) are never parted."""
+    """Which pictures validate. None of it changes the test split.
+
+    All pictures of a group (a scene, copies) are in the same split.
+    """
 
     kind: Literal["holdout", "group", "kfold"] = "holdout"
     """``holdout``: each dataset's own lists, else one in ten by group. The others pool training and validation pictures

@@ -91,7 +91,7 @@ def open_data(
 ) -> dict[str, Arrays]:
     """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
 
-    ``limit_gib``: size of ``cache`` above which the entries that nobody uses are removed, longest unopened first.
+    ``limit_gib``: size of ``cache`` above which unused entries are removed, longest unopened first.
 
     Without ``data`` the standard datasets are synthetic, unless they have a root; any other dataset needs its root.
 
@@ -135,7 +135,7 @@ def embed_prompts(
     """Unit embeddings [K, W] of every dataset's class prompts; runs the text encoder only for those not cached.
 
     Raises:
-        UserError: the text encoder is not to be had.
+        UserError: the text encoder is unavailable.
     """
     told = {name: sentences(i, config.datasets[name].prompt, config.text.templates) for name, i in infos.items()}
     flat = {name: [sentence for group in groups for sentence in group] for name, groups in told.items()}

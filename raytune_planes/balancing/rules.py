@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from raytune_planes.config import Balancing
 
 FLOOR = 1e-3
-"""Added to a loss before FAMO's logarithm, in units of chance: a task at a thousandth of guessing is solved. Without it
-a loss of 0 would take all of the weight."""
+"""Added to a loss before FAMO's logarithm, relative to chance: a task at a thousandth of it is solved. Without
+it a loss of 0 would take all of the weight."""
 
 DECAY = 1e-3
 """FAMO's regularisation of the logits: gamma of its Algorithm 2."""
@@ -63,7 +63,7 @@ class Balancer(ABC):
         """Learn from the epoch's mean training losses; tasks that did not train are absent."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """What the model's optimiser trains along, without weight decay; the same gradient on every worker."""
+        """What the model's optimiser trains jointly, without weight decay; the same gradient on every worker."""
         return ()
 
     @abstractmethod
@@ -168,7 +168,7 @@ class Famo(Balancer):
     fast loses weight.
 
     What changes when a step holds only some tasks: z stays the softmax over all tasks that still train (those of the
-    last epoch and of this step), c uses the last loss seen of the absent ones (1, guessing, before any), and d is 0 for
+    last epoch and of this step), c uses the last loss seen of the absent ones (1, chance, before any), and d is 0 for
     them, because the step did not measure them. (dz/dw)^T d is linear in d, so the steps of one round over the datasets
     add up to the paper's gradient. Renormalising over the present tasks instead would balance the terms within each
     dataset but never dataset against dataset, and a hard one would go on starving. The total is scaled by training /

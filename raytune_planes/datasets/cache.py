@@ -108,7 +108,7 @@ def _open_sound(folder: Path) -> Arrays | None:
 
 
 def _open(folder: Path) -> Arrays:
-    """Call under ``storage.guard``: nobody may remove the folder between two of its files."""
+    """Call under ``storage.guard``: no other process may remove the folder between two of its files."""
     about = json.loads((folder / "info.json").read_text(encoding="utf-8"))
     info = Info.of_json(about["info"])
     with suppress(OSError):  # a cache that is read-only to us

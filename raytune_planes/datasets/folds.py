@@ -1,4 +1,4 @@
-"""Which pictures validate: the dataset's own split, or its training and validation pictures parted anew."""
+"""Which pictures validate: the dataset's own split, or a new split of its training and validation pictures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     found = splits.parts(groups, np.asarray(arrays.labels_N)[pool_N].tolist(), seed=splits.SEED, fractions=shares)
     if not all(found):
         raise UserError(
-            f"dataset '{arrays.info.name}': its {len(set(groups))} groups of pictures cannot be parted into "
+            f"dataset '{arrays.info.name}': its {len(set(groups))} groups of pictures cannot be split into "
             f"{len(shares)} (split.kind = {split.kind}); ask for fewer folds, or for split.kind=holdout"
         )
     chosen = found[1 if split.kind == "group" else split.fold]

@@ -23,7 +23,7 @@ TOP_K_FROM = 10
 class ImageFolder(Reader):
     """The class is the folder's name. Pictures in one folder below a class are one group, any other is its own.
 
-    Without folders of splits, groups are parted 80/10/10. Where only ``val`` or ``test`` is missing, it is taken from
+    Without folders of splits, groups are split 80/10/10. Where only ``val`` or ``test`` is missing, it is taken from
     ``train`` by group. A picture without a mask, where others have one, shows no object.
     """
 

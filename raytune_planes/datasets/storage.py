@@ -1,4 +1,4 @@
-"""Files of the decoded cache: memory maps that lock what they show, and removal of what nobody uses.
+"""Files of the decoded cache: memory maps that lock what they show, and removal of what is unused.
 
 A mapped file stays share-locked (``flock``) exactly as long as its array lives, because the map keeps the open file.
 So eviction sees which entries are in use by any process of the machine, and a killed process leaves nothing locked.

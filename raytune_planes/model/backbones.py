@@ -49,7 +49,7 @@ class Pyramid(nn.Module, ABC):
         """Take pretrained weights in place of random ones: ``pretrained``, or a file or folder of them.
 
         Raises:
-            UserError: they are not to be had, or are of another network.
+            UserError: they are unavailable, or are of another network.
         """
 
 
@@ -82,7 +82,7 @@ class Residual(Pyramid):
         return [list(part.parameters()) for part in (self.stem, *self.stages)]
 
     def load_weights(self, weights: str) -> None:
-        raise unusable("residual", weights, "does not exist: nobody has published any")
+        raise unusable("residual", weights, "does not exist: none is published")
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         sides = tuple(image_BCHW.shape[-2:])

@@ -94,7 +94,7 @@ def _from_hub(kind: str, whole: Any) -> Path:
 
     repository = whole.pretrained_cfg.get("hf_hub_id") or ""
     if not repository:
-        raise unusable(kind, "pretrained", "does not exist: nobody has published any on the hub")
+        raise unusable(kind, "pretrained", "does not exist: none is published on the hub")
     repository = repository if "/" in repository else f"timm/{repository}"
     try:
         path = Path(hf_hub_download(repository, "model.safetensors"))

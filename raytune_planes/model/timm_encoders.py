@@ -1,4 +1,4 @@
-"""Networks of timm as pyramids: its import costs seconds, so nobody imports this file who does not use one."""
+"""Networks of timm as pyramids. Importing timm takes seconds, so import this file only where one is used."""
 
 from __future__ import annotations
 

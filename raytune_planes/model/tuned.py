@@ -23,7 +23,7 @@ class PromptEncoder(nn.Module):
         """``sentences``: for each dataset those of each class, equally many (``prompts.sentences``).
 
         Raises:
-            UserError: ``model`` is not to be had.
+            UserError: ``model`` is unavailable.
         """
         super().__init__()
         tokenizer, self.bert = load_bert(model)

@@ -25,7 +25,7 @@ SIX: Sequence[tuple[str, str, str, Callable[[Log], object]]] = (
     (
         "accuracy",
         "Accuracy per epoch: training dashed, validation solid",
-        "Rings mark where a dataset comes to rest (z) or wakes (!).",
+        "Rings mark where a dataset begins to rest (z) or wakes (!).",
         training.accuracy,
     ),
     (

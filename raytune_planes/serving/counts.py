@@ -43,7 +43,7 @@ class Count:
 
     @property
     def measured(self) -> Measured | None:
-        """None where nobody measured it."""
+        """None if it was not measured."""
         return MEASURED.get(self.by)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a model says of a whole split, as probabilities: the stuff that ensembles are made of and judged by."""
+"""What a model says of a whole split, as probabilities, from which ensembles are built and evaluated."""
 
 from __future__ import annotations
 

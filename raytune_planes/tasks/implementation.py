@@ -113,7 +113,7 @@ class Implementation(ABC):
 
     @abstractmethod
     def loss(self, answer: Any, case: Case) -> Tensor:
-        """Scalar, unweighted, divided by its value at chance: 1 is guessing, 0 is perfect.
+        """Scalar, unweighted, divided by its value at chance: 1 is chance level, 0 is perfect.
 
         With several workers the mean over equal slices of a batch is the term of the whole batch, in value and, when
         ``case.gather`` is differentiable with summed gradients, in the gradient that data-parallel training averages.

@@ -19,7 +19,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 SEGMENTATION, CONTRASTIVE = 0.3, 0.5
 """Weights of the published total, ``cls_loss + 0.3 seg_loss + 0.5 clip_loss``."""
 CONTRASTIVE_CHANCE = math.log(32)
-"""The published contrastive loss of guessing: each picture against the 32 prompts of its batch."""
+"""The published contrastive loss at chance level: each picture against the 32 prompts of its batch."""
 
 
 def published_log(trial: TrialRecord) -> list[dict[str, Any]]:
@@ -27,8 +27,8 @@ def published_log(trial: TrialRecord) -> list[dict[str, Any]]:
 
     Losses are in nats whatever the trial was trained with: ``cls_loss`` and the validation ``loss`` are the plain
     cross-entropy of the labels, ``seg_loss`` the mean binary cross-entropy of the mask's pixels, ``total_loss`` has the
-    published weights. ``clip_loss`` is our contrastive loss brought to the published scale: ln 32 is guessing; equal
-    prompts are no negatives here, so that 0 can be reached, where the published loss ends near 3.
+    published weights. ``clip_loss`` is our contrastive loss brought to the published scale: ln 32 is chance level;
+    equal prompts are no negatives here, so that 0 can be reached, where the published loss ends near 3.
 
     As in the published logs a term that a dataset does not have is 0; a dataset that took no step in an epoch is absent
     from that epoch's ``train``. Records of an older version hold no cross-entropy: losses that need it are left out.

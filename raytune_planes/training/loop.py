@@ -136,7 +136,7 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
 
 
 def _floors(trainer: Trainer, goal: Goal) -> dict[str, float]:
-    """The floors of the datasets that get steps: no training lifts the others, which must not keep the trial going."""
+    """The floors of the datasets that get steps: the others are not trained, so they must not prolong the trial."""
     trained = {name for name, dataset in trainer.config.active.items() if dataset.share > 0}
     return {key: f for key, f in goal.floors.items() if (parts := split_metric(key)) and parts[1] in trained}
 

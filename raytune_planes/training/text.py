@@ -1,4 +1,4 @@
-"""The text encoder that trains along, where a trial asks for one, and where it runs."""
+"""The text encoder that is trained jointly, if a trial asks for one, and its device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def text_encoder(config: TrialConfig, infos: Mapping[str, Info], worker: Worker)
     """None where ``text.freeze`` is true: only a trial that asks for more pays for the import of transformers.
 
     Raises:
-        UserError: the model or the templates are not to be had, or it cannot run where it should.
+        UserError: the model or the templates are unavailable, or its device is.
     """
     if config.text.freeze:
         return None

@@ -45,7 +45,7 @@ AUTOSCALES = "RAYTUNE_PLANES_AUTOSCALES"
 
 
 SECRET = "KEY|TOKEN|SECRET|PASSWORD"
-"""In the name of an environment variable that is nobody else's business."""
+"""In the name of an environment variable that must not be shown or passed on."""
 STARTS = 3
 """How often Ray may be started on a busy machine."""
 

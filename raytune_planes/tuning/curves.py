@@ -31,7 +31,7 @@ class Curve:
         """A metric at exactly ``samples``, on the line between the two reports around them.
 
         Before the first report the line begins at ``chance`` where the training itself began. Where it began with the
-        weights of another stage nobody measured them with this stage's settings, and the first report counts as it is.
+        weights of another stage they were not measured with this stage's settings, and the first report is used as is.
         """
         i = bisect.bisect_left(self.epochs, samples, hi=len(self.epochs) - 1, key=lambda e: e.samples)
         epoch, before = self.epochs[i], self.epochs[i - 1] if i else None

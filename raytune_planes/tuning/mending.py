@@ -26,7 +26,7 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
     """The trials of the study in ``folder``, mended on disk where that is possible.
 
     A trial's start is read from its settings where ``trial.json`` is lost, its epochs from ``last.pt``. A trial that
-    ended and whose epochs nobody has any more is trained again, as is one that goes on and has lost its best weights.
+    ended and whose epochs are lost is trained again, as is one that goes on and has lost its best weights.
     """
     for trial in sorted(p for p in (folder / files.TRIALS).glob("*") if p.is_dir()):
         try:

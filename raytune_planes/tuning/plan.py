@@ -134,7 +134,7 @@ def prepare(
     ``limit_gib``: size of ``cache`` above which what was unused longest is removed.
 
     Raises:
-        UserError: files are missing or malformed, the text encoder or a backbone's weights are not to be had, or
+        UserError: files are missing or malformed, the text encoder or a backbone's weights are unavailable, or
             ``start`` is no checkpoint.
     """
     for path in _starts(space):

@@ -76,7 +76,7 @@ class Rungs:
     1. Those that can still keep every floor before those that cannot (constraint domination, Deb et al. 2002). A floor
        is meant for the end of training, so being below it early says nothing (``floors="reach"``): a trial cannot keep
        a floor when even at its present slope, the mean over the second half of its samples, it would not reach it
-       within ``budget``. Learning curves flatten, so that is an upper bound of where it ends. It alone stops nobody;
+       within ``budget``. Learning curves flatten, so that is an upper bound of where it ends. It alone stops no trial;
        it only puts a trial behind those that can, at equal compute.
        ``strict`` takes the floor itself at every rung, ``ignore`` leaves floors to the end of the trial. On curves in
        closed form where datasets compete (tests/benchmarks, 20 seeds), as good a trial as plain search ended with took
@@ -183,7 +183,7 @@ class Rungs:
         return _Standing(progress, floors)
 
     def _counted(self, metric: str, floor: float, curve: Curve, samples: int) -> float:
-        """What a floor's metric counts for: up to the floor; under ``reach``, what it could get to."""
+        """What a floor's metric counts for: up to the floor; under ``reach``, its projected value."""
         value = curve.at(metric, samples)
         if self.floors == "reach":
             value = curve.reach(metric, self.budget or samples * self.reduction)

@@ -91,7 +91,7 @@ class Search:
             return None
         self._study.sampler = build(self.sampler, self.seed, turn, self.options)
         with quiet():
-            # A driver that died while it drew left a number and perhaps some values: they are nobody's yet.
+            # A driver that died while it drew left a number and perhaps some values: they belong to no trial yet.
             trial = self._trial(undrawn) if undrawn else self._study.ask()
             drawn = suggest(self.space, _OptunaDraw(trial))
         trial_id = trial_id or uuid.uuid4().hex[:8]

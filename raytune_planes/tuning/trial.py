@@ -185,8 +185,8 @@ class Reporter:
         self._told: list[str] = []
 
     def tell_again(self, state: Mapping[str, Any]) -> None:
-        """Tell of the epochs that a checkpoint knows and the driver does not: a group's word takes a second to arrive,
-        and is lost when the group dies within it. All workers read the same files, so they tell equally often."""
+        """Tell of the epochs that a checkpoint knows and the driver does not: reports of a worker group lag by a
+        second, and the last are lost with it. All workers read the same files, and report equally often."""
         self._told = list(state.get("told", ()))
         heard = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
         for line in self._told:

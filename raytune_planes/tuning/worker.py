@@ -24,7 +24,7 @@ def make_worker(workers: int, device: str, *, holds_card: bool = False) -> Worke
 
     Raises:
         UserError: ``cuda`` was asked for and this process sees none, or it holds a card that torch cannot use: on
-            processors it would take many times as long, and nobody would know why.
+            processors it would silently take many times as long.
     """
     if holds_card and device == "auto" and (why := why_no_gpu()):
         raise UserError(

@@ -69,7 +69,7 @@ def test_pictures_without_groups_stand_alone() -> None:
 
 
 def test_more_folds_than_groups_are_refused() -> None:
-    with pytest.raises(UserError, match=r"'mine': its 3 groups .* cannot be parted into 5 \(split.kind = kfold\)"):
+    with pytest.raises(UserError, match=r"'mine': its 3 groups .* cannot be split into 5 \(split.kind = kfold\)"):
         parted(arrays([0, 1, 2] * 9, [0, 1] * 13 + [0]), Split(kind="kfold"))
 
 

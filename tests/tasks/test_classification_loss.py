@@ -1,4 +1,4 @@
-"""Cross-entropy in units of guessing."""
+"""Cross-entropy divided by the chance-level loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Image-text contrast in units of guessing."""
+"""Image-text contrast divided by the chance-level loss."""
 
 from __future__ import annotations
 

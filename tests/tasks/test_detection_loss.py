@@ -1,4 +1,4 @@
-"""Boxes in units of guessing: which cells are to find a plane, and what the two parts of the loss cost."""
+"""Boxes divided by the chance-level loss: which cells are to find a plane, and what the two parts of the loss cost."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_levels_of_one_parent_and_parents_without_a_class_are_left_out() -> None
     assert groups({}) == ()
 
 
-def test_the_classification_term_holds_the_parents_in_the_weight_asked_for_and_in_units_of_guessing() -> None:
+def test_the_classification_term_holds_the_parents_at_their_weight_divided_by_the_chance_level_loss() -> None:
     label_B, logits_BK = torch.tensor([0, 3, 5]), torch.randn(3, 6)
     batch, prompts_KW = Batch("fgvc", torch.zeros(3, 3, 16, 16), label_B, None), torch.from_numpy(toy_prompts()["fgvc"])
     levels = groups(INFOS["fgvc"].parents)

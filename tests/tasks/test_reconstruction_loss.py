@@ -1,4 +1,4 @@
-"""Hidden pixels told from the others, in units of guessing."""
+"""Hidden pixels told from the others, divided by the chance-level loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mask losses in units of guessing."""
+"""Mask losses divided by the chance-level loss."""
 
 from __future__ import annotations
 

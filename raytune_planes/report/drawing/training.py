@@ -50,7 +50,7 @@ def accuracy(numbers: Curves) -> Figure:
         series = numbers.lines.get(decision.dataset, ((), ()))[1]
         if decision.epoch in numbers.epochs and series:
             at = series[numbers.epochs.index(decision.epoch)]
-            sign, said = ("z", "comes to rest") if decision.action is Action.REST else ("!", "wakes")
+            sign, said = ("z", "rests") if decision.action is Action.REST else ("!", "wakes")
             axes.plot(decision.epoch, at, "o", ms=15, mfc="white", mec=colour(decision.dataset), mew=1.5, zorder=4)
             axes.text(decision.epoch, at, sign, ha="center", va="center", fontsize=11, weight="bold", zorder=5)
             axes.plot([], [], "o", mfc="white", mec=INK, ms=9, label=f"{sign}: {said}")

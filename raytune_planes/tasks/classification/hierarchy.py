@@ -1,4 +1,4 @@
-"""Cross-entropy of the groups that classes belong to, from the classes' own probabilities, in units of guessing."""
+"""Cross-entropy of the groups of classes, from the classes' probabilities, divided by the chance-level loss."""
 
 from __future__ import annotations
 

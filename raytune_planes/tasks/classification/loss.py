@@ -1,4 +1,4 @@
-"""Cross-entropy of a dataset's head, in units of guessing."""
+"""Cross-entropy of a dataset's head, divided by the chance-level loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def classification(logits_BK: Tensor, target: Tensor, smoothing: float = 0.0, ma
     """Mean cross-entropy over the batch divided by ln K: 1 for equal logits, whatever the number of classes.
 
     ``smoothing`` of the target's mass is spread evenly over the K - 1 wrong classes. ``margin`` is taken off the true
-    class's logit first (Wang et al. 2018, eq. 4, of logits that are scaled cosines): guessing then costs more than 1.
+    class's logit first (Wang et al. 2018, eq. 4, of logits that are scaled cosines): the chance level is then above 1.
 
     ``target``: label_B, or target_BK, the probabilities of the classes in blended images: cross-entropy is linear in
     them, so this is the blend of the labels' losses. Smoothing and margin then act in proportion.

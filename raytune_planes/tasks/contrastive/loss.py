@@ -1,4 +1,4 @@
-"""Contrast between images and class prompts in which equal prompts are positives, in units of guessing."""
+"""Contrast between images and class prompts in which equal prompts are positives, divided by the chance-level loss."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def detections(cells_B5HW: Tensor) -> tuple[Tensor, Tensor]:
     boxes_BK4 = boxes_BN4.clamp(0, 1).gather(1, order_BK[..., None].expand(-1, -1, 4))
     same_BKK = iou(boxes_BK4, boxes_BK4) > SAME
     stays_BK = torch.ones_like(logit_BK, dtype=torch.bool)
-    for k in range(logit_BK.shape[1] - 1):  # greedy: one that is gone drops nobody
+    for k in range(logit_BK.shape[1] - 1):  # greedy: a suppressed box suppresses no other
         stays_BK[:, k + 1 :] &= ~(same_BKK[:, k, k + 1 :] & stays_BK[:, k, None])
     return logit_BK.masked_fill(~stays_BK, -torch.inf), boxes_BK4
 

@@ -1,4 +1,4 @@
-"""Whether a cell is a plane's and how far the plane reaches, in units of guessing."""
+"""Loss of the detector: whether a cell belongs to a plane, and its box, divided by the chance-level loss."""
 
 from __future__ import annotations
 

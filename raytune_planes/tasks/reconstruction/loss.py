@@ -1,4 +1,4 @@
-"""How far painted pixels are from the hidden ones, in units of guessing."""
+"""Error of the reconstructed hidden pixels, divided by the chance-level loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Binary cross-entropy and soft Dice of a mask, in units of guessing."""
+"""Binary cross-entropy and soft Dice of a mask, divided by the chance-level loss."""
 
 from __future__ import annotations
 
