@@ -10,6 +10,8 @@ from typing import Any
 
 CONTROL = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Control characters, separators of lines, marks that turn the direction of text, and bytes that are no UTF-8."""
+RESET = "\x1b[0m"
+"""Ends all colours and nothing else. Ray's copy of colorama writes it to a terminal when the process ends."""
 IN_A_LINE, IN_TEXT = re.compile(f"[{CONTROL}]"), re.compile(f"(?![\n\t])[{CONTROL}]")
 
 
@@ -58,7 +60,7 @@ class _Safe:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        shown = printable(text, lines=True)
+        shown = text if text == RESET else printable(text, lines=True)
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))  # an ASCII terminal shows \xe9
         return len(text)

@@ -48,6 +48,13 @@ def test_all_output_of_a_command_is_printable_and_the_streams_come_back(capsys: 
     assert "\x1b" not in said.err
 
 
+def test_the_end_of_colours_that_a_library_writes_at_exit_is_not_shown_as_an_escape() -> None:
+    stream = io.StringIO()
+    safe(stream).write("\x1b[0m")  # as colorama does, to the standard output that it found when it was imported
+    safe(stream).write("\x1b[0mx")
+    assert stream.getvalue() == "\x1b[0m\\x1b[0mx"
+
+
 def test_a_terminal_of_few_letters_gets_escapes_instead_of_a_traceback() -> None:
     kept = io.BytesIO()
     stream = safe(io.TextIOWrapper(kept, "ascii"))
