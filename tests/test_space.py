@@ -481,10 +481,20 @@ def test_a_fixed_setting_has_its_value_in_every_trial(name: str, seed: int, data
     dimension = space.dimension(path)
     assert dimension is not None
     value = data.draw(st.sampled_from(dimension.values()))
-    fixed = with_fixed(space, {path: value})
+    fixed = with_fixed(space, {**_conditions(space, dimension), path: value})
     drawn = suggest(fixed, AtRandom(seed))
     assert path not in drawn
     assert flatten(trial_config(fixed, drawn))[path] == value
+
+
+def _conditions(space: Space, dimension: Dimension) -> dict[str, object]:
+    """Values under which ``dimension`` is drawn: a value may be valid only there."""
+    found: dict[str, object] = {}
+    for path, allowed in dimension.when.items():
+        other = space.dimension(path)
+        assert other is not None
+        found |= {**_conditions(space, other), path: allowed[0]}
+    return found
 
 
 def test_fixing_what_does_not_exist_or_all_there_is_is_refused(tmp_path: Path) -> None:
