@@ -33,6 +33,10 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "optim: averaged weights, 0.98": {"optim.ema": 0.98},
     "optim: label smoothing 0.1": {"losses.classification.label_smoothing": 0.1},
     "backbones: ResNet-18, not pretrained": {"model.backbone.kind": "resnet18"},
+    "backbones: EfficientNet-Lite0, pretrained": {
+        "model.backbone.kind": "efficientnet_lite0",
+        "model.backbone.weights": "pretrained",
+    },
     "stages: pretrain 1, together 3": {**PRETRAIN, "plan": "pretrain, together", "stages.together.budget.epochs": 3},
     "stages: together 3, fine-grained 1": {**ALONE, "plan": "together, fgvc", "stages.together.budget.epochs": 3},
     "stages: pretrain 1, together 2, fine-grained 1": {
