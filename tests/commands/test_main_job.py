@@ -112,11 +112,12 @@ def test_the_champion_loads_from_the_registry_and_answers(place: Path) -> None:
     import mlflow
     import pandas
 
-    picture = next((place / "data" / "planesnet").rglob("1__*.png")).read_bytes()
+    chip = next((place / "data" / "planesnet").rglob("1__*.png")).read_bytes()
+    photograph = next((place / "data" / "fgvc-aircraft-2013b").rglob("*.jpg")).read_bytes()
     mlflow.set_tracking_uri(f"sqlite:///{place / 'results' / 'mlflow.db'}")
     model = mlflow.pyfunc.load_model("models:/raytune-planes@champion")
     assert model.metadata.signature is not None
-    answers = model.predict(pandas.DataFrame({"dataset": ["planesnet", "fgvc"], "image": [picture, picture]}))
+    answers = model.predict(pandas.DataFrame({"dataset": ["planesnet", "fgvc"], "image": [chip, photograph]}))
     assert answers[0]["top"][0]["label"] in ("no plane", "plane", "background")
     assert 0 < answers[1]["top"][0]["probability"] <= 1
 
