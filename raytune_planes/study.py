@@ -59,16 +59,16 @@ class Study:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files()  # refuses a folder without a study
+        reading.read_ends(folder)  # refuses a folder without a study
 
     @property
     def name(self) -> str:
-        return self._files().start.name
+        return reading.read_ends(self.folder)[0].name
 
     @property
     def end(self) -> str:
         """How it ended: ``completed``, ``interrupted`` or ``failed``; ``running`` while it does, or after a kill."""
-        ended = self._files().end
+        _, ended = reading.read_ends(self.folder)
         return str(ended.end if ended else End.RUNNING)
 
     @property
@@ -90,7 +90,8 @@ class Study:
 
     def trials(self) -> pandas.DataFrame:
         """A row a trial, by number: ``end``, ``reason``, ``epoch``, the settings drawn, the metrics of that epoch."""
-        return self._frame(self._files().trials)
+        study = self._files()
+        return self._frame(study, study.trials)
 
     def front(self) -> pandas.DataFrame:
         """The rows of ``trials()`` that no other trial beats in every objective; empty where none keeps the floors."""
@@ -98,12 +99,11 @@ class Study:
 
         study = self._files()
         choice = choose(study.trials, study.start.goal)
-        return self._frame(choice.front if choice else ())
+        return self._frame(study, choice.front if choice else ())
 
-    def _frame(self, trials: Iterable[TrialRecord]) -> pandas.DataFrame:
+    def _frame(self, study: StudyFiles, trials: Iterable[TrialRecord]) -> pandas.DataFrame:
         import pandas
 
-        study = self._files()
         rows = []
         for record in trials:
             trial = self._trial(study, record)

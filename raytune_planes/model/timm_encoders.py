@@ -61,11 +61,15 @@ class TimmPyramid(Pyramid):
 
     def _finer(self, stride: int, out: int, channels: dict[int, int]) -> nn.Module:
         """The projection of the map at ``stride``, or of the next coarser one, enlarged."""
-        at, index = min((s, i) for i, s in self._strides.items() if s >= stride)
-        if at == stride:
+        index = self._source(stride)
+        if (at := self._strides[index]) == stride:
             return _projection(channels[index], out)
         factor = at // stride
         return nn.Sequential(nn.ConvTranspose2d(channels[index], out, factor, factor, bias=False), norm(out))
+
+    def _source(self, stride: int) -> int:
+        """The index of the map at ``stride``, or of the next coarser one."""
+        return min((s, i) for i, s in self._strides.items() if s >= stride)[1]
 
     @property
     def layers(self) -> list[list[nn.Parameter]]:
@@ -110,8 +114,7 @@ class TimmPyramid(Pyramid):
             maps = self.maps(image_BCHW)
         fine = []
         for project, stride in zip(self.fine, FINE, strict=True):
-            _, index = min((s, i) for i, s in self._strides.items() if s >= stride)
-            fine.append(_sized(project(maps[index]), height // stride, width // stride))
+            fine.append(_sized(project(maps[self._source(stride)]), height // stride, width // stride))
         parts = [_sized(self.coarse[i](maps[int(i)]), height // STRIDE, width // STRIDE) for i in self.coarse]
         return [*fine, torch.stack(parts).sum(0)]
 

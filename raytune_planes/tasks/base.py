@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from raytune_planes.section import NotNegative, Section
 
@@ -46,7 +45,3 @@ class Task:
     def measures(self) -> tuple[str, ...]:
         """The names of everything that is measured for it."""
         return (*self.metrics, *self.errors, f"{self.name}_loss")
-
-    def weight_in(self, losses: Any) -> float:
-        """Its weight in the section ``losses`` of a configuration."""
-        return float(getattr(losses, self.name).weight)
