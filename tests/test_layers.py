@@ -96,8 +96,7 @@ def test_each_heavy_library_has_one_home(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_file_outgrows_its_room(path: Path) -> None:
-    longest = 700 if path.name == "config.py" else 250  # every setting on one page, on purpose
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
 
 
 def test_no_two_files_import_each_other_also_by_way_of_others() -> None:

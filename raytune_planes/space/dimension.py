@@ -12,8 +12,8 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from raytune_planes.config import Positive, Section
 from raytune_planes.records import Goal
+from raytune_planes.section import Positive, Section
 from raytune_planes.settings import Value, overlaid, value_of
 
 SAMPLERS = ("tpe", "random", "nsga2", "gp")

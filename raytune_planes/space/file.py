@@ -12,9 +12,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from raytune_planes.catalog import CATALOG
-from raytune_planes.config import Section
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, Objective, split_metric
+from raytune_planes.section import Section
 from raytune_planes.settings import Value, settings, unstaged
 from raytune_planes.space.dimension import Dimension, RungSettings, Space, StudySettings
 from raytune_planes.strict_yaml import strict_yaml

@@ -1,0 +1,83 @@
+"""The settings of one dataset: its files, its share of the training, its classification head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from raytune_planes.config.augmentation import Augment
+from raytune_planes.config.local_path import LocalPath, all_local
+from raytune_planes.config.stopping import Stop
+from raytune_planes.section import NotNegative, Section
+
+
+class Head(Section):
+    """A dataset's classifier on what the encoder says of an image."""
+
+    kind: Literal["linear", "mlp", "attention", "cosine"] = "mlp"
+    """``linear``: one layer on the pooled features. ``mlp``: ``depth`` hidden layers first. ``attention``: that on what
+    ``queries`` learnt queries find in the grid, too. ``cosine``: after the hidden layers scaled cosines with a vector
+    per class, in training with a margin (CosFace, Wang et al. 2018)."""
+    depth: Annotated[int, Field(ge=0, le=3)] = 1
+    """Hidden layers of every kind but ``linear``; 0 for none."""
+    width: Annotated[int, Field(ge=8, le=4096)] = 256
+    """Units of each hidden layer; ignored at depth 0."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout before every linear layer, and before the cosines."""
+    queries: Annotated[int, Field(ge=1, le=32)] = 4
+    """Of ``attention``: each pools the grid in a way of its own."""
+    scale: Annotated[float, Field(ge=1, le=256)] = 16.0
+    """Of ``cosine``: the largest logit. K classes can have a probability of p from (K-1)/K ln((K-1) p / (1-p)) on, the
+    bound of Wang et al. 2018: 9.1 for p = 0.99 of 100 classes."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Of ``cosine``: by how much the true class's cosine must lead the others' in training; 0 for plain cosines."""
+
+
+class Dataset(Section):
+    """One dataset: what is read, how it is shown to the model, and when it stops."""
+
+    reader: str = ""
+    """Which reader of the catalog reads it; empty for the one of its own name."""
+    root: LocalPath = ""
+    """Folder of the files; empty for the dataset's folder under ``--data``."""
+    follow_links: bool = False
+    """Also read what links lead to: hidden folders below the root, and what lies in ``link_roots``. Without it, a link
+    out of the root is refused, and links to folders are left out."""
+    link_roots: Annotated[str, AfterValidator(all_local)] = ""
+    """Folders outside of the root that links may lead into under ``follow_links``, with commas between."""
+    clean: LocalPath = ""
+    """Plan that ``data --clean`` wrote: what it lists is left out, and copies share a split; empty for everything."""
+    enabled: bool = True
+    """Whether the dataset takes part."""
+    prompt: Annotated[str, Field(pattern=r"^$|\{class\}")] = ""
+    """Sentence for the text encoder, with {class} where the name of a class goes; empty for the reader's own."""
+    weight: NotNegative = 1.0
+    """Weight of its loss in the total."""
+    share: NotNegative = 1.0
+    """Its part of the training steps, relative to the others' (``mixing.rule: share``)."""
+    image_size: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 64
+    """Side in pixels at which the model sees it."""
+    tile: Annotated[int, Field(ge=16, le=8192)] = 320
+    """Side in source pixels of the tiles that large scenes are cut into; ignored by datasets of small pictures."""
+    max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
+    """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
+    classes: Annotated[str, Field(pattern=r"^$|^\d+( *, *\d+)*$")] = ""
+    """Class ids of the boxes that are planes, such as ``0`` or ``0, 3``, where labels have several; any other object is
+    background. Empty for the only id there is."""
+    values: Annotated[str, Field(pattern=r"^$|^-?[0-9.e+-]+ *, *-?[0-9.e+-]+$")] = ""
+    """Of pictures with more than 8 bits, the numbers that are shown as black and as white, such as ``0, 2047``; empty
+    for the range that the dataset's files use."""
+    limit: Annotated[int, Field(ge=0)] = 0
+    """Use at most this many training images, drawn with all classes in proportion; 0 for all."""
+    class_balanced: bool = False
+    """Draw training images with every class equally likely."""
+    augment: Augment = Augment()
+    head: Head = Head()
+    stop: Stop = Stop()
+
+    @property
+    def roots_of_links(self) -> tuple[Path, ...]:
+        """The folders of ``link_roots``."""
+        return tuple(Path(part.strip()) for part in self.link_roots.split(",") if part.strip())

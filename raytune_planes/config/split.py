@@ -1,0 +1,26 @@
+"""Which pictures validate."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from raytune_planes.section import Section
+
+
+class Split(Section):
+    """Which pictures validate. None of it changes the test split.
+
+    All pictures of a group (a scene, copies) are in the same split.
+    """
+
+    kind: Literal["holdout", "group", "kfold"] = "holdout"
+    """``holdout``: each dataset's own lists, else one in ten by group. The others pool training and validation pictures
+    and part them anew, classes in proportion. ``group``: ``share`` of them validate. ``kfold``: one of ``folds``."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Validation pictures of ``group``."""
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    """Parts of ``kfold``. ``train --folds K`` trains them all and gives mean and spread."""
+    fold: Annotated[int, Field(ge=0)] = 0
+    """The part of ``kfold`` that validates, from 0."""
