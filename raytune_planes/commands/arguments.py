@@ -28,6 +28,21 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_mlflow(parser: argparse._ActionsContainer, out: str = "OUT", *, experiment: bool = True) -> None:
+    """Where MLflow is; ``out``: the option that names the folder of the studies."""
+    parser.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help=f"MLflow store (default: MLFLOW_TRACKING_URI, else sqlite:///{out}/mlflow.db)",
+    )
+    if experiment:
+        parser.add_argument(
+            "--experiment",
+            metavar="NAME",
+            help="its experiment (default: MLFLOW_EXPERIMENT_NAME, else raytune-planes)",
+        )
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",

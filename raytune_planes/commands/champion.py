@@ -18,7 +18,7 @@ REQUIRED = ("torch", "numpy", "scipy", "pillow", "pydantic", "pyyaml", "pandas")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def register(folder: Path, uri: str) -> str:
+def register(folder: Path, uri: str | None = None, experiment: str | None = None) -> str:
     """Register the best trial of the study in ``folder``; returns a sentence for people.
 
     Raises:
@@ -39,6 +39,7 @@ def register(folder: Path, uri: str) -> str:
         output_example=None,  # answers differ in what applies to their picture, so no schema holds them
         requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         code=[PACKAGE],
+        experiment=experiment,
     )
     kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
     if mine == champion:

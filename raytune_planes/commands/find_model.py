@@ -12,6 +12,9 @@ from raytune_planes.serving.predictor import Model, Predictor
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 
+IN_MLFLOW = ("runs:/", "models:/")
+"""How an address of a model in MLflow begins."""
+
 
 def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
     """Load the model ``name``.
@@ -20,16 +23,16 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
         name: a ``best.pt`` or the folder of one, the name or folder of a study (its best trial), the folder of an
             ensemble, ``runs:/...`` or ``models:/...``.
         out: folder of the studies.
-        tracking_uri: MLflow's store; the one in ``out`` when None.
+        tracking_uri: MLflow's store; when None that of ``MLFLOW_TRACKING_URI``, else the one in ``out``.
 
     Raises:
         UserError: there is no such model.
     """
-    if name.startswith(("runs:/", "models:/")):
-        from raytune_planes.tracking.mlflow_connection import default_uri
+    if name.startswith(IN_MLFLOW):
         from raytune_planes.tracking.mlflow_model import fetch
+        from raytune_planes.tracking.mlflow_place import MlflowPlace
 
-        return Predictor.load(fetch(name, tracking_uri or default_uri(out), files.WEIGHTS))
+        return Predictor.load(fetch(name, MlflowPlace.of(out, tracking_uri).uri, files.WEIGHTS))
     path = local(name)
     if not path.exists() and (out / name).exists():
         path = out / name

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytune_planes.commands.arguments import place
+from raytune_planes.commands.arguments import add_mlflow, place
 from raytune_planes.errors import UserError
 from raytune_planes.printing import printable
 
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where studies lie (default: results)",
     )
-    parser.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///STUDIES/mlflow.db)")
+    add_mlflow(parser, "STUDIES", experiment=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,10 +53,11 @@ def run(args: argparse.Namespace) -> int:
     """
     import json
 
-    from raytune_planes.commands.find_model import find_model
+    from raytune_planes.commands.find_model import IN_MLFLOW, find_model
     from raytune_planes.serving.answers import answer
     from raytune_planes.serving.learnt import check_scale
     from raytune_planes.serving.predictor import require
+    from raytune_planes.tracking.mlflow_place import MlflowPlace
 
     told: list[dict[str, Any]] = []
     failed: list[UserError] = []
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"raytune-planes predict: left out: {error}", file=sys.stderr)
 
     pictures = _pictures(args.pictures, leave_out)
+    if args.model.startswith(IN_MLFLOW) and (named := MlflowPlace.of(args.studies, args.tracking_uri).in_words()):
+        print(named, file=sys.stderr)
     model = find_model(args.model, args.studies, args.tracking_uri)
     if args.scale is not None:
         check_scale(args.scale)

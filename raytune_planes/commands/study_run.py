@@ -26,7 +26,8 @@ from raytune_planes.tracking.base import DataDescription, Trackers, of_plugins
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
-from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tracking.mlflow_connection import without_secrets
+from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
@@ -40,10 +41,13 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(args)
     remember(args, files.study_folder(plan.out, plan.name), _say)
     # Both ask the store for nothing yet; records on disk come first, they are the source.
-    own = JsonlTracker(plan.out), MlflowTracker(plan.out, args.tracking_uri)
+    mlflow = MlflowTracker(plan.out, args.tracking_uri, experiment=args.experiment)
+    own = JsonlTracker(plan.out), mlflow
     trackers = Trackers(*own, *of_plugins(plan.out))
     view = make_view(sys.stdout)
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
+    if told := mlflow.place.in_words():
+        _say(told)
     _say("Starting Ray; the first figures come when the first trials end their first epoch")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         _say(f"\nFinal check: the {args.confirm} best and the defaults, {args.seeds} seeds each, from scratch")
         _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
     if not outcome.interrupted:
-        _draw(plan, args.tracking_uri)
+        _draw(plan, mlflow.place)
     return status
 
 
@@ -113,13 +117,13 @@ def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
 def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int:
     """Tell how the study ended and what it found; keep the best model in the registry."""
     _say(f"\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
-    _say(summary.as_text(outcome.study, tracking_uri=args.tracking_uri or ""))
+    _say(summary.as_text(outcome.study, tracking_uri=args.tracking_uri or "", experiment=args.experiment or ""))
     if outcome.interrupted:
         _say(f"Go on with it: raytune-planes tune --resume {plan.name}{_out(args)}")
         return 130
     if best_of(outcome.study) is None:
         return 1
-    _register(plan, args.tracking_uri)
+    _register(plan, MlflowPlace.of(plan.out, args.tracking_uri, args.experiment))
     return 0
 
 
@@ -140,22 +144,21 @@ def _settings(space: Space, args: argparse.Namespace) -> StudySettings:
     return space.study.model_copy(update=given)
 
 
-def _register(plan: StudyPlan, uri: str | None) -> None:
+def _register(plan: StudyPlan, place: MlflowPlace) -> None:
     """A store that is away costs the registration, never the study."""
     from raytune_planes.commands.champion import register
 
-    where = uri or default_uri(plan.out)
     try:
-        model = register(files.study_folder(plan.out, plan.name), where)
+        model = register(files.study_folder(plan.out, plan.name), place.uri, place.experiment)
     except UserError as error:
         _say(f"No model goes into MLflow's registry: {error}")
     except Exception as error:
         _say(f"The best model is not in MLflow's registry ({type(error).__name__}: {str(error).splitlines()[0]})")
     else:
-        _say(f"Model: {model} in {without_secrets(where)}")
+        _say(f"Model: {model} in {without_secrets(place.uri)}")
 
 
-def _draw(plan: StudyPlan, uri: str | None) -> None:
+def _draw(plan: StudyPlan, place: MlflowPlace) -> None:
     """The study's report, beside its run in MLflow too; what goes wrong with it costs the study nothing."""
     from raytune_planes.commands.report import write_study
     from raytune_planes.tracking.mlflow import attach
@@ -164,7 +167,7 @@ def _draw(plan: StudyPlan, uri: str | None) -> None:
     try:
         paths = write_study(folder)
         _say(f"Report: {paths[0]}")
-        attach(folder, [p for p in paths if p.suffix != ".svg"], uri)
+        attach(folder, [p for p in paths if p.suffix != ".svg"], place.uri, experiment=place.experiment)
     except Exception as error:
         _say(f"The report is not complete ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import argparse
 
-from raytune_planes.commands.arguments import TUNE_DEFAULTS, add_data, add_out, add_set, at_least, gpus, place
+from raytune_planes.commands.arguments import (
+    TUNE_DEFAULTS,
+    add_data,
+    add_mlflow,
+    add_out,
+    add_set,
+    at_least,
+    gpus,
+    place,
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     check = parser.add_argument_group("final check, on the test split that the search never sees")
     check.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
     check.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")
-    tracking = parser.add_argument_group("tracking")
-    tracking.add_argument("--tracking-uri", metavar="URI", help="MLflow store (default: sqlite:///OUT/mlflow.db)")
+    add_mlflow(parser.add_argument_group("tracking"))
     parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from raytune_planes.commands.arguments import add_out, at_least
+from raytune_planes.commands.arguments import add_mlflow, add_out, at_least
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=at_least(1), default=5000, metavar="N", help="on loopback (default: 5000)")
-    parser.add_argument("--tracking-uri", metavar="URI", help="another MLflow store than the one under --out")
+    add_mlflow(parser)
     parser.add_argument(
         "--login",
         action="store_true",
@@ -22,4 +22,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.tracking.mlflow import serve_ui
 
-    return serve_ui(args.out, int(args.port), args.tracking_uri, login=args.login)
+    return serve_ui(args.out, int(args.port), args.tracking_uri, login=args.login, experiment=args.experiment)

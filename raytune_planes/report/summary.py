@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -72,12 +73,12 @@ def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
     return Summary(study, best, epoch, bought, tuple(sorted(changes, key=lambda c: not c.drawn)), choice)
 
 
-def as_text(study: StudyFiles, *, tracking_uri: str = "", prefer: str | None = None) -> str:
-    """The whole answer for a terminal; ``tracking_uri`` is named when it is not the database beside the study."""
+def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", prefer: str | None = None) -> str:
+    """The whole answer for a terminal; ``tracking_uri`` and ``experiment`` as typed, where ``ui`` needs them too."""
     summary = summarise(study, prefer)
     head = [f"study {study.start.name}: {_ends(study)}", *_asked(study)]
     if summary is None:
-        return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri)])
+        return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri, experiment)])
     parts = [
         _verdict(summary),
         _bought(summary),
@@ -85,7 +86,7 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", prefer: str | None = N
         _changed(summary),
         explain.rested_text(summary.best),
         explain.front_text(summary.choice, summary.study.start.goal),
-        _where(study, summary, tracking_uri),
+        _where(study, summary, tracking_uri, experiment),
     ]
     return "\n".join([*head, *(line for part in parts if part for line in ["", *part])])
 
@@ -228,14 +229,15 @@ def _no_best(study: StudyFiles) -> list[str]:
     return lines + ([f"  and {len(failed) - 5} more failed"] if len(failed) > 5 else [])
 
 
-def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str) -> list[str]:
+def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str, experiment: str) -> list[str]:
     out = study.folder.parent
     rows = [("results", str(study.folder))]
     if summary is not None:
         rows += explain.commands(study, summary.best)
     rows.append(("see it in figures", f"raytune-planes report {study.start.name} --out {explain.quoted(out)}"))
-    elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else ""
-    rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere or f' --out {explain.quoted(out)}'}"))
+    elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else f" --out {explain.quoted(out)}"
+    named = f" --experiment {shlex.quote(experiment)}" if experiment else ""
+    rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere}{named}"))
     lines = [f"{name + ':':22}{value}" for name, value in rows]
     return [*lines, *(f"warning: {text}" for text in study.warnings)]
 

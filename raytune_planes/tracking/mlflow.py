@@ -12,8 +12,9 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
-from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
-from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
+from raytune_planes.tracking.mlflow_connection import without_secrets
+from raytune_planes.tracking.mlflow_place import MlflowPlace
+from raytune_planes.tracking.mlflow_store import MlflowStore
 from raytune_planes.tracking.mlflow_ui import serve_ui
 
 __all__ = ["MlflowTracker", "attach", "push", "serve_ui", "sync"]
@@ -42,12 +43,15 @@ class MlflowTracker:
         out: Path,
         uri: str | None = None,
         *,
-        experiment: str = EXPERIMENT,
+        experiment: str | None = None,
         retry_s: float = RETRY_S,
         patience_s: float = 60.0,
     ) -> None:
-        """``patience_s`` bounds how long the end of a study waits for a store that is slow."""
-        self.out, self.uri, self.experiment = out, uri or default_uri(out), experiment
+        """``uri`` and ``experiment`` as ``MlflowPlace.of`` takes them.
+
+        ``patience_s`` bounds how long the end of a study waits for a store that is slow.
+        """
+        self.out, self.place = out, MlflowPlace.of(out, uri, experiment)
         self.retry_s, self.patience_s = retry_s, patience_s
         self._news = threading.Condition()
         self._trials: dict[str, Path] = {}
@@ -87,7 +91,7 @@ class MlflowTracker:
         if self._thread.is_alive() or self._behind:
             log.warning(
                 "MLflow at %s has not got all of this study. Nothing is lost: 'raytune-planes sync %s' sends the rest",
-                without_secrets(self.uri),
+                without_secrets(self.place.uri),
                 self._folder.name,
             )
 
@@ -143,16 +147,20 @@ class MlflowTracker:
 
     def _open(self) -> MlflowStore:
         start = reading.read_ends(self._folder)[0]
-        return MlflowStore(self.uri, start, self.out / "mlartifacts", self.experiment)
+        return MlflowStore(self.place.uri, start, self.out / "mlartifacts", self.place.experiment)
 
     def _heard(self) -> None:
         if self._behind:
-            log.info("MLflow at %s answers again; what it missed has been sent", without_secrets(self.uri))
+            log.info("MLflow at %s answers again; what it missed has been sent", without_secrets(self.place.uri))
         self._behind = False
 
     def _missed(self, error: Exception) -> None:
-        if not self._behind:
-            where, why = without_secrets(self.uri), without_secrets(first_line(error))
+        if not self._behind and isinstance(error, UserError):
+            log.warning(
+                "MLflow gets nothing of this study for now: %s. The study goes on, its records are in files", error
+            )
+        elif not self._behind:
+            where, why = without_secrets(self.place.uri), without_secrets(first_line(error))
             log.warning("MLflow at %s does not answer; the study goes on, its records are in files (%s)", where, why)
         self._behind = True
 
@@ -165,38 +173,37 @@ def push(store: MlflowStore, folder: Path) -> None:
     store.push_study(study)
 
 
-def sync(folder: Path, uri: str | None = None, *, experiment: str = EXPERIMENT) -> tuple[str, ...]:
+def sync(folder: Path, uri: str | None = None, *, experiment: str | None = None) -> tuple[str, ...]:
     """Send what an MLflow store lacks of the study in ``folder``; a second time changes nothing.
 
     Returns the names of the runs that got anything.
 
     Raises:
-        UserError: no study is there, or the store does not answer.
+        UserError: no study is there, the store does not answer, or its experiment was deleted.
     """
     study = reading.read_study(folder)
-    uri = uri or default_uri(folder.parent)
+    place = MlflowPlace.of(folder.parent, uri, experiment)
     try:
-        store = MlflowStore(uri, study.start, folder.parent / "mlartifacts", experiment)
+        store = MlflowStore(place.uri, study.start, folder.parent / "mlartifacts", place.experiment)
         push(store, folder)
     except UserError:
         raise
     except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's and the system's
-        where, why = without_secrets(uri), without_secrets(first_line(error))
+        where, why = without_secrets(place.uri), without_secrets(first_line(error))
         raise UserError(
             f"MLflow at {where} did not take the study: {why}; the files are complete, try again"
         ) from error
     return tuple(sorted(store.changed))
 
 
-def attach(folder: Path, paths: Sequence[Path], uri: str | None = None, *, experiment: str = EXPERIMENT) -> None:
+def attach(folder: Path, paths: Sequence[Path], uri: str | None = None, *, experiment: str | None = None) -> None:
     """Put the files of a report, its page first, beside the run of the study in ``folder``.
 
     Raises whatever MLflow raises.
     """
     start = reading.read_ends(folder)[0]
-    MlflowStore(uri or default_uri(folder.parent), start, folder.parent / "mlartifacts", experiment).attach(
-        paths, "report"
-    )
+    place = MlflowPlace.of(folder.parent, uri, experiment)
+    MlflowStore(place.uri, start, folder.parent / "mlartifacts", place.experiment).attach(paths, "report")
 
 
 def first_line(error: Exception) -> str:

@@ -10,6 +10,8 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raytune_planes.errors import UserError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -81,8 +83,18 @@ def try_file(path: Path) -> None:
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: Path) -> str:
-    """The id of the experiment ``name``, which is made when it is not there."""
+    """The id of the experiment ``name``, which is made when it is not there.
+
+    Raises:
+        UserError: it was deleted, as the UI does it: it takes no runs, and no other may have its name.
+    """
     found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the experiment '{name}' of MLflow at {without_secrets(uri)} was deleted and takes no runs; restore it "
+            f"with 'MLFLOW_TRACKING_URI={without_secrets(uri)} python3 -m uv run mlflow experiments restore "
+            f"--experiment-id {found.experiment_id}', or name another one with --experiment NAME"
+        )
     if found is None:
         # A database alone would put artifacts into ./mlruns of whichever folder this process is in.
         place = None if uri.startswith("http") else artifacts.resolve().as_uri()

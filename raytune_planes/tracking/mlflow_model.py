@@ -15,8 +15,9 @@ from raytune_planes.errors import UserError, first_line
 from raytune_planes.tracking import mlflow_fields, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow import push
-from raytune_planes.tracking.mlflow_connection import connect, default_uri, without_secrets
-from raytune_planes.tracking.mlflow_store import EXPERIMENT, MlflowStore
+from raytune_planes.tracking.mlflow_connection import connect, without_secrets
+from raytune_planes.tracking.mlflow_place import MlflowPlace, current_store
+from raytune_planes.tracking.mlflow_store import MlflowStore
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -40,7 +41,7 @@ def register_champion(
     requirements: Sequence[str],
     code: Sequence[Path] = (),
     name: str = MODEL,
-    experiment: str = EXPERIMENT,
+    experiment: str | None = None,
 ) -> tuple[str, str]:
     """Log the model of the best trial of the study in ``folder`` and register it.
 
@@ -65,8 +66,9 @@ def register_champion(
     best = best_of(study)
     if best is None:
         raise UserError(f"study {study.start.name} has no complete trial, so there is no model to register")
-    uri = uri or default_uri(folder.parent)
-    store = MlflowStore(uri, study.start, folder.parent / "mlartifacts", experiment)
+    place = MlflowPlace.of(folder.parent, uri, experiment)
+    uri = place.uri
+    store = MlflowStore(uri, study.start, folder.parent / "mlartifacts", place.experiment)
     push(store, folder)
     run_id = store.run_id(best.trial_id)
     assert run_id is not None, "the trial was just sent"
@@ -140,10 +142,9 @@ def _log_model(
     script = importlib.util.find_spec("raytune_planes.tracking.mlflow_serving")
     assert script is not None, "part of this package"
     assert script.origin is not None, "part of this package"
-    before, run = mlflow.get_tracking_uri(), client.get_run(run_id)
-    mlflow.set_tracking_uri(uri)
+    run = client.get_run(run_id)
     try:
-        with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
+        with current_store(uri), tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_id=run_id):
             # As a file: a model's configuration would also become parameters of the run.
             named = Path(folder) / "loader.json"
             named.write_text(json.dumps(loader))
@@ -158,7 +159,6 @@ def _log_model(
                 step=step,
             )
     finally:
-        mlflow.set_tracking_uri(before)
         client.set_terminated(run_id, run.info.status, run.info.end_time)  # start_run has made it run again
     return str(logged.model_uri)
 
@@ -176,15 +176,13 @@ def fetch(address: str, uri: str, file: str) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    where, before = without_secrets(uri), mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(uri)  # an argument would not reach the registry
+    where = without_secrets(uri)
     try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+        with current_store(uri):  # an argument would not reach the registry
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
     except (MlflowException, OSError) as error:
         why = first_line(error)
         raise UserError(f"no {address} in {where}: {why}; --tracking-uri names another store") from None
-    finally:
-        mlflow.set_tracking_uri(before)
     found = [folder] if folder.name == file else sorted(folder.rglob(file))
     if not found:
         raise UserError(f"{address} in {where} holds no {file}; name a model that this program logged")

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
-EXPERIMENT = "raytune-planes"
 DONE = "records"
 """Tag with the digest of the records that are completely there."""
 NOT_KEPT = frozenset({files.LAST})
@@ -51,7 +50,7 @@ class MlflowStore:
     start: StudyStart
     artifacts: Path
     """Where artifacts go when the store is a database rather than a server that knows its own place."""
-    experiment: str = EXPERIMENT
+    experiment: str
     changed: set[str] = field(default_factory=set)
     """Names of the runs that got anything."""
 

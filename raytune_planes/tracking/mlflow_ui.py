@@ -19,9 +19,9 @@ from pathlib import Path
 
 from raytune_planes.errors import UserError
 from raytune_planes.tracking.files import find_study
-from raytune_planes.tracking.mlflow_connection import SQLITE, default_uri, try_file, without_secrets
+from raytune_planes.tracking.mlflow_connection import SQLITE, try_file, without_secrets
 from raytune_planes.tracking.mlflow_login import Login, check_login, read_login, request, server_settings
-from raytune_planes.tracking.mlflow_store import EXPERIMENT
+from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_view import view_path
 from raytune_planes.tracking.reading import read_ends
 
@@ -32,7 +32,9 @@ START_S = 120.0
 """How long a server may take until it answers."""
 
 
-def serve_ui(out: Path, port: int = 5000, uri: str | None = None, *, login: bool = False) -> int:
+def serve_ui(
+    out: Path, port: int = 5000, uri: str | None = None, *, login: bool = False, experiment: str | None = None
+) -> int:
     """Start MLflow's server on the store of ``out`` (or on the database ``uri``), say where it is, and stay.
 
     For the address of a server that runs elsewhere it only says where to look. Returns the exit status.
@@ -43,13 +45,16 @@ def serve_ui(out: Path, port: int = 5000, uri: str | None = None, *, login: bool
     Raises:
         UserError: there is no store, no login to ask for, the port is taken, or the server does not start.
     """
-    if uri is not None and uri.startswith("http"):
+    place = MlflowPlace.of(out, uri, experiment)
+    if place.in_words():
+        print(place.in_words())
+    store = place.uri
+    if store.startswith("http"):
         if login:
             raise UserError("--login is for the server that ui starts here; one that runs elsewhere has its own")
-        print(f"MLflow runs elsewhere; open {_address(uri.rstrip('/'), out)}")
+        print(f"MLflow runs elsewhere; open {_address(store.rstrip('/'), out, place.experiment)}")
         return 0
     who = read_login() if login else None
-    store = uri or default_uri(out)
     if store.startswith(SQLITE):
         _refuse_unreadable(Path(store.removeprefix(SQLITE)))
     _refuse_taken(port)
@@ -57,7 +62,7 @@ def serve_ui(out: Path, port: int = 5000, uri: str | None = None, *, login: bool
         _wait_until_it_answers(server, port, out / LOG)
         if who:
             check_login(f"http://{HOST}:{port}", who, out)
-        print(f"MLflow: {_address(f'http://{HOST}:{port}', out, who)}")
+        print(f"MLflow: {_address(f'http://{HOST}:{port}', out, place.experiment, who)}")
         print("It shows the trials of the latest study, best first. The chart symbol above them compares results and")
         print("curves; the study's own run, named like the study, says what was asked and found. Ctrl-C ends it.")
         sys.stdout.flush()
@@ -130,9 +135,9 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path
     raise UserError(f"MLflow's server did not start; the last it said in {log}: {said[-1]}")
 
 
-def _address(base: str, out: Path, login: Login | None = None) -> str:
+def _address(base: str, out: Path, experiment: str, login: Login | None = None) -> str:
     """The view of the latest study in ``out`` when there is one and the server at ``base`` knows it, else ``base``."""
-    query = urllib.parse.urlencode({"experiment_name": EXPERIMENT})
+    query = urllib.parse.urlencode({"experiment_name": experiment})
     try:
         start = read_ends(find_study(out))[0]
         asked = request(f"{base}/api/2.0/mlflow/experiments/get-by-name?{query}", login)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,15 +35,10 @@ def load(artifacts: Mapping[str, str]) -> Callable[[np.ndarray], np.ndarray]:
 
 def register(out: Path, **more: object) -> tuple[str, str]:
     checkpoint = artifact(out / "scratch", "best.json", b'{"factor": 3.0}')
-    return register_champion(
-        out / "quick-1",
-        loader="tests.tracking.test_mlflow_model:load",
-        artifacts={"checkpoint": checkpoint},
-        input_example=np.ones((2, 4), dtype=np.float32),
-        output_example=np.full((2, 4), 3.0, dtype=np.float32),
-        requirements=["numpy"],
-        **more,  # type: ignore[arg-type]
-    )
+    asked: dict[str, Any] = {"loader": "tests.tracking.test_mlflow_model:load", "requirements": ["numpy"]}
+    asked |= {"artifacts": {"checkpoint": checkpoint}, "input_example": np.ones((2, 4), dtype=np.float32)}
+    asked |= {"output_example": np.full((2, 4), 3.0, dtype=np.float32)}
+    return register_champion(out / "quick-1", **(asked | more))
 
 
 def test_the_champion_is_the_best_trials_model_with_a_signature_and_answers(

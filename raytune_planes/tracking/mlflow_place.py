@@ -1,0 +1,77 @@
+"""Which MLflow store and experiment a command works with: as typed, else as MLflow's variables say, else our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+
+URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
+"""Variables of the environment that MLflow's own programs read."""
+EXPERIMENT = "raytune-planes"
+
+
+@dataclass(frozen=True)
+class MlflowPlace:
+    """A store, an experiment in it, and which variables named them."""
+
+    uri: str
+    experiment: str = EXPERIMENT
+    variables: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(
+        out: Path,
+        uri: str | None = None,
+        experiment: str | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> MlflowPlace:
+        """The place for the studies in ``out``: an argument counts before a variable, a variable before the default.
+
+        Args:
+            out: Folder of the studies; the default is the database in it.
+            uri: As typed (``--tracking-uri``); None or empty where nothing was.
+            experiment: As typed (``--experiment``), likewise.
+            environment: An empty variable counts as none.
+        """
+        named = {name: environment.get(name, "") for name in (URI, EXPERIMENT_NAME)}
+        used = [name for name, typed in ((URI, uri), (EXPERIMENT_NAME, experiment)) if named[name] and not typed]
+        return MlflowPlace(
+            uri or named[URI] or default_uri(out),
+            experiment or named[EXPERIMENT_NAME] or EXPERIMENT,
+            tuple(used),
+        )
+
+    def in_words(self) -> str:
+        """One line for people where a variable decides; empty where the command line or the default does."""
+        if not self.variables:
+            return ""
+        return (
+            f"MLflow: {without_secrets(self.uri)}, experiment '{self.experiment}' "
+            f"(from {' and '.join(self.variables)}; --tracking-uri and --experiment count before)"
+        )
+
+
+@contextmanager
+def current_store(uri: str) -> Iterator[None]:
+    """Let MLflow's functions that take no address use ``uri``, and leave MLflow and the environment as they were.
+
+    MLflow also writes the address into ``MLFLOW_TRACKING_URI``, where later commands of this process would read it.
+    """
+    import mlflow
+
+    variable = os.environ.get(URI)
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: as if none had been set
+        if variable is None:
+            os.environ.pop(URI, None)
+        else:
+            os.environ[URI] = variable
