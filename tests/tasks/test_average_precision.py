@@ -38,8 +38,8 @@ def exact(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> float:
     rows.sort(key=lambda row: -row[0])
     right = np.cumsum([row[1] for row in rows])
     precision = right / np.arange(1, len(rows) + 1)
-    best_from = np.maximum.accumulate(precision[::-1])[::-1]
-    return float(sum(p for p, row in zip(best_from, rows, strict=True) if row[1]) / planes)
+    at = [precision[right / planes >= recall].max(initial=0.0) for recall in np.linspace(0, 1, 101)]
+    return float(np.mean(at))
 
 
 def overlap(a: list[float], b: list[float]) -> float:
@@ -71,8 +71,9 @@ def test_a_case_worked_by_hand() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0, 0.0]])
     truth = torch.tensor([[plane, other, [0.0, 0.9, 0.1, 1.0], [0.0] * 4]])
     assert hits(logits, boxes, truth).tolist() == [[True, False, False, True]]
-    # Precision is 1 at a recall of 1/3, 2/4 at 2/3; the third plane is never found.
-    assert ap50(logits, boxes, truth) == pytest.approx((1 + 0.5) / 3)
+    # Precision is 1 up to a recall of 1/3, 2/4 up to 2/3, so at 34 and at 33 of the 101 recalls that COCO reads; the
+    # third plane is never found.
+    assert ap50(logits, boxes, truth) == pytest.approx((34 * 1 + 33 * 0.5) / 101)
 
 
 def test_a_box_takes_the_plane_that_it_overlaps_most_among_the_free_ones() -> None:

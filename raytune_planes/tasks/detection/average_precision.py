@@ -1,7 +1,8 @@
-"""Average precision of boxes from counts that add up: over batches, over workers."""
+"""COCO's average precision of boxes: from counts that add up over batches and workers, or exactly from a list."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +10,10 @@ from raytune_planes.tasks.detection.detector import iou
 
 ENOUGH = 0.5
 """Overlap with a plane's box from which it is found: the 50 of AP50."""
+THRESHOLDS = torch.from_numpy(np.linspace(0.5, 0.95, 10))
+"""The overlaps of COCO's mAP50-95."""
+RECALLS = torch.from_numpy(np.linspace(0, 1, 101))
+"""Where COCO reads the precision. By numpy, as there: a recall of 7 in 100 is a threshold to the last bit."""
 BINS, FURTHEST = 1000, 10.0
 """Scores are counted by logit, in even steps from -FURTHEST to FURTHEST: 0.02 each. What lies in one step counts as
 equally sure."""
@@ -26,14 +31,17 @@ def counted(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
     return torch.cat([torch.bincount(cells, minlength=2 * BINS), rest]).double()
 
 
-def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
-    """Which boxes find a plane, bool [B, K]: the surest first, each takes the free plane that it overlaps most (COCO).
+def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float = ENOUGH) -> Tensor:
+    """Which boxes find a plane, bool [B, K]: the surest first, each takes the free plane that it overlaps most, of
+    equal ones the last (COCO).
 
     Every plane is found once; a second box on it is wrong.
     """
-    overlap_BKM = iou(boxes_BK4, truth_BM4)
-    overlap_BKM = overlap_BKM.masked_fill(overlap_BKM < ENOUGH, 0)
+    overlap_BKM = iou(boxes_BK4, truth_BM4).flip(2)  # max gives the first of equal ones
+    overlap_BKM = overlap_BKM.masked_fill(overlap_BKM < enough, 0)
     found_BK = torch.zeros_like(logit_BK, dtype=torch.bool)
+    if not overlap_BKM.numel():  # nothing told, or nothing to find
+        return found_BK
     free_BM = torch.ones_like(overlap_BKM[:, 0], dtype=torch.bool)
     for k in range(logit_BK.shape[1]):
         best_B, which_B = (overlap_BKM[:, k] * free_BM).max(1)
@@ -43,19 +51,37 @@ def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
 
 
 def detection_metrics(counts: Tensor) -> dict[str, float]:
-    """``ap50``: the area under precision over recall, precision being the best at that recall or above it (PASCAL VOC
-    from 2010 on, all points). Nothing where no picture was counted; 1 where there is nothing to find and nothing found.
-    """
+    """``ap50``, COCO's but that scores of one step are equal. Nothing where no picture was counted."""
     *_, planes, pictures = counts.tolist()
     if not pictures:
         return {}
-    wrong, right = counts[:-2].view(BINS, 2).flip(0).unbind(1)
-    told = (wrong + right).cumsum(0)
+    wrong_N, right_N = counts[:-2].view(BINS, 2).flip(0).unbind(1)
+    return {"ap50": averaged(right_N, wrong_N, planes)}
+
+
+def average_precisions(score_N: Tensor, right_NT: Tensor, planes: float) -> list[float]:
+    """The average precision at each of T overlaps, of the boxes of all pictures in the pictures' order.
+
+    Boxes with equal scores stay in that order, as in COCO.
+    """
+    right_NT = right_NT[score_N.argsort(descending=True, stable=True)].double()
+    return [averaged(right_N, 1 - right_N, planes) for right_N in right_NT.unbind(1)]
+
+
+def averaged(right_N: Tensor, wrong_N: Tensor, planes: float) -> float:
+    """The mean over ``RECALLS`` of the best precision at that recall or above it, 0 where it is not reached.
+
+    Args:
+        right_N: Boxes that find a plane, at each score from the surest on.
+        wrong_N: Those that find none.
+        planes: That there are. Of none it is 1 when no box is told, else 0; COCO has no figure there.
+    """
+    found_N, told_N = right_N.cumsum(0), (right_N + wrong_N).cumsum(0)
     if not planes:
-        return {"ap50": float(told[-1] == 0)}
-    precision = right.cumsum(0) / told.clamp_min(1)
-    best = precision.flip(0).cummax(0).values.flip(0)
-    return {"ap50": float((right * best).sum() / planes)}
+        return float(not told_N.any())
+    best_N = (found_N / told_N.clamp_min(1)).flip(0).cummax(0).values.flip(0)
+    reached = torch.searchsorted(found_N / planes, RECALLS)
+    return float(best_N[reached[reached < len(best_N)]].sum() / len(RECALLS))
 
 
 def _area(boxes_BM4: Tensor) -> Tensor:
