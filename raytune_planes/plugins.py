@@ -1,4 +1,4 @@
-"""Datasets, tasks and trackers that other packages bring, found by their entry points."""
+"""Tables of what can be exchanged: their own rows, and those that other packages bring by entry points."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Row = TypeVar("Row")
 
 GROUPS: Mapping[str, str] = {
     "datasets": "a raytune_planes.catalog.Entry, which names the reader",
     "tasks": "a raytune_planes.tasks.base.Task, which names the implementation",
+    "backbones": "a raytune_planes.encoders.Encoder, which names the network",
     "trackers": "a callable (folder of the results) -> raytune_planes.tracking.base.Tracker",
 }
 """Kind -> what the entry point of the group ``raytune_planes.<kind>`` must name. The entry point's own name is the
@@ -49,12 +50,13 @@ def installed(kind: str) -> tuple[Plugin, ...]:
 class Joined(Mapping[str, Row]):
     """A table and, after its own rows, those of the installed plugins.
 
-    Plugins are loaded when the table is first read, not when it is made: their modules import what rows are made of,
-    which may lie in the very module that makes the table. A plugin that cannot be loaded, whose name is taken or whose
-    row is refused is left out and named on standard error: it must not stop work that does not need it.
+    An own row may be written as plugins' are, ``module:attribute``. Both are loaded when the table is first read, not
+    when it is made: their modules import what rows are made of, which may lie in the very module that makes the table.
+    A plugin that cannot be loaded, whose name is taken or whose row is refused is left out and named on standard error:
+    it must not stop work that does not need it.
     """
 
-    def __init__(self, kind: str, own: Mapping[str, Row], problem: Callable[[str, Any], str]) -> None:
+    def __init__(self, kind: str, own: Mapping[str, Row | str], problem: Callable[[str, Any], str]) -> None:
         self._kind, self._own, self._problem = kind, own, problem
         self._rows: dict[str, Row] | None = None
         self._left_out: dict[str, str] = {}
@@ -76,7 +78,7 @@ class Joined(Mapping[str, Row]):
 
     def _read(self) -> dict[str, Row]:
         if self._rows is None:
-            rows: dict[str, Row] = dict(self._own)
+            rows: dict[str, Row] = {name: self._loaded(name, row) for name, row in self._own.items()}
             for point in _points(self._kind):
                 why = f"'{point.name}' exists already; the plugin needs another name" if point.name in rows else ""
                 try:
@@ -91,6 +93,11 @@ class Joined(Mapping[str, Row]):
             self._rows = rows
         return self._rows
 
+    def _loaded(self, name: str, row: Row | str) -> Row:
+        loaded: Any = EntryPoint(name, row, self._kind).load() if isinstance(row, str) else row
+        assert not (why := self._problem(name, loaded)), f"{self._kind}/{name}: {why}"
+        return cast(Row, loaded)
+
     def _leave_out(self, point: EntryPoint, why: str) -> None:
         if point.name not in self._left_out:
             self._left_out[point.name] = why
@@ -98,12 +105,12 @@ class Joined(Mapping[str, Row]):
             print(f"raytune-planes: plugin {self._kind}/{point.name}{package} is left out: {why}", file=sys.stderr)
 
 
-def joined(kind: str, own: Mapping[str, Row], problem: Callable[[str, Any], str]) -> Joined[Row]:
+def joined(kind: str, own: Mapping[str, Row | str], problem: Callable[[str, Any], str]) -> Joined[Row]:
     """The table of one kind.
 
     Args:
         kind: One of ``GROUPS``.
-        own: The project's own rows, by name.
+        own: The project's own rows, by name, or where each is: ``module:attribute``.
         problem: (name, what the entry point names) -> why it cannot be a row, or "".
     """
     assert kind in GROUPS, f"no plugins of kind '{kind}'"

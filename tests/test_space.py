@@ -307,7 +307,7 @@ def test_what_is_valid_under_its_condition_is_accepted(tmp_path: Path, search: s
         (
             "model.backbone.kind: {choice: [residual, resnet18]}\n"
             "  model.backbone.weights: {choice: [random, imagenet]}\n",
-            "not together: model.backbone.weights = 'imagenet' is for networks of other libraries",
+            "not together: model.backbone.weights = 'imagenet' is for networks with pretrained weights",
         ),
         (  # valid beside trial 0's 5 folds, but drawn only beside 3
             "split.folds: {choice: [3, 5]}\n  split.fold: {choice: [1, 4], when: {split.folds: 3}}\n",

@@ -1,8 +1,9 @@
-"""List the datasets, tasks and trackers that other installed packages bring."""
+"""List the datasets, tasks, backbones and trackers that other installed packages bring."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,12 +15,15 @@ def run(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from raytune_planes.catalog import CATALOG
-    from raytune_planes.plugins import GROUPS, installed
+    from raytune_planes.encoders import BACKBONES
+    from raytune_planes.plugins import GROUPS, Joined, installed
     from raytune_planes.tasks import TASKS
     from raytune_planes.tracking.base import TRACKERS
 
-    left_out = {"datasets": CATALOG.left_out, "tasks": TASKS.left_out, "trackers": TRACKERS.left_out}
-    found = [(plugin, left_out[kind].get(plugin.name, "")) for kind in GROUPS for plugin in installed(kind)]
+    tables: dict[str, Joined[Any]] = {
+        "datasets": CATALOG, "tasks": TASKS, "backbones": BACKBONES, "trackers": TRACKERS
+    }  # fmt: skip
+    found = [(plugin, tables[kind].left_out.get(plugin.name, "")) for kind in GROUPS for plugin in installed(kind)]
     if args.json:
         print(json.dumps([{**asdict(plugin), "left_out": why} for plugin, why in found], indent=1))
         return

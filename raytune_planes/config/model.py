@@ -18,7 +18,7 @@ class Backbone(Section):
     """``residual``: three stages of residual blocks of our own. ``timm/NAME``: any network of timm that gives maps of
     features, convolutional or a transformer; ``resnet18``, ``resnet50``, ``resnet101``, ``resnext50``, ``densenet121``,
     ``mobilenet_v2``, ``efficientnet_lite0``, ``efficientnet_b1``, ``convnext_tiny``, ``swin_t``, ``vit_b_16``,
-    ``clip`` and ``dinov2`` are short names of some."""
+    ``clip`` and ``dinov2`` are short names of some. Other packages may bring more."""
     width: Annotated[int, Field(ge=8, le=256, multiple_of=8)] = 24
     """Channels of the first map, twice and four times as many in the next two; the others' maps are projected to it."""
     depth: Annotated[int, Field(ge=1, le=8)] = 1

@@ -18,7 +18,7 @@ from raytune_planes.config.split import Split
 from raytune_planes.config.stages import check_stages, stage_trees
 from raytune_planes.config.steps import Budget, Mixing
 from raytune_planes.config.stopping import Stopping
-from raytune_planes.encoders import OWN
+from raytune_planes.encoders import encoder
 from raytune_planes.errors import did_you_mean
 from raytune_planes.section import Section
 from raytune_planes.tasks import TASKS
@@ -73,11 +73,12 @@ class TrialConfig(Section):
                 f"model.dit.heads = {self.model.dit.heads} does not divide the grid's {channels} channels "
                 f"(4 x model.backbone.width); choose heads that do"
             )
-        own, weights = self.model.backbone.kind == OWN, self.model.backbone.weights
-        if own and (weights != "random" or self.model.backbone.freeze):
+        weights = self.model.backbone.weights
+        if (weights != "random" or self.model.backbone.freeze) and not encoder(self.model.backbone.kind).takes_weights:
             what = "model.backbone.freeze" if weights == "random" else f"model.backbone.weights = '{weights}'"
             raise ValueError(
-                f"{what} is for networks of other libraries; leave it out, or choose another backbone kind"
+                f"{what} is for networks with pretrained weights, which '{self.model.backbone.kind}' has not; leave it "
+                f"out, or choose another backbone kind"
             )
         return self
 

@@ -1,20 +1,20 @@
-"""The image encoders: our own, and any of timm's."""
+"""The shared parts of the model: image encoders, refinement, prompts."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from raytune_planes.config import Backbone
-from raytune_planes.encoders import OWN
-from raytune_planes.model.backbones import Pyramid, Residual
+from raytune_planes.encoders import encoder
+from raytune_planes.model.backbones import Pyramid
 
 
 def build_encoder(settings: Backbone) -> Pyramid:
-    """The encoder ``model.backbone.kind`` with random weights; timm is imported by who asks for a network of its.
+    """The encoder ``model.backbone.kind`` with random weights; the library of its network is imported here.
 
     Raises:
         UserError: timm has no such network, or it gives no maps of features.
     """
-    if settings.kind == OWN:
-        return Residual(settings)
-    from raytune_planes.model.timm_encoders import TimmPyramid
-
-    return TimmPyramid(settings)
+    module, _, name = encoder(settings.kind).network.partition(":")
+    network: Pyramid = getattr(import_module(module), name)(settings)
+    return network

@@ -12,7 +12,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from raytune_planes.config import Backbone
-from raytune_planes.encoders import timm_name
+from raytune_planes.encoders import encoder
 from raytune_planes.errors import UserError, did_you_mean, first_line
 from raytune_planes.model.backbones import CHANNELS_PER_GROUP, STRIDE, Pyramid, as_trained, norm
 from raytune_planes.model.pretrained import PACKAGED, checked, tensors_of
@@ -32,7 +32,7 @@ class TimmPyramid(Pyramid):
 
     def __init__(self, settings: Backbone) -> None:
         super().__init__()
-        self.kind, self.name, width = settings.kind, timm_name(settings.kind), settings.width
+        self.kind, self.name, width = settings.kind, encoder(settings.kind).timm, settings.width
         self.is_pretrained, self._frozen = settings.weights != "random", settings.freeze
         self.channels = (width, 2 * width, 4 * width)
         self.net: Any = _network(self.name, fixed=self.is_pretrained)

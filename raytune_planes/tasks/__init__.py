@@ -6,11 +6,6 @@ from typing import Any
 
 from raytune_planes.plugins import Joined, joined
 from raytune_planes.tasks.base import Task
-from raytune_planes.tasks.classification.settings import CLASSIFICATION
-from raytune_planes.tasks.contrastive.settings import CONTRASTIVE
-from raytune_planes.tasks.detection.settings import DETECTION
-from raytune_planes.tasks.reconstruction.settings import RECONSTRUCTION
-from raytune_planes.tasks.segmentation.settings import SEGMENTATION
 
 
 def _problem(name: str, row: Any) -> str:
@@ -25,11 +20,11 @@ def _problem(name: str, row: Any) -> str:
 TASKS: Joined[Task] = joined(
     "tasks",
     {
-        "classification": CLASSIFICATION,
-        "segmentation": SEGMENTATION,
-        "contrastive": CONTRASTIVE,
-        "reconstruction": RECONSTRUCTION,
-        "detection": DETECTION,
+        "classification": "raytune_planes.tasks.classification.settings:CLASSIFICATION",
+        "segmentation": "raytune_planes.tasks.segmentation.settings:SEGMENTATION",
+        "contrastive": "raytune_planes.tasks.contrastive.settings:CONTRASTIVE",
+        "reconstruction": "raytune_planes.tasks.reconstruction.settings:RECONSTRUCTION",
+        "detection": "raytune_planes.tasks.detection.settings:DETECTION",
     },
     _problem,
 )

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from raytune_planes.config import Backbone
-from raytune_planes.encoders import ALIASES, OWN
+from raytune_planes.encoders import BACKBONES
 from tests.benchmarks import workload
 from tests.benchmarks.loop import Task
 from tests.benchmarks.measuring import in_turn, ratio
 from tests.benchmarks.tables import Table
 
-KINDS = (OWN, *ALIASES)
+KINDS = tuple(BACKBONES)
 DEFAULT = Backbone().kind
 QUICK = (DEFAULT, "resnet18", "efficientnet_lite0", "vit_b_16")
 BATCH = 8

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 PACKAGE = Path(__file__).parent / "shades"
 POINTS = {
     "datasets": {"shades": "shades:DATASET"},
     "tasks": {"brightness": "shades:TASK"},
+    "backbones": {"squares": "shades:BACKBONE"},
     "trackers": {"lines": "shades.telling:Lines"},
 }
 SPACE = """
@@ -72,13 +74,24 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(here: Path, site: Path, *words: str) -> tuple[str, str]:
-    """Output and errors of ``raytune-planes`` where the packages in ``site`` are installed; it must succeed."""
+def run(here: Path, site: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """``raytune-planes`` where the packages in ``site`` are installed."""
     environment = {**os.environ, "PYTHONPATH": str(site), "XDG_CACHE_HOME": str(here / "cache")}
     whole = [sys.executable, "-P", "-m", "raytune_planes", *words]
-    done = subprocess.run(whole, cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=400)
+    return subprocess.run(whole, cwd=here, env=environment, capture_output=True, text=True, check=False, timeout=400)
+
+
+def command(here: Path, site: Path, *words: str) -> tuple[str, str]:
+    """Output and errors of a command that must succeed."""
+    done = run(here, site, *words)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, done.stderr
+
+
+def small() -> list[str]:
+    """What the space fixes, as options."""
+    fixed = SPACE.split("fixed:")[1].split("search:")[0].split("\n")
+    return [f"--set={line.strip().replace(': ', '=')}" for line in fixed if line.strip()]
 
 
 def test_installed_plugins_are_listed_with_their_package(here: Path, site: Path) -> None:
@@ -109,18 +122,37 @@ def test_one_module_may_bring_a_dataset_and_a_task_whichever_module_is_imported_
 
 @pytest.mark.slow
 def test_a_plugins_task_is_learnt_on_a_plugins_dataset(here: Path, site: Path) -> None:
-    fixed = SPACE.split("fixed:")[1].split("search:")[0].split("\n")
-    settings = [f"--set={line.strip().replace(': ', '=')}" for line in fixed if line.strip()]
     last = {}
     for weight in (1, 0):
         own = (f"--out={weight}", f"--set=losses.brightness.weight={weight}", "--set=losses.brightness.within=0.5")
-        command(here, site, "train", "--data=data", *settings, *own)
+        command(here, site, "train", "--data=data", *small(), *own)
         epochs = (here / str(weight) / "epochs.jsonl").read_text().splitlines()
         last[weight] = json.loads(epochs[-1])["metrics"]
     assert last[1]["val/shades/brightness_loss"] < 0.25
     assert last[0]["val/shades/brightness_loss"] > 0.5
     assert last[1]["val/shades/brightness_within"] > 0.75 > last[0]["val/shades/brightness_within"]
     assert last[1]["val/shades/brightness_error"] < 0.35 < last[0]["val/shades/brightness_error"]
+
+
+@pytest.mark.slow
+def test_a_plugins_backbone_is_trained_and_answers(here: Path, site: Path) -> None:
+    own = ["--set=model.backbone.kind=squares", "--set=model.backbone.freeze=true", "--set=budget.steps_per_epoch=4"]
+    command(here, site, "train", "--data=data", "--only=shades", "--out=run", *small(), *own)
+    weights = torch.load(here / "run" / "best.pt", weights_only=True)["weights"]
+    assert {k: tuple(w.shape) for k, w in weights.items() if k.startswith("backbone.")} == {
+        f"backbone.steps.{i}.{part}": shape
+        for i, (below, own) in enumerate([(3, 8), (8, 16), (16, 32)])
+        for part, shape in (("weight", (own, below, 2, 2)), ("bias", (own,)))
+    }
+    printed, _ = command(here, site, "predict", "run/best.pt", "data/shades/252.png", "--json")
+    assert {row["label"] for row in json.loads(printed)[0]["top"]} == {"dark", "light"}
+
+
+def test_a_backbone_that_no_plugin_brings_is_refused_with_the_names_there_are(here: Path, site: Path) -> None:
+    done = run(here, site, "train", "--data=data", "--set=model.backbone.kind=squarez")
+    assert done.returncode == 2
+    assert "no encoder 'squarez'; did you mean 'squares'? (there are: residual, resnet18," in done.stderr
+    assert "dinov2, squares, and timm/NAME)" in done.stderr
 
 
 @pytest.mark.slow
@@ -144,6 +176,7 @@ def test_broken_plugins_are_left_out_with_the_reason_and_stop_nothing(here: Path
     broken = {
         "datasets": {"absent": "no_such_module:ENTRY", "planesnet": "shades:DATASET", "wrong": "shades:TASK"},
         "tasks": {"crashing": "crashing:TASK", "misnamed": "shades:TASK", "needs": "greedy:NEEDS"},
+        "backbones": {"residual": "shades:BACKBONE", "flat": "shades:TASK"},
         "trackers": {"number": "shades.reading:np.pi"},
     }
     install(site, "broken", broken)
@@ -154,6 +187,8 @@ def test_broken_plugins_are_left_out_with_the_reason_and_stop_nothing(here: Path
         "tasks/crashing": "OSError: no licence",
         "tasks/misnamed": "its task is called 'brightness'; entry point and task must have the same name",
         "tasks/needs": "rate\n  Field required",
+        "backbones/residual": "'residual' exists already; the plugin needs another name",
+        "backbones/flat": "is no raytune_planes.encoders.Encoder",
         "trackers/number": "3.14159",
     }
     printed, errors = command(here, site, "plugins", "--json")
@@ -165,4 +200,4 @@ def test_broken_plugins_are_left_out_with_the_reason_and_stop_nothing(here: Path
     assert "usage: raytune-planes" in command(here, site, "--help")[0]
     printed, errors = command(here, site, "check", "mine.yaml")
     assert "losses.brightness.weight" in printed
-    assert errors.count("is left out") == 6  # trackers are no business of a check
+    assert errors.count("is left out") == 8  # trackers are no business of a check
