@@ -15,8 +15,9 @@ from raytune_planes.catalog import entry
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Arrays, Info
-from raytune_planes.datasets.cache import LIMIT_GIB, Progress, decode, default_cache
+from raytune_planes.datasets.cache import LIMIT_GIB, decode, default_cache
 from raytune_planes.datasets.cleaning import read_plan
+from raytune_planes.datasets.filling import Progress
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
@@ -109,6 +110,7 @@ def open_data(
             progress=_quarters(name, say),
             limit_bytes=round(limit_gib * 2**30),
             plan=plan,
+            say=say,
         )
         for warning in arrays.warnings:
             say(f"{name}: {warning}")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, closing, suppress
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from raytune_planes.datasets import boxes, files, ranges, storage
-from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
+from raytune_planes.datasets import building, ranges, storage
+from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
 from raytune_planes.datasets.cleaning import Plan, cleaned
+from raytune_planes.datasets.filling import Progress, fill
 from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import NO_ROOM, UserError
@@ -25,8 +20,6 @@ from raytune_planes.paths import local
 from raytune_planes.processors import allowed
 
 LIMIT_GIB = 20.0
-
-Progress = Callable[[int, int], None]
 
 
 def default_cache() -> Path:
@@ -48,11 +41,12 @@ def decode(
     progress: Progress | None = None,
     workers: int | None = None,
     limit_bytes: int = round(LIMIT_GIB * 2**30),
+    say: Callable[[str], None] = lambda _: None,
 ) -> Arrays:
     """The reader's dataset as read-only arrays: built on the first call, opened from then on.
 
-    Files are identified by name, size and time of change. An entry appears whole or not at all, so a killed build is
-    never read; when two processes build the same at once, the later one discards its own.
+    Files are identified by name, size and time of change. An entry appears whole or not at all, so a killed build is never read. Of processes that ask for one entry at the
+    same time, also on machines that share the folder, one builds it and the others wait.
 
     Args:
         plan: what is left out; a picture that it drops is never decoded.
@@ -60,6 +54,7 @@ def decode(
         workers: decoding threads; None for one per processor that this process may use. Pillow decodes without
             holding Python's lock.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
+        say: told when another process is waited for.
 
     Raises:
         UserError: the dataset is missing or malformed, pictures cannot be decoded (names the first few, counts all),
@@ -70,7 +65,12 @@ def decode(
     folder = entry(cache, fingerprint(reader, listing))
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        arrays = _open_sound(folder) or _build(reader, listing, folder, workers or allowed(), progress)
+        arrays = building.once(
+            folder,
+            ready=lambda: _sound(folder),
+            build=lambda room: fill(reader, listing, room, folder.name, workers or allowed(), progress),
+            say=lambda text: say(f"{listing.info.name}: {text}"),
+        )
         storage.evict(cache, limit_bytes, keep=folder)
     except OSError as error:
         if error.errno in NO_ROOM:
@@ -96,15 +96,14 @@ def open_cached(folder: Path) -> Arrays:
         raise UserError(f"no decoded dataset at {folder} ({error}); decode the dataset again") from error
 
 
-def _open_sound(folder: Path) -> Arrays | None:
-    """The entry, or None when it is absent; one that a fault of the disk cut short is removed."""
-    with storage.guard(folder.parent):
-        try:
-            return _open(folder)
-        except (FileNotFoundError, ValueError):
-            if folder.is_dir():
-                storage.discard(folder)
-            return None
+def _sound(folder: Path) -> Arrays | None:
+    """The entry, or None when it is absent; one that a fault of the disk cut short is removed. Call under ``guard``."""
+    try:
+        return _open(folder)
+    except (FileNotFoundError, ValueError):
+        if folder.is_dir():
+            storage.discard(folder)
+        return None
 
 
 def _open(folder: Path) -> Arrays:
@@ -126,96 +125,3 @@ def _open(folder: Path) -> Arrays:
         of_group_N=storage.mapped(folder / "groups.npy"),
         sizes=Sizes.of_json(about["sizes"]),
     )
-
-
-def _build(reader: Reader, listing: Listing, folder: Path, workers: int, progress: Progress | None) -> Arrays:
-    listing = ranges.with_range(reader, listing, workers)
-    count, side, info = len(listing.samples), reader.image_size, listing.info
-    temporary = folder.with_name(f"{storage.BUILDING}{uuid.uuid4().hex}")
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-        with storage.guard(folder.parent):
-            storage.remove_stale(folder.parent)
-            temporary.mkdir()
-            images = stack.enter_context(closing(storage.Blank(temporary / storage.WITNESS, (count, side, side, 3))))
-        masks = None
-        if info.has_masks:
-            masks = stack.enter_context(closing(storage.Blank(temporary / "masks.npy", (count, side, side))))
-        _decode_all(reader, listing.samples, images, masks, workers, progress)
-        images.finish()
-        if masks is not None:
-            masks.finish()
-        if info.has_boxes:
-            storage.save(temporary / "boxes.npy", boxes.padded(listing.samples))
-        storage.save(temporary / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
-        _, groups = np.unique([s.group for s in listing.samples], return_inverse=True)
-        storage.save(temporary / "groups.npy", groups.astype(np.int64))
-        for split in SPLITS:
-            storage.save(temporary / f"{split}.npy", np.array(listing.splits[split], np.int64))
-        about = {
-            "info": asdict(info),
-            "fingerprint": folder.name,
-            "synthetic": listing.synthetic,
-            "warnings": list(listing.warnings),
-            "sizes": asdict(reader.sizes(listing)),
-        }
-        with (temporary / "info.json").open("w", encoding="utf-8") as file:
-            json.dump(about, file)
-            file.flush()
-            os.fsync(file.fileno())
-        storage.sync_folder(temporary)
-        with storage.guard(folder.parent):
-            if not folder.is_dir():  # else another process was first, and its arrays equal ours
-                temporary.rename(folder)
-                storage.sync_folder(folder.parent)
-            return _open(folder)  # our own files are still open, so the entry is in use from its first moment
-
-
-def _decode_all(
-    reader: Reader,
-    samples: tuple[Sample, ...],
-    images: storage.Blank,
-    masks: storage.Blank | None,
-    workers: int,
-    progress: Progress | None,
-) -> None:
-    def decode_run(run: range) -> tuple[int, dict[Path, str]]:
-        own, wrong = copy.copy(reader), {}  # a reader may remember the last scene it decoded
-        for row in run:
-            if samples[row].path in wrong:
-                continue
-            try:
-                image, mask = own.load(samples[row])
-            except UserError as error:
-                wrong[samples[row].path] = str(error)
-                continue
-            images.write(row, image)
-            assert (mask is None) == (masks is None), f"info.has_masks and the mask of {samples[row].path} disagree"
-            if masks is not None and mask is not None:
-                masks.write(row, mask)
-        return len(run), wrong
-
-    unreadable: dict[Path, str] = {}
-    done = 0
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            for future in as_completed([pool.submit(decode_run, run) for run in _runs(samples, workers)]):
-                length, wrong = future.result()
-                unreadable |= wrong
-                done += length
-                if progress:
-                    progress(done, len(samples))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    if unreadable:
-        raise files.unreadable(unreadable)
-
-
-def _runs(samples: tuple[Sample, ...], workers: int) -> Iterator[range]:
-    """Cut the samples into several runs per worker, never between two samples of one file."""
-    least, start = min(256, max(1, len(samples) // (8 * workers))), 0
-    for row in range(1, len(samples) + 1):
-        if row == len(samples) or (row - start >= least and samples[row].path != samples[row - 1].path):
-            yield range(start, row)
-            start = row

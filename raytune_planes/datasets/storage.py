@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 import numpy as np
 
@@ -102,18 +102,9 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def share(file: BinaryIO) -> None:
+def share(file: BinaryIO | TextIO) -> None:
     with suppress(OSError):  # a file system without locks: eviction cannot lock either, and leaves the folder alone
         fcntl.flock(file.fileno(), fcntl.LOCK_SH)
-
-
-def remove_stale(cache: Path) -> None:
-    """Remove what killed processes left behind. Call under ``guard``."""
-    for folder in cache.glob(f"{DISCARDED}*"):
-        shutil.rmtree(folder, ignore_errors=True)
-    for folder in cache.glob(f"{BUILDING}*"):
-        if _idle(folder):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def discard(folder: Path) -> None:
@@ -145,7 +136,7 @@ def evict(cache: Path, limit_bytes: int, keep: Path) -> list[Path]:
 
 def _idle(folder: Path) -> bool:
     try:
-        with (folder / WITNESS).open("rb") as file:
+        with (folder / WITNESS).open("r+b") as file:  # to be written: else network folders refuse the lock
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return True

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytune_planes.datasets import cache, storage
+from raytune_planes.datasets import cache, filling, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import UserError
@@ -236,7 +236,7 @@ def test_progress_ends_at_the_number_of_pictures(root: Path, tmp_path: Path) -> 
 def test_samples_of_one_file_go_to_one_worker_in_a_row() -> None:
     scenes = [Path(f"scene{k}") for k, tiles in enumerate((1, 300, 2, 40, 1)) for _ in range(tiles)]
     samples = tuple(Sample(path, 0, path.name) for path in scenes)
-    runs = list(cache._runs(samples, workers=2))
+    runs = list(filling.runs(samples, workers=2))
     assert [row for run in runs for row in run] == list(range(len(samples)))
     assert all(scenes[a.stop - 1] != scenes[b.start] for a, b in pairwise(runs))
     assert len(runs) > 1
