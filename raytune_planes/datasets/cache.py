@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.datasets.filling import Progress, fill
 from raytune_planes.datasets.fingerprint import fingerprint
+from raytune_planes.datasets.known import Found, Known
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import NO_ROOM, UserError
 from raytune_planes.paths import local
@@ -45,7 +46,8 @@ def decode(
 ) -> Arrays:
     """The reader's dataset as read-only arrays: built on the first call, opened from then on.
 
-    Files are identified by name, size and time of change. An entry appears whole or not at all, so a killed build is never read. Of processes that ask for one entry at the
+    Files are identified by name, size and time of change; while none below the root has changed, none is opened again.
+    An entry appears whole or not at all, so a killed build is never read. Of processes that ask for one entry at the
     same time, also on machines that share the folder, one builds it and the others wait.
 
     Args:
@@ -60,27 +62,29 @@ def decode(
         UserError: the dataset is missing or malformed, pictures cannot be decoded (names the first few, counts all),
             or the cache cannot be written.
     """
-    listing = reader.scan() if plan is None else cleaned(reader.scan(), reader.root, plan)
-    assert listing.samples, f"{type(reader).__name__} listed nothing"
-    folder = entry(cache, fingerprint(reader, listing))
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        arrays = building.once(
-            folder,
-            ready=lambda: _sound(folder),
-            build=lambda room: fill(reader, listing, room, folder.name, workers or allowed(), progress),
-            say=lambda text: say(f"{listing.info.name}: {text}"),
-        )
-        storage.evict(cache, limit_bytes, keep=folder)
-    except OSError as error:
-        if error.errno in NO_ROOM:
-            size = len(listing.samples) * reader.image_size**2 * (4 if listing.info.has_masks else 3)
-            raise UserError(
-                f"{listing.info.name}: no room for {size / 2**20:,.0f} MiB of decoded pictures in {cache}"
-                f" ({error.strerror}); free some space, name another cache folder or lower its image_size"
-            ) from error
-        raise UserError(f"the cache folder {cache} cannot be used: {error}; name another") from error
-    return replace(arrays, warnings=(*listing.warnings, *ranges.told(arrays.info)))
+    known = Known(cache, reader, plan)
+    found = known.found()
+    with _refusing(cache, reader):
+        arrays = found and _opened_again(entry(cache, found.fingerprint))
+    if not found or not arrays:
+        listing = reader.scan() if plan is None else cleaned(reader.scan(), reader.root, plan)
+        assert listing.samples, f"{type(reader).__name__} listed nothing"
+        found = Found(fingerprint(reader, listing), tuple(listing.warnings))
+        folder = entry(cache, found.fingerprint)
+        with _refusing(
+            cache, reader, len(listing.samples) * reader.image_size**2 * (4 if listing.info.has_masks else 3)
+        ):
+            cache.mkdir(parents=True, exist_ok=True)
+            arrays = building.once(
+                folder,
+                ready=lambda: _sound(folder),
+                build=lambda room: fill(reader, listing, room, folder.name, workers or allowed(), progress),
+                say=lambda text: say(f"{listing.info.name}: {text}"),
+            )
+        known.remember(found)
+    with _refusing(cache, reader):
+        storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
+    return replace(arrays, warnings=(*found.warnings, *ranges.told(arrays.info)))
 
 
 def open_cached(folder: Path) -> Arrays:
@@ -94,6 +98,26 @@ def open_cached(folder: Path) -> Arrays:
             return _open(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"no decoded dataset at {folder} ({error}); decode the dataset again") from error
+
+
+@contextmanager
+def _refusing(cache: Path, reader: Reader, size: int = 0) -> Iterator[None]:
+    """Tells people what a failing disk means; ``size`` bytes were to be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise UserError(
+                f"{reader.name_in_study}: no room for {size / 2**20:,.0f} MiB of decoded pictures in {cache}"
+                f" ({error.strerror}); free some space, name another cache folder or lower its image_size"
+            ) from error
+        raise UserError(f"the cache folder {cache} cannot be used: {error}; name another") from error
+
+
+def _opened_again(folder: Path) -> Arrays | None:
+    """An entry that was there before; None when it has been removed."""
+    with storage.guard(folder.parent):
+        return _sound(folder)
 
 
 def _sound(folder: Path) -> Arrays | None:
