@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytune_planes.api import Model, load_model, load_study, train, tune
     from raytune_planes.errors import UserError
+    from raytune_planes.serving.answers import Answer
     from raytune_planes.study import Study, Trial
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Study", "Trial", "UserError", "load_model", "load_study", "train", "tune"]
-_HOMES = {"Study": "study", "Trial": "study", "UserError": "errors"}
+__all__ = ["Answer", "Model", "Study", "Trial", "UserError", "load_model", "load_study", "train", "tune"]
+_HOMES = {"Answer": "serving.answers", "Study": "study", "Trial": "study", "UserError": "errors"}
 """Where the public names are that are not in ``api``."""
 
 

@@ -26,7 +26,7 @@ class Model:
     >>> model.datasets
     ('planesnet', 'fgvc')
     >>> answer = model.predict("chip.png", dataset="planesnet")
-    >>> [label for label, probability in answer.top if probability > 0.5] in (["plane"], ["no plane"])
+    >>> [label for label, probability in answer.labels if probability > 0.5] in (["plane"], ["no plane"])
     True
     """
 
@@ -49,13 +49,15 @@ class Model:
         """What the model sees in one picture.
 
         Args:
-            picture: A file, or the bytes of one.
+            picture: A picture file, or the bytes of one.
             dataset: Whose head answers; None for the only one that learnt pictures of that size.
             texts: Sentences that are compared with the picture.
-            scale: Pixels of a scene that stand for one of the scenes or chips that were learnt; None for 1.
+            scale: Of scenes: pixels of the scene for each pixel of the training pictures, such as 6 for a scene of
+                0.5 m per pixel and chips of 3 m; None for 1.
 
         Returns:
-            Labels with probabilities, boxes and a mask where the dataset has them; ``to_json()`` is a plain dict.
+            ``labels`` with probabilities, ``boxes`` in pixels of the picture and a ``mask`` [H, W] of probabilities,
+            where the dataset has them; ``to_dict()`` holds plain values, without the mask.
 
         Raises:
             UserError: the picture cannot be read, or neither ``dataset`` nor its size names one that was learnt.
@@ -149,6 +151,13 @@ def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
     Traceback (most recent call last):
     raytune_planes.errors.UserError: no study 'frist' in results; did you mean 'first'?; there are: first
 
+    Args:
+        study: Its folder, or its name.
+        out: Folder of the results, where a name is looked for.
+
+    Returns:
+        The study as its files stand at each look.
+
     Raises:
         UserError: there is no such study.
     """
@@ -157,10 +166,19 @@ def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
 
 
 def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: str | None = None) -> Model:
-    """A model by its ``best.pt``, its study, its ensemble's folder, ``runs:/ID`` or ``models:/NAME@champion``.
+    """A trained model, ready to answer.
 
     >>> rp.load_model("results/train/best.pt").datasets
     ('planesnet',)
+
+    Args:
+        model: A ``best.pt``, a study (its best trial), an ensemble's folder, ``runs:/ID`` or ``models:/NAME@champion``.
+        out: Folder of the results, where a study's name is looked for.
+        tracking_uri: The MLflow server or database that ``runs:`` and ``models:`` are looked for in; None for that
+            of ``MLFLOW_TRACKING_URI``, else the one in ``out``.
+
+    Returns:
+        The model, on a GPU where there is one.
 
     Raises:
         UserError: there is no such model.

@@ -79,6 +79,12 @@ class Study:
     def prefer(self, metric: str | None) -> Trial | None:
         """The trial that is best in one metric, floors kept.
 
+        Args:
+            metric: Such as ``val/fgvc/accuracy``; None for the study's own goal.
+
+        Returns:
+            The complete trial with the best value that keeps every floor, else the nearest; None while there is none.
+
         Raises:
             UserError: no trial has that metric.
         """

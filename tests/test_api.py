@@ -34,7 +34,7 @@ search:
   optim.lr: {float: [1e-3, 1e-2], log: true}
 study: {rungs: {enabled: false}}
 """
-IN_ORDER = ("tune", "train", "load_study", "Study", "Trial", "load_model", "Model", "UserError")
+IN_ORDER = ("tune", "train", "load_study", "Study", "Trial", "load_model", "Model", "Answer", "UserError")
 """The first two make what the others look at."""
 
 
@@ -49,7 +49,11 @@ def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 QUIET = SimpleNamespace(
-    tune=_quietly(rp.tune), train=_quietly(rp.train), load_study=rp.load_study, load_model=rp.load_model
+    tune=_quietly(rp.tune),
+    train=_quietly(rp.train),
+    load_study=rp.load_study,
+    load_model=rp.load_model,
+    Answer=rp.Answer,
 )
 
 

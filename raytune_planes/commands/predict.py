@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         except UserError as error:
             leave_out(error)
             continue
-        told.append({"picture": str(path), **found.to_json(), **({"drawn": str(drawn)} if drawn else {})})
+        told.append({"picture": str(path), **found.to_dict(), **({"drawn": str(drawn)} if drawn else {})})
         if not args.json:
             print(_in_words(path, found), flush=True)
     if args.json:
@@ -133,10 +133,10 @@ def _in_words(path: Path, found: Answer) -> str:
         lines.append(f"  by a model of SYNTHETIC pictures ({', '.join(found.synthetic)})")
     if found.count is not None:
         lines.append(f"  {found.count}")
-    if found.mask_HW is not None:
+    if found.mask is not None:
         lines.append(f"  {found.covered:.1%} of the picture under the mask, in {len(found.planes)} part(s)")
     mean = ", mean of the tiles" if found.tiles > 1 else ""
-    lines += [f"  {probability:7.4f}  {printable(label)}{mean}" for label, probability in found.top]
+    lines += [f"  {probability:7.4f}  {printable(label)}{mean}" for label, probability in found.labels]
     lines += [f"  {score:7.4f}  plane in {', '.join(f'{x:.0f}' for x in box)}" for box, score in found.boxes or ()]
     for text in found.texts:
         alone, share = f'"{printable(text.text)}" (similarity', text.probability

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,13 @@ SHOWN = 5
 """Classes that are told."""
 
 
+class Label(NamedTuple):
+    """A class and how likely it is."""
+
+    label: str
+    probability: float
+
+
 @dataclass(frozen=True)
 class Text:
     """A free text beside the picture."""
@@ -36,29 +43,42 @@ class Text:
 
 @dataclass(frozen=True)
 class Answer:
-    """All that is told of one picture."""
+    """What a model answers for one picture.
+
+    >>> answer = rp.load_model("first").predict("chip.png", dataset="planesnet")
+    >>> isinstance(answer, rp.Answer)
+    True
+    >>> answer.width, answer.height, answer.boxes, answer.mask
+    (20, 20, None, None)
+    >>> sorted(label for label, probability in answer.labels)
+    ['no plane', 'plane']
+    >>> answer.to_dict()["labels"][0] == {"label": answer.labels[0].label, "probability": answer.labels[0].probability}
+    True
+    """
 
     dataset: str
     """Whose head answered."""
     chosen: str
     """Why that one."""
     width: int
+    """Of the picture, in pixels."""
     height: int
     tiles: int
     """How many the picture was cut into; 1 for a picture that was seen whole."""
-    top: tuple[tuple[str, float], ...]
-    """The likeliest classes with their probabilities, best first; of a scene, the mean over its tiles, and none of one
-    that was read by windows."""
+    labels: tuple[Label, ...]
+    """The five likeliest classes with their probabilities, best first; of a scene, the mean over its tiles, and none of
+    one that was read by windows."""
     covered: float
     """Share of the picture under the mask; NaN for datasets without masks."""
     planes: tuple[Box, ...]
     """Around each connected part of the mask, in the picture's pixels, largest first."""
     texts: tuple[Text, ...]
-    mask_HW: np.ndarray | None
-    """Probability of a plane."""
+    mask: np.ndarray | None
+    """[H, W] float32, the probability of a plane, at the scale of training: H and W are those of the picture only by
+    chance. None for datasets without masks."""
     boxes: tuple[Scored, ...] | None = None
-    """Planes by the detector, or windows with a plane, in the picture's pixels, the surest first; None without
-    either."""
+    """Planes by the detector, or windows with a plane: each (left, top, right, bottom) in the picture's pixels, and its
+    score in [0, 1]; the surest first. None without either."""
     values: tuple[float, float] | None = None
     """Of a picture with more than 8 bits, the numbers that are shown as black and as white."""
     window: float = 0.0
@@ -71,10 +91,10 @@ class Answer:
         """Of the planes; None of a picture that is answered by its class alone."""
         if self.boxes is not None:
             return Count(len(self.boxes), WINDOWS if self.window else DETECTIONS)
-        return None if self.mask_HW is None else Count(len(self.planes), MASK)
+        return None if self.mask is None else Count(len(self.planes), MASK)
 
-    def to_json(self) -> dict[str, Any]:
-        """Without the mask; what does not apply is left out."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as ``predict --json`` prints them: all but the mask; what does not apply is left out."""
         count = self.count
         counted: dict[str, Any] = {}
         if count is not None:
@@ -86,9 +106,9 @@ class Answer:
             **{"dataset": self.dataset, "chosen": self.chosen, "size": [self.width, self.height], "tiles": self.tiles},
             "synthetic": None if self.synthetic is None else list(self.synthetic),
             **({"window": self.window} if self.window else {}),
-            **({"top": [{"label": label, "probability": p} for label, p in self.top]} if self.top else {}),
+            **({"labels": [label._asdict() for label in self.labels]} if self.labels else {}),
             **counted,
-            **(masked if self.mask_HW is not None else {}),
+            **(masked if self.mask is not None else {}),
             **(boxes if self.boxes is not None else {}),
             **({"texts": [_without_none(asdict(text)) for text in self.texts]} if self.texts else {}),
         }
@@ -124,11 +144,11 @@ def answer(
         width=width,
         height=height,
         tiles=look.tiles,
-        top=() if slide is not None else _top(look.probability_NK[0], model.infos[name].classes),
+        labels=() if slide is not None else _likeliest(look.probability_NK[0], model.infos[name].classes),
         covered=math.nan if mask_HW is None else float((mask_HW > 0.5).mean()),
         planes=() if mask_HW is None else planes(mask_HW, width, height, model.config.datasets[name].image_size),
         texts=_texts(texts, look),
-        mask_HW=mask_HW,
+        mask=mask_HW,
         boxes=boxes,
         values=model.infos[name].values,
         window=0.0 if slide is None else slide.side * slide.scale,
@@ -136,9 +156,9 @@ def answer(
     )
 
 
-def _top(probability_K: np.ndarray, classes: Sequence[str]) -> tuple[tuple[str, float], ...]:
+def _likeliest(probability_K: np.ndarray, classes: Sequence[str]) -> tuple[Label, ...]:
     order = np.argsort(-probability_K, kind="stable")[:SHOWN]
-    return tuple((classes[i], float(probability_K[i])) for i in order.tolist())
+    return tuple(Label(classes[i], float(probability_K[i])) for i in order.tolist())
 
 
 def _texts(texts: Sequence[str], look: Look) -> tuple[Text, ...]:

@@ -36,8 +36,8 @@ def draw(answer: Answer, source: Source) -> Image.Image:
     smooth = Image.Resampling.BILINEAR if scale <= 1 else Image.Resampling.NEAREST
     most, values = answer.width * answer.height, answer.values
     picture = images.decode(source, coarsest=max(1.0, 1 / scale), most=most, values=values).image.resize(size, smooth)
-    if answer.mask_HW is not None:
-        picture = _tinted(picture, answer.mask_HW)
+    if answer.mask is not None:
+        picture = _tinted(picture, answer.mask)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
     for number, box in enumerate(answer.planes, start=1):
         left, top, right, bottom = (value * scale for value in box)
@@ -64,11 +64,11 @@ def caption(answer: Answer) -> str:
     picture under a mask; then whether the model learnt synthetic pictures."""
     count = answer.count
     if count is None:
-        label, probability = answer.top[0]
+        label, probability = answer.labels[0]
         said = f"{label} {probability:.2f}"
     else:
         said = f"{count.planes} plane{'s' if count.planes != 1 else ''} by {count.by}"
-        said += f", {answer.covered:.1%} of the picture" if answer.mask_HW is not None else ""
+        said += f", {answer.covered:.1%} of the picture" if answer.mask is not None else ""
     return f"{answer.dataset}: {said}{' - SYNTHETIC model' if answer.synthetic else ''}"
 
 

@@ -14,14 +14,14 @@ from raytune_planes.serving.predictor import Predictor
 def serve(artifacts: Mapping[str, str]) -> Callable[[Any], list[dict[str, Any]]]:
     """From a table of ``dataset`` (empty for by size) and ``image`` (a picture file's bytes) to a list of answers.
 
-    Each is what ``predict --json`` says of the picture (``Answer.to_json``). A picture that cannot be answered has
+    Each is what ``predict --json`` says of the picture (``Answer.to_dict``). A picture that cannot be answered has
     ``error``, a sentence, in place of all else; the others are answered.
     """
     predictor = Predictor.load(Path(artifacts["checkpoint"]))
 
     def told(dataset: Any, image: Any) -> dict[str, Any]:
         try:
-            return answer(predictor, bytes(image), str(dataset)).to_json()
+            return answer(predictor, bytes(image), str(dataset)).to_dict()
         except UserError as error:
             return {"error": str(error)}
 

@@ -94,7 +94,7 @@ def test_the_champion_served_over_http_answers_what_predict_says(
     for served, said in zip(told, expected, strict=True):
         del said["picture"]
         assert served.keys() == said.keys()
-        assert [each["label"] for each in served["top"]] == [each["label"] for each in said["top"]]
+        assert [each["label"] for each in served["labels"]] == [each["label"] for each in said["labels"]]
         for one, other in zip(numbers(served), numbers(said), strict=True):
             assert one == pytest.approx(other, abs=1e-5)  # another process may cut its sums otherwise
 

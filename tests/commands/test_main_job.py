@@ -118,8 +118,8 @@ def test_the_champion_loads_from_the_registry_and_answers(place: Path) -> None:
     model = mlflow.pyfunc.load_model("models:/raytune-planes@champion")
     assert model.metadata.signature is not None
     answers = model.predict(pandas.DataFrame({"dataset": ["planesnet", "fgvc"], "image": [chip, photograph]}))
-    assert answers[0]["top"][0]["label"] in ("no plane", "plane", "background")
-    assert 0 < answers[1]["top"][0]["probability"] <= 1
+    assert answers[0]["labels"][0]["label"] in ("no plane", "plane", "background")
+    assert 0 < answers[1]["labels"][0]["probability"] <= 1
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ def test_the_same_as_json_with_drawings(weights: Path, chips: Path, capsys: pyte
     assert main(["predict", str(weights.parent), str(chips), "--json", "--out", str(drawn)]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert first["picture"] == str(chips / "a.png")
-    assert first["top"][0]["probability"] >= first["top"][1]["probability"]
+    assert first["labels"][0]["probability"] >= first["labels"][1]["probability"]
     with Image.open(first["drawn"]) as picture:
         assert picture.size[0] == 320
     assert sorted(p.name for p in drawn.iterdir()) == ["0000-a.png", "0001-b.png"]

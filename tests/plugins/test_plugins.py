@@ -145,7 +145,7 @@ def test_a_plugins_backbone_is_trained_and_answers(here: Path, site: Path) -> No
         for part, shape in (("weight", (own, below, 2, 2)), ("bias", (own,)))
     }
     printed, _ = command(here, site, "predict", "run/best.pt", "data/shades/252.png", "--json")
-    assert {row["label"] for row in json.loads(printed)[0]["top"]} == {"dark", "light"}
+    assert {row["label"] for row in json.loads(printed)[0]["labels"]} == {"dark", "light"}
 
 
 def test_a_backbone_that_no_plugin_brings_is_refused_with_the_names_there_are(here: Path, site: Path) -> None:

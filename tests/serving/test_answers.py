@@ -49,8 +49,8 @@ def test_a_picture_gets_the_answer_that_the_model_gives_its_pixels(weights: Path
     for i, probability_K in zip(arrays.splits["test"], expected_BK, strict=True):
         told = answer(predictor, photo(arrays.images_NHWC[i]), "fgvc")
         order = probability_K.argsort(descending=True).tolist()[:5]
-        assert [label for label, _ in told.top] == [INFOS["fgvc"].classes[k] for k in order]
-        assert [p for _, p in told.top] == pytest.approx(probability_K[order].tolist(), abs=1e-5)
+        assert [label for label, _ in told.labels] == [INFOS["fgvc"].classes[k] for k in order]
+        assert [p for _, p in told.labels] == pytest.approx(probability_K[order].tolist(), abs=1e-5)
 
 
 def test_a_tile_gets_the_mask_that_the_model_gives_its_pixels(weights: Path) -> None:
@@ -68,11 +68,11 @@ def test_a_plane_in_a_scene_is_found_where_it_is(weights: Path) -> None:
     told = answer(Predictor.load(weights), source)
     assert (told.dataset, told.width, told.height) == ("hrplanes", 300, 260)
     assert told.tiles > 4 * 5  # they overlap
-    assert told.mask_HW is not None
-    assert told.mask_HW.shape == (65, 75)
+    assert told.mask is not None
+    assert told.mask.shape == (65, 75)
     truth_HW = np.zeros((65, 75), bool)
     truth_HW[top // 4 : bottom // 4, left // 4 : right // 4] = True
-    found_HW = told.mask_HW > 0.5
+    found_HW = told.mask > 0.5
     assert (found_HW & truth_HW).sum() / (found_HW | truth_HW).sum() > 0.3
     x0, y0, x1, y1 = told.planes[0]
     assert x0 <= (left + right) / 2 <= x1
@@ -81,9 +81,9 @@ def test_a_plane_in_a_scene_is_found_where_it_is(weights: Path) -> None:
 
 def test_what_does_not_apply_is_left_out(weights: Path) -> None:
     predictor = Predictor.load(weights)
-    photograph = answer(predictor, grey(50, 40), "fgvc").to_json()
-    assert photograph.keys() == {"dataset", "chosen", "size", "tiles", "synthetic", "top"}
-    masked = answer(predictor, grey(50, 40), "hrplanes").to_json()
+    photograph = answer(predictor, grey(50, 40), "fgvc").to_dict()
+    assert photograph.keys() == {"dataset", "chosen", "size", "tiles", "synthetic", "labels"}
+    masked = answer(predictor, grey(50, 40), "hrplanes").to_dict()
     assert masked.keys() - photograph.keys() == {"covered", "count", "counted_by", "count_error", "planes"}
     json.dumps(photograph, allow_nan=False)
 
@@ -104,14 +104,14 @@ def test_texts_are_weighed_against_each_other_in_the_space_that_the_picture_was_
     assert [text.text for text in told.texts] == list(texts)
     assert [text.similarity for text in told.texts] == pytest.approx(cosine_P.tolist(), abs=1e-5)
     assert [text.probability for text in told.texts] == pytest.approx(expected_P.tolist(), abs=1e-5)
-    assert told.to_json()["texts"][0].keys() == {"text", "similarity", "probability"}
+    assert told.to_dict()["texts"][0].keys() == {"text", "similarity", "probability"}
 
 
 def test_one_text_alone_has_a_similarity_and_no_probability(weights: Path) -> None:
     predictor, source, cosine_P = with_texts(weights, "alone")
     told = answer(predictor, source, "fgvc", ["alone"])
     assert told.texts[0].probability is None
-    assert told.to_json()["texts"] == [{"text": "alone", "similarity": pytest.approx(cosine_P.item(), abs=1e-5)}]
+    assert told.to_dict()["texts"] == [{"text": "alone", "similarity": pytest.approx(cosine_P.item(), abs=1e-5)}]
 
 
 def test_an_unknown_dataset_is_refused(weights: Path) -> None:

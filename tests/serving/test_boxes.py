@@ -95,7 +95,7 @@ def test_a_trained_model_boxes_the_plane_of_a_scene(boxing: Path) -> None:
     assert x0 <= (left + right) / 2 <= x1
     assert y0 - 4 <= (top + bottom) / 2 <= y1 + 4
     assert 0.5 <= score <= 1
-    assert told.to_json()["boxes"][0] == {"box": [x0, y0, x1, y1], "score": score}
+    assert told.to_dict()["boxes"][0] == {"box": [x0, y0, x1, y1], "score": score}
 
 
 def test_boxes_are_listed_in_words(boxing: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,4 +110,4 @@ def test_boxes_are_listed_in_words(boxing: Path, tmp_path: Path, capsys: pytest.
 def test_a_model_that_learnt_no_boxes_tells_none(weights: Path) -> None:
     told = answer(Predictor.load(weights), scene()[0])
     assert told.boxes is None
-    assert "boxes" not in told.to_json()
+    assert "boxes" not in told.to_dict()

@@ -20,9 +20,9 @@ def of_scene(weights: Path) -> Answer:
 def test_detections_are_counted_where_there_are_any(weights: Path) -> None:
     told = replace(of_scene(weights), boxes=BOXES)
     assert len(told.planes) != 3
-    assert (told.count, told.to_json()["count"]) == (Count(3, "detections"), 3)
-    assert told.to_json()["counted_by"] == "detections"
-    assert told.to_json()["count_error"] == {"error": 7.5, "planes": 35.2, "constant": 14.5, "scenes": 27}
+    assert (told.count, told.to_dict()["count"]) == (Count(3, "detections"), 3)
+    assert told.to_dict()["counted_by"] == "detections"
+    assert told.to_dict()["count_error"] == {"error": 7.5, "planes": 35.2, "constant": 14.5, "scenes": 27}
     assert replace(told, boxes=()).count == Count(0, "detections")  # a detector that found none
 
 
@@ -30,7 +30,7 @@ def test_without_a_detector_parts_of_the_mask_are_counted(weights: Path) -> None
     told = of_scene(weights)
     assert told.boxes is None
     assert told.count == Count(len(told.planes), "mask parts")
-    assert told.to_json()["count_error"]["error"] == 8.0
+    assert told.to_dict()["count_error"]["error"] == 8.0
 
 
 def test_the_measured_error_stands_beside_the_count_in_words() -> None:
@@ -44,4 +44,4 @@ def test_the_measured_error_stands_beside_the_count_in_words() -> None:
 def test_a_picture_that_is_answered_by_its_class_has_no_count(weights: Path) -> None:
     told = answer(Predictor.load(weights), grey(20, 20), "planesnet")
     assert told.count is None
-    assert "count" not in told.to_json()
+    assert "count" not in told.to_dict()

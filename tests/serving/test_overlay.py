@@ -30,7 +30,7 @@ def test_a_plane_is_tinted_and_boxed(weights: Path) -> None:
 def test_a_chip_is_enlarged_and_named(weights: Path) -> None:
     told = answer(Predictor.load(weights), grey(20, 20), "planesnet")
     assert draw(told, grey(20, 20)).size == (320, 344)
-    said = f"planesnet: {told.top[0][0]} {told.top[0][1]:.2f}"
+    said = f"planesnet: {told.labels[0][0]} {told.labels[0][1]:.2f}"
     assert caption(told) == f"{said} - SYNTHETIC model"
     assert caption(replace(told, synthetic=())) == said
 

@@ -17,9 +17,9 @@ def test_a_table_of_picture_files_becomes_the_answers_of_predict(weights: Path) 
     table = pandas.DataFrame({"dataset": ["fgvc", "planesnet", ""], "image": [grey(30, 40), grey(20, 20), source]})
     told = serve({"checkpoint": str(weights)})(table)
     predictor = Predictor.load(weights)
-    assert told == [answer(predictor, i, d).to_json() for d, i in zip(table["dataset"], table["image"], strict=True)]
+    assert told == [answer(predictor, i, d).to_dict() for d, i in zip(table["dataset"], table["image"], strict=True)]
     assert [each["dataset"] for each in told] == ["fgvc", "planesnet", "hrplanes"]
-    assert len(told[0]["top"]) == 5
+    assert len(told[0]["labels"]) == 5
     assert told[2]["count"] == len(told[2]["planes"]) > 0
     assert json.loads(json.dumps(told, allow_nan=False)) == told
 

@@ -36,11 +36,11 @@ def test_each_plane_of_a_scene_is_one_place_where_it_is(weights: Path) -> None:
     assert (told.tiles, told.window) == (37 * 25, SIDE)  # every fourth pixel
     assert told.count is not None
     assert (told.count.planes, told.count.by) == (3, "sliding windows")
-    assert told.top == ()  # the windows' mean is that of the ground
+    assert told.labels == ()  # the windows' mean is that of the ground
     for left, top in AT:
         near = [b for b, _ in told.boxes or () if abs(b[0] - left) <= 4 and abs(b[1] - top) <= 4]
         assert len(near) == 1
-    assert told.to_json()["boxes"][0].keys() == {"box", "score"}
+    assert told.to_dict()["boxes"][0].keys() == {"box", "score"}
 
 
 def test_a_window_is_answered_as_the_chip_in_a_file_of_its_own(weights: Path) -> None:
@@ -80,9 +80,9 @@ def test_the_scale_is_that_of_the_chips_that_were_learnt(weights: Path) -> None:
 
 def test_a_picture_of_about_one_chip_is_seen_whole(weights: Path) -> None:
     predictor = Predictor.load(weights)
-    assert answer(predictor, grey(2 * SIDE - 1, 90), "planesnet").top
-    assert not answer(predictor, grey(2 * SIDE, 90), "planesnet").top
-    assert not answer(predictor, grey(SIDE + 1, SIDE + 1), "planesnet", scale=1.0).top
+    assert answer(predictor, grey(2 * SIDE - 1, 90), "planesnet").labels
+    assert not answer(predictor, grey(2 * SIDE, 90), "planesnet").labels
+    assert not answer(predictor, grey(SIDE + 1, SIDE + 1), "planesnet", scale=1.0).labels
 
 
 def test_tiles_of_a_scene_follow_its_scale(weights: Path) -> None:
