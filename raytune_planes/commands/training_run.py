@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from raytune_planes.allocation import give_back
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
@@ -68,6 +69,7 @@ class TrainingRun:
         resume = last if self.resume else None
         more: dict[str, Any] = {"resume": resume, "report": self._report, "say": print}
         end, reason = train_stages(self.config, introduced, self.goal, **more)
+        give_back()
         self.record = replace(self.record, end=end, reason=reason)
         print(f"{end}: {reason}")
         best = self.record.best(self.goal)

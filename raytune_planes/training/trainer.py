@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raytune_planes.allocation import keep_freed_memory
 from raytune_planes.balancing.rules import BALANCERS
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
@@ -44,6 +45,7 @@ class Trainer:
     def __init__(
         self, config: TrialConfig, data: Mapping[str, Arrays], prompts: Mapping[str, np.ndarray], worker: Worker
     ) -> None:
+        keep_freed_memory()
         self.config, self.worker = config, worker
         self.data = {name: parted(data[name], config.split) for name in config.active}
         self.pieces, self.epoch, self.step, self._drawn = 1, 0, 0, Counter[str]()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from raytune_planes.allocation import ONE_HEAP
 from raytune_planes.errors import UserError
 from raytune_planes.launch.head import Head, head_at, note_of_head
 from raytune_planes.processors import allowed
@@ -35,6 +36,7 @@ LEVERS: Mapping[str, str] = {
     # Else Ray packs the working folder under `uv run`, starts each process through uv, and logs the whole environment.
     UV_RUN: "0",
     "OMP_WAIT_POLICY": "PASSIVE",  # see processors.wait_asleep
+    **ONE_HEAP,  # Tune calls each trial in a thread
     "OMP_NUM_THREADS": "1",  # the setting devices.threads counts; libraries must not start one thread per core
 }
 """Environment of driver and workers (measured on Ray 2.60); what the user set stays."""

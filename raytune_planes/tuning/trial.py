@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raytune_planes.allocation import give_back
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
@@ -101,6 +102,7 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
         return {"end": End.FAILED.value, "reason": explain(error)}
     finally:
         gc.collect()  # this process takes the next trial, and what refers to itself would hold the arrays' files open
+        give_back()
 
 
 def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
