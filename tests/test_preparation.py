@@ -10,9 +10,10 @@ import torch
 
 from raytune_planes.datasets.storage import ENTRY
 from raytune_planes.datasets.synthetic import synthesise
+from raytune_planes.model.bert import encode_prompts
 from raytune_planes.model.prompts import ensemble, sentences
-from raytune_planes.model.text import encode_prompts
-from raytune_planes.preparation import WORTH_TELLING, embed_prompts, open_data, prompts_key
+from raytune_planes.preparation.data import WORTH_TELLING, open_data
+from raytune_planes.preparation.prompts import embed_prompts, prompts_key
 from raytune_planes.settings import make_config
 from tests.berts import tiny_bert
 from tests.toy import INFOS

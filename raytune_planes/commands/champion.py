@@ -12,7 +12,8 @@ from PIL import Image
 from raytune_planes.errors import UserError
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
-from raytune_planes.tracking.mlflow_model import MODEL, register_champion
+from raytune_planes.tracking.mlflow_model import LoggedModel
+from raytune_planes.tracking.mlflow_registry import MODEL, register_champion
 
 REQUIRED = ("torch", "numpy", "scipy", "pillow", "pydantic", "pyyaml", "pandas")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -30,17 +31,15 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
     if best is None or epoch is None or not study.start.goal.feasible(epoch.metrics):
         raise UserError("no complete trial keeps every floor, so none is worth the name of champion")
     weights = files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS
-    mine, champion = register_champion(
-        folder,
-        uri,
+    model = LoggedModel(
         loader="raytune_planes.serving:serve",
         artifacts={"checkpoint": weights},
         input_example=_example(list(study.start.data)),
         output_example=None,  # answers differ in what applies to their picture, so no schema holds them
         requirements=[f"{name}=={version(name)}" for name in REQUIRED],
         code=[PACKAGE],
-        experiment=experiment,
     )
+    mine, champion = register_champion(folder, model, uri, experiment)
     kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
     if mine == champion:
         return f"models:/{MODEL}@champion (version {mine}{kind})"

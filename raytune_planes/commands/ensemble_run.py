@@ -13,10 +13,10 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.records import End, TrialRecord, rank
 from raytune_planes.report.explain import places
-from raytune_planes.report.text import shown, signed, table
+from raytune_planes.report.formatting import shown, signed, table
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Rule
 from raytune_planes.serving.guesses import Guess, Truth, guess, judged, truth

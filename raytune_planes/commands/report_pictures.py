@@ -12,7 +12,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import data_folder, open_data
+from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.printing import printable
 from raytune_planes.processors import tensor_threads
 from raytune_planes.records import TrialRecord

@@ -12,10 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from raytune_planes import preparation
 from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.asked import LIMITS, remember
 from raytune_planes.errors import UserError
+from raytune_planes.preparation.data import data_folder
 from raytune_planes.report import summary
 from raytune_planes.settings import load
 from raytune_planes.space import Space, StudySettings, check, load_space, with_base, with_fixed
@@ -71,7 +71,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):
         raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
     start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
-    material = prepare(space, preparation.data_folder(args.data), args.cache, _say, args.cache_limit)
+    material = prepare(space, data_folder(args.data), args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())
         _say(f"{dataset}:{' SYNTHETIC,' if described.synthetic else ''} {counts}")

@@ -17,7 +17,8 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import data_folder, embed_prompts, open_data
+from raytune_planes.preparation.data import data_folder, open_data
+from raytune_planes.preparation.prompts import embed_prompts
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tracking import files, jsonl, published, reading

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from raytune_planes.model.bert import load_bert, pooled
 from raytune_planes.model.prompts import ensemble, unique
-from raytune_planes.model.text import load_bert, pooled
 
 
 class PromptEncoder(nn.Module):

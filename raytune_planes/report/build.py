@@ -8,11 +8,11 @@ from dataclasses import replace
 from raytune_planes.records import End
 from raytune_planes.report import compare, explain, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
+from raytune_planes.report.formatting import shown, signed, value_text
 from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.log import Log, of_trial
 from raytune_planes.report.search import Importance
 from raytune_planes.report.summary import Summary, summarise
-from raytune_planes.report.text import shown, signed, value_text
 from raytune_planes.tracking.gains import defaults_trial, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 

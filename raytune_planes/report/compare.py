@@ -10,8 +10,8 @@ from raytune_planes.errors import UserError
 from raytune_planes.pareto import choose
 from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, TrialRecord, split_metric
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
+from raytune_planes.report.formatting import shown, signed, table, value_text
 from raytune_planes.report.search import primary_metrics
-from raytune_planes.report.text import shown, signed, table, value_text
 from raytune_planes.tracking.reading import StudyFiles
 
 LEGEND = "Solid: {}. Dashed: {}. The ring marks the epoch whose weights each keeps."

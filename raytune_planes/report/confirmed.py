@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.records import HIGHER_IS_BETTER, split_metric
+from raytune_planes.report.formatting import shown, signed
 from raytune_planes.report.intervals import of_difference, of_mean
-from raytune_planes.report.text import shown, signed
 from raytune_planes.tracking.gains import Sample, sample_of
 
 FILE = "confirm.json"

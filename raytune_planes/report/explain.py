@@ -12,8 +12,8 @@ from typing import Any
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.report.confirmed import Interval, cell, confirmed_gains, read_confirmed
+from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.report.intervals import METHOD
-from raytune_planes.report.text import shown, table, value_text
 from raytune_planes.tracking.files import ASKED, BEST, CONFIG, WEIGHTS, trial_folder
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles

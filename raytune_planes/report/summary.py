@@ -11,7 +11,7 @@ from typing import Any
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain
-from raytune_planes.report.text import shown, signed, table, value_text
+from raytune_planes.report.formatting import shown, signed, table, value_text
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.gains import Gain, Sample, defaults_trial, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets

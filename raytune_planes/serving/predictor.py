@@ -15,7 +15,7 @@ from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError, did_you_mean
-from raytune_planes.model.text import encode_prompts
+from raytune_planes.model.bert import encode_prompts
 from raytune_planes.network import Network
 from raytune_planes.processors import tensor_threads
 from raytune_planes.serving.boxes import Scored, detected

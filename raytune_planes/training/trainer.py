@@ -35,7 +35,7 @@ from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.start import freeze, learn
 from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.tally import Sums
-from raytune_planes.training.text import text_device, text_encoder
+from raytune_planes.training.text_encoder import text_device, text_encoder
 from raytune_planes.training.workers import Worker
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from raytune_planes.errors import UserError
 from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, rank, split_metric
 from raytune_planes.report.confirmed import FILE, Confirmed, cell, confirmed
+from raytune_planes.report.formatting import table
 from raytune_planes.report.intervals import METHOD
-from raytune_planes.report.text import table
 from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles

@@ -13,7 +13,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import open_cached
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import open_data
+from raytune_planes.preparation.data import open_data
 
 
 class Entry(NamedTuple):

@@ -16,7 +16,8 @@ from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.model import build_encoder
-from raytune_planes.preparation import embed_prompts, open_data, prompts_key
+from raytune_planes.preparation.data import open_data
+from raytune_planes.preparation.prompts import embed_prompts, prompts_key
 from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
 from raytune_planes.space import Space, StudySettings
@@ -158,7 +159,7 @@ def prepare(
             folder = str(entry(cache, found.fingerprint))
             entries[Entry(name, asked.image_size, asked.tile, folder, counts(found))] = found
         known = {name: found.info for name, found in arrays.items()}
-        embedded = embed_prompts(known, config, cache, say_once)
+        embedded = embed_prompts(known, config, cache)
         key = prompts_key(config)
         prompts[key] = {**prompts.get(key, {}), **embedded}
     split = make_config(space.fixed, space.start).split

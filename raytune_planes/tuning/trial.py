@@ -19,7 +19,7 @@ from raytune_planes.allocation import give_back
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import prompts_key
+from raytune_planes.preparation.prompts import prompts_key
 from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.datasets.synthetic import synthesise
-from raytune_planes.preparation import embed_prompts, open_data
+from raytune_planes.preparation.data import open_data
+from raytune_planes.preparation.prompts import embed_prompts
 from raytune_planes.records import EpochRecord
 from raytune_planes.settings import make_config
 from raytune_planes.space import load_space

@@ -18,7 +18,7 @@ from raytune_planes.commands.asked import KEPT, TAKEN, recall, remember
 from raytune_planes.commands.study_run import same_data
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import open_data
+from raytune_planes.preparation.data import open_data
 from raytune_planes.settings import make_config
 from raytune_planes.tracking import DataDescription, JsonlTracker
 from tests.tracking.studies import START

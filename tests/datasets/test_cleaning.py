@@ -12,7 +12,7 @@ from raytune_planes.datasets.base import SPLITS, Info, Listing, Sample
 from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.cleaning import Plan, cleaned, picture_name, read_plan, write_plan
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import open_data
+from raytune_planes.preparation.data import open_data
 from raytune_planes.settings import make_config
 from tests.datasets.test_image_folder import classes, reader
 

@@ -21,7 +21,7 @@ from raytune_planes.tracking.mlflow_place import EXPERIMENT_NAME, URI, MlflowPla
 from raytune_planes.tracking.mlflow_ui import serve_ui
 from tests.tracking.stores import contents, experiment, tracked
 from tests.tracking.studies import FINISH, START, play, three_trials
-from tests.tracking.test_mlflow_model import register
+from tests.tracking.test_mlflow_registry import register
 
 pytestmark = [
     pytest.mark.slow,
@@ -117,7 +117,7 @@ def test_a_model_is_found_where_the_environment_says(
     weights: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(JsonlTracker(out))
-    register(out, artifacts={"checkpoint": weights})
+    register(out, weights)
     monkeypatch.setenv(URI, default_uri(out))
     found = find_model("models:/raytune-planes@champion", tmp_path / "no studies")
     assert sorted(found.infos) == sorted(Predictor.load(weights).infos)

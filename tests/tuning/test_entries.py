@@ -9,7 +9,7 @@ import pytest
 
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import open_data
+from raytune_planes.preparation.data import open_data
 from raytune_planes.tuning.entries import Entry, counts, open_entries
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import TILE

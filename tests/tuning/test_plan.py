@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.errors import UserError
-from raytune_planes.preparation import prompts_key
+from raytune_planes.preparation.prompts import prompts_key
 from raytune_planes.space import Dimension, Space
 from raytune_planes.tuning.plan import _variants, common_stages, prepare
 from tests.tuning.tiny import GOAL, tiny_plan

@@ -13,7 +13,7 @@ import torch
 
 from raytune_planes.config import Text
 from raytune_planes.errors import UserError
-from raytune_planes.model.text import encode_prompts
+from raytune_planes.model.bert import encode_prompts
 from tests.berts import tiny_bert
 
 PROMPTS = {
@@ -158,7 +158,7 @@ def test_auto_takes_what_there_is(rows: dict[str, np.ndarray]) -> None:
 def test_loading_prints_nothing_and_training_never_imports_transformers() -> None:
     code = (
         "import sys, raytune_planes.network, raytune_planes.balancing.rules\n"
-        "import raytune_planes.model.text as text\n"
+        "import raytune_planes.model.bert as text\n"
         "assert 'transformers' not in sys.modules\n"
         "from raytune_planes.config import Text\n"
         "text.encode_prompts({'d': ['a plane']}, Text())\n"

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
+from raytune_planes.model.bert import encode_prompts
 from raytune_planes.model.prompts import ensemble
-from raytune_planes.model.text import encode_prompts
 from raytune_planes.records import End, EpochRecord, Goal, Objective
 from raytune_planes.serving.predictor import Predictor
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.loop import StopTrial, train
-from raytune_planes.training.text import text_device
+from raytune_planes.training.text_encoder import text_device
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 from tests.berts import tiny_bert
@@ -142,7 +142,7 @@ def test_several_workers_keep_both_encoders_on_one_kind_of_device() -> None:
 @pytest.mark.slow
 def test_training_with_a_frozen_encoder_never_imports_transformers() -> None:
     code = (
-        "import sys\nfrom tests.training.test_text import *\n"
+        "import sys\nfrom tests.training.test_text_encoder import *\n"
         "train(toy_config(budget__epochs=1, budget__steps_per_epoch=2), DATA, PROMPTS, GOAL, report=lambda *_: None)\n"
         "assert not {'transformers', 'tokenizers'} & set(sys.modules)\n"
     )

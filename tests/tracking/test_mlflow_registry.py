@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +16,8 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import End
 from raytune_planes.tracking import JsonlTracker
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
-from raytune_planes.tracking.mlflow_model import register_champion
+from raytune_planes.tracking.mlflow_model import LoggedModel
+from raytune_planes.tracking.mlflow_registry import register_champion
 from tests.tracking.studies import START, artifact, ended, epoch, play, three_trials, trial
 
 pytestmark = [
@@ -33,12 +33,15 @@ def load(artifacts: Mapping[str, str]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda batch: batch * factor
 
 
-def register(out: Path, **more: object) -> tuple[str, str]:
-    checkpoint = artifact(out / "scratch", "best.json", b'{"factor": 3.0}')
-    asked: dict[str, Any] = {"loader": "tests.tracking.test_mlflow_model:load", "requirements": ["numpy"]}
-    asked |= {"artifacts": {"checkpoint": checkpoint}, "input_example": np.ones((2, 4), dtype=np.float32)}
-    asked |= {"output_example": np.full((2, 4), 3.0, dtype=np.float32)}
-    return register_champion(out / "quick-1", **(asked | more))
+def register(out: Path, checkpoint: Path | None = None) -> tuple[str, str]:
+    model = LoggedModel(
+        loader="tests.tracking.test_mlflow_registry:load",
+        artifacts={"checkpoint": checkpoint or artifact(out / "scratch", "best.json", b'{"factor": 3.0}')},
+        input_example=np.ones((2, 4), dtype=np.float32),
+        output_example=np.full((2, 4), 3.0, dtype=np.float32),
+        requirements=["numpy"],
+    )
+    return register_champion(out / "quick-1", model)
 
 
 def test_the_champion_is_the_best_trials_model_with_a_signature_and_answers(
@@ -125,4 +128,4 @@ def test_requirements_are_not_inferred(out: Path) -> None:
     (path,) = (out / "mlartifacts").rglob("requirements.txt")
     assert "torch" not in path.read_text()
     assert "numpy" in path.read_text()
-    assert "tests.tracking.test_mlflow_model" in sys.modules
+    assert "tests.tracking.test_mlflow_registry" in sys.modules

@@ -1,0 +1,1 @@
+"""From settings and a data folder to what a trial trains on: decoded arrays and prompt embeddings."""

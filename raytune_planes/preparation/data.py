@@ -1,0 +1,81 @@
+"""The decoded arrays of every dataset of a trial: from a data folder, or from synthetic pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from raytune_planes.catalog import entry
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets import reader
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.cache import LIMIT_GIB, decode, default_cache
+from raytune_planes.datasets.cleaning import read_plan
+from raytune_planes.datasets.filling import Progress
+from raytune_planes.datasets.splits import SEED
+from raytune_planes.errors import UserError
+from raytune_planes.preparation.synthetic_folder import Say, synthetic_folder
+
+WORTH_TELLING = 1000
+"""Pictures that take a while to decode."""
+
+
+def data_folder(data: Path | None) -> Path | None:
+    """``data``, whole.
+
+    Raises:
+        UserError: it is no folder.
+    """
+    if data is not None and not data.is_dir():
+        raise UserError(
+            f"no folder {data}; --data names a folder that holds planesnet/, hrplanes/ and fgvc-aircraft-2013b/. "
+            "Leave it out to run on synthetic data"
+        )
+    return data and data.resolve()
+
+
+def open_data(
+    config: TrialConfig,
+    data: Path | None,
+    cache: Path | None,
+    say: Say = lambda _: None,
+    limit_gib: float = LIMIT_GIB,
+) -> dict[str, Arrays]:
+    """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
+
+    ``limit_gib``: size of ``cache`` above which unused entries are removed, longest unopened first.
+
+    Without ``data`` the standard datasets are synthetic, unless they have a root; any other dataset needs its root.
+
+    Raises:
+        UserError: files are missing or malformed; see each reader.
+    """
+    out = {}
+    for name, settings in config.active.items():
+        drawn = data is None and not settings.root and entry(name, settings.reader).standard
+        folder = synthetic_folder(cache, say) if drawn else data
+        plan = read_plan(Path(settings.clean), name) if settings.clean else None
+        arrays = decode(
+            reader(name, settings, folder, SEED),
+            cache or default_cache(),
+            progress=_quarters(name, say),
+            limit_bytes=round(limit_gib * 2**30),
+            plan=plan,
+            say=say,
+        )
+        for warning in arrays.warnings:
+            say(f"{name}: {warning}")
+        out[name] = arrays
+    return out
+
+
+def _quarters(name: str, say: Say) -> Progress:
+    """Tells how far the decoding of many pictures has come, four times in all."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if total >= WORTH_TELLING and 4 * done // total > told:
+            told = 4 * done // total
+            say(f"{name}: decoded {done:,} of {total:,} pictures")
+
+    return progress
