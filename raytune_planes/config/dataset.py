@@ -59,8 +59,12 @@ class Dataset(Section):
     """Its part of the training steps, relative to the others' (``mixing.rule: share``)."""
     image_size: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 64
     """Side in pixels at which the model sees it."""
-    tile: Annotated[int, Field(ge=16, le=8192)] = 320
-    """Side in source pixels of the tiles that large scenes are cut into; ignored by datasets of small pictures."""
+    tile: Annotated[int, Field(ge=16, le=8192)] | Literal["auto"] = "auto"
+    """Side in source pixels of the tiles that large scenes are cut into, side by side; ignored by datasets of small
+    pictures. ``auto``: the smallest side at which at most a tenth of the training boxes is whole in no tile, where
+    neighbours share a quarter of their side."""
+    mask_shape: Literal["rectangle", "ellipse"] = "rectangle"
+    """What masks are drawn in from boxes, which tell no outline: the boxes, filled, or the ellipses inscribed."""
     max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
     """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
     classes: Annotated[str, Field(pattern=r"^$|^\d+( *, *\d+)*$")] = ""

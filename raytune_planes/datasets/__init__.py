@@ -39,6 +39,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         max_pixels=config.max_pixels,
         classes=tuple(int(kind) for kind in config.classes.split(",") if kind.strip()),
         values=_range(name, config.values),
+        mask_shape=config.mask_shape,
         links=Links(f"datasets.{name}", config.follow_links, tuple(map(Path.expanduser, config.roots_of_links))),
     )
     return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)

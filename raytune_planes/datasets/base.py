@@ -13,6 +13,7 @@ import numpy as np
 from raytune_planes.datasets import images
 from raytune_planes.datasets.depth import Range
 from raytune_planes.datasets.images import Source, Window
+from raytune_planes.datasets.info import MASK_SHAPES, USUAL_TILE, Info
 from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.opening import MOST_PIXELS
 from raytune_planes.datasets.sizes import Sizes
@@ -22,33 +23,6 @@ MEASURED = 500
 """Pictures of which ``Reader.sizes`` reads the header: a fraction of a second."""
 COMPARED_AT = 256
 """Least side in pixels at which ``Reader.whole`` decodes a larger picture."""
-
-
-@dataclass(frozen=True)
-class Info:
-    """What the model and the report need to know of a dataset, independent of its files."""
-
-    name: str
-    classes: tuple[str, ...]
-    prompts: tuple[str, ...]
-    """One sentence per class, for the text encoder."""
-    has_masks: bool = False
-    parents: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Coarser labels, e.g. ``{"family": (0, 0, 1, ...)}``: the parent of every class."""
-    top_k: int = 0
-    """Report top-k accuracy as well; 0 for not."""
-    has_boxes: bool = False
-    """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``."""
-    values: Range | None = None
-    """Of pictures with more than 8 bits, the numbers that were shown as black and as white: one range for the dataset,
-    and for whatever its model sees later. None where no picture has."""
-
-    @classmethod
-    def of_json(cls, plain: Mapping[str, Any]) -> Info:
-        """From the plain values of ``asdict``, whose tuples may have become lists."""
-        lists = {name: tuple(plain[name]) for name in ("classes", "prompts")}
-        parents = {level: tuple(of_class) for level, of_class in plain["parents"].items()}
-        return cls(**{**plain, **lists, "parents": parents, "values": tuple(plain.get("values") or ()) or None})
 
 
 @dataclass(frozen=True)
@@ -62,7 +36,9 @@ class Sample:
     window: tuple[int, int, int, int] | None = None
     """Crop (left, top, right, bottom) in source pixels; None for the whole picture."""
     boxes: tuple[tuple[float, float, float, float], ...] = ()
-    """Objects (left, top, right, bottom) in pixels of the window: what the mask is drawn from."""
+    """Objects (left, top, right, bottom) in pixels of the window, cut to it: what the mask is drawn from."""
+    uncut: tuple[tuple[float, float, float, float], ...] = ()
+    """The same objects whole, also where they reach beyond the window; empty from readers without windows."""
     row: int | None = None
     """Position within ``path`` when that file holds many images; None for a file of one picture."""
     mask: Path | None = None
@@ -112,6 +88,8 @@ class Options:
     """Of pictures with more than 8 bits, what is shown as black and as white; None for the range that they use."""
     links: Links = field(default_factory=Links)
     """Which links are followed."""
+    mask_shape: str = MASK_SHAPES[0]
+    """What masks are drawn from boxes in, of ``MASK_SHAPES``."""
 
 
 class Reader(ABC):
@@ -134,9 +112,12 @@ class Reader(ABC):
     """Label of the chips that show an object."""
 
     def __init__(
-        self, root: Path, *, name: str, image_size: int, tile: int, seed: int = 0, options: Options | None = None
+        self, root: Path, *, name: str, image_size: int, tile: int | str, seed: int = 0, options: Options | None = None
     ) -> None:
-        self.root, self.name_in_study, self.image_size, self.tile, self.seed = root, name, image_size, tile, seed
+        """``tile``: source pixels, or ``auto``."""
+        self.root, self.name_in_study, self.image_size, self.seed = root, name, image_size, seed
+        self.tile_asked, self.tile = tile, tile if isinstance(tile, int) else USUAL_TILE
+        """What was asked for, and the side once it is known: under ``auto`` after ``scan``, or from ``Info.tile``."""
         self.options = options or Options()
         self.values = self.options.values
         """That range, once it is known: see ``Info.values``."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from raytune_planes.datasets import building, ranges, storage
+from raytune_planes.datasets import building, notes, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.datasets.filling import Progress, fill
@@ -84,7 +84,7 @@ def decode(
         known.remember(found)
     with _refusing(cache, reader):
         storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
-    return replace(arrays, warnings=(*found.warnings, *ranges.told(arrays.info)))
+    return replace(arrays, warnings=(*found.warnings, *notes.told(arrays.info)))
 
 
 def open_cached(folder: Path) -> Arrays:

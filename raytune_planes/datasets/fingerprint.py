@@ -9,7 +9,7 @@ from pathlib import Path
 from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.errors import UserError
 
-FORMAT = 5
+FORMAT = 6
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 
 
@@ -30,7 +30,7 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
         if sample.path != previous:  # tiles of one scene follow each other
             previous = sample.path
             add(*_state(previous, root), *_elsewhere(previous, root, real_root))
-        add(sample.label, sample.group, sample.window, sample.boxes)
+        add(sample.label, sample.group, sample.window, sample.boxes, sample.uncut)
         if sample.mask is not None:
             add(*_state(sample.mask, root), *_elsewhere(sample.mask, root, real_root))
     return digest.hexdigest()

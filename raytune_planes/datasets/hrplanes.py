@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +15,7 @@ from raytune_planes.datasets import files, images, layouts, split_folders, split
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.survey import Survey, told
+from raytune_planes.datasets.tiling import Tiling
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.datasets.yolo_lines import Labels, chosen
 from raytune_planes.errors import UserError
@@ -42,8 +43,9 @@ class Scene:
 class HRPlanes(Reader):
     """Almost every scene has a plane, so the sample is a tile, and its class is whether a plane is in it.
 
-    The mask is the filled boxes: the set has no outlines. Tiles without a plane are kept up to the number of those with
-    one, per split; tiles that show no more than a sliver of a plane belong to neither class and are left out.
+    The mask is the filled boxes, or the ellipses in them: the set has no outlines. Tiles without a plane are kept up to
+    the number of those with one, per split; tiles that show no more than a sliver of a plane belong to neither class
+    and are left out.
     """
 
     name: ClassVar[str] = "hrplanes"
@@ -93,9 +95,10 @@ class HRPlanes(Reader):
         warnings += odd
         if missing:
             warnings.append(f"{len(missing):,} picture(s) have no label file and count as empty: {files.some(missing)}")
-        samples = [s for picture, split in split_of.items() for s in self._tiles(picture, *scenes[picture])]
+        tiling = self._tiling(scenes, split_of)
+        samples = [s for picture, split in split_of.items() for s in self._tiles(picture, tiling, *scenes[picture])]
         kept, more = self._balanced(samples, split_of)
-        info = Info(self.name_in_study, CLASSES, PROMPTS, has_masks=True, has_boxes=True)
+        info = self._info(tiling, [scenes[picture] for picture, split in split_of.items() if split == "train"])
         parts = splits.by_name(split_of, [sample.path for sample in kept])
         boxes_of = {picture.relative_to(root).as_posix(): len(scenes[picture][2]) for picture in split_of}
         synthetic = survey.synthetic
@@ -107,7 +110,11 @@ class HRPlanes(Reader):
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         assert sample.window is not None
         left, top, right, bottom = sample.window
-        mask_HW = tiles.mask(sample.boxes, right - left, bottom - top, self.image_size)
+        size = right - left, bottom - top, self.image_size
+        if self.options.mask_shape == "ellipse":
+            mask_HW = tiles.ellipses(sample.uncut, *size)
+        else:
+            mask_HW = tiles.mask(sample.boxes, *size)
         return self.show(sample.path, sample.window), mask_HW
 
     def scene(self, source: Source, side: float) -> images.Picture:
@@ -115,6 +122,26 @@ class HRPlanes(Reader):
         if self._last is None or self._last[:2] != (source, side):
             self._last = source, side, super().scene(source, side)
         return self._last[2]
+
+    def _tiling(self, scenes: Mapping[Path, tuple[int, int, tuple[Box, ...]]], split_of: Mapping[Path, str]) -> Tiling:
+        """By the training scenes alone. The reader has the side from then on."""
+        tiling = Tiling.of(self.tile_asked, (scenes[path] for path, split in split_of.items() if split == "train"))
+        self.tile = tiling.side
+        return tiling
+
+    def _info(self, tiling: Tiling, train: Sequence[tuple[int, int, tuple[Box, ...]]]) -> Info:
+        return Info(
+            self.name_in_study,
+            CLASSES,
+            PROMPTS,
+            has_masks=True,
+            has_boxes=True,
+            tile=tiling.side,
+            tile_overlap=tiling.overlap,
+            train_boxes=sum(len(boxes) for *_, boxes in train),
+            train_boxes_cut=tiling.cut(train),
+            masks_from=self.options.mask_shape,
+        )
 
     def _group(self, picture: Path) -> str:
         """Its path; copies have that of their source, without the split's folder."""
@@ -174,11 +201,14 @@ class HRPlanes(Reader):
         chosen = {pictures[kept[i]]: split for split, index in parts.items() for i in index}
         return {picture: chosen[picture] for picture in pictures if picture in chosen}, [*recognised, *warnings]
 
-    def _tiles(self, picture: Path, width: int, height: int, boxes: tuple[Box, ...]) -> Iterable[Sample]:
-        for window in tiles.windows(width, height, self.tile):
+    def _tiles(
+        self, picture: Path, tiling: Tiling, width: int, height: int, boxes: tuple[Box, ...]
+    ) -> Iterable[Sample]:
+        for window in tiles.windows(width, height, tiling.side, tiling.overlap):
             parts, slivers = tiles.parts_inside(boxes, window)
             if parts or not slivers:
-                yield Sample(picture, int(bool(parts)), self._group(picture), window, parts)
+                uncut = tiles.uncut_inside(boxes, window)
+                yield Sample(picture, int(bool(parts)), self._group(picture), window, parts, uncut)
 
     def _balanced(self, samples: list[Sample], split_of: dict[Path, str]) -> tuple[list[Sample], list[str]]:
         """At most one empty tile for each tile with a plane, per split, drawn by a hash; and warnings."""

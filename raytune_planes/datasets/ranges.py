@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from raytune_planes.datasets.base import Info, Listing, Reader
+from raytune_planes.datasets.base import Listing, Reader
 from raytune_planes.datasets.depth import Range, range_of
 from raytune_planes.datasets.opening import DAMAGE, opened
 from raytune_planes.errors import UserError
@@ -27,14 +27,6 @@ def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> 
     low, high = min(own[0] for own in found), max(own[1] for own in found)
     reader.values = reader.options.values or (low, high if high > low else low + 1)
     return replace(listing, info=replace(listing.info, values=reader.values))
-
-
-def told(info: Info) -> list[str]:
-    """A sentence on the range, where there is one."""
-    if info.values is None:
-        return []
-    low, high = info.values
-    return [f"pictures with more than 8 bits: {low:g} is shown as black and {high:g} as white, in all of them"]
 
 
 def _range(reader: Reader, path: Path) -> Range | None:

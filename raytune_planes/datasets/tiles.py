@@ -24,44 +24,71 @@ def windows(width: int, height: int, tile: int, overlap: float = 0.0) -> Iterato
     shorter side, so that nothing is stretched.
     """
     side = min(tile, width, height)
-    for top in _starts(height, side, overlap):
-        for left in _starts(width, side, overlap):
+    for top in starts(height, side, overlap):
+        for left in starts(width, side, overlap):
             yield left, top, left + side, top + side
 
 
 def parts_inside(boxes: Sequence[Box], window: TileWindow) -> tuple[tuple[Box, ...], int]:
     """The parts of ``boxes`` within ``window``, in its pixels, and how many slivers were too small to count."""
-    left, top, right, bottom = window
-    tile_area = (right - left) * (bottom - top)
-    kept, slivers = [], 0
-    for x0, y0, x1, y1 in boxes:
-        part = (max(x0, left) - left, max(y0, top) - top, min(x1, right) - left, min(y1, bottom) - top)
-        area = max(0.0, part[2] - part[0]) * max(0.0, part[3] - part[1])
-        if area <= 0:
-            continue
-        if area >= SHARE_OF_BOX * (x1 - x0) * (y1 - y0) or area >= SHARE_OF_TILE * tile_area:
-            kept.append(part)
-        else:
-            slivers += 1
-    return tuple(kept), slivers
+    seen = list(_seen(boxes, window))
+    kept = tuple(part for part, _, counts in seen if counts)
+    return kept, len(seen) - len(kept)
 
 
-def mask(boxes: Sequence[Box], width: float, height: float, size: int) -> np.ndarray:
-    """Filled boxes as mask_HW uint8 in {0, 1} of side ``size``, for boxes in pixels of a ``width`` x ``height`` window.
+def uncut_inside(boxes: Sequence[Box], window: TileWindow) -> tuple[Box, ...]:
+    """The boxes of which ``parts_inside`` keeps a part, whole, in the window's pixels and the same order."""
+    return tuple(whole for _, whole, counts in _seen(boxes, window) if counts)
+
+
+def mask(boxes: Sequence[Box], width: float, height: float, size: int | tuple[int, int]) -> np.ndarray:
+    """Filled boxes as mask_HW uint8 in {0, 1}, for boxes in pixels of a ``width`` x ``height`` window.
 
     A pixel counts where its centre lies in a box; a box between two centres still marks the nearest pixel.
+
+    Args:
+        size: rows and columns of the mask; one number for a square one.
     """
-    mask_HW = np.zeros((size, size), np.uint8)
+    down, across = (size, size) if isinstance(size, int) else size
+    mask_HW = np.zeros((down, across), np.uint8)
     for left, top, right, bottom in boxes:
-        rows = _pixels(top * size / height, bottom * size / height, size)
-        columns = _pixels(left * size / width, right * size / width, size)
+        rows = _pixels(top * down / height, bottom * down / height, down)
+        columns = _pixels(left * across / width, right * across / width, across)
         mask_HW[rows, columns] = 1
     return mask_HW
 
 
-def _starts(length: int, side: int, overlap: float) -> list[int]:
+def ellipses(boxes: Sequence[Box], width: float, height: float, size: int | tuple[int, int]) -> np.ndarray:
+    """What ``mask`` is of boxes, of the ellipses inscribed in them; boxes may reach beyond the window."""
+    down, across = (size, size) if isinstance(size, int) else size
+    mask_HW = np.zeros((down, across), np.uint8)
+    y_H1, x_1W = (np.arange(down)[:, None] + 0.5) * height / down, (np.arange(across)[None] + 0.5) * width / across
+    for left, top, right, bottom in boxes:
+        x, y = (left + right) / 2, (top + bottom) / 2
+        inside_HW = ((x_1W - x) * 2 / (right - left)) ** 2 + ((y_H1 - y) * 2 / (bottom - top)) ** 2 <= 1
+        if inside_HW.any():
+            mask_HW[inside_HW] = 1
+        elif 0 <= x < width and 0 <= y < height:
+            mask_HW[int(y * down / height), int(x * across / width)] = 1
+    return mask_HW
+
+
+def starts(length: int, side: int, overlap: float) -> list[int]:
+    """Where windows of ``side`` begin that cover ``length`` evenly, neighbours sharing at least ``overlap`` of it."""
     count = 1 + math.ceil((length - side) / (side * (1 - overlap)))
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
+
+
+def _seen(boxes: Sequence[Box], window: TileWindow) -> Iterator[tuple[Box, Box, bool]]:
+    """Of each box that reaches into ``window``: its part inside, the whole of it, and whether the part counts."""
+    left, top, right, bottom = window
+    tile_area = (right - left) * (bottom - top)
+    for x0, y0, x1, y1 in boxes:
+        part = (max(x0, left) - left, max(y0, top) - top, min(x1, right) - left, min(y1, bottom) - top)
+        area = max(0.0, part[2] - part[0]) * max(0.0, part[3] - part[1])
+        if area > 0:
+            counts = area >= SHARE_OF_BOX * (x1 - x0) * (y1 - y0) or area >= SHARE_OF_TILE * tile_area
+            yield part, (x0 - left, y0 - top, x1 - left, y1 - top), counts
 
 
 def _pixels(low: float, high: float, size: int) -> slice:

@@ -75,7 +75,8 @@ def learnt(state: Mapping[str, Any], config: TrialConfig) -> dict[str, Learnt]:
     for name in state["infos"]:
         sizes, synthetic = (told.get(name, {}).get(key) for key in ("sizes", "synthetic"))
         found = reader(name, config.datasets[name], Path())
-        found.values = Info.of_json(state["infos"][name]).values
+        info = Info.of_json(state["infos"][name])
+        found.values, found.tile = info.values, info.tile or found.tile
         out[name] = Learnt(found, Sizes.of_json(sizes) if sizes else None, synthetic)
     return out
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from raytune_planes.config import TrialConfig
+from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import open_cached
+from raytune_planes.datasets.info import MASK_SHAPES
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
 
@@ -21,11 +22,12 @@ class Entry(NamedTuple):
 
     dataset: str
     image_size: int
-    tile: int
+    tile: int | str
     folder: str
     """Of the cache of the driver's machine."""
     pictures: tuple[int, ...] = ()
     """How many it has for training, validation and test."""
+    mask_shape: str = MASK_SHAPES[0]
 
 
 def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | None = None) -> dict[str, Arrays]:
@@ -39,15 +41,20 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | N
     """
     found: dict[str, Arrays] = {}
     for name, asked in config.active.items():
-        match = [e for e in entries if (e.dataset, e.image_size, e.tile) == (name, asked.image_size, asked.tile)]
+        wanted = (name, asked.image_size, asked.tile, asked.mask_shape)
+        match = [e for e in entries if (e.dataset, e.image_size, e.tile, e.mask_shape) == wanted]
         if not match:
-            there = ", ".join(f"{e.image_size} px (tile {e.tile})" for e in entries if e.dataset == name) or "none"
+            there = ", ".join(f"{e.image_size} px ({_cut(e)})" for e in entries if e.dataset == name) or "none"
             raise UserError(
-                f"dataset '{name}' is not decoded at {asked.image_size} px (tile {asked.tile}); decoded: {there}"
+                f"dataset '{name}' is not decoded at {asked.image_size} px ({_cut(asked)}); decoded: {there}"
             )
         folder = Path(match[0].folder)
         found[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
     return found
+
+
+def _cut(of: Entry | Dataset) -> str:
+    return f"tile {of.tile}" + (f", masks of {of.mask_shape}s" if of.mask_shape != MASK_SHAPES[0] else "")
 
 
 def counts(arrays: Arrays) -> tuple[int, ...]:

@@ -27,7 +27,7 @@ from raytune_planes.tuning.entries import Entry, counts
 from raytune_planes.tuning.pools import Needs
 from raytune_planes.tuning.trial import Task
 
-DECODED_FOR = ("image_size", "tile", "prompt")
+DECODED_FOR = ("image_size", "tile", "mask_shape", "prompt")
 """Settings of a dataset that decide its decoded arrays or its prompts."""
 
 
@@ -157,7 +157,7 @@ def prepare(
         for name, found in arrays.items():
             asked = config.datasets[name]
             folder = str(entry(cache, found.fingerprint))
-            entries[Entry(name, asked.image_size, asked.tile, folder, counts(found))] = found
+            entries[Entry(name, asked.image_size, asked.tile, folder, counts(found), asked.mask_shape)] = found
         known = {name: found.info for name, found in arrays.items()}
         embedded = embed_prompts(known, config, cache)
         key = prompts_key(config)

@@ -20,7 +20,7 @@ from raytune_planes.tuning.entries import Entry
 from raytune_planes.tuning.plan import Material, StudyPlan
 from tests.toy import FAST, SIDE, toy_data, toy_prompts
 
-TILE = int(defaults()["datasets.fgvc.tile"])
+TILE = str(defaults()["datasets.fgvc.tile"])
 GOAL = Goal((Objective("val/fgvc/accuracy"), Objective("val/hrplanes/iou")), {"val/planesnet/accuracy": 0.1})
 
 

@@ -12,7 +12,8 @@ from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.datasets.cleaning import Plan
 from raytune_planes.datasets.hygiene.copies import Alike, Copies, find_copies
 from raytune_planes.datasets.hygiene.pictures import Pictures, look
-from raytune_planes.datasets.ranges import told, with_range
+from raytune_planes.datasets.notes import told
+from raytune_planes.datasets.ranges import with_range
 from raytune_planes.datasets.split_folders import copies_across
 
 SHOWN = 20
