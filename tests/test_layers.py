@@ -24,7 +24,7 @@ LEVELS = (
     ("datasets", "report", "terminal", "launch"),
     ("model", "balancing"),
     ("tasks",),
-    ("network",),
+    ("network", "scenes"),
     ("training",),
     ("preparation", "serving"),
     ("tuning",),

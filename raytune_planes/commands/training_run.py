@@ -21,6 +21,7 @@ from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.preparation.prompts import embed_prompts
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
+from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.stages import epochs_of, stage_of, train_stages
@@ -87,6 +88,11 @@ class TrainingRun:
             trainer.use(kept["weights"])
             on_test = trainer.evaluate("test")
             print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
+            for name in self.shown:
+                of_scenes = [(key, on_test.get(metric("test", name, key))) for key in (*SCENE_METRICS, *SCENE_ERRORS)]
+                told = [f"{key} {value:.4f}" for key, value in of_scenes if value is not None]
+                if told:
+                    print(f"test, whole scenes of {name}: {'  '.join(told)}")
         return 1 if end is End.FAILED else 0
 
     def _open(self, last: Path) -> None:

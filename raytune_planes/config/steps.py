@@ -18,6 +18,10 @@ class Budget(Section):
     """Batches between two validations, over all datasets together."""
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     """Images of a step, over all workers together; each step draws from one dataset."""
+    scene_epochs: Annotated[int, Field(ge=0)] = 6
+    """Epochs between two evaluations of whole validation scenes, where a dataset has some (``scene_iou``,
+    ``scene_ap50``, ``scene_map``, ``count_error``); also after the budget's last epoch. 0 for none. A goal that names
+    one of these metrics has it measured after every epoch; the test split is always evaluated on whole scenes."""
 
 
 class Mixing(Section):

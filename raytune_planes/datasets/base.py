@@ -17,6 +17,7 @@ from raytune_planes.datasets.info import MASK_SHAPES, USUAL_TILE, Info
 from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.opening import MOST_PIXELS
 from raytune_planes.datasets.sizes import Sizes
+from raytune_planes.datasets.whole_scenes import Scenes
 
 SPLITS = ("train", "val", "test")
 MEASURED = 500
@@ -74,6 +75,10 @@ class Listing:
     boxes_of: Mapping[str, int] = field(default_factory=dict)
     """Objects in each scene, by its group; empty for datasets of small pictures."""
     account: Account = field(default_factory=Account, compare=False)
+    scenes: tuple[Sample, ...] = ()
+    """The scenes that the samples are tiles of, each as a window of its own; empty for datasets of small pictures."""
+    scene_splits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Indexes into ``scenes`` for each of ``SPLITS``."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,8 @@ class Arrays:
     """float32, the objects of each picture (see ``datasets.boxes``); None without boxes."""
     sizes: Sizes | None = None
     """Of the training pictures' files; None where it is not known."""
+    scenes: Scenes | None = None
+    """The scenes that the pictures are tiles of, whole; None for datasets of small pictures."""
     of_group_N: np.ndarray | None = None
     """int64: pictures of one scene, or copies of each other, have one number; None where each stands alone."""
 

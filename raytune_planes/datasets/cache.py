@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from raytune_planes.datasets import building, notes, storage
+from raytune_planes.datasets import building, notes, scene_files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
 from raytune_planes.datasets.cleaning import Plan, cleaned
 from raytune_planes.datasets.filling import Progress, fill
@@ -136,9 +136,10 @@ def _open(folder: Path) -> Arrays:
     info = Info.of_json(about["info"])
     with suppress(OSError):  # a cache that is read-only to us
         os.utime(folder)
+    images_NHWC = storage.mapped(folder / storage.WITNESS)
     return Arrays(
         info=info,
-        images_NHWC=storage.mapped(folder / storage.WITNESS),
+        images_NHWC=images_NHWC,
         labels_N=storage.mapped(folder / "labels.npy"),
         masks_NHW=storage.mapped(folder / "masks.npy") if info.has_masks else None,
         boxes_NM4=storage.mapped(folder / "boxes.npy") if info.has_boxes else None,
@@ -148,4 +149,5 @@ def _open(folder: Path) -> Arrays:
         warnings=tuple(about["warnings"]),
         of_group_N=storage.mapped(folder / "groups.npy"),
         sizes=Sizes.of_json(about["sizes"]),
+        scenes=scene_files.opened(folder, images_NHWC.shape[1]) if about.get("scenes") else None,
     )

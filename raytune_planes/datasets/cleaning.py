@@ -100,6 +100,9 @@ def cleaned(listing: Listing, root: Path, plan: Plan) -> Listing:
             group = _root(joined, sample.group)
             samples.append(sample if group == sample.group else replace(sample, group=group))
     parts = {split: tuple(place[i] for i in listing.splits[split] if i in place) for split in SPLITS}
+    kept = [n for n, scene in enumerate(listing.scenes) if picture_name(scene, root) not in dropped]
+    scenes = tuple(replace(listing.scenes[n], group=_root(joined, listing.scenes[n].group)) for n in kept)
+    of_scenes = {s: tuple(kept.index(n) for n in rows if n in kept) for s, rows in listing.scene_splits.items()}
     empty = [split for split in SPLITS if listing.splits[split] and not parts[split]]
     if empty:
         raise UserError(
@@ -110,7 +113,14 @@ def cleaned(listing: Listing, root: Path, plan: Plan) -> Listing:
         warnings.append(
             f"{len(meant - known):,} picture(s) of the plan are not there: {files.some(sorted(meant - known))}"
         )
-    return replace(listing, samples=tuple(samples), splits=parts, warnings=tuple(warnings))
+    return replace(
+        listing,
+        samples=tuple(samples),
+        splits=parts,
+        warnings=tuple(warnings),
+        scenes=scenes,
+        scene_splits=of_scenes,
+    )
 
 
 def _join(parents: dict[str, str], groups: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from raytune_planes.datasets import boxes, files, ranges, storage
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
+from raytune_planes.datasets.scene_files import Writer
 from raytune_planes.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -36,15 +37,20 @@ def fill(
         masks = None
         if info.has_masks:
             masks = stack.enter_context(closing(storage.Blank(folder / "masks.npy", (count, side, side))))
-        _decode_all(reader, listing.samples, images, masks, workers, progress)
+        numbered, groups_N = np.unique([s.group for s in listing.samples], return_inverse=True)
+        scenes = None
+        if listing.scenes:
+            scenes = stack.enter_context(closing(Writer(reader, listing, folder, numbered.tolist())))
+        _decode_all(reader, listing.samples, images, masks, scenes, workers, progress)
         images.finish()
+        if scenes is not None:
+            scenes.finish()
         if masks is not None:
             masks.finish()
     if info.has_boxes:
         storage.save(folder / "boxes.npy", boxes.padded(listing.samples))
     storage.save(folder / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
-    _, groups = np.unique([s.group for s in listing.samples], return_inverse=True)
-    storage.save(folder / "groups.npy", groups.astype(np.int64))
+    storage.save(folder / "groups.npy", groups_N.astype(np.int64))
     for split in SPLITS:
         storage.save(folder / f"{split}.npy", np.array(listing.splits[split], np.int64))
     about = {
@@ -53,6 +59,7 @@ def fill(
         "synthetic": listing.synthetic,
         "warnings": list(listing.warnings),
         "sizes": asdict(reader.sizes(listing)),
+        "scenes": bool(listing.scenes),
     }
     with (folder / "info.json").open("w", encoding="utf-8") as file:
         json.dump(about, file)
@@ -66,6 +73,7 @@ def _decode_all(
     samples: tuple[Sample, ...],
     images: storage.Blank,
     masks: storage.Blank | None,
+    scenes: Writer | None,
     workers: int,
     progress: Progress | None,
 ) -> None:
@@ -83,6 +91,8 @@ def _decode_all(
             assert (mask is None) == (masks is None), f"info.has_masks and the mask of {samples[row].path} disagree"
             if masks is not None and mask is not None:
                 masks.write(row, mask)
+            if scenes is not None:
+                scenes.write(own, samples[row].path)
         return len(run), wrong
 
     unreadable: dict[Path, str] = {}

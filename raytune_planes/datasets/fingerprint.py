@@ -33,6 +33,10 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
         add(sample.label, sample.group, sample.window, sample.boxes, sample.uncut)
         if sample.mask is not None:
             add(*_state(sample.mask, root), *_elsewhere(sample.mask, root, real_root))
+    for scene in listing.scenes:
+        add(str(scene.path).removeprefix(root), scene.group, scene.window, scene.boxes)
+    for split in listing.scene_splits:
+        add(split, *listing.scene_splits[split])
     return digest.hexdigest()
 
 

@@ -36,4 +36,5 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     chosen = found[1 if split.kind == "group" else split.fold]
     val_N = pool_N[list(chosen)]
     anew = {**arrays.splits, "train": np.setdiff1d(pool_N, val_N), "val": val_N}
-    return replace(arrays, splits=anew, fingerprint=f"{arrays.fingerprint} {named}")
+    scenes = arrays.scenes and arrays.scenes.validating(np.unique(arrays.groups_N[val_N]))
+    return replace(arrays, splits=anew, scenes=scenes, fingerprint=f"{arrays.fingerprint} {named}")

@@ -105,7 +105,10 @@ class HRPlanes(Reader):
         survey.read([*split_of, *label_files])
         account = survey.account()
         warnings += [*more, *split_folders.told_across(kept, parts), *told(account.left_out)]
-        return Listing(info, tuple(kept), parts, tuple(warnings), synthetic, boxes_of, account)
+        whole = [self._whole(picture, *scenes[picture]) for picture in split_of]
+        of_scenes = splits.by_name(split_of, [scene.path for scene in whole])
+        told_of = tuple(warnings), synthetic, boxes_of, account
+        return Listing(info, tuple(kept), parts, *told_of, scenes=tuple(whole), scene_splits=of_scenes)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray]:
         assert sample.window is not None
@@ -200,6 +203,9 @@ class HRPlanes(Reader):
             raise UserError(f"{self.root}: {len(kept)} scene(s) cannot be split into train, val and test; 3 are needed")
         chosen = {pictures[kept[i]]: split for split, index in parts.items() for i in index}
         return {picture: chosen[picture] for picture in pictures if picture in chosen}, [*recognised, *warnings]
+
+    def _whole(self, picture: Path, width: int, height: int, boxes: tuple[Box, ...]) -> Sample:
+        return Sample(picture, int(bool(boxes)), self._group(picture), (0, 0, width, height), boxes, boxes)
 
     def _tiles(
         self, picture: Path, tiling: Tiling, width: int, height: int, boxes: tuple[Box, ...]

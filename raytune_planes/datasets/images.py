@@ -35,6 +35,18 @@ class Picture:
             return np.asarray(self.image).copy()
         return np.asarray(self.image.resize((size, size), Image.Resampling.BILINEAR, box=box))
 
+    def scaled(self, step: float) -> np.ndarray:
+        """All of it as uint8 [H, W, 3], one pixel for ``step`` source pixels each way (see ``pixels_of``)."""
+        width, height = pixels_of(self.width, step), pixels_of(self.height, step)
+        right = min(width * step * self.image.width / self.width, self.image.width)
+        bottom = min(height * step * self.image.height / self.height, self.image.height)
+        return np.asarray(self.image.resize((width, height), Image.Resampling.BILINEAR, box=(0, 0, right, bottom)))
+
+
+def pixels_of(side: int, step: float) -> int:
+    """Whole pixels of ``step`` source pixels each that a side holds, at least 1; what is left over is not shown."""
+    return max(1, int(side / step + 1e-6))
+
 
 def size_of(source: Source, most: int = MOST_PIXELS) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone. Raises UserError naming the file."""

@@ -73,8 +73,11 @@ class Blank:
     def write(self, row: int, values: np.ndarray) -> None:
         """Raises OSError when the disk is full; writing through a map would kill the process instead."""
         assert (values.shape, values.dtype) == (self.shape[1:], np.uint8), f"got {values.shape} {values.dtype}"
-        data = values.tobytes()
-        start = self._start + row * len(data)
+        self.put(row * values.nbytes, values)
+
+    def put(self, place: int, values: np.ndarray) -> None:
+        """Write bytes from the byte ``place`` of the array on."""
+        data, start = values.tobytes(), self._start + place
         done = 0
         while done < len(data):
             done += os.pwrite(self._file.fileno(), data[done:], start + done)

@@ -12,11 +12,10 @@ import numpy as np
 from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
-from raytune_planes.serving.boxes import Scored
+from raytune_planes.scenes.grid import Scored, planes
 from raytune_planes.serving.counts import DETECTIONS, MASK, WINDOWS, Count
 from raytune_planes.serving.predictor import Look, Model, require
 from raytune_planes.serving.routing import by_size
-from raytune_planes.serving.scenes import planes
 from raytune_planes.tracking.validation import probabilities
 
 SHOWN = 5
@@ -138,6 +137,7 @@ def answer(
     mask_HW, slide, boxes = look.mask_HW, look.slide, look.boxes
     if slide is not None:
         boxes = slide.places(look.probability_NK[:, model.learnt[name].reader.sought])
+    side = model.config.datasets[name].image_size
     return Answer(
         dataset=name,
         chosen=why,
@@ -146,7 +146,7 @@ def answer(
         tiles=look.tiles,
         labels=() if slide is not None else _likeliest(look.probability_NK[0], model.infos[name].classes),
         covered=math.nan if mask_HW is None else float((mask_HW > 0.5).mean()),
-        planes=() if mask_HW is None else planes(mask_HW, width, height, model.config.datasets[name].image_size),
+        planes=() if mask_HW is None else tuple(box for box, _ in planes(mask_HW, width, height, side)),
         texts=_texts(texts, look),
         mask=mask_HW,
         boxes=boxes,

@@ -13,7 +13,7 @@ from raytune_planes.datasets.base import Info, Reader
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import UserError
-from raytune_planes.serving.scenes import Grid
+from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving.slides import Slide
 
 SCENE = 2
@@ -52,7 +52,7 @@ class Learnt:
             check_scale(scale)
         if self.reader.tiled:
             tile = min(round(self.reader.tile * (scale or 1.0)), *self.reader.size_of(source))
-            return Grid(self.reader.scene(source, tile), tile, self.reader.image_size)
+            return Grid.of(self.reader.scene(source, tile), tile, self.reader.image_size)
         if self.chip and (scale is not None or min(self.reader.size_of(source)) >= SCENE * self.chip):
             return Slide.of(self.reader, source, self.chip, scale or 1.0)
         if scale is not None:

@@ -18,9 +18,9 @@ from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.model.bert import encode_prompts
 from raytune_planes.network import Network
 from raytune_planes.processors import tensor_threads
-from raytune_planes.serving.boxes import Scored, detected
+from raytune_planes.scenes.boxes import detected
+from raytune_planes.scenes.grid import Grid, Scored
 from raytune_planes.serving.learnt import Learnt, drawn, learnt
-from raytune_planes.serving.scenes import Grid
 from raytune_planes.serving.slides import Slide
 from raytune_planes.settings import make_config
 from raytune_planes.tasks.answers import joined, mapped

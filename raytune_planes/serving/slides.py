@@ -11,7 +11,8 @@ from PIL import Image
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.images import Picture, Source
 from raytune_planes.errors import UserError
-from raytune_planes.serving.boxes import SURE, Scored
+from raytune_planes.scenes.boxes import SURE
+from raytune_planes.scenes.grid import Scored
 
 STEPS = 4
 """Windows begin at every ``STEPS``-th part of a chip's side."""

@@ -14,13 +14,17 @@ from raytune_planes.datasets.loaders import Batch, eval_batches
 from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.records import metric
 from raytune_planes.tasks.implementation import Implementation
+from raytune_planes.tasks.prediction import predicted
 from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.measures import Measures
+from raytune_planes.training.scene_evaluation import SceneEvaluation
 from raytune_planes.training.workers import Worker
 
 EVAL_BATCH = 128
 """Images of an evaluation batch; fixed, because sums of floats depend on how they are cut."""
 
+Say = Callable[[str, Tensor], Mapping[str, Any]]
+"""What each task says of normalised images of a dataset."""
 Judge = Callable[[Batch], tuple[dict[str, Any], dict[str, Tensor]]]
 """What each task says of a batch, and the terms of its loss."""
 
@@ -34,18 +38,23 @@ class Evaluation:
         pixels: Mapping[str, Pixels],
         tasks: Mapping[str, Implementation],
         judge: Judge,
+        say: Say,
         measures: Measures,
         worker: Worker,
     ) -> None:
-        """``judge`` is called without gradients and must exchange nothing: workers may hold different numbers of
-        batches."""
+        """``judge`` and ``say`` are called without gradients and must exchange nothing: workers may hold different
+        numbers of batches."""
         self._data, self._pixels, self._tasks, self._judge = data, pixels, tasks, judge
         self._measures, self._worker = measures, worker
         self._rows: tuple[str, dict[str, list[Tensor]]] = "", {}
+        self._whole = SceneEvaluation(data, lambda name, image_BCHW: predicted(tasks, say(name, image_BCHW)), worker)
 
     @torch.no_grad()
-    def run(self, split: str) -> dict[str, float]:
-        """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``. All workers must ask."""
+    def run(self, split: str, scenes: bool) -> dict[str, float]:
+        """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``. All workers must ask.
+
+        ``scenes``: also those of whole scenes.
+        """
         sums = self._measures.sums()
         rows: dict[str, list[Tensor]] = {name: [] for name in self._data}
         for name, arrays in self._data.items():
@@ -57,9 +66,10 @@ class Evaluation:
                 kept = (self._tasks[task].kept(answer) for task, answer in answers.items() if answer is not None)
                 rows[name] += [row_BK for row_BK in kept if row_BK is not None]
         self._rows = split, rows
-        return self._measures.collect(split, sums) | self._scenes(split)
+        metrics = self._measures.collect(split, sums) | self._count_of_scenes(split)
+        return metrics | (self._whole.run(split) if scenes else {})
 
-    def _scenes(self, split: str) -> dict[str, float]:
+    def _count_of_scenes(self, split: str) -> dict[str, float]:
         """How many scenes the pictures of ``split`` come from, of each dataset that has several pictures of one."""
         found = {}
         for name, arrays in self._data.items():

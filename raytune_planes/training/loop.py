@@ -14,6 +14,7 @@ import torch
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite, split_metric
+from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.start import begin_with
@@ -116,7 +117,7 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
     started = time.perf_counter()
     order = trainer.mixer.epoch(trainer.config.budget.steps_per_epoch, trainer.stopping.resting)
     metrics = trainer.train_epoch(order)
-    metrics |= trainer.evaluate("val")
+    metrics |= trainer.evaluate("val", scenes=_scenes_are_due(trainer, goal))
     decisions = trainer.stopping.update(trainer.epoch, metrics, _floors(trainer, goal))
     steps = Counter(order)
     trainer.mixer.learn(_primary(trainer, metrics), steps)
@@ -133,6 +134,14 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
         seconds=time.perf_counter() - started,
         time_ms=int(time.time() * 1000),
     )
+
+
+def _scenes_are_due(trainer: Trainer, goal: Goal) -> bool:
+    """Whether whole scenes are evaluated after this epoch."""
+    asked = {parts[2] for key in (*(o.metric for o in goal.objectives), *goal.floors) if (parts := split_metric(key))}
+    budget = trainer.config.budget
+    on_time = trainer.epoch == budget.epochs or (budget.scene_epochs and trainer.epoch % budget.scene_epochs == 0)
+    return bool(asked & {*SCENE_METRICS, *SCENE_ERRORS} or (budget.scene_epochs and on_time))
 
 
 def _floors(trainer: Trainer, goal: Goal) -> dict[str, float]:

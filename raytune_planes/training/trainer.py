@@ -38,6 +38,11 @@ from raytune_planes.training.tally import Sums
 from raytune_planes.training.text_encoder import text_device, text_encoder
 from raytune_planes.training.workers import Worker
 
+PARTS = ("model", "optimizer", "balancer", "mixer", "stopping")
+"""What has a state of its own."""
+LATER_PARTS = ("plateau", "average")
+"""The same, not in the oldest checkpoints."""
+
 
 class Trainer:
     """Everything that changes while a trial trains. ``state_dict`` holds all of it."""
@@ -93,7 +98,8 @@ class Trainer:
             {name: stream.size for name, stream in self._streams.items()},
         )
         self._measures = Measures(tasks, self._weights, worker)
-        self._evaluation = Evaluation(self.data, self._pixels, self.model.tasks, self._judge, self._measures, worker)
+        tasks_of, judges = self.model.tasks, (self._judge, self._say)
+        self._evaluation = Evaluation(self.data, self._pixels, tasks_of, *judges, self._measures, worker)
 
     def begin(self) -> None:
         """Have the model detach what no weighted term trains. Every worker must ask, before its first epoch.
@@ -152,14 +158,14 @@ class Trainer:
             (share * self.balancer.combine(tasks, self._weights, shared)).backward()
         return {task: share * loss.detach() for task, loss in tasks.items()}
 
-    def evaluate(self, split: str) -> dict[str, float]:
-        """Metrics of every dataset on ``split``, named ``<split>/<dataset>/<metric>``."""
+    def evaluate(self, split: str, *, scenes: bool = True) -> dict[str, float]:
+        """Metrics of every dataset on ``split``, also of its whole ``scenes``, named ``<split>/<dataset>/<metric>``."""
         self.model.eval()
         with self.average.in_place():
             if self.model.text is not None:
                 with torch.no_grad():
                     self._prompts = {name: self.model.text(name).to(self.worker.device) for name in self.data}
-            return self._evaluation.run(split)
+            return self._evaluation.run(split, scenes)
 
     def answers(self) -> dict[str, Answers]:
         """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
@@ -171,9 +177,12 @@ class Trainer:
             return answers, self._terms(answers, batch, self.worker.gather)
 
     def _judge(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        answers = self._say(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+        return answers, self._terms(answers, batch, identity)
+
+    def _say(self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None) -> dict[str, Any]:
         with self._precision():
-            answers = self.model(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
-            return answers, self._terms(answers, batch, identity)
+            return dict(self.model(dataset, image_BCHW, hidden_BHW))
 
     def _terms(self, answers: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         return terms(self.model.tasks, answers, batch, self._prompts[batch.dataset], gather)
@@ -202,13 +211,7 @@ class Trainer:
             "epoch": self.epoch,
             "step": self.step,
             "drawn": dict(self._drawn),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "balancer": self.balancer.state_dict(),
-            "mixer": self.mixer.state_dict(),
-            "stopping": self.stopping.state_dict(),
-            "plateau": self.plateau.state_dict(),
-            "average": self.average.state_dict(),
+            **{part: getattr(self, part).state_dict() for part in (*PARTS, *LATER_PARTS)},
         }
 
     def restore(self, state: Mapping[str, Any], source: str) -> float:
@@ -219,13 +222,10 @@ class Trainer:
         """
         refuse_other(flatten(self.config), state, source)
         self.epoch, self.step, self._drawn = state["epoch"], state["step"], Counter(state["drawn"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.balancer.load_state_dict(state["balancer"])
-        self.mixer.load_state_dict(state["mixer"])
-        self.stopping.load_state_dict(state["stopping"])
-        self.plateau.load_state_dict(state.get("plateau", {}))
-        self.average.load_state_dict(state.get("average", {}))
+        for part in PARTS:
+            getattr(self, part).load_state_dict(state[part])
+        for part in LATER_PARTS:
+            getattr(self, part).load_state_dict(state.get(part, {}))
         return float(state["best"])
 
     def use(self, weights: Mapping[str, Tensor]) -> None:

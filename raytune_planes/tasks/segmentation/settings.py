@@ -13,11 +13,15 @@ class Segmentation(TaskSettings):
     """Share of Dice in the sum of the two."""
 
 
+SCENE_METRICS = ("scene_iou", "scene_ap50", "scene_map")
+"""Of whole scenes (``scenes.score``): measured every ``budget.scene_epochs`` epochs."""
+SCENE_ERRORS = ("count_error", "count_error_share")
+
 SEGMENTATION = Task(
     name="segmentation",
     settings=Segmentation,
     implementation="raytune_planes.tasks.segmentation.implementation:Segmentation",
-    metrics=("iou", "dice"),
-    errors=("mask_cross_entropy",),
+    metrics=("iou", "dice", *SCENE_METRICS),
+    errors=("mask_cross_entropy", *SCENE_ERRORS),
     freeze_as="decoder",
 )

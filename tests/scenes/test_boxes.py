@@ -11,10 +11,10 @@ from PIL import Image
 
 from raytune_planes.cli import main
 from raytune_planes.datasets.images import Picture
+from raytune_planes.scenes.boxes import detected
+from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving import Predictor
 from raytune_planes.serving.answers import answer
-from raytune_planes.serving.boxes import detected
-from raytune_planes.serving.scenes import Grid
 from raytune_planes.tasks.detection.detector import REACH, detections
 from tests.serving.test_answers import scene
 
@@ -23,7 +23,7 @@ Boxes = list[tuple[float, float, float, float]]
 
 
 def grid(width: int = 256, height: int = 192) -> Grid:
-    return Grid(Picture(Image.new("RGB", (width, height)), width, height), SIDE * STEP, SIDE)
+    return Grid.of(Picture(Image.new("RGB", (width, height)), width, height), SIDE * STEP, SIDE)
 
 
 def cells(of: Grid, planes: Boxes, logit: float = 3.0) -> torch.Tensor:

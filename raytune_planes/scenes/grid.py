@@ -11,7 +11,6 @@ from torch import Tensor
 from raytune_planes.datasets import tiles
 from raytune_planes.datasets.images import Picture
 from raytune_planes.datasets.tiles import TileWindow
-from raytune_planes.datasets.yolo import Box
 
 OVERLAP = 0.5
 """Share of a tile's side that its neighbour sees as well: what one tile cuts, another sees whole."""
@@ -20,27 +19,35 @@ SMALLEST = 0.006
 ``counts.MEASURED`` (35.2 planes each on average) it brings the count's mean error from 8.9 to 8.0; half or twice of it
 give 7.8 and 7.9, the detector's boxes 7.5, and a constant 14.5."""
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the picture."""
+Scored = tuple[Box, float]
+"""A box in the picture's pixels, and how sure the model is of it."""
+
 
 class Grid:
     """A scene at the scale at which the model was shown its tiles: one mask pixel is ``step`` source pixels."""
 
-    def __init__(self, picture: Picture, tile: int, image_size: int) -> None:
-        """``tile`` source pixels became ``image_size`` in training; a smaller picture is one tile of its shorter side,
-        as in training."""
-        self.picture, self.image_size = picture, image_size
-        self.side = min(tile, picture.width, picture.height)
-        """Of a tile, in source pixels."""
-        self.step = self.side / image_size
-        self.width = max(image_size, round(picture.width / self.step))
-        self.height = max(image_size, round(picture.height / self.step))
+    def __init__(self, pixels_HW3: np.ndarray, step: float, image_size: int, across: int, down: int) -> None:
+        """``across`` and ``down`` are the scene's source pixels; ``pixels_HW3`` the scene at one in ``step`` of them,
+        at least ``image_size`` to each side."""
+        self._pixels_HW3, self.step, self.image_size = pixels_HW3, step, image_size
+        self.across, self.down = across, down
+        self.height, self.width = pixels_HW3.shape[:2]
         self.windows: list[TileWindow] = list(tiles.windows(self.width, self.height, image_size, OVERLAP))
         """In mask pixels."""
 
+    @staticmethod
+    def of(picture: Picture, tile: int, image_size: int) -> Grid:
+        """``tile`` source pixels became ``image_size`` in training; a smaller picture is one tile of its shorter side,
+        as in training."""
+        step = min(tile, picture.width, picture.height) / image_size
+        return Grid(picture.scaled(step), step, image_size, picture.width, picture.height)
+
     def pixels(self) -> Iterator[np.ndarray]:
         """Each tile as uint8 [S, S, 3]."""
-        for left, top, _, _ in self.windows:
-            x, y = left * self.step, top * self.step
-            yield self.picture.crop(self.image_size, (x, y, x + self.side, y + self.side))
+        for left, top, right, bottom in self.windows:
+            yield self._pixels_HW3[top:bottom, left:right]
 
     def blend(self, probability_THW: Tensor) -> np.ndarray:
         """The tiles' masks as one, float32 [H, W]; where they overlap a tile counts more the nearer its centre is."""
@@ -54,8 +61,8 @@ class Grid:
         return (summed_HW / weights_HW).numpy()
 
 
-def planes(mask_HW: np.ndarray, width: int, height: int, image_size: int) -> tuple[Box, ...]:
-    """A box in source pixels for each connected part of the mask (probabilities), largest first.
+def planes(mask_HW: np.ndarray, width: int, height: int, image_size: int) -> tuple[Scored, ...]:
+    """A box in source pixels for each connected part of the mask (probabilities), largest first, and its mean.
 
     Planes whose masks touch count as one. Parts smaller than ``SMALLEST`` of a tile, whose side is ``image_size`` mask
     pixels, are left out.
@@ -63,11 +70,13 @@ def planes(mask_HW: np.ndarray, width: int, height: int, image_size: int) -> tup
     from scipy import ndimage
 
     parts_HW, count = ndimage.label(mask_HW > 0.5)
+    numbers = np.arange(1, count + 1)
     sizes = np.bincount(parts_HW.ravel(), minlength=count + 1)[1:]
+    means = ndimage.mean(mask_HW, parts_HW, numbers) if count else numbers
     across, down = width / mask_HW.shape[1], height / mask_HW.shape[0]
     found = [
-        (size, (x.start * across, y.start * down, x.stop * across, y.stop * down))
-        for size, (y, x) in zip(sizes.tolist(), ndimage.find_objects(parts_HW), strict=True)
+        (size, (x.start * across, y.start * down, x.stop * across, y.stop * down), float(mean))
+        for size, mean, (y, x) in zip(sizes.tolist(), means, ndimage.find_objects(parts_HW), strict=True)
         if size >= SMALLEST * image_size**2
     ]
-    return tuple(box for _, box in sorted(found, reverse=True))
+    return tuple((box, mean) for _, box, mean in sorted(found, reverse=True))

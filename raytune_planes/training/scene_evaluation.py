@@ -1,0 +1,82 @@
+"""What a model says of whole scenes: tiles that overlap, joined, and judged scene by scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.loaders import normalise
+from raytune_planes.datasets.whole_scenes import Scenes
+from raytune_planes.records import metric
+from raytune_planes.scenes.boxes import detected
+from raytune_planes.scenes.grid import Grid, planes
+from raytune_planes.scenes.score import SIZE, drawn, judged, scene_metrics, sure
+from raytune_planes.tasks.answers import joined
+from raytune_planes.tasks.prediction import Prediction
+from raytune_planes.training.workers import Worker
+
+AT_ONCE = 128
+"""Tiles in one pass of the model."""
+FAINT = 0.05
+"""Score from which a box counts for average precision, which asks how boxes are ranked: those that people are told of
+(``boxes.SURE``) end it at the recall that they reach."""
+
+Predict = Callable[[str, Tensor], Prediction]
+"""What a model says of normalised image_BCHW of a dataset, on the device."""
+
+
+class SceneEvaluation:
+    """Goes through the whole scenes of a split, of each dataset that has some. Without gradients."""
+
+    def __init__(self, data: Mapping[str, Arrays], predict: Predict, worker: Worker) -> None:
+        self._data = {name: arrays for name, arrays in data.items() if arrays.scenes is not None}
+        self._predict, self._worker = predict, worker
+
+    def run(self, split: str) -> dict[str, float]:
+        """``<split>/<dataset>/<metric>`` of ``scene_metrics``. All workers must ask; each does some of the scenes."""
+        found: dict[str, float] = {}
+        for name, arrays in self._data.items():
+            assert arrays.scenes is not None
+            numbers_N = arrays.scenes.splits[split]
+            rows_NS = torch.zeros(len(numbers_N), SIZE, dtype=torch.float64)
+            for place in range(self._worker.rank, len(numbers_N), self._worker.world):
+                rows_NS[place] = self._judge(name, arrays, arrays.scenes, int(numbers_N[place]))
+            summed_NS = self._worker.sum(rows_NS.flatten()).view_as(rows_NS)
+            found |= {metric(split, name, key): value for key, value in scene_metrics(summed_NS).items()}
+        return found
+
+    def _judge(self, name: str, arrays: Arrays, scenes: Scenes, scene: int) -> Tensor:
+        width, height = scenes.size(scene)
+        step = scenes.step(scene, arrays.info.tile)
+        grid = Grid(scenes.image(scene), step, scenes.image_size, width, height)
+        said = self._said(name, grid)
+        assert said.mask_BHW is not None, "scenes have masks"
+        mask_HW = grid.blend(said.mask_BHW)
+        if said.box_logit_BN is not None and said.boxes_BN4 is not None:
+            told = detected(said.box_logit_BN, said.boxes_BN4, grid, FAINT)
+        else:
+            told = planes(mask_HW, width, height, scenes.image_size)
+        truth_M4 = scenes.boxes(scene)
+        true_HW = drawn(truth_M4, step, arrays.info.masks_from, grid.height, grid.width)
+        return judged(told, sure(told), truth_M4, mask_HW, true_HW)
+
+    def _said(self, name: str, grid: Grid) -> Prediction:
+        tiles = list(grid.pixels())
+        parts = []
+        for start in range(0, len(tiles), AT_ONCE):
+            some_NHWC = torch.from_numpy(np.stack(tiles[start : start + AT_ONCE]))
+            image_BCHW = some_NHWC.permute(0, 3, 1, 2).to(self._worker.device)
+            image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+            part = self._predict(name, normalise(image_BCHW))
+            parts.append(replace(part, embedding_BW=None))
+        found: Prediction = joined(parts)
+        return replace(
+            found,
+            mask_BHW=None if found.mask_BHW is None else found.mask_BHW.float(),
+            box_logit_BN=None if found.box_logit_BN is None else found.box_logit_BN.float(),
+        )
