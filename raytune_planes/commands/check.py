@@ -13,9 +13,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from raytune_planes.space import check, describe, load_space, with_fixed
+    from raytune_planes.space import cautioned, check, describe, load_space, with_fixed
 
     space = load_space(args.space)
     space = with_fixed(space, assigned(args, space.fixed))
     check(space)
     print(describe(space))
+    for caution in cautioned(space):
+        print(f"Warning: {caution}")

@@ -18,7 +18,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.report import summary
 from raytune_planes.settings import load
-from raytune_planes.space import Space, StudySettings, check, load_space, with_base, with_fixed
+from raytune_planes.space import Space, StudySettings, cautioned, check, load_space, with_base, with_fixed
 from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
 from raytune_planes.tracking import files, reading
@@ -134,6 +134,8 @@ def _space(args: argparse.Namespace) -> tuple[Space, str]:
     given = assigned(args, space.fixed)
     space = with_fixed(space, given) if given else space
     check(space)
+    for caution in cautioned(space):
+        _say(f"Warning: {caution}")
     return space, to_yaml(space)
 
 

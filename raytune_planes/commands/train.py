@@ -33,10 +33,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.commands.folds_run import train_folds
     from raytune_planes.commands.training_run import TrainingRun
+    from raytune_planes.config import cautions
     from raytune_planes.settings import load, make_config
 
     layers = [load(args.config)] if args.config else []
     config = make_config(*layers, assigned(args, *layers))
+    for caution in cautions(config):
+        print(f"Warning: {caution}")
     goal = _goal_of_study(args.config)
     where = {"data": args.data, "cache": args.cache, "cache_limit_gib": args.cache_limit, "test": args.test}
     if args.folds:

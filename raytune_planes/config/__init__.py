@@ -5,6 +5,7 @@ files, in MLflow parameters and in error messages. ``settings.py`` builds and fl
 """
 
 from raytune_planes.config.augmentation import Augment, Policy
+from raytune_planes.config.cautions import cautions
 from raytune_planes.config.dataset import Dataset, Head
 from raytune_planes.config.devices import Devices
 from raytune_planes.config.losses import Balancing, Losses
@@ -36,4 +37,5 @@ __all__ = [
     "Stopping",
     "Text",
     "TrialConfig",
+    "cautions",
 ]

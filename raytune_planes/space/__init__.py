@@ -11,7 +11,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.paths import local, regular
 from raytune_planes.settings import Value, defaults, make_config, overlaid, unknown, value_of
-from raytune_planes.space.check import check, problems
+from raytune_planes.space.check import cautioned, check, problems
 from raytune_planes.space.dimension import (
     SAMPLERS,
     AtRandom,
@@ -36,6 +36,7 @@ __all__ = [
     "RungSettings",
     "Space",
     "StudySettings",
+    "cautioned",
     "check",
     "describe",
     "load_space",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from raytune_planes.config import TrialConfig
+from raytune_planes.config import TrialConfig, cautions
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric, stage_names
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
@@ -26,6 +26,16 @@ def check(space: Space, *layers: Mapping[str, Value]) -> None:
     found = list(problems(space, *layers))
     if found:
         raise listed(found, f"search space {space.name}")
+
+
+def cautioned(space: Space) -> tuple[str, ...]:
+    """What some trials of a valid space do and hardly anyone wants (``config.cautions``)."""
+    paths = [*space.fixed, *space.start, *(d.path for d in space.search)]
+    if not any(path.rsplit(".", 1)[-1] == "freeze" for path in paths):
+        return ()
+    base = flatten(make_config(space.fixed, space.start))
+    found = [cautions(TrialConfig.model_validate(nest({**base, **drawn}))) for drawn in drawable(space)]
+    return tuple(dict.fromkeys(each for some in found for each in some))
 
 
 def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
