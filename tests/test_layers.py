@@ -99,6 +99,15 @@ def test_no_file_outgrows_its_room(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
 
 
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_function_is_longer_than_50_lines(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            assert lines <= 50, f"{path}, line {node.lineno}: {node.name} has {lines} lines; split it by idea"
+
+
 def test_no_two_files_import_each_other_also_by_way_of_others() -> None:
     """Within a room as well, and inside functions."""
     files = {_module(path): path for path in modules()}

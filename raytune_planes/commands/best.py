@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import json
 
-    from raytune_planes.report import summary
+    from raytune_planes.report import summary, summary_json
     from raytune_planes.tracking import files, jsonl, reading
 
     study = reading.read_study(files.find_study(args.out, args.study))
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         about = f"trial {found.best.number} of study {study.start.name}, {found.best.trial_id}"
         files.write_whole(args.save, jsonl.dotted_yaml(found.best.config, about))
     print(
-        json.dumps(summary.as_json(study, args.prefer), indent=1)
+        json.dumps(summary_json.as_json(study, args.prefer), indent=1)
         if args.json
         else summary.as_text(study, prefer=args.prefer)
     )

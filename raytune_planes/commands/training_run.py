@@ -24,7 +24,7 @@ from raytune_planes.settings import flatten
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.training.checkpoint import Checkpoint, content_of, load
-from raytune_planes.training.stages import epochs_of, stage_of, train_stages
+from raytune_planes.training.stages import Supply, epochs_of, stage_of, train_stages
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 
@@ -74,26 +74,34 @@ class TrainingRun:
         give_back()
         self.record = replace(self.record, end=end, reason=reason)
         print(f"{end}: {reason}")
+        best = self._show_best()
+        if self.record.epochs:
+            files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
+        if test and best is not None:
+            self._test(supply)
+        return 1 if end is End.FAILED else 0
+
+    def _show_best(self) -> EpochRecord | None:
         best = self.record.best(self.goal)
         if best is not None:
             print(f"best epoch {best.epoch}: {self._values(best.metrics)}  (weights: {self.out / files.WEIGHTS})")
         elif self.record.epochs:
             print(f"no result: it ended in stage {self.record.epochs[-1].stage}, before the last one of its plan")
-        if self.record.epochs:
-            files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
-        if test and best is not None:
-            kept = load(self.out / files.WEIGHTS)
-            stage = stage_of(self.config, kept)
-            trainer = Trainer(stage, *supply(stage), LocalWorker(self.config.devices.vision))
-            trainer.use(kept["weights"])
-            on_test = trainer.evaluate("test")
-            print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
-            for name in self.shown:
-                of_scenes = [(key, on_test.get(metric("test", name, key))) for key in (*SCENE_METRICS, *SCENE_ERRORS)]
-                told = [f"{key} {value:.4f}" for key, value in of_scenes if value is not None]
-                if told:
-                    print(f"test, whole scenes of {name}: {'  '.join(told)}")
-        return 1 if end is End.FAILED else 0
+        return best
+
+    def _test(self, supply: Supply) -> None:
+        """Score the weights that were kept, once, on the test split."""
+        kept = load(self.out / files.WEIGHTS)
+        stage = stage_of(self.config, kept)
+        trainer = Trainer(stage, *supply(stage), LocalWorker(self.config.devices.vision))
+        trainer.use(kept["weights"])
+        on_test = trainer.evaluate("test")
+        print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
+        for name in self.shown:
+            of_scenes = [(key, on_test.get(metric("test", name, key))) for key in (*SCENE_METRICS, *SCENE_ERRORS)]
+            values = [f"{key} {value:.4f}" for key, value in of_scenes if value is not None]
+            if values:
+                print(f"test, whole scenes of {name}: {'  '.join(values)}")
 
     def _open(self, last: Path) -> None:
         epochs = self.out / files.EPOCHS

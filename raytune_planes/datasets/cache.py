@@ -71,9 +71,8 @@ def decode(
         assert listing.samples, f"{type(reader).__name__} listed nothing"
         found = Found(fingerprint(reader, listing), tuple(listing.warnings))
         folder = entry(cache, found.fingerprint)
-        with _refusing(
-            cache, reader, len(listing.samples) * reader.image_size**2 * (4 if listing.info.has_masks else 3)
-        ):
+        size = len(listing.samples) * reader.image_size**2 * (4 if listing.info.has_masks else 3)
+        with _refusing(cache, reader, size):
             cache.mkdir(parents=True, exist_ok=True)
             arrays = building.once(
                 folder,

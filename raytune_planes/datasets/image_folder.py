@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -51,61 +52,28 @@ class ImageFolder(Reader):
             if path.is_relative_to(root / "masks")
         }
         self._masked = bool(masks)
-        found = [p for p in survey.pictures if p.is_relative_to(base) and not p.is_relative_to(root / "masks")]
+        pictures = [p for p in survey.pictures if p.is_relative_to(base) and not p.is_relative_to(root / "masks")]
         if base != root:
-            beside = [p for p in survey.pictures if not p.is_relative_to(base)]
-            survey.leave("picture(s) lie beside images/ and were left out", set(beside) - set(masks.values()))
-        layouts.refuse_doubled_splits(base, found)
-        given, recognised = split_folders.of_class_folders(survey, base, found)
-        depth = 0 if given is None else 1
-        chosen = [
-            (path, parts)
-            for path in (found if given is None else given)
-            if len(parts := path.relative_to(base).parts) > depth + 1
-        ]
-        rows = [(path, parts[depth], _group(parts, depth)) for path, parts in chosen]
-        split_of: Mapping[Path, str] = given or {}
-        flat = given is None and split_folders.are_splits({name for _, name, _ in rows})
-        if flat or len({name for _, name, _ in rows}) < 2:
-            listed = picture_lists.read(survey, found)
-            if listed is not None:
-                rows = [(p, name, _source(p.relative_to(base).parts)) for p, name in listed.label_of.items()]
-                split_of, recognised, flat = listed.split_of, listed.warnings, False
-                survey.leave("picture(s) are in no list and were left out", found)
-        classes = sorted({name for _, name, _ in rows}, key=os.fsencode)
-        if flat or len(classes) < 2:
-            setting = f"datasets.{self.name_in_study}"
-            raise files.absent(
-                self,
-                f"{base} holds the splits {files.some(classes)} and no folders of classes inside"
-                if flat
-                else f"{base} holds {len(classes)} folder(s) of pictures; two classes are the least",
-                layouts.recognised(survey, setting) or layouts.too_deep(base, found, setting),
-            )
+            elsewhere = [p for p in survey.pictures if not p.is_relative_to(base)]
+            survey.leave("picture(s) lie beside images/ and were left out", set(elsewhere) - set(masks.values()))
+        labelled = self._labelled(survey, base, pictures)
+        classes = labelled.classes
         samples = tuple(
-            Sample(
-                path,
-                classes.index(name),
-                group,
-                mask=masks.get(path.relative_to(base).with_suffix("").as_posix()),
-            )
-            for path, name, group in rows
+            Sample(path, classes.index(name), group, mask=masks.get(path.relative_to(base).with_suffix("").as_posix()))
+            for path, name, group in labelled.rows
         )
-        parts_of, warnings = self._splits(samples, [split_of[path] for path, _, _ in rows] if split_of else [])
-        unmasked = sum(sample.mask is None for sample in samples)
-        if masks and unmasked == len(samples):
-            raise UserError(f"{root / 'masks'}: none of its {len(masks):,} masks has the path of a picture")
-        if masks and unmasked:
-            warnings.append(f"{unmasked:,} picture(s) have no mask and count as empty")
+        given = [labelled.split_of[path] for path, _, _ in labelled.rows] if labelled.split_of else []
+        parts, warnings = self._splits(samples, given)
         warnings = [
-            *recognised,
+            *labelled.warnings,
             *warnings,
-            *self._lacking(samples, parts_of, classes),
-            *split_folders.told_across(samples, parts_of),
+            *_unmasked(root / "masks", masks, samples),
+            *self._lacking(samples, parts, classes),
+            *split_folders.told_across(samples, parts),
         ]
         survey.read([*(s.path for s in samples), *(s.mask for s in samples if s.mask)])
         survey.leave("mask(s) have the path of no picture", masks.values())
-        survey.leave("picture(s) lie in no class' folder and were left out", found)
+        survey.leave("picture(s) lie in no class' folder and were left out", pictures)
         account = survey.account()
         info = Info(
             self.name_in_study,
@@ -115,7 +83,42 @@ class ImageFolder(Reader):
             top_k=5 if len(classes) > TOP_K_FROM else 0,
         )
         warnings += told(account.left_out)
-        return Listing(info, samples, parts_of, tuple(warnings), survey.synthetic, account=account)
+        return Listing(info, samples, parts, tuple(warnings), survey.synthetic, account=account)
+
+    def _labelled(self, survey: Survey, base: Path, pictures: Sequence[Path]) -> _Labelled:
+        """The pictures of class folders; where there are none, those of a list.
+
+        Raises:
+            UserError: fewer than two classes.
+        """
+        layouts.refuse_doubled_splits(base, pictures)
+        given, recognised = split_folders.of_class_folders(survey, base, pictures)
+        depth = 0 if given is None else 1
+        chosen = [
+            (path, parts)
+            for path in (pictures if given is None else given)
+            if len(parts := path.relative_to(base).parts) > depth + 1
+        ]
+        labelled = _Labelled(
+            [(path, parts[depth], _group(parts, depth)) for path, parts in chosen], given or {}, recognised
+        )
+        flat = given is None and split_folders.are_splits(set(labelled.classes))
+        if flat or len(labelled.classes) < 2:
+            listed = picture_lists.read(survey, pictures)
+            if listed is not None:
+                rows = [(p, name, _source(p.relative_to(base).parts)) for p, name in listed.label_of.items()]
+                labelled, flat = _Labelled(rows, listed.split_of, listed.warnings), False
+                survey.leave("picture(s) are in no list and were left out", pictures)
+        if flat or len(labelled.classes) < 2:
+            setting = f"datasets.{self.name_in_study}"
+            raise files.absent(
+                self,
+                f"{base} holds the splits {files.some(labelled.classes)} and no folders of classes inside"
+                if flat
+                else f"{base} holds {len(labelled.classes)} folder(s) of pictures; two classes are the least",
+                layouts.recognised(survey, setting) or layouts.too_deep(base, pictures, setting),
+            )
+        return labelled
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
         pixels_HWC = self.show(sample.path)
@@ -157,6 +160,29 @@ class ImageFolder(Reader):
             absent = [name for label, name in enumerate(classes) if label not in there]
             out += [f"{split} has no picture of {files.some(absent)}"] if absent else []
         return out
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """The pictures that have a class: by folders, or by a list."""
+
+    rows: Sequence[tuple[Path, str, str]]
+    """Path, class and group of each."""
+    split_of: Mapping[Path, str]
+    """Empty where no splits are given."""
+    warnings: Sequence[str]
+
+    @property
+    def classes(self) -> list[str]:
+        return sorted({name for _, name, _ in self.rows}, key=os.fsencode)
+
+
+def _unmasked(folder: Path, masks: Mapping[str, Path], samples: Sequence[Sample]) -> list[str]:
+    """A warning of pictures without a mask where others have one. Raises UserError where no mask has a picture."""
+    count = sum(sample.mask is None for sample in samples)
+    if masks and count == len(samples):
+        raise UserError(f"{folder}: none of its {len(masks):,} masks has the path of a picture")
+    return [f"{count:,} picture(s) have no mask and count as empty"] if masks and count else []
 
 
 def _group(parts: Sequence[str], depth: int) -> str:

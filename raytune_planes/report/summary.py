@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from raytune_planes.pareto import Choice, choose
@@ -13,7 +13,7 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain
 from raytune_planes.report.formatting import shown, signed, table, value_text
 from raytune_planes.settings import defaults
-from raytune_planes.tracking.gains import Gain, Sample, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -91,73 +91,15 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", 
     return "\n".join([*head, *(line for part in parts if part for line in ["", *part])])
 
 
-def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
-    """The same for programs: numbers as numbers, NaN as None."""
-    summary = summarise(study, prefer)
-    start = study.start
-    data: dict[str, Any] = {
-        "study": start.name,
-        "study_id": start.study_id,
-        "space": start.space,
-        "seed": start.seed,
-        "synthetic": start.synthetic,
-        "folder": str(study.folder),
-        "running": study.end is None,
-        "trials": {str(end): count for end, count in _counts(study).items()},
-        "objectives": [{"metric": o.metric, "mode": o.mode} for o in start.goal.objectives],
-        "floors": dict(start.goal.floors),
-        "best": None,
-    }
-    if summary is not None:
-        data["best"] = {
-            "trial": summary.best.number,
-            "trial_id": summary.best.trial_id,
-            "end": str(summary.best.end),
-            "reason": summary.best.reason,
-            "epoch": summary.epoch.epoch,
-            "score": _number(start.goal.value(summary.epoch.metrics)),
-            "feasible": summary.feasible,
-            "shortfalls": dict(summary.shortfalls),
-            "chosen": summary.choice.reason,
-            "front": [t.number for t in summary.choice.front],
-            "knee": summary.choice.knee.number if summary.choice.knee else None,
-            "drawn": dict(summary.best.drawn),
-            "metrics": {key: _number(value) for key, value in summary.epoch.metrics.items()},
-            "gains": {
-                g.metric: {
-                    "defaults": _number(g.before),
-                    "best": _number(g.after),
-                    "gain": _number(g.difference),
-                    **_sample(g.sample),
-                }
-                for g in summary.gains
-            },
-            "config": dict(summary.best.config),
-            "confirmed": {
-                key: {
-                    "gain": g.mean,
-                    "low": g.low,
-                    "high": g.high,
-                    "seeds": len(g.values),
-                    **_sample(g.sample),
-                }
-                for key, g in explain.uncertainty(study, summary.best).items()
-            },
-            "rests": [asdict(d) for d in summary.best.decisions],
-            "nearest": [a.trial.number for a in explain.nearest(summary.best, summary.choice.front, start.goal)],
-            "commands": dict(explain.commands(study, summary.best)),
-        }
-    return data
-
-
 def _ends(study: StudyFiles) -> str:
-    counts = ", ".join(f"{count} {end}" for end, count in _counts(study).items())
+    counts = ", ".join(f"{count} {end}" for end, count in end_counts(study).items())
     state = "" if study.end else "; it has not ended"
     number = len(study.trials)
     return f"{number} trial{'' if number == 1 else 's'} ({counts}){state}" if number else f"no trials{state}"
 
 
-def _counts(study: StudyFiles) -> dict[End, int]:
+def end_counts(study: StudyFiles) -> dict[End, int]:
+    """How many trials ended in each way; ways in which none ended are left out."""
     return {end: n for end in End if (n := sum(t.end is end for t in study.trials))}
 
 
@@ -240,11 +182,3 @@ def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str, experi
     rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere}{named}"))
     lines = [f"{name + ':':22}{value}" for name, value in rows]
     return [*lines, *(f"warning: {text}" for text in study.warnings)]
-
-
-def _sample(found: Sample | None) -> dict[str, Any]:
-    return {"n": found.count if found else None, "of": found.unit if found else None}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from raytune_planes.config import TrialConfig
 from raytune_planes.records import metric
 from raytune_planes.tasks.implementation import Implementation
 from raytune_planes.training.tally import Sums
 from raytune_planes.training.workers import Worker
+
+
+def tasks_by_dataset(tasks: Mapping[str, Implementation], config: TrialConfig) -> dict[str, dict[str, Implementation]]:
+    """Of each enabled dataset the ``tasks`` that apply to it, by the names of their terms."""
+    return {name: {term: task for term, task in tasks.items() if task.wants(name)} for name in config.active}
+
+
+def term_weights(tasks: Mapping[str, Mapping[str, Implementation]], config: TrialConfig) -> dict[str, float]:
+    """The weight of each term in the total, by ``<dataset>/<task>``: the dataset's times the task's."""
+    return {
+        f"{name}/{term}": dataset.weight * task.settings.weight
+        for name, dataset in config.active.items()
+        for term, task in tasks[name].items()
+    }
 
 
 class Measures:

@@ -125,44 +125,73 @@ def train_stages(
         more: dict[str, Any] = {"worker": worker, "resume": resume, "pieces": pieces, "report": report, "say": say}
         return train(config, data, prompts, goal, **more)
     torch.set_num_threads(config.devices.threads)
-    stages, first, done = config.staged, 0, Done()
-    state: Mapping[str, Any] | None = None
-    weights: Mapping[str, Tensor] | None = None
-    if resume is not None:
-        state = checkpoint.load(resume)
-        with checkpoint.content_of(resume):
-            first, done = _place(state, stages, resume)
-    elif fork and (found := fork.find(stages, worker)):
-        first, path = found
-        kept = checkpoint.load(path)
-        with checkpoint.content_of(path):
-            weights, done = kept["weights"], Done(**kept["done"])
-        done = replace(done, began=done.samples)  # of all that is done so far, this training saw nothing
-        fork.took.append(f"{path.name} of {kept['trial']}")
-        say(f"begins after stage {stages[first - 1][0]}, with {path.name} that {kept['trial']} trained")
+    stages = config.staged
+    before = _before(stages, worker, resume, fork, say)
     end, reason = End.COMPLETED, ""
-    for i, (name, stage) in enumerate(stages[first:], first):
+    for i, (name, stage) in enumerate(stages[before.stages :], before.stages):
         trainer = Trainer(stage, *supply(stage), worker)
         trainer.pieces = pieces
-        best = -math.inf
-        if state is not None:
-            with checkpoint.content_of(str(resume)):
-                best, state = trainer.restore(state, str(resume)), None
-        else:
-            if stage.start:
-                say(f"stage {name}: {begin_with(trainer.model, Path(stage.start))}")
-            elif weights is not None:
-                say(f"stage {name}: {take(trainer.model, weights, f'stage {stages[i - 1][0]}')}")
-            trainer.average.begin()
-        end, reason = fit(trainer, goal, best, _counted(report, name, done))
+        best = _begin(trainer, before, (name, stages[i - 1][0]), say)
+        end, reason = fit(trainer, goal, best, _counted(report, name, before.done))
         reason = f"stage {name}: {reason}"
         if not end.is_complete:
             break
-        done = done.after(trainer)
-        weights = trainer.weights()
+        before = _Before(i + 1, before.done.after(trainer), weights=trainer.weights())
         if fork and i + 1 < len(stages):
-            fork.keep(stages[: i + 1], done, trainer, worker)
+            fork.keep(stages[: i + 1], before.done, trainer, worker)
     return end, reason
+
+
+@dataclass(frozen=True)
+class _Before:
+    """What a stage begins with: what is done, and either the weights after it or the state within a stage."""
+
+    stages: int = 0
+    """How many of them are complete."""
+    done: Done = Done()
+    state: Mapping[str, Any] | None = None
+    source: str = ""
+    """The file of ``state``."""
+    weights: Mapping[str, Tensor] | None = None
+
+
+def _before(
+    stages: Stages, worker: Worker, resume: Path | None, fork: Fork | None, say: Callable[[str], None]
+) -> _Before:
+    """From where a training starts: a checkpoint to resume, common stages that another trial trained, or nothing."""
+    if resume is not None:
+        state = checkpoint.load(resume)
+        with checkpoint.content_of(resume):
+            complete, done = _place(state, stages, resume)
+        return _Before(complete, done, state=state, source=str(resume))
+    common = fork.find(stages, worker) if fork else None
+    if fork is None or common is None:
+        return _Before()
+    complete, path = common
+    kept = checkpoint.load(path)
+    with checkpoint.content_of(path):
+        weights, done = kept["weights"], Done(**kept["done"])
+    fork.took.append(f"{path.name} of {kept['trial']}")
+    say(f"begins after stage {stages[complete - 1][0]}, with {path.name} that {kept['trial']} trained")
+    # Of all samples so far, this training saw none.
+    return _Before(complete, replace(done, began=done.samples), weights=weights)
+
+
+def _begin(trainer: Trainer, before: _Before, names: tuple[str, str], say: Callable[[str], None]) -> float:
+    """Give ``trainer`` the state or the weights that its stage begins with; returns the highest score so far.
+
+    ``names``: this stage's, and that of the one before it in the plan.
+    """
+    if before.state is not None:
+        with checkpoint.content_of(before.source):
+            return trainer.restore(before.state, before.source)
+    name, last = names
+    if trainer.config.start:
+        say(f"stage {name}: {begin_with(trainer.model, Path(trainer.config.start))}")
+    elif before.weights is not None:
+        say(f"stage {name}: {take(trainer.model, before.weights, f'stage {last}')}")
+    trainer.average.begin()
+    return -math.inf
 
 
 def stage_of(config: TrialConfig, model: Mapping[str, Any]) -> TrialConfig:

@@ -27,7 +27,7 @@ from raytune_planes.tracking.validation import Answers
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.evaluation import Evaluation
-from raytune_planes.training.measures import Measures
+from raytune_planes.training.measures import Measures, tasks_by_dataset, term_weights
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.reach import measured_only
@@ -66,14 +66,8 @@ class Trainer:
         self._parallel = worker.prepare(self.model)
         if text is not None:
             text.to(text_device(config.devices.text, worker))
-        tasks = {
-            name: {term: task for term, task in self.model.tasks.items() if task.wants(name)} for name in config.active
-        }
-        self._weights = {
-            f"{name}/{term}": dataset.weight * task.settings.weight
-            for name, dataset in config.active.items()
-            for term, task in tasks[name].items()
-        }
+        tasks = tasks_by_dataset(self.model.tasks, config)
+        self._weights = term_weights(tasks, config)
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.records import End, Goal, Objective, TrialRecord, best_trial
-from raytune_planes.report.summary import as_json, as_text, summarise, table
+from raytune_planes.report.summary import as_text, summarise, table
+from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
 from raytune_planes.tracking import JsonlTracker, StudyFiles, read_study
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
