@@ -77,12 +77,12 @@ class Network(nn.Module):
             encode=lambda other_BCHW: self.refinement(self.backbone(other_BCHW)[-1], self.datasets[dataset]),
             training=self.training,
         )
-        answers = {
+        outputs = {
             name: task.forward(self.parts(name), features) for name, task in self.tasks.items() if task.wants(dataset)
         }
         # Several workers wait for the gradient of every parameter that an output leads to.
         measured_only = self.measured_only.get(dataset, ())
-        return {name: detached(a) if name in measured_only else a for name, a in answers.items()}
+        return {name: detached(a) if name in measured_only else a for name, a in outputs.items()}
 
     def parts(self, task: str) -> dict[str, Any]:
         """The parts that ``task`` built, by attribute name."""

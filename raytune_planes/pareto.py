@@ -41,13 +41,13 @@ def choose(trials: Iterable[TrialRecord], goal: Goal, prefer: str | None = None)
     complete = [t for t in trials if t.end.is_complete and t.epochs and _is_measured(t, goal)]
     if not complete:
         return None
-    beside = front(complete, goal)
-    if not beside:
+    front_trials = front(complete, goal)
+    if not front_trials:
         nearest = best_trial(complete, goal)  # its score weighs the shortfall ten times as much as any gain
         assert nearest is not None
         missed = {k: v for k, v in goal.shortfalls(_metrics(nearest, goal)).items() if v > 0}
-        said = ", ".join(f"{metric} by {by:.4f}" for metric, by in missed.items())
-        return Choice(nearest, f"no trial keeps every floor; the nearest misses {said}", False, missed, (), None)
+        misses = ", ".join(f"{metric} by {by:.4f}" for metric, by in missed.items())
+        return Choice(nearest, f"no trial keeps every floor; the nearest misses {misses}", False, missed, (), None)
     feasible = [t for t in complete if not _shortfall(t, goal)]
     if prefer is None:
         trial = best_trial(feasible, goal)
@@ -56,7 +56,7 @@ def choose(trials: Iterable[TrialRecord], goal: Goal, prefer: str | None = None)
     else:
         trial, reason = _preferred(feasible, goal, prefer), f"best {prefer}"
     kept = f" among the {len(feasible)} of {len(complete)} trials that keep every floor" if goal.floors else ""
-    return Choice(trial, reason + kept, True, {}, beside, knee(beside, goal))
+    return Choice(trial, reason + kept, True, {}, front_trials, knee(front_trials, goal))
 
 
 def front(trials: Iterable[TrialRecord], goal: Goal) -> tuple[TrialRecord, ...]:
@@ -109,15 +109,15 @@ def ranks(vectors: Sequence[Vector]) -> list[int]:
 
 
 def _preferred(trials: Sequence[TrialRecord], goal: Goal, metric: str) -> TrialRecord:
-    having = [t for t in trials if math.isfinite(_metrics(t, goal).get(metric, math.nan))]
-    if not having:
+    measured = [t for t in trials if math.isfinite(_metrics(t, goal).get(metric, math.nan))]
+    if not measured:
         known = sorted({k for t in trials for k in _metrics(t, goal) if k.startswith("val/")})
         raise UserError(
             f"no trial has the metric '{metric}'{did_you_mean(metric, known)}; there are: {', '.join(known)}"
         )
     parts = split_metric(metric)
     sign = 1 if parts and parts[2] in HIGHER_IS_BETTER else -1
-    return max(having, key=lambda t: (sign * _metrics(t, goal)[metric], goal.score(_metrics(t, goal)), -t.number))
+    return max(measured, key=lambda t: (sign * _metrics(t, goal)[metric], goal.score(_metrics(t, goal)), -t.number))
 
 
 def _metrics(trial: TrialRecord, goal: Goal) -> Mapping[str, float]:

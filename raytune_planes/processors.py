@@ -21,15 +21,15 @@ def allowed(proc: Path = PROC) -> int:
     Args:
         proc: What Linux tells of this process.
     """
-    found = [float(os.cpu_count() or 1)]
+    limits = [float(os.cpu_count() or 1)]
     if hasattr(os, "sched_getaffinity"):
-        found.append(len(os.sched_getaffinity(0)))
-    return max(1, int(min(found + quotas(proc))))
+        limits.append(len(os.sched_getaffinity(0)))
+    return max(1, int(min(limits + quotas(proc))))
 
 
 def quotas(proc: Path = PROC) -> list[float]:
     """Processors that the control groups of a process and those above them grant; none where there is no limit."""
-    found = []
+    quotas_found = []
     for folder, kind in _groups(proc):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if kind == V2:
@@ -38,8 +38,8 @@ def quotas(proc: Path = PROC) -> list[float]:
                 quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
             # "max" in version 2 and -1 in version 1 stand for no limit.
             if quota != "max" and int(quota) > 0:
-                found.append(int(quota) / int(period))
-    return found
+                quotas_found.append(int(quota) / int(period))
+    return quotas_found
 
 
 def in_words(proc: Path = PROC) -> str:
@@ -53,7 +53,7 @@ def in_words(proc: Path = PROC) -> str:
 
 
 @contextmanager
-def tensor_threads(wanted: int) -> Iterator[None]:
+def tensor_threads(count: int) -> Iterator[None]:
     """Let torch compute with so many threads, though no more than there are processors for it, and then as before.
 
     Its own default is a thread for every core of the machine.
@@ -61,7 +61,7 @@ def tensor_threads(wanted: int) -> Iterator[None]:
     import torch
 
     before = torch.get_num_threads()
-    torch.set_num_threads(min(wanted, allowed()))
+    torch.set_num_threads(min(count, allowed()))
     try:
         yield
     finally:

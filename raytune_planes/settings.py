@@ -19,7 +19,7 @@ from raytune_planes.paths import regular
 from raytune_planes.records import stage_names
 from raytune_planes.strict_yaml import strict_yaml
 
-TOLD = 20
+MOST_NAMED = 20
 """Unknown paths that are named one by one."""
 PATHS = ("root", "clean", "link_roots")
 """Settings of a dataset that name a file or folder, or several with commas between."""
@@ -44,9 +44,9 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
     flat = overlaid(*layers)
     known = _known(flat)
     strangers = [path for path in flat if path not in known]
-    problems = [unknown(path, flat) for path in strangers[:TOLD]]  # each is compared with every setting there is
-    if len(strangers) > TOLD:
-        problems.append(f"and {len(strangers) - TOLD:,} more that are no settings")
+    problems = [unknown(path, flat) for path in strangers[:MOST_NAMED]]  # each is compared with every setting there is
+    if len(strangers) > MOST_NAMED:
+        problems.append(f"and {len(strangers) - MOST_NAMED:,} more that are no settings")
     if problems:
         raise listed(problems, source)
     try:

@@ -48,11 +48,13 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice: YAML would silently keep the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: dict[str, int] = {}
+        line_of: dict[str, int] = {}
         for key, _ in node.value:
             line = key.start_mark.line + 1
-            if isinstance(key.value, str) and key.value in seen:
-                raise yaml.YAMLError(f"line {line}: '{key.value}' stands here and in line {seen[key.value]}; keep one")
+            if isinstance(key.value, str) and key.value in line_of:
+                raise yaml.YAMLError(
+                    f"line {line}: '{key.value}' stands here and in line {line_of[key.value]}; keep one"
+                )
             if isinstance(key.value, str):
-                seen[key.value] = line
+                line_of[key.value] = line
         return super().construct_mapping(node, deep=deep)

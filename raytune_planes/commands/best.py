@@ -22,13 +22,13 @@ def run(args: argparse.Namespace) -> int:
     from raytune_planes.tracking import files, jsonl, reading
 
     study = reading.read_study(files.find_study(args.out, args.study))
-    found = summary.summarise(study, args.prefer)
-    if args.save and found is not None:
-        about = f"trial {found.best.number} of study {study.start.name}, {found.best.trial_id}"
-        files.write_whole(args.save, jsonl.dotted_yaml(found.best.config, about))
+    summarised = summary.summarise(study, args.prefer)
+    if args.save and summarised is not None:
+        about = f"trial {summarised.best.number} of study {study.start.name}, {summarised.best.trial_id}"
+        files.write_whole(args.save, jsonl.dotted_yaml(summarised.best.config, about))
     print(
         json.dumps(summary_json.as_json(study, args.prefer), indent=1)
         if args.json
         else summary.as_text(study, prefer=args.prefer)
     )
-    return 0 if found is not None else 1
+    return 0 if summarised is not None else 1

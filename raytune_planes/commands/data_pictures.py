@@ -23,9 +23,9 @@ LETTERS = 12
 """Of a class or split above a picture."""
 
 
-def pairs(found: Findings) -> list[CopyPair]:
+def pairs(findings: Findings) -> list[CopyPair]:
     """Identical pictures first, those with several labels before all, then the most alike."""
-    pictures, classes = found.pictures, [printable(name) for name in found.listing.info.classes]
+    pictures, classes = findings.pictures, [printable(name) for name in findings.listing.info.classes]
 
     def pair(first: int, second: int, why: str) -> CopyPair:
         labels = [int(pictures.labels_N[i]) for i in (first, second)]
@@ -33,23 +33,23 @@ def pairs(found: Findings) -> list[CopyPair]:
         return CopyPair(pictures.thumbs_NHWC[first], pictures.thumbs_NHWC[second], why + both)
 
     same = [pair(group[0], next((i for i in group if pictures.labels_N[i] != pictures.labels_N[group[0]]), group[1]),
-                 "identical") for group in found.copies.identical]  # fmt: skip
+                 "identical") for group in findings.copies.identical]  # fmt: skip
     same.sort(key=lambda each: "|" not in each.about)
-    near = sorted((*found.copies.across, *found.copies.within), key=lambda each: -each.likeness)
+    near = sorted((*findings.copies.across, *findings.copies.within), key=lambda each: -each.likeness)
     return [*same[:4], *(pair(e.first, e.second, f"alike {e.likeness:.3f}") for e in near)]
 
 
-def sheet(reader: Reader, found: Findings) -> Sheet:
+def sheet(reader: Reader, findings: Findings) -> Sheet:
     """Rows of examples, at the study's image size with their masks, and of suspicious pairs; none if none can be read.
 
     Decodes at most ``COLUMNS`` samples for each row.
     """
-    return Sheet((*_examples(reader, found), *_suspects(reader, found)))
+    return Sheet((*_examples(reader, findings), *_suspects(reader, findings)))
 
 
-def _examples(reader: Reader, found: Findings) -> Iterator[SheetRow]:
+def _examples(reader: Reader, findings: Findings) -> Iterator[SheetRow]:
     of_class: dict[int, list[Sample]] = defaultdict(list)
-    for sample in found.listing.samples:
+    for sample in findings.listing.samples:
         of_class[sample.label].append(sample)
     ranked = sorted(of_class, key=lambda label: (-len(of_class[label]), label))
     if len(ranked) > FREQUENT + RARE:
@@ -60,7 +60,9 @@ def _examples(reader: Reader, found: Findings) -> Iterator[SheetRow]:
         places = np.unique(np.linspace(0, len(samples) - 1, COLUMNS).round().astype(int))
         pictures = [picture for i in places if (picture := _example(reader, samples[i]))]
         if pictures:
-            yield SheetRow(f"{printable(found.listing.info.classes[label])}\n{len(samples):,} samples", tuple(pictures))
+            yield SheetRow(
+                f"{printable(findings.listing.info.classes[label])}\n{len(samples):,} samples", tuple(pictures)
+            )
 
 
 def _example(reader: Reader, sample: Sample) -> SheetPicture | None:
@@ -70,30 +72,30 @@ def _example(reader: Reader, sample: Sample) -> SheetPicture | None:
         return None
 
 
-def _suspects(reader: Reader, found: Findings) -> Iterator[SheetRow]:
-    copies = found.copies
-    labels, splits = found.pictures.labels_N, found.pictures.splits
+def _suspects(reader: Reader, findings: Findings) -> Iterator[SheetRow]:
+    copies = findings.copies
+    labels, splits = findings.pictures.labels_N, findings.pictures.splits
 
     def class_of(i: int) -> str:
-        return printable(found.listing.info.classes[labels[i]]) if labels[i] >= 0 else ""
+        return printable(findings.listing.info.classes[labels[i]]) if labels[i] >= 0 else ""
 
     def split_of(i: int) -> str:
         return splits[i] or "no split"
 
     # What a pair differs in, most alike first; of a group its first picture and the first that differs from it.
     kinds: tuple[tuple[str, Iterable[Sequence[int]], Callable[[int], str]], ...] = (
-        ("identical, several labels", filter(found.disagrees, copies.identical), class_of),
-        ("identical, several splits", filter(found.straddles, copies.identical), split_of),
+        ("identical, several labels", filter(findings.disagrees, copies.identical), class_of),
+        ("identical, several splits", filter(findings.straddles, copies.identical), split_of),
         ("alike, two classes", _ends(copies.across), class_of),
-        ("alike, two splits", filter(found.straddles, _ends(copies.within)), split_of),
+        ("alike, two splits", filter(findings.straddles, _ends(copies.within)), split_of),
         ("overlapping ground, two classes", copies.crops, class_of),
     )
-    sample_of = {picture_name(sample, reader.root): sample for sample in found.listing.samples}
+    sample_of = {picture_name(sample, reader.root): sample for sample in findings.listing.samples}
     for what, groups, name in kinds:
         ends = [(g[0], next(i for i in g if name(i) != name(g[0]))) for g in groups]
         if ends:
             pictures = [
-                SheetPicture(_seen(reader, sample_of[found.pictures.names[i]]), about=_cut(name(i)))
+                SheetPicture(_thumbnail(reader, sample_of[findings.pictures.names[i]]), about=_cut(name(i)))
                 for pair in ends[: COLUMNS // 2]
                 for i in pair
             ]
@@ -104,7 +106,7 @@ def _ends(pairs: Iterable[Alike]) -> Iterator[Sequence[int]]:
     return (pair[:2] for pair in sorted(pairs, key=lambda pair: -pair.likeness))
 
 
-def _seen(reader: Reader, sample: Sample) -> np.ndarray:
+def _thumbnail(reader: Reader, sample: Sample) -> np.ndarray:
     image = reader.whole(sample).image.copy()
     image.thumbnail((SIDE, SIDE))
     return np.asarray(image)

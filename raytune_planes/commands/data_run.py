@@ -37,39 +37,39 @@ def run(args: argparse.Namespace) -> int:
         UserError: there is nothing to look at, nothing of it can be listed, or a file cannot be written.
     """
     started = time.perf_counter()
-    asked = _datasets(args)
-    found: list[Findings] = []
+    selected = _datasets(args)
+    findings: list[Findings] = []
     readers: dict[str, Reader] = {}
     failed: dict[str, UserError] = {}
-    for name, settings in asked.items():
+    for name, settings in selected.items():
         try:
             readers[name] = reader(name, settings, args.folder, SEED)
-            found.append(examine(readers[name]))
+            findings.append(examine(readers[name]))
         except UserError as error:
             failed[name] = error
-            if len(failed) == len(asked):
+            if len(failed) == len(selected):
                 raise
             print(f"{name} cannot be listed: {error}", file=sys.stderr)
-    told = [each.as_json() for each in found]
+    reports = [each.as_json() for each in findings]
     if args.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(reports, indent=1))
     else:
-        for each in told:
+        for each in reports:
             print("\n".join(lines(each)))
-        count = sum(each["pictures"] for each in told)
+        count = sum(each["pictures"] for each in reports)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         print(f"{count:,} pictures in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
     if args.clean:
-        write_plan(args.clean, {each.name: each.plan() for each in found})
-        dropped = sum(len(each.plan().drop) for each in found)
+        write_plan(args.clean, {each.name: each.plan() for each in findings})
+        dropped = sum(len(each.plan().drop) for each in findings)
         print(
             f"{args.clean} leaves out {dropped:,} picture(s); use it with "
-            + " ".join(f"--set datasets.{each.name}.clean={args.clean}" for each in found),
+            + " ".join(f"--set datasets.{each.name}.clean={args.clean}" for each in findings),
             file=sys.stderr,
         )
     if args.out:
-        _draw(found, readers, told, args.out)
-    return 1 if failed or (args.strict and any(sum(each.faults.values()) for each in found)) else 0
+        _draw(findings, readers, reports, args.out)
+    return 1 if failed or (args.strict and any(sum(each.faults.values()) for each in findings)) else 0
 
 
 def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
@@ -78,33 +78,33 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
         raise UserError(f"no folder {args.folder}; name one that holds datasets, or folders of classes")
     given = assigned(args)
     named = {path.split(".")[1] for path, value in given.items() if path.startswith("datasets.") and value is not False}
-    asked = {
+    selected = {
         name: settings
         for name, settings in make_config(given).active.items()
         if name in named
         or settings.root
         or (args.folder and (args.folder / entry(name, settings.reader).folder).is_dir())
     }
-    if not asked and args.folder is not None:
-        asked = {OWN: Dataset(reader="image_folder", root=str(args.folder))}
-    if not asked:
+    if not selected and args.folder is not None:
+        selected = {OWN: Dataset(reader="image_folder", root=str(args.folder))}
+    if not selected:
         raise UserError("nothing to look at: give DIR, or a dataset's root with --set datasets.NAME.root=DIR")
     if args.follow_links:
         followed = {"follow_links": True, "link_roots": ", ".join(args.follow_links)}
-        asked = {name: settings.model_copy(update=followed) for name, settings in asked.items()}
-    return asked
+        selected = {name: settings.model_copy(update=followed) for name, settings in selected.items()}
+    return selected
 
 
 def _draw(
-    found: Sequence[Findings], readers: Mapping[str, Reader], told: Sequence[dict[str, object]], out: Path
+    findings: Sequence[Findings], readers: Mapping[str, Reader], reports: Sequence[dict[str, object]], out: Path
 ) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_whole(out / "data.json", json.dumps(told, indent=1) + "\n")
-        synthetic = any(each.listing.synthetic for each in found)
-        pairs = {each.name: data_pictures.pairs(each) for each in found}
-        sheets = {each.name: data_pictures.sheet(readers[each.name], each) for each in found}
-        for figure in shown.figures(told, pairs, sheets):
+        write_whole(out / "data.json", json.dumps(reports, indent=1) + "\n")
+        synthetic = any(each.listing.synthetic for each in findings)
+        pairs = {each.name: data_pictures.pairs(each) for each in findings}
+        sheets = {each.name: data_pictures.sheet(readers[each.name], each) for each in findings}
+        for figure in shown.figures(reports, pairs, sheets):
             save(figure, out, synthetic=synthetic)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}; choose another --out") from None

@@ -69,10 +69,10 @@ def run(args: argparse.Namespace) -> int:
     members = gather(study, int(args.members), args.data, args.cache)
     rules, verdicts = build(members, args.method, int(args.seed))
     to = args.to or folder / "ensemble"
-    told = [(m.path, {"trial": m.trial.number, "trial_id": m.trial.trial_id}) for m in members]
+    entries = [(m.path, {"trial": m.trial.number, "trial_id": m.trial.trial_id}) for m in members]
     result = {name: vars(verdict) for name, verdict in verdicts.items()}
     about = {"method": args.method, "study": study.start.name, "seed": args.seed, "result": result}
-    ensemble.save(to, told, rules, about)
+    ensemble.save(to, entries, rules, about)
     print(in_words(members, args.method, rules, verdicts, study.start.synthetic))
     print(f"Use it: raytune-planes predict {to} IMAGE")
     return 0
@@ -90,8 +90,10 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
         return trial is best, rank(trial, goal)
 
     trials = [t for t in study.trials if t.epochs and t.end is not End.FAILED]
-    found = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / files.WEIGHTS) for t in trials]
-    kept = sorted((pair for pair in found if pair[1].is_file()), key=lambda pair: order(pair[0]), reverse=True)[:most]
+    candidates = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / files.WEIGHTS) for t in trials]
+    kept = sorted((pair for pair in candidates if pair[1].is_file()), key=lambda pair: order(pair[0]), reverse=True)[
+        :most
+    ]
     if len(kept) < 2:
         raise UserError(
             f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
@@ -114,17 +116,17 @@ def build(members: Sequence[Member], method: str, seed: int) -> tuple[dict[str, 
     chosen = {name: _choose(blind, name, method, seed) for name in single.data}
     rules = {name: rule for name, (rule, _, _) in chosen.items()}
     verdicts = {}
-    for name, (rule, guesses, said) in chosen.items():
-        info, seen = single.predictor.infos[name], {}
+    for name, (rule, predictions, combined) in chosen.items():
+        info, compared = single.predictor.infos[name], {}
         key = primary_metric(name, single.predictor.config.datasets[name].reader)
         real = truth(single.data[name], "val")
-        present = {i: found for i, found in enumerate(guesses) if found is not None}
-        scores = {i: judged(found, real, info)[key] for i, found in present.items()}
+        present = {i: prediction for i, prediction in enumerate(predictions) if prediction is not None}
+        scores = {i: judged(prediction, real, info)[key] for i, prediction in present.items()}
         best = max(scores, key=lambda i: scores[i])
         tested = _on_test(members, name, rule, best)
-        for split, three in (("val", (present[0], said, present[best])), ("test", tested)):
-            seen[split] = [judged(found, truth(single.data[name], split), info) for found in three]
-        one, together, alone = ({split: three[i] for split, three in seen.items()} for i in range(3))
+        for split, three in (("val", (present[0], combined, present[best])), ("test", tested)):
+            compared[split] = [judged(prediction, truth(single.data[name], split), info) for prediction in three]
+        one, together, alone = ({split: three[i] for split, three in compared.items()} for i in range(3))
         uncertain = _uncertain(tested[0], tested[1], truth(single.data[name], "test"))
         verdicts[name] = Verdict(one, together, uncertain, members[best].trial.number, alone)
     return rules, verdicts
@@ -163,9 +165,9 @@ def _choose(members: Sequence[Member], name: str, method: str, seed: int) -> tup
     if not len(real.labels_N):
         raise UserError(f"{name} has no validation pictures to choose an ensemble by")
     same = [name in m.data and aligned(real, truth(m.data[name], "val")) for m in members]
-    guesses = [_on_val(member, name) if ok else None for member, ok in zip(members, same, strict=True)]
-    rule, said = choose(method, guesses, real, seed)
-    return rule, guesses, said
+    predictions = [_on_val(member, name) if ok else None for member, ok in zip(members, same, strict=True)]
+    rule, combined = choose(method, predictions, real, seed)
+    return rule, predictions, combined
 
 
 def _on_val(member: Member, name: str) -> Guess:
@@ -182,12 +184,12 @@ def _kept(path: Path) -> dict[str, Answers]:
 
 def _on_test(members: Sequence[Member], name: str, rule: Rule, best: int) -> tuple[Guess, Guess, Guess]:
     """What the best single trial, the ensemble and the dataset's own best trial say."""
-    found = {i: guess(members[i].predictor, name, members[i].data[name], "test") for i in {0, best, *rule.used}}
-    probability_MNK = np.zeros((len(members), *found[0].probability_NK.shape))
-    for i, said in found.items():
-        probability_MNK[i] = said.probability_NK
-    masks = [found[i].mask_NHW if i in found else None for i in range(len(members))]
-    return found[0], rule.combine(probability_MNK, masks), found[best]
+    predictions = {i: guess(members[i].predictor, name, members[i].data[name], "test") for i in {0, best, *rule.used}}
+    probability_MNK = np.zeros((len(members), *predictions[0].probability_NK.shape))
+    for i, prediction in predictions.items():
+        probability_MNK[i] = prediction.probability_NK
+    masks = [predictions[i].mask_NHW if i in predictions else None for i in range(len(members))]
+    return predictions[0], rule.combine(probability_MNK, masks), predictions[best]
 
 
 def _only(arrays: Arrays, split: str) -> Arrays:
@@ -196,7 +198,7 @@ def _only(arrays: Arrays, split: str) -> Arrays:
 
 
 def _uncertain(single: Guess, together: Guess, real: Truth) -> float:
-    right = [(said.probability_NK.argmax(1) == real.labels_N).astype(float) for said in (together, single)]
+    right = [(prediction.probability_NK.argmax(1) == real.labels_N).astype(float) for prediction in (together, single)]
     difference_N = right[0] - right[1]
     return float(1.96 * difference_N.std() / np.sqrt(len(difference_N)))
 

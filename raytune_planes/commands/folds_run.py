@@ -50,9 +50,9 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
         if status or best is None:
             return 1
         bests.append(best.metrics)
-    answers = out_of_fold([read_validation(out / f"fold-{fold}") for fold in range(folds)])
+    predictions = out_of_fold([read_validation(out / f"fold-{fold}") for fold in range(folds)])
     spread = {key: summary([m[key] for m in bests]) for key in bests[0] if all(key in m for m in bests)}
-    write_validation(out, answers)
+    write_validation(out, predictions)
     write_whole(out / FILE, json.dumps({"folds": folds, "metrics": spread}, indent=1) + "\n")
     print(f"over {folds} folds, mean ± standard deviation (out-of-fold answers: {out / VALIDATION}):")
     for key in run.shown.values():
@@ -66,11 +66,11 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": statistics.fmean(values), "deviation": statistics.stdev(values), "values": list(values)}
 
 
-def out_of_fold(answers: Sequence[Mapping[str, Answers]]) -> dict[str, Answers]:
+def out_of_fold(predictions: Sequence[Mapping[str, Answers]]) -> dict[str, Answers]:
     """The answers of all folds as one split, in the order of the pictures."""
     out = {}
-    for name in answers[0]:
-        parts = [each[name] for each in answers]
+    for name in predictions[0]:
+        parts = [each[name] for each in predictions]
         order = np.argsort(np.concatenate([p.pictures_N for p in parts]))
         logits_NK, labels_N, pictures_N = (
             np.concatenate([getattr(p, field) for p in parts])[order]

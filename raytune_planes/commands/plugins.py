@@ -23,14 +23,14 @@ def run(args: argparse.Namespace) -> None:
     tables: dict[str, Joined[Any]] = {
         "datasets": CATALOG, "tasks": TASKS, "backbones": BACKBONES, "trackers": TRACKERS
     }  # fmt: skip
-    found = [(plugin, tables[kind].left_out.get(plugin.name, "")) for kind in GROUPS for plugin in installed(kind)]
+    rows = [(plugin, tables[kind].left_out.get(plugin.name, "")) for kind in GROUPS for plugin in installed(kind)]
     if args.json:
-        print(json.dumps([{**asdict(plugin), "left_out": why} for plugin, why in found], indent=1))
+        print(json.dumps([{**asdict(plugin), "left_out": why} for plugin, why in rows], indent=1))
         return
-    for plugin, why in found:
+    for plugin, why in rows:
         state = "  left out, see above" if why else ""
         print(f"{plugin.kind:<10} {plugin.name:<20} {plugin.package} {plugin.version}  ({plugin.value}){state}")
-    if not found:
+    if not rows:
         print("No plugin is installed. A package brings one by an entry point of one of these groups:")
-        for kind, what in GROUPS.items():
-            print(f"  raytune_planes.{kind}: {what}")
+        for kind, description in GROUPS.items():
+            print(f"  raytune_planes.{kind}: {description}")

@@ -37,8 +37,8 @@ def write_log(path: Path, out: Path, to: Path | None = None) -> tuple[Path, ...]
     from raytune_planes.report import build, log, page
     from raytune_planes.tracking.files import PLOTS
 
-    found = log.read_log(path)
-    return page.write(build.log_report(found), to or out / PLOTS / found.title)
+    history = log.read_log(path)
+    return page.write(build.log_report(history), to or out / PLOTS / history.title)
 
 
 def write_study(

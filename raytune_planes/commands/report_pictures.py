@@ -61,14 +61,14 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
     except UserError as error:
         trainer, why = None, str(error)
     try:
-        answers = read_validation(folder)
+        predictions = read_validation(folder)
     except UserError as error:
         if trainer is None:
             return Missing(f"{error}; and the pictures to ask anew: {why}")
         with tensor_threads(config.devices.threads):
             trainer.evaluate("val")
-        answers = trainer.answers()
-    return [*_confusions(answers, classes), *_examples(answers, classes, trainer, why)]
+        predictions = trainer.answers()
+    return [*_confusions(predictions, classes), *_examples(predictions, classes, trainer, why)]
 
 
 def _trainer(
@@ -90,17 +90,17 @@ def _trainer(
     return trainer
 
 
-def _confusions(answers: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]]) -> Iterator[Figure]:
+def _confusions(predictions: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]]) -> Iterator[Figure]:
     """The dataset with most classes is the fine-grained one: its worst pairs follow."""
-    finest = max(answers, key=lambda d: answers[d].logits_NK.shape[1])
-    for name, given in sorted(answers.items(), key=lambda pair: -pair[1].logits_NK.shape[1]):
-        found = confusion(name, given.logits_NK, given.labels_N, classes.get(name, ()))
+    finest = max(predictions, key=lambda d: predictions[d].logits_NK.shape[1])
+    for name, given in sorted(predictions.items(), key=lambda pair: -pair[1].logits_NK.shape[1]):
+        matrix = confusion(name, given.logits_NK, given.labels_N, classes.get(name, ()))
         title = f"{name}: what each class is taken for"
-        if not isinstance(found, Missing):
-            title = f"{name}: what each class is taken for ({found.accuracy:.1%} right)"
-        yield Figure(f"confusion_{name}", title, "Each row sums to 1; the diagonal is right.", found)
+        if not isinstance(matrix, Missing):
+            title = f"{name}: what each class is taken for ({matrix.accuracy:.1%} right)"
+        yield Figure(f"confusion_{name}", title, "Each row sums to 1; the diagonal is right.", matrix)
         if name == finest:
-            worst = worst_pairs(found)
+            worst = worst_pairs(matrix)
             caption = "Mistakes in both directions, of the pictures of both classes."
             if not isinstance(worst, Missing):
                 caption += f" These {len(worst.pairs)} pairs hold {worst.share:.0%} of all mistakes."
@@ -108,32 +108,34 @@ def _confusions(answers: Mapping[str, Answers], classes: Mapping[str, tuple[str,
 
 
 def _examples(
-    answers: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]], trainer: Trainer | None, why: str
+    predictions: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]], trainer: Trainer | None, why: str
 ) -> Iterator[Figure]:
-    for name, given in answers.items():
+    for name, given in predictions.items():
         title = f"{name}: surest right and surest wrong answers"
         caption = "Green: right, orange: wrong; with the probability of the answer."
-        numbers = Missing(why) if trainer is None else Examples(_asked(trainer.data[name], given, classes[name]))
+        numbers = (
+            Missing(why) if trainer is None else Examples(_chosen_examples(trainer.data[name], given, classes[name]))
+        )
         yield Figure(f"examples_{name}", title, caption, numbers)
-    for name in answers:
+    for name in predictions:
         if trainer is None:
             continue
         if trainer.data[name].masks_NHW is not None:
-            found = _masks(name, trainer)
-            n = 0 if isinstance(found, Missing) else found.looked_at
+            masks = _masks(name, trainer)
+            n = 0 if isinstance(masks, Missing) else masks.looked_at
             caption = f"From the best to the worst of the {n} validation pictures with planes, evenly by rank."
-            yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, found)
+            yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, masks)
 
 
-def _asked(arrays: Arrays, given: Answers, classes: tuple[str, ...]) -> tuple[Example, ...]:
-    found = []
+def _chosen_examples(arrays: Arrays, given: Answers, classes: tuple[str, ...]) -> tuple[Example, ...]:
+    examples = []
     probability_NK = probabilities(given.logits_NK)
     for i in chosen(given.logits_NK, given.labels_N):
-        said = int(given.logits_NK[i].argmax())
+        predicted = int(given.logits_NK[i].argmax())
         image_HWC = np.asarray(arrays.images_NHWC[given.pictures_N[i]])
-        truth, share = classes[int(given.labels_N[i])], float(probability_NK[i, said])
-        found.append(Example(arrays.info.name, image_HWC, truth, classes[said], share))
-    return tuple(found)
+        truth, share = classes[int(given.labels_N[i])], float(probability_NK[i, predicted])
+        examples.append(Example(arrays.info.name, image_HWC, truth, classes[predicted], share))
+    return tuple(examples)
 
 
 def _masks(name: str, trainer: Trainer) -> Masks | Missing:
@@ -146,15 +148,15 @@ def _masks(name: str, trainer: Trainer) -> Masks | Missing:
     if not with_planes:
         return Missing(f"no validation picture of {name} has a plane")
     images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC[with_planes]), np.asarray(arrays.masks_NHW[with_planes])
-    said = []
+    outputs = []
     with torch.no_grad(), tensor_threads(trainer.config.devices.threads):
         for start in range(0, len(with_planes), EVAL_BATCH):
             part_NHWC = torch.from_numpy(images_NHWC[start : start + EVAL_BATCH])
             image_NCHW = normalise(part_NHWC.permute(0, 3, 1, 2).float().div(255)).to(trainer.worker.device)
             mask_BHW = predicted(trainer.model.tasks, trainer.model(name, image_NCHW)).mask_BHW
             assert mask_BHW is not None, "asked of a dataset without masks"
-            said.append(mask_BHW.float().cpu().numpy())
-    said_NHW = np.concatenate(said)
-    ious = [mask_iou(truth_HW, said_HW) for truth_HW, said_HW in zip(masks_NHW, said_NHW, strict=True)]
-    examples = tuple(MaskExample(images_NHWC[i], masks_NHW[i], said_NHW[i], ious[i]) for i in spread(ious, SHOWN))
+            outputs.append(mask_BHW.float().cpu().numpy())
+    predicted_NHW = np.concatenate(outputs)
+    ious = [mask_iou(truth_HW, predicted_HW) for truth_HW, predicted_HW in zip(masks_NHW, predicted_NHW, strict=True)]
+    examples = tuple(MaskExample(images_NHWC[i], masks_NHW[i], predicted_NHW[i], ious[i]) for i in spread(ious, SHOWN))
     return Masks(name, examples, len(ious))

@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     trackers = Trackers(*own, *of_plugins(plan.out))
     view = make_view(sys.stdout)
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
-    if told := mlflow.place.in_words():
-        _say(told)
+    if message := mlflow.place.in_words():
+        _say(message)
     _say("Starting Ray; the first figures come when the first trials end their first epoch")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
@@ -105,7 +105,11 @@ def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
     """
     origin = origin_of(folder)  # None where its driver died before the first record
     known = origin.data if origin else {}
-    other = [name for name, found in data.items() if known.get(name, found.fingerprint) != found.fingerprint]
+    other = [
+        name
+        for name, fingerprinted in data.items()
+        if known.get(name, fingerprinted.fingerprint) != fingerprinted.fingerprint
+    ]
     if other:
         raise UserError(
             f"study '{folder.name}' began with other pictures of {', '.join(other)} (names, sizes or times of change "

@@ -18,7 +18,7 @@ def run(args: argparse.Namespace) -> None:
     from raytune_planes.tracking.mlflow import sync
     from raytune_planes.tracking.mlflow_place import MlflowPlace
 
-    if told := MlflowPlace.of(args.out, args.tracking_uri, args.experiment).in_words():
-        print(told)
+    if message := MlflowPlace.of(args.out, args.tracking_uri, args.experiment).in_words():
+        print(message)
     changed = sync(find_study(args.out, args.study), args.tracking_uri, experiment=args.experiment)
     print(f"Sent to MLflow: {', '.join(changed)}" if changed else "MLflow has all of it already")

@@ -64,9 +64,9 @@ class TrainingRun:
             return arrays, embed_prompts({name: a.info for name, a in arrays.items()}, stage, cache)
 
         def introduced(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
-            found = supply(stage)
-            self._introduce(found[0], stage)
-            return found
+            material = supply(stage)
+            self._introduce(material[0], stage)
+            return material
 
         resume = last if self.resume else None
         more: dict[str, Any] = {"resume": resume, "report": self._report, "say": print}

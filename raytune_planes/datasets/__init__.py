@@ -34,7 +34,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         )
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
-    found: type[Reader] = getattr(importlib.import_module(module), attribute)
+    reader_class: type[Reader] = getattr(importlib.import_module(module), attribute)
     options = Options(
         max_pixels=config.max_pixels,
         classes=tuple(int(kind) for kind in config.classes.split(",") if kind.strip()),
@@ -42,7 +42,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         mask_shape=config.mask_shape,
         links=Links(f"datasets.{name}", config.follow_links, tuple(map(Path.expanduser, config.roots_of_links))),
     )
-    return found(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)
+    return reader_class(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)
 
 
 def _range(name: str, text: str) -> Range | None:

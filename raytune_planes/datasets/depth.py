@@ -123,6 +123,6 @@ def _jpeg2000_bits(image: Image.Image) -> int:
     assert image.fp is not None
     place = image.fp.tell()
     image.fp.seek(0)
-    found = _SIZ.search(image.fp.read(4096))
+    header = _SIZ.search(image.fp.read(4096))
     image.fp.seek(place)
-    return (found["depth"][0] & 0x7F) + 1 if found else 8
+    return (header["depth"][0] & 0x7F) + 1 if header else 8

@@ -146,8 +146,8 @@ def _park(canvas: ImageDraw.ImageDraw, random: np.random.Generator, apron: tuple
     """Draw aircraft within the apron that do not touch each other; their boxes."""
     left, top, right, bottom = _part(random, *apron)
     boxes: list[Box] = []
-    shapes, wanted = [shape for _, shape in fleet(20)], int(random.integers(3, 10))
-    for _ in range(12 * wanted):
+    shapes, count = [shape for _, shape in fleet(20)], int(random.integers(3, 10))
+    for _ in range(12 * count):
         shape = shapes[int(random.integers(len(shapes)))]
         x, y = random.uniform(left, right), random.uniform(top, bottom)
         pose = Pose(
@@ -158,7 +158,7 @@ def _park(canvas: ImageDraw.ImageDraw, random: np.random.Generator, apron: tuple
         if fits and all(x1 < a or c < x0 or y1 < b or d < y0 for a, b, c, d in boxes):
             aircraft.draw(canvas, shape, pose)
             boxes.append((x0, y0, x1, y1))
-        if len(boxes) == wanted:
+        if len(boxes) == count:
             break
     return boxes
 

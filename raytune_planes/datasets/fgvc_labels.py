@@ -180,9 +180,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _is_header(path: Path, number: int, line: str, headers: list[str]) -> bool:
-    found = number == 1 and line.replace(",", " ").split()[0].lower() in HEADERS
-    headers += [f"{path.name}:1 '{line[:40]}'"] if found else []
-    return found
+    is_header = number == 1 and line.replace(",", " ").split()[0].lower() in HEADERS
+    headers += [f"{path.name}:1 '{line[:40]}'"] if is_header else []
+    return is_header
 
 
 def _check_id(picture: str, place: str) -> None:

@@ -72,7 +72,7 @@ def followed(weak_BHW: Tensor, strong_BHW: Tensor) -> Tensor:
 
     All are bool; a strong pixel that is not weak leads nowhere.
     """
-    found = []
+    masks = []
     for weak, strong in zip(weak_BHW.split(WORD), strong_BHW.split(WORD), strict=True):
         # One bit of a word for each image: a step costs as much for all of them as for one. An image that is done does
         # not change while others go on.
@@ -86,8 +86,8 @@ def followed(weak_BHW: Tensor, strong_BHW: Tensor) -> Tensor:
             if torch.equal(grown_HW, edge_HW):
                 break
             edge_HW.copy_(grown_HW)
-        found.append((edge_HW >> bit_B11) & 1 > 0)
-    return torch.cat(found)
+        masks.append((edge_HW >> bit_B11) & 1 > 0)
+    return torch.cat(masks)
 
 
 def dilation(images_BCHW: Tensor, radius: int) -> Tensor:

@@ -21,17 +21,17 @@ def fleet(classes: int) -> list[tuple[Variant, Shape]]:
 
     Names hold blanks and the second a slash, as in the original, so that nobody uses one as a path.
     """
-    found: list[tuple[Variant, Shape]] = []
+    variants: list[tuple[Variant, Shape]] = []
     for number in count():
         family_of, manufacturer = _maker(number)
         random = np.random.default_rng([2013, number])
         base = _family_shape(random, hue=number * 0.618 % 1)  # the golden ratio keeps neighbours apart
         family = f"{manufacturer} {family_of}"
         for place in range(FAMILY_SIZES[number % len(FAMILY_SIZES)]):
-            if len(found) == classes:
-                return found
-            name = f"{family}A/B" if len(found) == 1 else f"{family}-{(place + 1) * 100}"
-            found.append((Variant(name, family, manufacturer), _variant_shape(base, place, random)))
+            if len(variants) == classes:
+                return variants
+            name = f"{family}A/B" if len(variants) == 1 else f"{family}-{(place + 1) * 100}"
+            variants.append((Variant(name, family, manufacturer), _variant_shape(base, place, random)))
     raise AssertionError("count() does not end")
 
 

@@ -27,13 +27,13 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     shares = [1 - split.share, split.share] if split.kind == "group" else [1 / split.folds] * split.folds
     named = f"share-{split.share:g}" if split.kind == "group" else f"fold-{split.fold}-of-{split.folds}"
     groups = [str(group) for group in arrays.groups_N[pool_N]]
-    found = splits.parts(groups, np.asarray(arrays.labels_N)[pool_N].tolist(), seed=splits.SEED, fractions=shares)
-    if not all(found):
+    parts = splits.parts(groups, np.asarray(arrays.labels_N)[pool_N].tolist(), seed=splits.SEED, fractions=shares)
+    if not all(parts):
         raise UserError(
             f"dataset '{arrays.info.name}': its {len(set(groups))} groups of pictures cannot be split into "
             f"{len(shares)} (split.kind = {split.kind}); ask for fewer folds, or for split.kind=holdout"
         )
-    chosen = found[1 if split.kind == "group" else split.fold]
+    chosen = parts[1 if split.kind == "group" else split.fold]
     val_N = pool_N[list(chosen)]
     anew = {**arrays.splits, "train": np.setdiff1d(pool_N, val_N), "val": val_N}
     scenes = arrays.scenes and arrays.scenes.validating(np.unique(arrays.groups_N[val_N]))

@@ -183,7 +183,7 @@ def _contradictions(samples: Sequence[Sample], contents: Sequence[bytes]) -> lis
     labels: dict[tuple[str, bytes], set[int]] = defaultdict(set)
     for sample, content in zip(samples, contents, strict=True):
         labels[sample.group, content].add(sample.label)
-    both = Counter(len(found) for found in labels.values())[2]
+    both = Counter(len(its_labels) for its_labels in labels.values())[2]
     return [f"{both:,} chip(s) are there with both labels; they stay, and cannot all be right"] if both else []
 
 

@@ -21,10 +21,10 @@ def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> 
     """
     paths = sorted({sample.path for sample in listing.samples if sample.row is None})
     with ThreadPoolExecutor(workers or allowed(), thread_name_prefix="range") as pool:
-        found = [own for own in pool.map(lambda path: _range(reader, path), paths) if own is not None]
-    if not found:
+        ranges = [own for own in pool.map(lambda path: _range(reader, path), paths) if own is not None]
+    if not ranges:
         return listing
-    low, high = min(own[0] for own in found), max(own[1] for own in found)
+    low, high = min(own[0] for own in ranges), max(own[1] for own in ranges)
     reader.values = reader.options.values or (low, high if high > low else low + 1)
     return replace(listing, info=replace(listing.info, values=reader.values))
 

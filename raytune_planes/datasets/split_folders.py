@@ -81,11 +81,11 @@ def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str]
 
 def source_name(name: str) -> str | None:
     """``X.jpg`` for the copy ``X_jpg.rf.0f3a….jpg``; None for a picture that is no copy by its name."""
-    found = COPY.fullmatch(name)
-    if found is None:
+    match = COPY.fullmatch(name)
+    if match is None:
         return None
-    suffix = f".{found['suffix']}" if found["suffix"] else found["own"] or ""
-    return f"{found['stem']}{suffix}"
+    suffix = f".{match['suffix']}" if match["suffix"] else match["own"] or ""
+    return f"{match['stem']}{suffix}"
 
 
 def copies_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
@@ -100,10 +100,10 @@ def copies_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]])
 
 def told_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
     """A warning of ``copies_across``, where there are any."""
-    found = copies_across(samples, parts)
-    if not found:
+    copies = copies_across(samples, parts)
+    if not copies:
         return []
-    return [f"{len(found):,} picture(s) have copies (.rf.) in several splits: {some(found)}; a source belongs to one"]
+    return [f"{len(copies):,} picture(s) have copies (.rf.) in several splits: {some(copies)}; a source belongs to one"]
 
 
 def _told(split_of: dict[Path, str], names: Sequence[str]) -> tuple[dict[Path, str], list[str]]:

@@ -81,10 +81,10 @@ def _write_chips(root: Path, count: int, seed: int) -> None:
 
 def _write_scenes(root: Path, count: int, seed: int, side: int) -> None:
     """About one scene in six each for validation and test; every sixth has no aircraft."""
-    held = max(1, round(count / 6))
+    held_out = max(1, round(count / 6))
 
     def scene(number: int) -> hrplanes.Scene:
-        split = "val" if number < held else "test" if number < 2 * held else "train"
+        split = "val" if number < held_out else "test" if number < 2 * held_out else "train"
         image_HWC, boxes = drawing.scene((seed, number), side, empty=number % 6 == 5)
         name = f"SYN_{number // 2:03d}" + (" (2)" if number % 2 else "")  # blanks and parentheses, as in the original
         return hrplanes.Scene(name, image_HWC, boxes, split)

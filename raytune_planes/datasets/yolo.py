@@ -40,10 +40,10 @@ def label_file(picture: Path, root: Path) -> Path | None:
     return next((path for path in inside if path.is_file()), None)
 
 
-def find_lists(found: Sequence[Path]) -> dict[str, Path]:
+def find_lists(paths: Sequence[Path]) -> dict[str, Path]:
     """The list of each split that has one among ``found``; of several, the one nearest to the root."""
     by_name: dict[str, Path] = {}
-    for path in sorted(found, key=lambda p: (len(p.parts), p)):
+    for path in sorted(paths, key=lambda p: (len(p.parts), p)):
         by_name.setdefault(path.name.lower(), path)
     firsts = {split: next((by_name[n] for n in names if n in by_name), None) for split, names in LISTS.items()}
     return {split: path for split, path in firsts.items() if path is not None}

@@ -63,7 +63,7 @@ def read_boxes(path: Path, width: int, height: int) -> Labels:
     return Labels(tuple(box for _, box in boxes), tuple(kind for kind, _ in boxes), dict(odd))
 
 
-def chosen(kinds: Counter[int], asked: Sequence[int], names: Mapping[int, str], dataset: str) -> tuple[int, ...]:
+def chosen(kinds: Counter[int], requested: Sequence[int], names: Mapping[int, str], dataset: str) -> tuple[int, ...]:
     """The class ids that count as planes: those asked for, or the only one there is.
 
     Args:
@@ -76,14 +76,14 @@ def chosen(kinds: Counter[int], asked: Sequence[int], names: Mapping[int, str], 
     known = {kind: f"{kind} {names[kind]}" if kind in names else str(kind) for kind in kinds}
     there = ", ".join(f"{known[kind]} ({count:,})" for kind, count in sorted(kinds.items()))
     setting = f"datasets.{dataset}.classes"
-    lost = [kind for kind in asked if kind not in kinds]
+    lost = [kind for kind in requested if kind not in kinds]
     if lost and kinds:
         raise UserError(f"{setting}: no box has the class id {files.some(lost)}; the boxes are of {there}")
-    if not asked and len(kinds) > 1:
+    if not requested and len(kinds) > 1:
         raise UserError(
             f"the boxes are of several class ids: {there}; name those that are planes, e.g. {setting}={min(kinds)}"
         )
-    return tuple(asked) or tuple(kinds)
+    return tuple(requested) or tuple(kinds)
 
 
 def _parsed(line: str, place: str) -> tuple[int, Box, str]:

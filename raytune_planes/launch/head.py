@@ -39,10 +39,10 @@ def head_at(note: Path) -> Head:
     """
     try:
         for path, is_kind in ((note.parent, stat.S_ISDIR), (note, stat.S_ISREG)):
-            found = path.lstat()
-            if found.st_uid != os.getuid():
+            status = path.lstat()
+            if status.st_uid != os.getuid():
                 return Head(doubt=f"{path} belongs to another user")
-            if not is_kind(found.st_mode):
+            if not is_kind(status.st_mode):
                 return Head(doubt=f"{path} is a link or another kind of file than Ray makes")
         if note.lstat().st_mode & 0o022:
             return Head(doubt=f"{note} can be written by other users")
@@ -68,14 +68,14 @@ def _parsed(text: str) -> tuple[Address, int]:
 
 def _addresses() -> set[Address]:
     """Every address of this machine."""
-    found: set[Address] = set()
+    addresses: set[Address] = set()
     for of_one in psutil.net_if_addrs().values():
         for address in of_one:
             try:
-                found.add(ipaddress.ip_address(address.address.split("%")[0]))
+                addresses.add(ipaddress.ip_address(address.address.split("%")[0]))
             except ValueError:  # a network card's own address
                 continue
-    return found
+    return addresses
 
 
 def _listens(host: Address, port: int) -> bool:

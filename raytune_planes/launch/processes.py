@@ -103,15 +103,15 @@ def _recorded(folder: Path | None, pid: int) -> Iterator[None]:
 
 def recorded(folder: Path) -> set[psutil.Process]:
     """The processes noted in ``folder`` that still run; an id that another process got since does not count."""
-    found = set()
+    processes = set()
     for note in folder.glob("[0-9]*"):
         try:
             process = psutil.Process(int(note.name))
             if repr(process.create_time()) == note.read_text():
-                found.add(process)
+                processes.add(process)
         except (psutil.NoSuchProcess, FileNotFoundError, ValueError):  # it has ended, or the file is no note of ours
             continue
-    return found
+    return processes
 
 
 def ray_processes(folder: Path) -> set[psutil.Process]:
@@ -120,17 +120,17 @@ def ray_processes(folder: Path) -> set[psutil.Process]:
     `ray stop` ends every Ray process of the user; a session's folder stands in its daemons' arguments and
     tells one cluster from another. Somebody who merely reads a log there is no daemon.
     """
-    found: set[psutil.Process] = set()
+    processes: set[psutil.Process] = set()
     for process in psutil.process_iter(["cmdline", "uids"]):
         words = process.info["cmdline"] or []
         mine = process.info["uids"] and process.info["uids"].real == os.getuid()
         if mine and any(f"{folder}/" in word for word in words) and any("-packages/ray/" in word for word in words):
             try:
-                found |= {process, *process.children(recursive=True)}
+                processes |= {process, *process.children(recursive=True)}
             except psutil.NoSuchProcess:
                 continue
     here = psutil.Process()
-    return found - {here, *here.parents()}
+    return processes - {here, *here.parents()}
 
 
 def end(processes: Iterable[psutil.Process], patience_s: float) -> None:

@@ -112,9 +112,9 @@ def _from_hub(kind: str, whole: Any) -> Path:
 
 def _check(path: Path, sha256: str, kind: str) -> None:
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
-        raise unusable(kind, "pretrained", f"is damaged: {path} has SHA-256 {found[:8]}..., expected {sha256[:8]}...")
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
+        raise unusable(kind, "pretrained", f"is damaged: {path} has SHA-256 {digest[:8]}..., expected {sha256[:8]}...")
 
 
 def _file(kind: str, weights: str) -> Path:
@@ -131,13 +131,13 @@ def _read(path: Path, kind: str, weights: str, whole: Any) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            found: dict[str, Any] = load_file(regular(path))
+            tensors: dict[str, Any] = load_file(regular(path))
         else:
-            found = torch.load(regular(path), map_location="cpu", weights_only=True)
+            tensors = torch.load(regular(path), map_location="cpu", weights_only=True)
         for key in ("state_dict", "model"):
-            found = found[key] if isinstance(found.get(key), dict) else found
+            tensors = tensors[key] if isinstance(tensors.get(key), dict) else tensors
         convert = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
-        named = convert(found, whole) if convert is not None else found
+        named = convert(tensors, whole) if convert is not None else tensors
     except UserError:
         raise
     except Exception as error:  # whatever a file that is none of these makes the libraries raise

@@ -77,15 +77,17 @@ def read_templates(named: str) -> tuple[str, ...]:
             f"{', '.join(TEMPLATES)}). Or give a file that ends with {SUFFIX}, one sentence with {CLASS} a line"
         )
     lines = [(n, line.strip()) for n, line in enumerate(_text(named).splitlines(), 1)]
-    told = [(n, line) for n, line in lines if line and not line.startswith("#")]
-    faults = [f"line {n}: '{line}' does not say where the class goes: {CLASS}" for n, line in told if CLASS not in line]
-    if not told:
+    templates = [(n, line) for n, line in lines if line and not line.startswith("#")]
+    faults = [
+        f"line {n}: '{line}' does not say where the class goes: {CLASS}" for n, line in templates if CLASS not in line
+    ]
+    if not templates:
         faults.append(f"no sentence; write one a line, with {CLASS} in it")
-    if len(told) > MOST:
-        faults.append(f"{len(told)} sentences; {MOST} are the most")
+    if len(templates) > MOST:
+        faults.append(f"{len(templates)} sentences; {MOST} are the most")
     if faults:
         raise listed(faults, f"text.templates: {named}")
-    return tuple(dict.fromkeys(line for _, line in told))
+    return tuple(dict.fromkeys(line for _, line in templates))
 
 
 def _text(named: str) -> str:
@@ -100,6 +102,6 @@ def _text(named: str) -> str:
 
 def unique(groups: Sequence[Sequence[str]]) -> tuple[list[str], list[list[int]]]:
     """The different sentences of all classes, and where each class's are among them: equal ones are encoded once."""
-    found = list(dict.fromkeys(sentence for group in groups for sentence in group))
-    at = {sentence: place for place, sentence in enumerate(found)}
-    return found, [[at[sentence] for sentence in group] for group in groups]
+    distinct = list(dict.fromkeys(sentence for group in groups for sentence in group))
+    at = {sentence: place for place, sentence in enumerate(distinct)}
+    return distinct, [[at[sentence] for sentence in group] for group in groups]

@@ -92,19 +92,19 @@ class TimmPyramid(Pyramid):
         if size != [height, width]:
             pixels_BCHW = F.interpolate(pixels_BCHW, size, mode="bilinear", align_corners=False)
         try:
-            found = self.net.forward_intermediates(
+            outputs = self.net.forward_intermediates(
                 pixels_BCHW, indices=list(self._strides), intermediates_only=True, norm=bool(self._patch)
             )
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, AssertionError, ValueError) as error:
-            wanted = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
+            expected = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
             raise UserError(
                 f"model.backbone.kind = '{self.kind}' does not take pictures of {size[0]}x{size[1]} px "
-                f"({first_line(error)[:160]}); it was made for {wanted}: set datasets.<name>.image_size and "
+                f"({first_line(error)[:160]}); it was made for {expected}: set datasets.<name>.image_size and "
                 f"model.backbone.enlarge so that their product is that, or choose another network"
             ) from None
-        return dict(zip(self._strides, found, strict=True))
+        return dict(zip(self._strides, outputs, strict=True))
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         height, width = image_BCHW.shape[-2:]

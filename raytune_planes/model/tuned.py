@@ -47,5 +47,5 @@ class PromptEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        found: Any = self.bert.device
-        return torch.device(found)
+        bert_device: Any = self.bert.device
+        return torch.device(bert_device)

@@ -70,12 +70,12 @@ def open_data(
 
 def _quarters(name: str, say: Say) -> Progress:
     """Tells how far the decoding of many pictures has come, four times in all."""
-    told = 0
+    reported = 0
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
-        if total >= WORTH_TELLING and 4 * done // total > told:
-            told = 4 * done // total
+        nonlocal reported
+        if total >= WORTH_TELLING and 4 * done // total > reported:
+            reported = 4 * done // total
             say(f"{name}: decoded {done:,} of {total:,} pictures")
 
     return progress

@@ -22,11 +22,11 @@ def embed_prompts(infos: Mapping[str, Info], config: TrialConfig, cache: Path | 
     Raises:
         UserError: the text encoder is unavailable.
     """
-    told = {name: sentences(i, config.datasets[name].prompt, config.text.templates) for name, i in infos.items()}
-    flat = {name: [sentence for group in groups for sentence in group] for name, groups in told.items()}
+    grouped = {name: sentences(i, config.datasets[name].prompt, config.text.templates) for name, i in infos.items()}
+    flat = {name: [sentence for group in groups for sentence in group] for name, groups in grouped.items()}
     device = str(pick_device(config.devices.text))
     rows = encode_prompts(flat, config.text, device, (cache or default_cache()) / "prompts")
-    shaped = {name: torch.from_numpy(rows[name]).unflatten(0, (len(groups), -1)) for name, groups in told.items()}
+    shaped = {name: torch.from_numpy(rows[name]).unflatten(0, (len(groups), -1)) for name, groups in grouped.items()}
     return {name: ensemble(row_KTW).numpy() for name, row_KTW in shaped.items()}
 
 

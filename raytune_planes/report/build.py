@@ -58,11 +58,11 @@ SIX: Sequence[tuple[str, str, str, Callable[[Log], object]]] = (
 
 def six(log: Log, prefix: str = "") -> list[Figure]:
     """The six figures of one trial's course; ``prefix`` goes before their files' names."""
-    found = [Figure(f"{prefix}{name}", title, caption, numbers(log)) for name, title, caption, numbers in SIX]
+    figures = [Figure(f"{prefix}{name}", title, caption, numbers(log)) for name, title, caption, numbers in SIX]
     if log.counted:
-        return found
+        return figures
     guess = "The log names no counts; these are the smallest for which its accuracies are whole numbers of samples."
-    return [Figure(f.name, f.title, guess if f.name.endswith("counts") else f.caption, f.numbers) for f in found]
+    return [Figure(f.name, f.title, guess if f.name.endswith("counts") else f.caption, f.numbers) for f in figures]
 
 
 def log_report(log: Log) -> Report:
@@ -83,7 +83,7 @@ def study_report(study: StudyFiles, importance: Importance | Missing, pictures: 
     """
     summary = summarise(study)
     sections = [_answer(study, summary), _search(study, importance), *_courses(study, summary)]
-    sections += [_pictures(pictures), _asked(study)]
+    sections += [_pictures(pictures), _question(study)]
     return Report(f"Study {study.start.name}", _lead(study, summary), tuple(sections), study.start.synthetic)
 
 
@@ -92,15 +92,15 @@ def _lead(study: StudyFiles, summary: Summary | None) -> str:
     if summary is None:
         return f"No trial is complete, so there is no best one.{state}"
     name = "The defaults are" if summary.best.number == 0 else f"Trial {summary.best.number} is"
-    wanted = {o.metric for o in study.start.goal.objectives}
+    objectives = {o.metric for o in study.start.goal.objectives}
     values = [f"{_plain(g.metric)} {shown(g.after)} ({signed(g.difference)})" for g in summary.gains]
-    told = [v for v, g in zip(values, summary.gains, strict=True) if g.metric in wanted]
+    parts = [v for v, g in zip(values, summary.gains, strict=True) if g.metric in objectives]
     floors = "" if summary.feasible else " It misses a floor: no complete trial keeps them all."
     if summary.best.number == 0:
-        told = [f"{_plain(g.metric)} {shown(g.after)}" for g in summary.gains if g.metric in wanted]
+        parts = [f"{_plain(g.metric)} {shown(g.after)}" for g in summary.gains if g.metric in objectives]
         kept = " that keeps every floor" if summary.feasible and study.start.goal.floors else ""
-        return f"{name} best: {', '.join(told)}. No complete trial{kept} beat them.{floors}{state}"
-    return f"{name} best: {', '.join(told)}, in brackets against the defaults.{floors}{state}"
+        return f"{name} best: {', '.join(parts)}. No complete trial{kept} beat them.{floors}{state}"
+    return f"{name} best: {', '.join(parts)}, in brackets against the defaults.{floors}{state}"
 
 
 def _epochs(study: StudyFiles, summary: Summary) -> str:
@@ -115,13 +115,13 @@ def _plain(key: str) -> str:
 
 
 def _answer(study: StudyFiles, summary: Summary | None) -> Section:
-    asked = [study.start.about, f"Goal: {goal_in_words(study.start.goal)}."]
+    question = [study.start.about, f"Goal: {goal_in_words(study.start.goal)}."]
     if summary is None:
         failed = [f"Trial {t.number} failed: {t.reason}." for t in study.trials if t.end is End.FAILED]
-        return Section("Answer", [*filter(None, asked), *failed[:10]])
+        return Section("Answer", [*filter(None, question), *failed[:10]])
     confirmed = explain.uncertainty(study, summary.best)
     if summary.best.number and not confirmed:
-        asked.append("One seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split.")
+        question.append("One seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split.")
     if summary.best.number:
         header: tuple[str, ...] = ("metric", "defaults", "best", "gain", "n")
         rows: list[tuple[str, ...]] = [
@@ -134,9 +134,9 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
             [(g.metric, shown(g.after), str(g.sample or "-")) for g in summary.gains],
         )
     gains = Table(header, tuple(rows))
-    asked.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
+    question.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
     sure = tuple(explain.confirmed_rows(study, summary.best))
-    asked += [METHOD] if sure else []
+    question += [METHOD] if sure else []
     changes = tuple((c.path, value_text(c.before), value_text(c.after)) for c in summary.changes)
     near = tuple(
         (f"trial {a.trial.number}", ", ".join(map(signed, a.differences)), ", ".join(a.changes))
@@ -150,7 +150,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     ]
     chosen = f"Chosen for: {summary.choice.reason}."
     commands = [line for _, line in explain.commands(study, summary.best)]
-    return Section("Answer", [*filter(None, asked), chosen], [t for t in tables if t.rows], commands=commands)
+    return Section("Answer", [*filter(None, question), chosen], [t for t in tables if t.rows], commands=commands)
 
 
 def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
@@ -188,13 +188,13 @@ def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
     if shown_trial is None:
         return [Section("Course of a trial", ["No trial has finished an epoch."])]
     name = "the best trial" if summary else f"trial {shown_trial.number}"
-    told = explain.rests_text(shown_trial) or ["No dataset came to rest."]
+    lines = explain.rests_text(shown_trial) or ["No dataset came to rest."]
     figures = six(of_trial(shown_trial, study.start))
-    figures[1:1] = [_beside(study, shown_trial.number)] if first and first is not shown_trial else []
-    return [Section(f"Course of {name}", told, [], figures)]
+    figures[1:1] = [_compared(study, shown_trial.number)] if first and first is not shown_trial else []
+    return [Section(f"Course of {name}", lines, [], figures)]
 
 
-def _beside(study: StudyFiles, number: int) -> Figure:
+def _compared(study: StudyFiles, number: int) -> Figure:
     one, other = replace(compare.side(study, number), label=f"trial {number}"), compare.side(study, 0)
     return compare.figure(one, replace(other, label="the defaults"))
 
@@ -206,7 +206,7 @@ def _pictures(pictures: Sequence[Figure] | Missing) -> Section:
     return Section("What the model says of validation pictures", [], [], pictures)
 
 
-def _asked(study: StudyFiles) -> Section:
+def _question(study: StudyFiles) -> Section:
     start = study.start
     data = tuple(
         (name, "synthetic" if d.synthetic else "files", ", ".join(f"{n} {s}" for s, n in d.counts.items()),

@@ -50,11 +50,11 @@ def side(study: StudyFiles, number: int | None) -> Side:
     """
     name = study.start.name
     if number is not None:
-        found = next((t for t in study.trials if t.number == number), None)
-        if found is None:
+        trial = next((t for t in study.trials if t.number == number), None)
+        if trial is None:
             there = ", ".join(str(t.number) for t in study.trials) or "none yet"
             raise UserError(f"study '{name}' has no trial {number}; there are: {there}")
-        return Side(f"{name}:{number}", study, found)
+        return Side(f"{name}:{number}", study, trial)
     choice = choose(study.trials, study.start.goal)
     if choice is None:
         raise UserError(f"no trial of study '{name}' is complete; name one of its trials: {name}:0")
@@ -78,12 +78,12 @@ def metrics(one: Side, other: Side) -> list[tuple[str, float, float]]:
 def curves(one: Side, other: Side) -> Beside | Missing:
     """The metric that each dataset is judged by, against the training images seen: epochs may differ in length."""
     keys = list(dict.fromkeys([*primary_metrics(one.study).values(), *primary_metrics(other.study).values()]))
-    found = {k: (_curve(one.trial, k), _curve(other.trial, k)) for k in keys}
-    found = {k: pair for k, pair in found.items() if any(pair)}
-    if not found:
+    pairs = {k: (_curve(one.trial, k), _curve(other.trial, k)) for k in keys}
+    pairs = {k: pair for k, pair in pairs.items() if any(pair)}
+    if not pairs:
         return Missing("neither trial has finished an epoch")
     best = one.result.samples if one.result else None, other.result.samples if other.result else None
-    return Beside((one.label, other.label), found, best)
+    return Beside((one.label, other.label), pairs, best)
 
 
 def figure(one: Side, other: Side, name: str = "beside") -> Figure:
@@ -138,10 +138,10 @@ def _warnings(one: Side, other: Side) -> list[str]:
     a, b = one.study.start.data, other.study.start.data
     changed = [d for d in sorted({*a, *b}) if d in a and d in b and a[d].fingerprint != b[d].fingerprint]
     alone = sorted(set(a) ^ set(b))
-    said = (
+    warnings = (
         [f"The files of {', '.join(changed)} differ between the two: their metrics do not compare."] if changed else []
     )
-    return said + ([f"Only one of the two studies has {', '.join(alone)}."] if alone else [])
+    return warnings + ([f"Only one of the two studies has {', '.join(alone)}."] if alone else [])
 
 
 def _texts(differs: tuple[str, Any, Any]) -> tuple[str, str, str]:

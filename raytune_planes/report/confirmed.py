@@ -58,56 +58,56 @@ def interval(values: Sequence[float], sample: Sample | None) -> Interval:
 def confirmed(number: int, results: Sequence[Mapping[str, float]], failures: Sequence[str] = ()) -> Confirmed:
     """Of the metrics that each seed that came to a result has."""
     keys = sorted(set.intersection(*(set(r) for r in results))) if results else []
-    found = {key: interval([r[key] for r in results], sample_of(key, results[0])) for key in keys}
-    return Confirmed(number, found, tuple(failures))
+    intervals = {key: interval([r[key] for r in results], sample_of(key, results[0])) for key in keys}
+    return Confirmed(number, intervals, tuple(failures))
 
 
 def read_confirmed(study: Path) -> dict[int, Confirmed]:
     """By the trial's number; empty when no final check was made or its file cannot be read."""
     try:
         data = json.loads((study / FILE).read_bytes())
-        found = [_from_json(c) for c in data]
+        results = [_from_json(c) for c in data]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError):
         return {}
-    return {c.number: c for c in found}
+    return {c.number: c for c in results}
 
 
-def confirmed_gains(found: Mapping[int, Confirmed], number: int) -> dict[str, Interval]:
+def confirmed_gains(confirmed: Mapping[int, Confirmed], number: int) -> dict[str, Interval]:
     """Test metric -> what trial ``number`` gained over the defaults.
 
     ``values`` are the differences seed by seed, empty where one of the two lacks a seed.
     """
-    if number == 0 or number not in found or 0 not in found:
+    if number == 0 or number not in confirmed or 0 not in confirmed:
         return {}
     gained = {}
-    for key, mine in found[number].metrics.items():
-        usual, parts = found[0].metrics.get(key), split_metric(key)
-        if usual and parts and parts[2] in HIGHER_IS_BETTER:
-            gained[key] = _gain(mine, usual)
+    for key, mine in confirmed[number].metrics.items():
+        baseline, parts = confirmed[0].metrics.get(key), split_metric(key)
+        if baseline and parts and parts[2] in HIGHER_IS_BETTER:
+            gained[key] = _gain(mine, baseline)
     return gained
 
 
-def cell(found: Interval | None, *, gain: bool = False) -> str:
+def cell(interval: Interval | None, *, gain: bool = False) -> str:
     """``0.8500 [0.7900, 0.8960]``; with too few seeds the value of each."""
     text = signed if gain else shown
-    if found is None:
+    if interval is None:
         return "-"
-    if found.low is None or found.high is None:
-        return ", ".join(map(text, found.values)) or text(found.mean)
-    return f"{text(found.mean)} [{text(found.low)}, {text(found.high)}]"
+    if interval.low is None or interval.high is None:
+        return ", ".join(map(text, interval.values)) or text(interval.mean)
+    return f"{text(interval.mean)} [{text(interval.low)}, {text(interval.high)}]"
 
 
-def _gain(mine: Interval, usual: Interval) -> Interval:
-    pairs = zip(mine.values, usual.values, strict=True) if len(mine.values) == len(usual.values) else ()
+def _gain(trial: Interval, baseline: Interval) -> Interval:
+    pairs = zip(trial.values, baseline.values, strict=True) if len(trial.values) == len(baseline.values) else ()
     low, high = None, None
-    if mine.low is not None and mine.high is not None and usual.low is not None and usual.high is not None:
-        low, high = of_difference(mine.mean, (mine.low, mine.high), usual.mean, (usual.low, usual.high))
-    return Interval(mine.mean - usual.mean, low, high, tuple(a - b for a, b in pairs), mine.sample)
+    if trial.low is not None and trial.high is not None and baseline.low is not None and baseline.high is not None:
+        low, high = of_difference(trial.mean, (trial.low, trial.high), baseline.mean, (baseline.low, baseline.high))
+    return Interval(trial.mean - baseline.mean, low, high, tuple(a - b for a, b in pairs), trial.sample)
 
 
 def _from_json(data: Mapping[str, Any]) -> Confirmed:
     """Intervals are computed anew from the values, so that files of an earlier method show today's."""
     metrics = {str(k): [float(v) for v in m["values"]] for k, m in data["metrics"].items()}
     sizes = {key: values[0] for key, values in metrics.items() if values}
-    found = {key: interval(values, sample_of(key, sizes)) for key, values in metrics.items()}
-    return Confirmed(int(data["number"]), found, tuple(map(str, data["failures"])))
+    intervals = {key: interval(values, sample_of(key, sizes)) for key, values in metrics.items()}
+    return Confirmed(int(data["number"]), intervals, tuple(map(str, data["failures"])))

@@ -35,12 +35,12 @@ class Alternative:
 def nearest(best: TrialRecord, front: tuple[TrialRecord, ...], goal: Goal) -> tuple[Alternative, ...]:
     """The members of the front that differ least from ``best`` in the objectives, at most three."""
     mine = _vector(best, goal)
-    found = []
+    alternatives = []
     for trial in front:
         if trial is not best:
             differences = tuple(b - a for a, b in zip(mine, _vector(trial, goal), strict=True))
-            found.append(Alternative(trial, differences, tuple(_changes(best, trial))))
-    return tuple(sorted(found, key=lambda a: sum(d * d for d in a.differences))[:NEAREST])
+            alternatives.append(Alternative(trial, differences, tuple(_changes(best, trial))))
+    return tuple(sorted(alternatives, key=lambda a: sum(d * d for d in a.differences))[:NEAREST])
 
 
 def front_text(choice: Choice, goal: Goal) -> list[str]:
@@ -57,8 +57,8 @@ def front_text(choice: Choice, goal: Goal) -> list[str]:
     kept = " that keep every floor" if goal.floors else ""
     heading = f"the front, of complete trials{kept}, at their best epochs; best --prefer METRIC takes another of them"
     near = nearest(choice.trial, choice.front, goal)
-    told = [f"  trial {a.trial.number} has {', '.join(a.changes) or 'the same settings'}" for a in near]
-    return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1)), "nearest on the front:", *told]
+    lines = [f"  trial {a.trial.number} has {', '.join(a.changes) or 'the same settings'}" for a in near]
+    return [heading, *table(("", *names, ""), rows, right=range(1, len(names) + 1)), "nearest on the front:", *lines]
 
 
 def uncertainty(study: StudyFiles, trial: TrialRecord) -> dict[str, Interval]:
@@ -91,8 +91,8 @@ def asked(study: StudyFiles) -> dict[str, Any]:
 def places(study: StudyFiles, data: Path | None, cache: Path | None) -> tuple[Path | None, Path | None]:
     """Where the study's pictures lie, and the decoded ones: ``data`` and ``cache``, else where it started with."""
     line = asked(study)
-    usual = [Path(line[key]) if line.get(key) else None for key in ("data", "cache")]
-    return data or usual[0], cache or usual[1]
+    original = [Path(line[key]) if line.get(key) else None for key in ("data", "cache")]
+    return data or original[0], cache or original[1]
 
 
 def quoted(path: Path) -> str:
@@ -105,21 +105,22 @@ def rests_text(trial: TrialRecord) -> list[str]:
 
 def rested_text(trial: TrialRecord) -> list[str]:
     """The same under a heading, for a terminal; nothing where no dataset rested."""
-    told = rests_text(trial)
-    return ["datasets at rest in the best trial", *(f"  {line}" for line in told)] if told else []
+    lines = rests_text(trial)
+    return ["datasets at rest in the best trial", *(f"  {line}" for line in lines)] if lines else []
 
 
-def interval_text(found: Interval) -> str:
+def interval_text(interval: Interval) -> str:
     """The gain, its interval, and whether luck can explain it; the gain of each seed where they are too few."""
-    if found.low is None:
-        return f"{cell(found, gain=True)}; {len(found.values)} seed{'' if len(found.values) == 1 else 's'}, no interval"
-    return cell(found, gain=True) + ("" if found.is_clear else "; may be luck")
+    if interval.low is None:
+        seeds = f"{len(interval.values)} seed{'' if len(interval.values) == 1 else 's'}"
+        return f"{cell(interval, gain=True)}; {seeds}, no interval"
+    return cell(interval, gain=True) + ("" if interval.is_clear else "; may be luck")
 
 
 def confirmed_rows(study: StudyFiles, trial: TrialRecord) -> list[tuple[str, str, str]]:
     """Test metric, gain over the defaults in words, and what it was measured on, where a final check was made."""
-    found = sorted(uncertainty(study, trial).items())
-    return [(key, interval_text(gain), str(gain.sample or "-")) for key, gain in found]
+    intervals = sorted(uncertainty(study, trial).items())
+    return [(key, interval_text(gain), str(gain.sample or "-")) for key, gain in intervals]
 
 
 def confirmed_text(study: StudyFiles, trial: TrialRecord) -> list[str]:

@@ -44,9 +44,9 @@ def of_mean(values: Sequence[float], n: int) -> tuple[float, float] | None:
 
 
 def of_difference(
-    mine: float, of_mine: tuple[float, float], usual: float, of_usual: tuple[float, float]
+    value: float, interval: tuple[float, float], baseline: float, baseline_interval: tuple[float, float]
 ) -> tuple[float, float]:
     """The interval of ``mine - usual`` from the interval of each, within [-1, 1] (Newcombe 1998, method 10)."""
-    low = mine - usual - math.hypot(mine - of_mine[0], of_usual[1] - usual)
-    high = mine - usual + math.hypot(of_mine[1] - mine, usual - of_usual[0])
+    low = value - baseline - math.hypot(value - interval[0], baseline_interval[1] - baseline)
+    high = value - baseline + math.hypot(interval[1] - value, baseline - baseline_interval[0])
     return max(-1.0, low), min(1.0, high)

@@ -95,10 +95,10 @@ def _log(title: str, entries: Sequence[Mapping[str, Any]], **more: Any) -> Log:
 
 def _smallest(log: Log, dataset: str) -> dict[str, int]:
     """The smallest count of each split for which every logged accuracy is a whole number of samples."""
-    found = {}
+    counts = {}
     for split in NAMES:
         shares = [v for v in log.series(split, dataset, "accuracy") if math.isfinite(v)]
         count = math.lcm(*(Fraction(v).limit_denominator(LARGEST).denominator for v in shares))
         if 1 < count <= LARGEST:
-            found[split] = count
-    return found
+            counts[split] = count
+    return counts

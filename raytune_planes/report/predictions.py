@@ -103,25 +103,25 @@ def confusion(dataset: str, logits_NK: np.ndarray, labels_N: np.ndarray, classes
     return Confusion(dataset, tuple(classes) or tuple(f"class {i}" for i in range(k)), counts_KK)
 
 
-def worst_pairs(found: Confusion | Missing) -> WorstPairs | Missing:
+def worst_pairs(confusion: Confusion | Missing) -> WorstPairs | Missing:
     """The pairs of classes with the most mistakes between them, those of equal number in the order of classes."""
-    if isinstance(found, Missing):
-        return found
-    wrong_KK = found.counts_KK - np.diag(np.diag(found.counts_KK))
-    both_KK, of_K = wrong_KK + wrong_KK.T, found.counts_KK.sum(1)
+    if isinstance(confusion, Missing):
+        return confusion
+    wrong_KK = confusion.counts_KK - np.diag(np.diag(confusion.counts_KK))
+    both_KK, of_K = wrong_KK + wrong_KK.T, confusion.counts_KK.sum(1)
     upper = [(int(both_KK[i, j]), i, j) for i in range(len(of_K)) for j in range(i + 1, len(of_K)) if both_KK[i, j]]
     worst = sorted(upper, key=lambda p: (-p[0], p[1], p[2]))[:PAIRS]
     if not worst:
-        return Missing(f"{found.dataset}: no validation picture was taken for another class")
-    pairs = tuple(Pair(found.classes[i], found.classes[j], n, int(of_K[i] + of_K[j])) for n, i, j in worst)
-    return WorstPairs(found.dataset, pairs, sum(p.mistakes for p in pairs) / int(wrong_KK.sum()))
+        return Missing(f"{confusion.dataset}: no validation picture was taken for another class")
+    pairs = tuple(Pair(confusion.classes[i], confusion.classes[j], n, int(of_K[i] + of_K[j])) for n, i, j in worst)
+    return WorstPairs(confusion.dataset, pairs, sum(p.mistakes for p in pairs) / int(wrong_KK.sum()))
 
 
-def mask_iou(truth_HW: np.ndarray, said_HW: np.ndarray) -> float:
+def mask_iou(truth_HW: np.ndarray, predicted_HW: np.ndarray) -> float:
     """Intersection over union of a mask in {0, 1} and probabilities cut at 0.5; NaN when both are empty."""
-    truth, said = truth_HW > 0, said_HW > 0.5
-    union = int((truth | said).sum())
-    return int((truth & said).sum()) / union if union else float("nan")
+    truth, predicted = truth_HW > 0, predicted_HW > 0.5
+    union = int((truth | predicted).sum())
+    return int((truth & predicted).sum()) / union if union else float("nan")
 
 
 def spread(ious: Sequence[float], count: int) -> list[int]:
@@ -138,11 +138,11 @@ def chosen(logits_NK: np.ndarray, labels_N: np.ndarray) -> list[int]:
     The certain mistakes teach most; the certain successes show what the model has learnt.
     """
     certain_N = probabilities(logits_NK).max(1)
-    said_N = logits_NK.argmax(1)
-    found = []
-    for wanted in (said_N == labels_N, said_N != labels_N):
-        order = [int(i) for i in np.argsort(-certain_N, kind="stable") if wanted[i]]
+    predicted_N = logits_NK.argmax(1)
+    examples = []
+    for condition_N in (predicted_N == labels_N, predicted_N != labels_N):
+        order = [int(i) for i in np.argsort(-certain_N, kind="stable") if condition_N[i]]
         firsts = {int(labels_N[i]): i for i in reversed(order)}
         spread = sorted(firsts.values(), key=order.index)
-        found += [*spread, *(i for i in order if i not in set(spread))][:EXAMPLES]
-    return found
+        examples += [*spread, *(i for i in order if i not in set(spread))][:EXAMPLES]
+    return examples

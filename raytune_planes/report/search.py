@@ -104,15 +104,15 @@ def history(study: StudyFiles) -> History | Missing:
     if not study.trials:
         return Missing("no trial has started")
     ended = [t for t in sorted(study.trials, key=lambda t: (t.ended_ms, t.number)) if t.end is not End.RUNNING]
-    found = tuple(_result(t, goal) for t in ended)
-    if not found:
+    results = tuple(_result(t, goal) for t in ended)
+    if not results:
         return Missing("no trial has ended yet")
     best, line = math.nan, []
-    for r in found:
+    for r in results:
         if r.end.is_complete and r.feasible and math.isfinite(r.value):
             best = r.value if math.isnan(best) else max(best, r.value)
         line.append(best)
-    return History(value_label(goal), found, tuple(line))
+    return History(value_label(goal), results, tuple(line))
 
 
 def value_label(goal: Goal) -> str:
@@ -145,8 +145,8 @@ def timeline(study: StudyFiles, most: int = 40) -> Timeline | Missing:
     """The latest ``most`` trials. A running one reaches to the last that was heard of the study."""
     if not study.trials:
         return Missing("no trial has started")
-    told = [e.time_ms for t in study.trials for e in t.epochs] + [t.ended_ms for t in study.trials]
-    now = max([*told, *(t.started_ms for t in study.trials), study.end.ended_ms if study.end else 0])
+    times_ms = [e.time_ms for t in study.trials for e in t.epochs] + [t.ended_ms for t in study.trials]
+    now = max([*times_ms, *(t.started_ms for t in study.trials), study.end.ended_ms if study.end else 0])
     spans = [_span(t, study.start.started_ms, now) for t in study.trials]
     return Timeline(tuple(spans[-most:]), max(0, len(spans) - most))
 

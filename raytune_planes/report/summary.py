@@ -63,25 +63,25 @@ def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
     if choice is None or epoch is None:
         return None
     best, first = choice.trial, defaults_trial(study)
-    usual = dict(first.config) if first else defaults()
+    baseline = dict(first.config) if first else defaults()
     changes = [
-        Change(path, usual.get(path), value, path in best.drawn)
+        Change(path, baseline.get(path), value, path in best.drawn)
         for path, value in sorted(best.config.items())
-        if path not in usual or usual[path] != value
+        if path not in baseline or baseline[path] != value
     ]
-    bought = gains(defaults_trial(study), best, study.start.goal)
-    return Summary(study, best, epoch, bought, tuple(sorted(changes, key=lambda c: not c.drawn)), choice)
+    gained = gains(defaults_trial(study), best, study.start.goal)
+    return Summary(study, best, epoch, gained, tuple(sorted(changes, key=lambda c: not c.drawn)), choice)
 
 
 def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", prefer: str | None = None) -> str:
     """The whole answer for a terminal; ``tracking_uri`` and ``experiment`` as typed, where ``ui`` needs them too."""
     summary = summarise(study, prefer)
-    head = [f"study {study.start.name}: {_ends(study)}", *_asked(study)]
+    head = [f"study {study.start.name}: {_ends(study)}", *_question(study)]
     if summary is None:
         return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri, experiment)])
     parts = [
         _verdict(summary),
-        _bought(summary),
+        _gained(summary),
         explain.confirmed_text(study, summary.best),
         _changed(summary),
         explain.rested_text(summary.best),
@@ -103,7 +103,7 @@ def end_counts(study: StudyFiles) -> dict[End, int]:
     return {end: n for end in End if (n := sum(t.end is end for t in study.trials))}
 
 
-def _asked(study: StudyFiles) -> list[str]:
+def _question(study: StudyFiles) -> list[str]:
     synthetic = [name for name, described in study.start.data.items() if described.synthetic]
     lines = [f"goal: {goal_in_words(study.start.goal)}"]
     if synthetic:
@@ -131,7 +131,7 @@ def _verdict(summary: Summary) -> list[str]:
     ]
 
 
-def _bought(summary: Summary) -> list[str]:
+def _gained(summary: Summary) -> list[str]:
     goal, best, epoch = summary.study.start.goal, summary.best, summary.epoch.epoch
     named = {o.metric: "objective" for o in goal.objectives} | {key: f"floor {f:g}" for key, f in goal.floors.items()}
     about = [(str(g.sample or "-"), named.get(g.metric, "")) for g in summary.gains]

@@ -93,8 +93,8 @@ def accuracy(log: Log) -> Curves | Missing:
 
 
 def losses(log: Log) -> Boxes | Missing:
-    found = {d: _finite(log.series("train", d, "total_loss")) for d in log.datasets}
-    boxes = {d: box(values) for d, values in found.items() if values}
+    series = {d: _finite(log.series("train", d, "total_loss")) for d in log.datasets}
+    boxes = {d: box(values) for d, values in series.items() if values}
     return Boxes(boxes, log.loss_unit) if boxes else Missing("no training loss was recorded")
 
 
@@ -120,11 +120,11 @@ def scatter(log: Log) -> Scatter | Missing:
 
 def contrastive(log: Log) -> Histogram | Missing:
     """The bins are the same for all datasets, from the smallest to the largest loss."""
-    found = {d: v for d in log.datasets if (v := _finite(log.series("train", d, "clip_loss")))}
-    if not found:
+    series = {d: v for d in log.datasets if (v := _finite(log.series("train", d, "clip_loss")))}
+    if not series:
         return Missing("no contrastive loss was recorded: its weight may be 0")
-    edges = np.histogram_bin_edges(np.concatenate([np.array(v) for v in found.values()]), BINS)
-    binned = {d: tuple(int(n) for n in np.histogram(v, edges)[0]) for d, v in found.items()}
+    edges = np.histogram_bin_edges(np.concatenate([np.array(v) for v in series.values()]), BINS)
+    binned = {d: tuple(int(n) for n in np.histogram(v, edges)[0]) for d, v in series.items()}
     return Histogram(tuple(float(e) for e in edges), binned, log.loss_unit)
 
 

@@ -78,27 +78,27 @@ def axes(study: StudyFiles) -> tuple[Axis, ...]:
 
 
 def parallel(study: StudyFiles) -> Lines | Missing:
-    found = _measured(study)
-    if len(found) < 2:
+    measured = _measured(study)
+    if len(measured) < 2:
         return Missing("fewer than two trials have a result")
     values = {t.number: drawn(study, t) for t in study.trials}
-    shown = sorted(axes(study), key=lambda a: -sum(a.path in values[r.number] for r in found))
+    shown = sorted(axes(study), key=lambda a: -sum(a.path in values[r.number] for r in measured))
     kept = tuple(shown[:AXES])
-    lines = tuple((r, tuple(_place(a, values[r.number]) for a in kept)) for r in found)
+    lines = tuple((r, tuple(_place(a, values[r.number]) for a in kept)) for r in measured)
     choice = choose(study.trials, study.start.goal)
     best = choice.trial.number if choice and choice.feasible else None
     return Lines(kept, lines, value_label(study.start.goal), best, len(shown) - len(kept))
 
 
 def slices(study: StudyFiles) -> Slices | Missing:
-    found, metrics = _measured(study), primary_metrics(study)
-    if len(found) < 2:
+    measured, metrics = _measured(study), primary_metrics(study)
+    if len(measured) < 2:
         return Missing("fewer than two trials have a result")
     shown = axes(study)
     values = {t.number: drawn(study, t) for t in study.trials}
     points = {}
     for axis in shown:
-        placed = [(_place(axis, values[r.number]), r) for r in found]
+        placed = [(_place(axis, values[r.number]), r) for r in measured]
         points[axis.path] = tuple((at, r) for at, r in placed if math.isfinite(at))
     with_points = [a for a in shown if points[a.path]]
     kept = sorted(with_points, key=lambda a: not a.path.endswith((".weight", ".share")))[:SLICES]

@@ -65,9 +65,9 @@ def load_space(name_or_path: str | Path) -> Space:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"search space {path} cannot be read: {error}") from None
     space, form = read(text, path.stem)
-    found = [*form, *problems(space)]
-    if found:
-        raise listed(dict.fromkeys(found), f"search space {path if path.parent != FOLDER else path.stem}")
+    faults = [*form, *problems(space)]
+    if faults:
+        raise listed(dict.fromkeys(faults), f"search space {path if path.parent != FOLDER else path.stem}")
     return space
 
 
@@ -99,8 +99,8 @@ def with_fixed(space: Space, layer: Mapping[str, Value]) -> Space:
     kept: list[Dimension] = []
     for dimension in space.search:
         alive = {d.path for d in kept}
-        met = all(p in alive or (p in layer and holds(v, layer[p])) for p, v in dimension.when.items())
-        if dimension.path not in layer and met:
+        holds_all = all(p in alive or (p in layer and holds(v, layer[p])) for p, v in dimension.when.items())
+        if dimension.path not in layer and holds_all:
             kept.append(replace(dimension, when={p: v for p, v in dimension.when.items() if p in alive}))
     if not kept:
         raise UserError(f"--set fixes every setting that search space {space.name} varies; nothing is left to search")

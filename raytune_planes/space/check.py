@@ -23,9 +23,9 @@ def check(space: Space, *layers: Mapping[str, Value]) -> None:
     Raises:
         UserError: naming every problem.
     """
-    found = list(problems(space, *layers))
-    if found:
-        raise listed(found, f"search space {space.name}")
+    faults = list(problems(space, *layers))
+    if faults:
+        raise listed(faults, f"search space {space.name}")
 
 
 def cautioned(space: Space) -> tuple[str, ...]:
@@ -53,8 +53,8 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     types = Types()
 
     def misfit(dimension: Dimension) -> str:
-        found = _misfit(dimension, types, base) or _condition_misfit(dimension, searched, space)
-        return found or refused(dimension, space, invalid)
+        fault = _misfit(dimension, types, base) or _condition_misfit(dimension, searched, space)
+        return fault or refused(dimension, space, invalid)
 
     def invalid(values: Mapping[str, Value]) -> str:
         return _invalid(base, values)
@@ -96,9 +96,9 @@ def _unmeasured(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
     metrics = dict.fromkeys([*(o.metric for o in space.goal.objectives), *space.goal.floors])
     waiting = [metric for metric in metrics if not _metric_problem(metric, {**base, **space.start})]
     for drawn in drawable(space):
-        found = {m: why for m in waiting if (why := _metric_problem(m, {**base, **drawn}))}
-        yield from (f"search: a trial could not be judged: {why}" for why in found.values())
-        waiting = [metric for metric in waiting if metric not in found]
+        unmeasured = {m: why for m in waiting if (why := _metric_problem(m, {**base, **drawn}))}
+        yield from (f"search: a trial could not be judged: {why}" for why in unmeasured.values())
+        waiting = [metric for metric in waiting if metric not in unmeasured]
 
 
 def _metric_problem(key: str, base: Mapping[str, Value]) -> str:

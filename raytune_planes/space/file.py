@@ -38,12 +38,12 @@ def read(text: str, name: str) -> tuple[Space, list[str]]:
     reader = _Reader(problems)
     goal = Goal(reader.objectives(tree.get("objectives")), reader.floors(reader.mapping(tree, "floors")))
     fixed = {path: reader.value(path, value, "fixed") for path, value in reader.mapping(tree, "fixed").items()}
-    found = [reader.dimension(path, spec) for path, spec in reader.mapping(tree, "search").items()]
+    dimensions = [reader.dimension(path, spec) for path, spec in reader.mapping(tree, "search").items()]
     study = reader.study(reader.mapping(tree, "study"))
     about = tree.get("about") or ""
     if not isinstance(about, str):
         problems.append(f"about: {about!r} is no text; write one sentence in quotes")
-    search = _parents_first([d for d in found if d is not None], problems)
+    search = _parents_first([d for d in dimensions if d is not None], problems)
     return Space(name, " ".join(str(about).split()), goal, fixed, search, study), problems
 
 
@@ -76,15 +76,15 @@ class _Reader:
 
     def objectives(self, part: object) -> tuple[Objective, ...]:
         items = part if isinstance(part, list) else [part] if part else []
-        found = []
+        read = []
         for item in items:
             spec = {"metric": item} if isinstance(item, str) else item
             if not isinstance(spec, dict) or not isinstance(spec.get("metric"), str) or set(spec) - {"metric", "mode"}:
                 self.problems.append(f"objectives: {item!r} is none; write {{metric: val/fgvc/accuracy, mode: max}}")
                 continue
             parts = split_metric(spec["metric"])
-            found.append(Objective(spec["metric"], str(spec.get("mode") or _best(parts[2] if parts else ""))))
-        return tuple(found)
+            read.append(Objective(spec["metric"], str(spec.get("mode") or _best(parts[2] if parts else ""))))
+        return tuple(read)
 
     def floors(self, part: Mapping[str, Any]) -> dict[str, float]:
         numbers = {key: _number(value) for key, value in part.items()}

@@ -41,18 +41,18 @@ def rows(start: str = "") -> tuple[Row, ...]:
     parts = start.split(".")
     if parts[0] == "datasets" and len(parts) > 1 and parts[1] in CATALOG:
         parts[1] = ANY
-    wanted = ".".join(parts)
+    prefix = ".".join(parts)
     every = tuple(_rows())
-    found = tuple(r for r in every if not start or r.path == wanted or r.path.startswith(f"{wanted}."))
-    if not found:
+    matching = tuple(r for r in every if not start or r.path == prefix or r.path.startswith(f"{prefix}."))
+    if not matching:
         known = {r.path for r in every} | {".".join(r.path.split(".")[:n]) for r in every for n in range(1, 6)}
-        raise UserError(f"no setting or section '{start}'{did_you_mean(wanted, known)}")
-    return found
+        raise UserError(f"no setting or section '{start}'{did_you_mean(prefix, known)}")
+    return matching
 
 
-def as_text(found: tuple[Row, ...]) -> str:
+def as_text(rows: tuple[Row, ...]) -> str:
     """For a terminal: a line with path, type and default, then the meaning."""
-    lines = [(f"{row.path}  ({row.type}; default {row.default})", row.about.replace("``", "'")) for row in found]
+    lines = [(f"{row.path}  ({row.type}; default {row.default})", row.about.replace("``", "'")) for row in rows]
     return "\n".join(f"{head}\n{textwrap.indent(textwrap.fill(about, 100), '    ')}" for head, about in lines)
 
 
@@ -100,8 +100,8 @@ def _rows() -> Iterator[Row]:
 
 def _resolved(field: Schema, defs: Schema) -> Schema:
     reference = field.get("$ref", "")
-    found: Schema = defs[reference.rsplit("/", 1)[-1]] if reference else field
-    return found
+    resolved: Schema = defs[reference.rsplit("/", 1)[-1]] if reference else field
+    return resolved
 
 
 def _default(path: str, known: Mapping[str, Value]) -> str:

@@ -24,16 +24,16 @@ def tensors(answer: Any) -> list[Tensor]:
     return []
 
 
-def joined(answers: Sequence[Any]) -> Any:
+def joined(outputs: Sequence[Any]) -> Any:
     """The answers to several batches as the answer to all their pictures, on the CPU and without a gradient.
 
     Rows follow each other; what has no rows (a scalar) is the first one's.
     """
-    first = answers[0]
+    first = outputs[0]
     if isinstance(first, Tensor):
-        return torch.cat([a.detach() for a in answers]).cpu() if first.ndim else first.detach().cpu()
+        return torch.cat([a.detach() for a in outputs]).cpu() if first.ndim else first.detach().cpu()
     if is_dataclass(first) and not isinstance(first, type):
-        return replace(first, **{f.name: joined([getattr(a, f.name) for a in answers]) for f in fields(first)})
+        return replace(first, **{f.name: joined([getattr(a, f.name) for a in outputs]) for f in fields(first)})
     return first
 
 

@@ -35,9 +35,9 @@ class Predicts(Protocol):
 
 def predicted(tasks: Mapping[str, Predicts], answers: Mapping[str, Any]) -> Prediction:
     """What ``answers`` (by task) say together. Where two tasks say the same kind of thing, the later one counts."""
-    said: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
     for name, answer in answers.items():
         if answer is not None:
             own = tasks[name].prediction(answer)
-            said |= {f.name: value for f in fields(own) if (value := getattr(own, f.name)) is not None}
-    return Prediction(**said)
+            outputs |= {f.name: value for f in fields(own) if (value := getattr(own, f.name)) is not None}
+    return Prediction(**outputs)

@@ -54,8 +54,8 @@ class LiveView:
         self._take(trial, *decisions(trial, epoch))
 
     def trial_ended(self, trial: TrialRecord) -> None:
-        told = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)
-        self._take(trial, *([f"trial {trial.number} {trial.end}: {trial.reason}"] if told else []))
+        is_shown = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)
+        self._take(trial, *([f"trial {trial.number} {trial.end}: {trial.reason}"] if is_shown else []))
 
     def note(self, text: str) -> None:
         self._console.print(printable(text, lines=True), highlight=False, markup=False)
@@ -116,9 +116,9 @@ class LiveView:
 
     def _shown(self, board: Board, best: TrialRecord | None) -> list[TrialRecord]:
         """As many trials as the terminal has lines for: all that run, the defaults, the best, then the newest."""
-        room = max(4, self._console.height - len(self._lines) - 7)
+        height = max(4, self._console.height - len(self._lines) - 7)
         order = sorted(
             board.trials.values(),
             key=lambda t: (t.end is not End.RUNNING, t is not best, t.number != 0, -t.number),
         )
-        return sorted(order[:room], key=lambda t: t.number)
+        return sorted(order[:height], key=lambda t: t.number)

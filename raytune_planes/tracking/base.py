@@ -151,8 +151,8 @@ class Trackers:
             key = (id(tracker), type(error).__name__)
             if key not in self._silenced:  # once per kind of trouble: an epoch every few seconds would bury the study
                 self._silenced.add(key)
-                told = "%s: %s; the study goes on, later errors of this kind are not shown"
+                message = "%s: %s; the study goes on, later errors of this kind are not shown"
                 of_disk = isinstance(
                     error, OSError | UserError
                 )  # said in full by its message; others are faults of ours
-                log.error(told, type(tracker).__name__, error, exc_info=not of_disk)
+                log.error(message, type(tracker).__name__, error, exc_info=not of_disk)

@@ -66,15 +66,15 @@ def sample_of(key: str, metrics: Mapping[str, float]) -> Sample | None:
         return None
     split, dataset, name = parts
     units = ("scenes", "images") if name in BY_SCENE else ("images",)
-    found = ((unit, metrics.get(metric(split, dataset, unit), math.nan)) for unit in units)
-    return next((Sample(round(n), "scenes" if u == "scenes" else "pictures") for u, n in found if n >= 1), None)
+    counts = ((unit, metrics.get(metric(split, dataset, unit), math.nan)) for unit in units)
+    return next((Sample(round(n), "scenes" if u == "scenes" else "pictures") for u, n in counts if n >= 1), None)
 
 
 def goal_in_words(goal: Goal) -> str:
     """``"raise val/fgvc/accuracy; keep val/planesnet/accuracy at 0.95 or more"``."""
-    wanted = [f"{'raise' if o.mode == 'max' else 'lower'} {o.metric}" for o in goal.objectives]
+    parts = [f"{'raise' if o.mode == 'max' else 'lower'} {o.metric}" for o in goal.objectives]
     kept = [f"keep {key} at {floor:g} or more" for key, floor in goal.floors.items()]
-    return "; ".join([" and ".join(wanted), *kept])
+    return "; ".join([" and ".join(parts), *kept])
 
 
 def _result(trial: TrialRecord | None, goal: Goal) -> dict[str, float]:

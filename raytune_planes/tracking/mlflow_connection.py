@@ -88,15 +88,15 @@ def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: Path) ->
     Raises:
         UserError: it was deleted, as the UI does it: it takes no runs, and no other may have its name.
     """
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise UserError(
             f"the experiment '{name}' of MLflow at {without_secrets(uri)} was deleted and takes no runs; restore it "
             f"with 'MLFLOW_TRACKING_URI={without_secrets(uri)} python3 -m uv run mlflow experiments restore "
-            f"--experiment-id {found.experiment_id}', or name another one with --experiment NAME"
+            f"--experiment-id {experiment.experiment_id}', or name another one with --experiment NAME"
         )
-    if found is None:
+    if experiment is None:
         # A database alone would put artifacts into ./mlruns of whichever folder this process is in.
         place = None if uri.startswith("http") else artifacts.resolve().as_uri()
         return str(client.create_experiment(name, place, tags={"mlflow.experimentKind": "custom_model_development"}))
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)

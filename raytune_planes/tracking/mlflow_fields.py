@@ -124,21 +124,24 @@ def study_note(study: StudyFiles) -> str:
     """Markdown for the study's run: what is best so far (the UI folds all but the first lines), and what was asked."""
     start, best = study.start, best_of(study)
     ends = ", ".join(f"{n} {end}" for end in End if (n := sum(t.end is end for t in study.trials)))
-    asked = ["", f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}."]
+    about_study = [
+        "",
+        f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}.",
+    ]
     if start.synthetic:
-        asked += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
+        about_study += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
     question = ["", f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}."]
-    found = _found(study, best) if best else ["No trial is complete yet."]
-    return _cut("\n".join([found[0], *question, *asked, *found[1:]]))
+    result = _result(study, best) if best else ["No trial is complete yet."]
+    return _cut("\n".join([result[0], *question, *about_study, *result[1:]]))
 
 
-def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
+def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
     start, epoch = study.start, best.best(study.start.goal)
     assert epoch is not None, "a best trial has epochs"
-    bought = gains(defaults_trial(study), best, start.goal)
-    wanted = [o.metric for o in start.goal.objectives]
-    before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in bought}
-    short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in bought if g.metric in wanted)
+    gained = gains(defaults_trial(study), best, start.goal)
+    objectives = [o.metric for o in start.goal.objectives]
+    before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in gained}
+    short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in gained if g.metric in objectives)
     kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
     floors = " that keep every floor" if start.goal.floors else ""
     lines = [
@@ -148,11 +151,11 @@ def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
     if best.number:
         lines += ["", "| metric | defaults | best | gain | n |", "|---|---:|---:|---:|---:|"]
         lines += [
-            f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {g.sample or '-'} |" for g in bought
+            f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {g.sample or '-'} |" for g in gained
         ]
     else:
         lines += ["", "| metric | defaults | n |", "|---|---:|---:|"]
-        lines += [f"| {g.metric} | {g.after:.4f} | {g.sample or '-'} |" for g in bought]
+        lines += [f"| {g.metric} | {g.after:.4f} | {g.sample or '-'} |" for g in gained]
     lines += ["", "| drawn setting | best |", "|---|---|"]
     drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
     lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
@@ -165,9 +168,9 @@ def _found(study: StudyFiles, best: TrialRecord) -> list[str]:
 
 def trial_note(trial: TrialRecord) -> str:
     decisions = trial.decisions
-    told = [f"- epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in decisions]
+    lines = [f"- epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in decisions]
     head = f"**{trial.end}**" + (f": {trial.reason}" if trial.reason else "")
-    return _cut("\n".join([head, *([""] if told else []), *told]))
+    return _cut("\n".join([head, *([""] if lines else []), *lines]))
 
 
 def digest(*parts: Any) -> str:

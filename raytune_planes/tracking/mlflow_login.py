@@ -80,8 +80,8 @@ def check_login(base: str, login: Login, out: Path) -> None:
 
 def request(address: str, login: Login | None) -> urllib.request.Request:
     """A request to ``address``, as ``login`` where there is one."""
-    asked = urllib.request.Request(address)
+    prepared = urllib.request.Request(address)
     if login:
         both = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
-        asked.add_header("Authorization", f"Basic {both}")
-    return asked
+        prepared.add_header("Authorization", f"Basic {both}")
+    return prepared

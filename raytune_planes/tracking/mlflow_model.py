@@ -102,7 +102,7 @@ def fetch(address: str, uri: str, file: str) -> Path:
     except (MlflowException, OSError) as error:
         why = first_line(error)
         raise UserError(f"no {address} in {where}: {why}; --tracking-uri names another store") from None
-    found = [folder] if folder.name == file else sorted(folder.rglob(file))
-    if not found:
+    files = [folder] if folder.name == file else sorted(folder.rglob(file))
+    if not files:
         raise UserError(f"{address} in {where} holds no {file}; name a model that this program logged")
-    return found[0]
+    return files[0]

@@ -91,14 +91,14 @@ def _scored_higher(champion: ModelVersion, tags: Mapping[str, str]) -> bool:
 
 
 def _version_with(uri: str, marks: Mapping[str, str]) -> str | None:
-    found = connect(uri).search_model_versions(f"name = '{MODEL}'")
-    return next((str(v.version) for v in found if marks.items() <= v.tags.items()), None)
+    versions = connect(uri).search_model_versions(f"name = '{MODEL}'")
+    return next((str(v.version) for v in versions if marks.items() <= v.tags.items()), None)
 
 
 def _champion(uri: str) -> ModelVersion | None:
     client = connect(uri)
-    found = client.search_registered_models(f"name = '{MODEL}'")
-    number = found[0].aliases.get(CHAMPION) if found else None
+    models = client.search_registered_models(f"name = '{MODEL}'")
+    number = models[0].aliases.get(CHAMPION) if models else None
     return client.get_model_version(MODEL, number) if number else None
 
 

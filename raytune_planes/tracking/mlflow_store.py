@@ -105,8 +105,8 @@ class MlflowStore:
         best = mlflow_fields.best_of(study)
         if best is not None:
             tags |= {"best_trial": mlflow_fields.trial_name(best), "best_trial_id": best.trial_id}
-        asked = {"space": study.start.space, "seed": str(study.start.seed)}
-        self._log(self.parent_run_id, points=mlflow_fields.study_points(study), params=asked)
+        space_tags = {"space": study.start.space, "seed": str(study.start.seed)}
+        self._log(self.parent_run_id, points=mlflow_fields.study_points(study), params=space_tags)
         tops = (study.folder / name for name in (files.STUDY, files.SPACE, files.BEST))
         self._push_files(self.parent_run_id, [p for p in tops if p.is_file()], study.folder)
         self._set_status(self._parent, mlflow_fields.STATUS[study.end.end], study.end.ended_ms)
@@ -121,8 +121,8 @@ class MlflowStore:
         for path in paths:
             self._client.log_artifact(self.parent_run_id, str(path), inside)
         note = self._client.get_run(self.parent_run_id).data.tags.get("mlflow.note.content", "")
-        told = f"Figures: artifact `{inside}/{paths[0].name}`."
-        tags = {} if told in note else {"mlflow.note.content": f"{note[: mlflow_fields.LONGEST - 100]}\n\n{told}"}
+        where = f"Figures: artifact `{inside}/{paths[0].name}`."
+        tags = {} if where in note else {"mlflow.note.content": f"{note[: mlflow_fields.LONGEST - 100]}\n\n{where}"}
         self._log(self.parent_run_id, tags={"report": f"{inside}/{paths[0].name}", **tags})
 
     @property
@@ -226,5 +226,5 @@ def _dataset_inputs(start: StudyStart) -> list[DatasetInput]:
 
 def _kept(folder: Path) -> list[Path]:
     """A trial's files worth keeping, without those that a writer has not finished."""
-    found = sorted(p for p in folder.rglob("*") if p.is_file())
-    return [p for p in found if p.name not in NOT_KEPT and not p.name.startswith(".")]
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return [p for p in files if p.name not in NOT_KEPT and not p.name.startswith(".")]

@@ -54,15 +54,15 @@ def serve_ui(
             raise UserError("--login is for the server that ui starts here; one that runs elsewhere has its own")
         print(f"MLflow runs elsewhere; open {_address(store.rstrip('/'), out, place.experiment)}")
         return 0
-    who = read_login() if login else None
+    credentials = read_login() if login else None
     if store.startswith(SQLITE):
         _refuse_unreadable(Path(store.removeprefix(SQLITE)))
     _refuse_taken(port)
-    with _server(store, out, port, who) as server, contextlib.suppress(KeyboardInterrupt):
+    with _server(store, out, port, credentials) as server, contextlib.suppress(KeyboardInterrupt):
         _wait_until_it_answers(server, port, out / LOG)
-        if who:
-            check_login(f"http://{HOST}:{port}", who, out)
-        print(f"MLflow: {_address(f'http://{HOST}:{port}', out, place.experiment, who)}")
+        if credentials:
+            check_login(f"http://{HOST}:{port}", credentials, out)
+        print(f"MLflow: {_address(f'http://{HOST}:{port}', out, place.experiment, credentials)}")
         print("It shows the trials of the latest study, best first. The chart symbol above them compares results and")
         print("curves; the study's own run, named like the study, says what was asked and found. Ctrl-C ends it.")
         sys.stdout.flush()
@@ -131,8 +131,8 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path
                 return
         except OSError:
             time.sleep(0.3)
-    said = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
-    raise UserError(f"MLflow's server did not start; the last it said in {log}: {said[-1]}")
+    lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
+    raise UserError(f"MLflow's server did not start; the last it said in {log}: {lines[-1]}")
 
 
 def _address(base: str, out: Path, experiment: str, login: Login | None = None) -> str:
@@ -140,8 +140,8 @@ def _address(base: str, out: Path, experiment: str, login: Login | None = None) 
     query = urllib.parse.urlencode({"experiment_name": experiment})
     try:
         start = read_ends(find_study(out))[0]
-        asked = request(f"{base}/api/2.0/mlflow/experiments/get-by-name?{query}", login)
-        with urllib.request.urlopen(asked, timeout=10) as answer:
+        query_request = request(f"{base}/api/2.0/mlflow/experiments/get-by-name?{query}", login)
+        with urllib.request.urlopen(query_request, timeout=10) as answer:
             experiment_id = str(json.load(answer)["experiment"]["experiment_id"])
     except (UserError, OSError, ValueError, KeyError):
         return without_secrets(base)

@@ -47,10 +47,10 @@ def write(trial: TrialRecord, folder: Path, study: str) -> Path:
 def _of_split(split: str, epoch: EpochRecord) -> dict[str, dict[str, float]]:
     parts = [p for key in epoch.metrics if (p := split_metric(key)) and p[0] == split and p[1] != "total"]
     datasets = list(dict.fromkeys(dataset for _, dataset, _ in parts))
-    found = {d: _of_dataset(split, d, epoch.metrics) for d in datasets}
+    of_datasets = {d: _of_dataset(split, d, epoch.metrics) for d in datasets}
     return {
         dataset: {name: v for name in NAMES[split] if (v := values[name]) is not None}
-        for dataset, values in found.items()
+        for dataset, values in of_datasets.items()
         if any(values.values())
     }
 

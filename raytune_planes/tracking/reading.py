@@ -57,12 +57,12 @@ def read_trials(folder: Path) -> tuple[tuple[TrialRecord, ...], tuple[str, ...]]
     warnings: list[str] = []
     for trial in sorted(p for p in (folder / TRIALS).glob("*") if p.is_dir()):
         try:
-            record, told = read_trial(trial)
+            record, its_warnings = read_trial(trial)
         except (OSError, *MALFORMED) as error:
             warnings.append(f"{trial}: left out, its records cannot be read: {_why(error)}")
             continue
         trials.append(record)
-        warnings += told
+        warnings += its_warnings
     trials.sort(key=lambda t: (t.number, t.trial_id))
     return tuple(trials), tuple(warnings)
 
@@ -200,9 +200,9 @@ def end_to_json(end: StudyEnd | None) -> dict[str, Any] | None:
 
 def trial_end_to_json(trial: TrialRecord) -> dict[str, Any]:
     """What ``end.json`` holds: how the trial ended, and enough to tell whether its epochs are still those."""
-    told = {"end": trial.end, "reason": trial.reason, "ended_ms": trial.ended_ms, "tags": dict(trial.tags)}
+    content = {"end": trial.end, "reason": trial.reason, "ended_ms": trial.ended_ms, "tags": dict(trial.tags)}
     known = {"trial_id": trial.trial_id, "epochs": len(trial.epochs), "digest": epochs_digest(trial.epochs)}
-    return {**told, **known}
+    return {**content, **known}
 
 
 def _start_from_json(data: Mapping[str, Any]) -> StudyStart:

@@ -61,9 +61,9 @@ class Evaluation:
             place = self._worker.rank, self._worker.world
             for batch in eval_batches(arrays, split, EVAL_BATCH, *place, self._pixels[name]):
                 batch = batch.to(self._worker.device)
-                answers, losses = self._judge(batch)
-                sums[name].add(batch, answers, losses, training=False)
-                kept = (self._tasks[task].kept(answer) for task, answer in answers.items() if answer is not None)
+                outputs, losses = self._judge(batch)
+                sums[name].add(batch, outputs, losses, training=False)
+                kept = (self._tasks[task].kept(answer) for task, answer in outputs.items() if answer is not None)
                 rows[name] += [row_BK for row_BK in kept if row_BK is not None]
         self._rows = split, rows
         metrics = self._measures.collect(split, sums) | self._count_of_scenes(split)

@@ -102,9 +102,10 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
         score = goal.score(record.metrics)
         is_best, best = score > best, max(best, score)
         trainer.plateau.learn(_primary(trainer, record.metrics), score)
-        answers = trainer.answers() if is_best else {}  # the metrics are the same on every worker, so all of them ask
+        # The metrics are the same on every worker, so all of them ask.
+        predictions = trainer.answers() if is_best else {}
         try:
-            report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, answers))
+            report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, predictions))
         except StopTrial as stop:
             return stop.end, stop.reason
     if trainer.stopping.all_rest:

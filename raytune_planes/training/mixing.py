@@ -37,9 +37,9 @@ class Mixer:
 
         A resting dataset keeps one in ``stopping.trickle`` of its steps, or none.
         """
-        wanted = self._wanted()
+        requested = self._wanted()
         keep = 1 / self._stopping.trickle if self._stopping.rule == "stop_and_go" and self._stopping.trickle else 0.0
-        kept = {d: p * (keep if d in resting else 1.0) for d, p in wanted.items()}
+        kept = {d: p * (keep if d in resting else 1.0) for d, p in requested.items()}
         awake = sum(p for d, p in kept.items() if d not in resting)
         if self._stopping.freed == "saved" or awake == 0:
             return kept

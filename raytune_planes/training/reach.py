@@ -32,25 +32,25 @@ def measured_only(
     """
     out, idle = {}, list[str]()
     for batch in batches:
-        answers, losses = judge(batch.pieces(max(1, len(batch) // 2))[0])
+        outputs, losses = judge(batch.pieces(max(1, len(batch) // 2))[0])
         weighted = [task.split("/") for task, weight in weights.items() if weight > 0]
         tasks = {f"{name}/{term}": losses.get(term) for name, term in weighted if name == batch.dataset}
         learning = {task: loss for task, loss in tasks.items() if loss is not None and loss.requires_grad}
         idle += tasks.keys() - learning.keys()
-        trained = set[str]().union(*(_trained(answers, loss) for loss in learning.values()))
+        trained = set[str]().union(*(_trained(outputs, loss) for loss in learning.values()))
         out[batch.dataset] = tuple(
-            name for name, answer in answers.items() if answer is not None and name not in trained
+            name for name, answer in outputs.items() if answer is not None and name not in trained
         )
     if idle:
         raise UserError(_without_gradient(sorted(idle), ", ".join(frozen)))
     return out
 
 
-def _trained(answers: Mapping[str, Any], loss: Tensor) -> set[str]:
+def _trained(outputs: Mapping[str, Any], loss: Tensor) -> set[str]:
     """The tasks whose answers a gradient of ``loss`` reaches."""
-    held = [(name, t) for name, answer in answers.items() for t in tensors(answer) if t.requires_grad]
-    found = torch.autograd.grad(loss, [t for _, t in held], retain_graph=True, allow_unused=True)
-    return {name for (name, _), gradient in zip(held, found, strict=True) if gradient is not None}
+    with_gradient = [(name, t) for name, answer in outputs.items() for t in tensors(answer) if t.requires_grad]
+    gradients = torch.autograd.grad(loss, [t for _, t in with_gradient], retain_graph=True, allow_unused=True)
+    return {name for (name, _), gradient in zip(with_gradient, gradients, strict=True) if gradient is not None}
 
 
 def _without_gradient(tasks: Sequence[str], frozen: str) -> str:
@@ -58,11 +58,11 @@ def _without_gradient(tasks: Sequence[str], frozen: str) -> str:
     for task in tasks:
         name, term = task.split("/")
         terms.setdefault(term, []).append(name)
-    told = "; ".join(f"losses.{term}.weight for {', '.join(names)}" for term, names in terms.items())
+    untrained = "; ".join(f"losses.{term}.weight for {', '.join(names)}" for term, names in terms.items())
     why = (
         f"freeze = '{frozen}' holds all parts of the model that they would train; take a part out of freeze"
         if frozen
         else "what they compute is detached from the model's weights; make it differentiable"
     )
     zero = ", ".join(f"losses.{term}.weight" for term in terms)
-    return f"these terms have a weight above 0 and train no weight of the model: {told}: {why}, or set {zero} to 0"
+    return f"these terms have a weight above 0 and train no weight of the model: {untrained}: {why}, or set {zero} to 0"

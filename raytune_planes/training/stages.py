@@ -76,8 +76,8 @@ class Fork:
         """How many of ``stages`` need not be trained, and the weights after them; the same on every worker."""
         for ready in range(min(self.stages, len(stages) - 1), 0, -1):
             path = self._path(stages[:ready], worker)
-            seen = worker.sum(torch.tensor([float(path.is_file())], dtype=torch.float64))
-            if int(seen) == worker.world:
+            present = worker.sum(torch.tensor([float(path.is_file())], dtype=torch.float64))
+            if int(present) == worker.world:
                 return ready, path
         return None
 
@@ -88,8 +88,8 @@ class Fork:
             checkpoint.save({"weights": trainer.weights(), "done": asdict(done), "trial": self.trial}, path)
 
     def _path(self, stages: Stages, worker: Worker) -> Path:
-        told = [(name, _of_active(stage)) for name, stage in stages]
-        digest = hashlib.sha256(json.dumps([told, worker.device.type, worker.world], sort_keys=True).encode())
+        settings = [(name, _of_active(stage)) for name, stage in stages]
+        digest = hashlib.sha256(json.dumps([settings, worker.device.type, worker.world], sort_keys=True).encode())
         return self.folder / f"{stages[-1][0]}-{digest.hexdigest()[:16]}.pt"
 
 
@@ -207,13 +207,13 @@ def epochs_of(state: Mapping[str, Any]) -> int:
 def _counted(report: Report, name: str, done: Done) -> Report:
     """``report``, told of the stage ``name`` in numbers of the whole training."""
 
-    def told(record: EpochRecord, kept: Checkpoint) -> None:
+    def counted(record: EpochRecord, kept: Checkpoint) -> None:
         record = done.then(record, name)
         state = {**kept.state, "stage": name, "before": asdict(done)}
         model = {**kept.model, "stage": name, "epoch": record.epoch}
         report(record, replace(kept, state=state, model=model))
 
-    return told
+    return counted
 
 
 def _place(state: Mapping[str, Any], stages: Stages, path: Path) -> tuple[int, Done]:

@@ -23,18 +23,18 @@ The text encoder has a setting of its own, ``text.freeze``."""
 
 def freeze(model: Network, parts: tuple[str, ...]) -> list[nn.Module]:
     """Let ``parts`` (names of ``config.FREEZABLE``) learn nothing; returns their modules."""
-    held = [getattr(model, name) for part in parts for name in attributes(model)[part]]
-    for each in held:
+    frozen = [getattr(model, name) for part in parts for name in attributes(model)[part]]
+    for each in frozen:
         each.requires_grad_(False)
-    return [each for each in held if isinstance(each, nn.Module)]
+    return [each for each in frozen if isinstance(each, nn.Module)]
 
 
 def attributes(model: Network) -> dict[str, list[str]]:
     """What ``freeze`` may name -> attributes of ``model``: the shared encoder's, and those of the tasks that it has."""
-    found = {part: list(SHARED.get(part, ())) for part in FREEZABLE}
+    names = {part: list(SHARED.get(part, ())) for part in FREEZABLE}
     for name, task in model.tasks.items():
-        found[task.task.frozen_name] += model.parts(name)
-    return found
+        names[task.task.frozen_name] += model.parts(name)
+    return names
 
 
 def learn(model: Network, frozen: list[nn.Module]) -> None:
@@ -73,10 +73,10 @@ def take(model: Network, theirs: Mapping[str, Tensor], source: str) -> str:
     model.load_state_dict(shared, strict=False)
     fresh = sorted({_part(name) for name in mine.keys() - shared.keys()})
     unused = sorted({_part(name) for name in theirs.keys() - shared.keys()})
-    told = [f"{len(shared)} of the model's {len(mine)} weights are from {source}"]
-    told += [f"fresh in {', '.join(fresh)}"] if fresh else []
-    told += [f"unused from {', '.join(unused)}"] if unused else []
-    return "; ".join(told)
+    parts = [f"{len(shared)} of the model's {len(mine)} weights are from {source}"]
+    parts += [f"fresh in {', '.join(fresh)}"] if fresh else []
+    parts += [f"unused from {', '.join(unused)}"] if unused else []
+    return "; ".join(parts)
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:
@@ -89,10 +89,10 @@ def weights_of(path: Path) -> dict[str, Tensor]:
         content = checkpoint.load(path)
     except UserError as error:
         raise UserError(f"start: {error}") from None
-    found = content.get("weights", content.get("model"))
-    if not isinstance(found, dict) or not all(isinstance(w, Tensor) for w in found.values()):
+    weights = content.get("weights", content.get("model"))
+    if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise UserError(f"start: {path} holds no weights of a model; give the path of a best.pt or last.pt")
-    return dict(found)
+    return dict(weights)
 
 
 def _part(name: str) -> str:

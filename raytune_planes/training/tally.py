@@ -28,7 +28,7 @@ class Sums:
         self._images, self._losses, *counts = self.vector.split(self._sizes)
         self._counts = dict(zip(self._tallies, counts, strict=True))
 
-    def add(self, batch: Batch, answers: Mapping[str, Any], terms: Mapping[str, Tensor], *, training: bool) -> None:
+    def add(self, batch: Batch, outputs: Mapping[str, Any], terms: Mapping[str, Tensor], *, training: bool) -> None:
         """Count a batch's predictions and add its mean losses, weighted by its images."""
         images = len(batch)
         self._images += images
@@ -36,8 +36,8 @@ class Sums:
             if term in terms:
                 self._losses[i] += terms[term].detach().double() * images
         for name, tally in self._tallies.items():
-            if answers.get(name) is not None and (tally.in_training or not training):
-                tally.count(self._counts[name], answers[name], batch)
+            if outputs.get(name) is not None and (tally.in_training or not training):
+                tally.count(self._counts[name], outputs[name], batch)
 
     def result(self, summed: Tensor, *, training: bool) -> dict[str, float]:
         """The metrics that ``summed`` (this vector, or the sum of several workers') stands for."""

@@ -23,23 +23,23 @@ def text_encoder(config: TrialConfig, infos: Mapping[str, Info], worker: Worker)
     if config.text.freeze:
         return None
     text_device(config.devices.text, worker)
-    told = {n: sentences(info, config.datasets[n].prompt, config.text.templates) for n, info in infos.items()}
-    return PromptEncoder(told, config.text.model)
+    grouped = {n: sentences(info, config.datasets[n].prompt, config.text.templates) for n, info in infos.items()}
+    return PromptEncoder(grouped, config.text.model)
 
 
-def text_device(wanted: str, worker: Worker) -> torch.device:
+def text_device(setting: str, worker: Worker) -> torch.device:
     """Where it runs: ``wanted`` is the setting ``devices.text``.
 
     Raises:
         UserError: several workers, and another kind of device than that of the images.
     """
-    device, images = pick_device(wanted), worker.device
+    device, images = pick_device(setting), worker.device
     if device.type == images.type:
         return images
     if worker.world > 1:  # they average the gradients of one model, which lies on one kind of device
         raise UserError(
-            f"devices.text = {wanted} puts the text encoder on {device.type} and the images are on {images.type}: with "
-            f"{worker.world} workers and text.freeze=false both train on one kind of device; set devices.text to auto, "
-            f"or train with one worker"
+            f"devices.text = {setting} puts the text encoder on {device.type} and the images are on {images.type}: "
+            f"with {worker.world} workers and text.freeze=false both train on one kind of device; set devices.text "
+            f"to auto, or train with one worker"
         )
     return device

@@ -144,8 +144,8 @@ class Trainer:
             self.balancer.after_step(self._floats(before), self._floats(after))
 
     def _backward(self, piece: Batch, sums: Sums, share: float) -> dict[str, Tensor]:
-        answers, losses = self._forward(piece)
-        sums.add(piece, answers, losses, training=True)
+        outputs, losses = self._forward(piece)
+        sums.add(piece, outputs, losses, training=True)
         tasks = self._tasks(piece.dataset, losses)
         if tasks:  # else every term that applies has weight 0: measured, not trained
             shared = self._floats(tasks) if self._decides_on_losses else None
@@ -167,19 +167,19 @@ class Trainer:
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with self._precision():
-            answers = self._parallel(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
-            return answers, self._terms(answers, batch, self.worker.gather)
+            outputs = self._parallel(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+            return outputs, self._terms(outputs, batch, self.worker.gather)
 
     def _judge(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        answers = self._say(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
-        return answers, self._terms(answers, batch, identity)
+        outputs = self._say(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+        return outputs, self._terms(outputs, batch, identity)
 
     def _say(self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None) -> dict[str, Any]:
         with self._precision():
             return dict(self.model(dataset, image_BCHW, hidden_BHW))
 
-    def _terms(self, answers: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        return terms(self.model.tasks, answers, batch, self._prompts[batch.dataset], gather)
+    def _terms(self, outputs: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        return terms(self.model.tasks, outputs, batch, self._prompts[batch.dataset], gather)
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.

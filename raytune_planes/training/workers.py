@@ -51,20 +51,20 @@ class LocalWorker:
         return rows_BD
 
 
-def pick_device(wanted: str) -> torch.device:
+def pick_device(setting: str) -> torch.device:
     """``auto`` is the GPU where there is one.
 
     Raises:
         UserError: ``cuda`` was asked for and this process sees none.
     """
-    if wanted == "auto":
+    if setting == "auto":
         return torch.device("cpu" if why_no_gpu() else "cuda")
-    if wanted == "cuda" and (why := why_no_gpu()):
+    if setting == "cuda" and (why := why_no_gpu()):
         raise UserError(
             f"a device setting asks for cuda, but this process sees no GPU ({why}); set it to auto or cpu, "
             "or give each trial a share of one with --gpus-per-worker"
         )
-    return torch.device(wanted)
+    return torch.device(setting)
 
 
 def why_no_gpu() -> str:
@@ -76,9 +76,9 @@ def why_no_gpu() -> str:
 @cache
 def _trouble() -> str:
     """What torch warns of when a process asks for a GPU for the first time, which it does once."""
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.is_available()
-    for warning in said:
+    for warning in caught:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return " ".join(str(said[0].message).split())[:300] if said else ""
+    return " ".join(str(caught[0].message).split())[:300] if caught else ""

@@ -89,22 +89,22 @@ class Recorder(tune.Callback):
                 reaper.kill(next(t for t in trials if t.config["trial_id"] == record.trial_id))
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        asked = trial.config
-        self._watch.heard(asked["trial_id"])
-        if asked["trial_id"] in self._here:
+        configured = trial.config
+        self._watch.heard(configured["trial_id"])
+        if configured["trial_id"] in self._here:
             return  # Tune tries it again after a lost process
         if not self._here:
             self._first_s = time.monotonic()
-        self._here.add(asked["trial_id"])
-        known = self.trials.get(asked["trial_id"])
+        self._here.add(configured["trial_id"])
+        known = self.trials.get(configured["trial_id"])
         record = TrialRecord(
-            trial_id=asked["trial_id"],
-            number=asked["number"],
-            drawn=asked["drawn"],
-            config=self._settings(asked["drawn"]),
+            trial_id=configured["trial_id"],
+            number=configured["number"],
+            drawn=configured["drawn"],
+            config=self._settings(configured["drawn"]),
             epochs=known.epochs if known else (),
             started_ms=known.started_ms if known else _now_ms(),
-            tags={**(known.tags if known else {}), "pool": asked["pool"]["name"]},
+            tags={**(known.tags if known else {}), "pool": configured["pool"]["name"]},
         )
         forget(self._folder(record))
         stopped = self._rungs.stopped(record.number) if self._rungs else None

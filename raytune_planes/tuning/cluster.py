@@ -87,16 +87,16 @@ def nodes_now() -> tuple[Node, ...]:
     """
     import ray
 
-    found = []
+    nodes = []
     for node in ray.nodes():
         if node["Alive"]:
             offered, labels = node["Resources"], node["Labels"]
             has_card = "ray.io/accelerator-type" in labels
-            found.append(Node(offered.get("CPU", 0.0), offered.get("GPU", 0.0), node["NodeID"], has_card))
-    there = [(n.cpus, n.gpus) for n in found]
+            nodes.append(Node(offered.get("CPU", 0.0), offered.get("GPU", 0.0), node["NodeID"], has_card))
+    there = [(n.cpus, n.gpus) for n in nodes]
     for count, kind in may_start(os.environ.get(AUTOSCALES, "")):
-        found += [kind] * (count - there.count((kind.cpus, kind.gpus)))
-    return tuple(found)
+        nodes += [kind] * (count - there.count((kind.cpus, kind.gpus)))
+    return tuple(nodes)
 
 
 def may_start(text: str) -> list[tuple[int, Node]]:
@@ -132,7 +132,7 @@ def connected() -> Iterator[Cluster]:
     named, note = os.environ.get("RAY_ADDRESS", ""), note_of_head(os.environ)
     head = head_at(note) if named in ("", "auto") else Head()
     address = head.address if named in ("", "auto", "local") else named
-    if named == address != "" and not _answers(named):  # Ray itself would wait for minutes, then end the process
+    if named == address != "" and not _is_reachable(named):  # Ray itself would wait for minutes, then end the process
         raise _no_answer(named, "nothing listens there")
     processes: set[psutil.Process] = set()
     with warnings.catch_warnings():
@@ -170,8 +170,8 @@ def _pull_levers() -> None:
     """Set ``LEVERS``, also the one that Ray has read already when it was imported by any module before this call."""
     for name, value in LEVERS.items():
         os.environ.setdefault(name, value)
-    wanted = os.environ[UV_RUN].lower() in ("1", "true")
-    ray_hooks.set_switch(UV_RUN, wanted, "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
+    uv_run = os.environ[UV_RUN].lower() in ("1", "true")
+    ray_hooks.set_switch(UV_RUN, uv_run, "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
     ray_hooks.keep_from_trials(SECRET)
 
 
@@ -213,7 +213,7 @@ def _stay_on_loopback() -> None:
     ray_hooks.set_switch(LOOPBACK, False, "ENABLE_RAY_CLUSTER")
 
 
-def _answers(address: str) -> bool:
+def _is_reachable(address: str) -> bool:
     """Whether something listens at ``host:port``, perhaps written as ``ray://host:port``."""
     host, _, port = address.split("//")[-1].rpartition(":")
     try:

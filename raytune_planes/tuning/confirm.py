@@ -45,15 +45,17 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
     jobs = [(trial, seed) for trial in chosen for seed in range(first, first + seeds)]
     tell = resumable(view, plan.name, plan.out)
     with connected() as cluster, Interrupt() as interrupt, Guard(cluster.processes, interrupt.ask, tell):
-        found: dict[tuple[int, int], dict[str, Any]] = {}
+        results_of: dict[tuple[int, int], dict[str, Any]] = {}
         for job, result in _train(plan, folder, jobs, cluster, interrupt):
             trial, seed = job
-            found[trial.number, seed] = result
-            view.note(f"confirmed {len(found)} of {len(jobs)}: trial {trial.number} with seed {seed}{_said(result)}")
-    results = {t.number: [found[t.number, seed] for of, seed in jobs if of is t] for t in chosen}
-    told = tuple(_summary(number, of_trial) for number, of_trial in results.items())
-    write_whole(folder / FILE, json.dumps([asdict(c) for c in told], indent=1) + "\n")
-    return told
+            results_of[trial.number, seed] = result
+            view.note(
+                f"confirmed {len(results_of)} of {len(jobs)}: trial {trial.number} with seed {seed}{_progress(result)}"
+            )
+    results = {t.number: [results_of[t.number, seed] for of, seed in jobs if of is t] for t in chosen}
+    summaries = tuple(_summary(number, of_trial) for number, of_trial in results.items())
+    write_whole(folder / FILE, json.dumps([asdict(c) for c in summaries], indent=1) + "\n")
+    return summaries
 
 
 def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRecord]:
@@ -64,22 +66,24 @@ def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRe
     return defaults + others[:best]
 
 
-def describe(found: Sequence[Confirmed]) -> str:
+def describe(confirmed: Sequence[Confirmed]) -> str:
     """A table for people: one line per metric that grows with quality, one column per configuration."""
-    keys = sorted({k for c in found for k in c.metrics if (parts := split_metric(k)) and parts[2] in HIGHER_IS_BETTER})
-    heads = ["defaults" if c.number == 0 else f"trial {c.number}" for c in found]
+    keys = sorted(
+        {k for c in confirmed for k in c.metrics if (parts := split_metric(k)) and parts[2] in HIGHER_IS_BETTER}
+    )
+    heads = ["defaults" if c.number == 0 else f"trial {c.number}" for c in confirmed]
     rows = []
     for key in keys:
-        measured = [c.metrics.get(key) for c in found]
+        measured = [c.metrics.get(key) for c in confirmed]
         samples = list(dict.fromkeys(str(m.sample) for m in measured if m and m.sample))
         rows.append((key, *map(cell, measured), " or ".join(samples) or "-"))
     lines = [
         "On the test split, each configuration's best epoch by validation, mean over its seeds:",
         *table(("metric", *heads, "n"), rows, right=range(1, len(heads) + 2)),
-        *(f"  {head}: {_seeds(c)}" for head, c in zip(heads, found, strict=True)),
+        *(f"  {head}: {_seeds(c)}" for head, c in zip(heads, confirmed, strict=True)),
         METHOD,
     ]
-    for head, c in zip(heads, found, strict=True):
+    for head, c in zip(heads, confirmed, strict=True):
         lines += [f"{head}: {why}" for why in c.failures]
     return "\n".join(lines)
 
@@ -160,10 +164,12 @@ def _summary(number: int, results: Sequence[Mapping[str, Any]]) -> Confirmed:
     return confirmed(number, [r["metrics"] for r in results if "metrics" in r], failures)
 
 
-def _seeds(found: Confirmed) -> str:
-    done = max((len(i.values) for i in found.metrics.values()), default=0)
-    return f"{done} seed{'' if done == 1 else 's'}" + (f", {len(found.failures)} failed" if found.failures else "")
+def _seeds(confirmed: Confirmed) -> str:
+    done = max((len(i.values) for i in confirmed.metrics.values()), default=0)
+    return f"{done} seed{'' if done == 1 else 's'}" + (
+        f", {len(confirmed.failures)} failed" if confirmed.failures else ""
+    )
 
 
-def _said(result: Mapping[str, Any]) -> str:
+def _progress(result: Mapping[str, Any]) -> str:
     return f" failed: {result['failed']}" if "failed" in result else ""

@@ -40,9 +40,9 @@ class CoreTime:
 
     def of(self, cores: float, seconds: float) -> str:
         """``1.8 of 2 cores busy (90 %)``, and what other programs took of them when that is much."""
-        used, wanted = (s / seconds if seconds else 0.0 for s in (self.busy_s, self.busy_s + self.waited_s))
+        used, needed = (s / seconds if seconds else 0.0 for s in (self.busy_s, self.busy_s + self.waited_s))
         text = f"{used:.1f} of {cores:g} cores busy ({100 * used / cores:.0f} %)"
-        if wanted - used < WORTH_TELLING * cores:
+        if needed - used < WORTH_TELLING * cores:
             return text
-        share = min(100.0, 100 * wanted / cores)
+        share = min(100.0, 100 * needed / cores)
         return f"{text}; other programs slowed the trials, which had work for {share:.0f} % of the time"

@@ -49,9 +49,9 @@ class Curve:
         """
         now = self.epochs[-1]
         earlier = [epoch for epoch in self.epochs[:-1] if epoch.samples < now.samples]
-        seen = now.samples - self.began
+        samples = now.samples - self.began
         half = next(
-            (epoch for epoch in reversed(earlier) if 2 * (epoch.samples - self.began) <= seen),
+            (epoch for epoch in reversed(earlier) if 2 * (epoch.samples - self.began) <= samples),
             earlier[0] if earlier else None,
         )
         value = now.metrics.get(metric, math.nan)

@@ -17,7 +17,7 @@ from raytune_planes.terminal import View
 
 NAMES = ("gcs_server", "raylet")
 """Without one of them no trial can start or report; Ray's library ends this process some time later, without a word."""
-LOOK_S = 0.1
+POLL_S = 0.1
 """Ray's agents look every 0.4 s for the raylet, and write of its death for pages."""
 PATIENCE_S = 5.0
 """For records to be closed in good order: a call to Ray that is under way may wait for a minute."""
@@ -54,7 +54,7 @@ class Guard:
     def _watch(self) -> None:
         names = {p: name for p in self._started if (name := _name(p)) in NAMES}
         looks = 0
-        while not self._over.wait(LOOK_S):
+        while not self._over.wait(POLL_S):
             looks += 1
             if looks % 20 == 0:
                 self._take_stock()

@@ -39,18 +39,18 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | N
     Raises:
         UserError: a dataset was not decoded like that, or this machine lacks its pictures or has others.
     """
-    found: dict[str, Arrays] = {}
-    for name, asked in config.active.items():
-        wanted = (name, asked.image_size, asked.tile, asked.mask_shape)
+    arrays: dict[str, Arrays] = {}
+    for name, settings in config.active.items():
+        wanted = (name, settings.image_size, settings.tile, settings.mask_shape)
         match = [e for e in entries if (e.dataset, e.image_size, e.tile, e.mask_shape) == wanted]
         if not match:
             there = ", ".join(f"{e.image_size} px ({_cut(e)})" for e in entries if e.dataset == name) or "none"
             raise UserError(
-                f"dataset '{name}' is not decoded at {asked.image_size} px ({_cut(asked)}); decoded: {there}"
+                f"dataset '{name}' is not decoded at {settings.image_size} px ({_cut(settings)}); decoded: {there}"
             )
         folder = Path(match[0].folder)
-        found[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
-    return found
+        arrays[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
+    return arrays
 
 
 def _cut(of: Entry | Dataset) -> str:

@@ -69,8 +69,8 @@ def open_search(
             search.close()
     records = tuple(sorted((*earlier, *lost), key=lambda t: t.number))
     kept = _set_aside(database)
-    told = f"{why}; it is kept as {kept}" if kept else why
-    say(f"{told}. The search's database is made again from the records of {len(earlier)} trials")
+    reason = f"{why}; it is kept as {kept}" if kept else why
+    say(f"{reason}. The search's database is made again from the records of {len(earlier)} trials")
     for trial in lost:
         say(f"trial {trial.number} ({trial.trial_id}) has no records any more: it is trained again")
     return rebuild(space, database, records, say, **options), records
@@ -87,18 +87,18 @@ def rebuild(
     count = max(known, default=-1) + 1
     search = Search(space, database, drawn=[known[n].drawn if n in known else None for n in range(count)], **options)
     limit, search.limit = search.limit, None
-    for _, number, _, what in _course(known, count):
+    for _, number, _, action in _course(known, count):
         trial = known.get(number)
-        if isinstance(what, EpochRecord):
+        if isinstance(action, EpochRecord):
             assert trial is not None
-            search.report(trial.trial_id, what)
-        elif what == "end":
+            search.report(trial.trial_id, action)
+        elif action == "end":
             assert trial is not None
             search.tell(trial)
         else:
-            asked = search.ask(trial.trial_id if trial else None)
-            assert asked is not None
-            assert asked.number == number, (asked.number, number)
+            suggested = search.ask(trial.trial_id if trial else None)
+            assert suggested is not None
+            assert suggested.number == number, (suggested.number, number)
             if trial is None:
                 say(f"trial {number} has no records any more: it is trained again")
     search.limit = limit
@@ -115,16 +115,16 @@ def disagreement(search: Search, records: Sequence[TrialRecord]) -> str:
         there = known[record.number] if record.number < len(known) else None
         if there is None or there.user_attrs.get(ID) != record.trial_id:
             return f"the search's database does not know trial {record.number} ({record.trial_id})"
-        if what := _difference(search, there, record):
-            return f"the search's database has {what} of trial {record.number}"
+        if difference := _difference(search, there, record):
+            return f"the search's database has {difference} of trial {record.number}"
     return ""
 
 
 def check_numbers(records: Sequence[TrialRecord]) -> None:
     """Raises UserError where two trials have one number."""
-    seen: dict[int, TrialRecord] = {}
+    by_number: dict[int, TrialRecord] = {}
     for trial in records:
-        other = seen.setdefault(trial.number, trial)
+        other = by_number.setdefault(trial.number, trial)
         if other is not trial:
             raise UserError(
                 f"two trials on record have the number {trial.number}: {other.trial_id} and {trial.trial_id}; "
@@ -145,8 +145,8 @@ def _difference(search: Search, there: FrozenTrial, record: TrialRecord) -> str:
         return "the end, and the records do not,"
     values = _values(record, goal)
     state = TrialState.FAIL if record.end.is_complete and not values else STATES[record.end]
-    told = End.FAILED if state is TrialState.FAIL else record.end
-    if (there.state, there.user_attrs.get("end")) != (state, told):
+    recorded_end = End.FAILED if state is TrialState.FAIL else record.end
+    if (there.state, there.user_attrs.get("end")) != (state, recorded_end):
         return "another end"
     return "other values" if state is TrialState.COMPLETE and tuple(there.values) != values else ""
 
@@ -164,12 +164,18 @@ def _with_end(record: TrialRecord, search: Search, say: Say) -> TrialRecord:
     there = known[record.number] if record.number < len(known) else None
     if record.end in STATES or there is None or not there.state.is_finished():
         return record
-    told, samples = there.user_attrs, record.epochs[-1].samples if record.epochs else 0
-    if told.get(ID) != record.trial_id or told.get("samples", samples) != samples or there.datetime_complete is None:
+    stored, samples = there.user_attrs, record.epochs[-1].samples if record.epochs else 0
+    if (
+        stored.get(ID) != record.trial_id
+        or stored.get("samples", samples) != samples
+        or there.datetime_complete is None
+    ):
         return record
-    say(f"trial {record.number} ({record.trial_id}) has lost its end.json: the search knows that it was {told['end']}")
+    say(
+        f"trial {record.number} ({record.trial_id}) has lost its end.json: the search knows that it was {stored['end']}"
+    )
     ended_ms = int(there.datetime_complete.timestamp() * 1000)
-    return replace(record, end=End(told["end"]), reason=told["reason"], ended_ms=ended_ms)
+    return replace(record, end=End(stored["end"]), reason=stored["reason"], ended_ms=ended_ms)
 
 
 def _lost(search: Search, records: Sequence[TrialRecord]) -> tuple[TrialRecord, ...]:

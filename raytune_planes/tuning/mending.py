@@ -79,23 +79,23 @@ def _started_ms(trial: Path) -> int:
 
 def _restore_epochs(trial: Path, faulty: bool, say: Say) -> None:
     """Take from ``last.pt`` what it knows of the epochs and ``epochs.jsonl`` does not, or has otherwise."""
-    path, told = trial / files.EPOCHS, _told(trial)
-    if not told:
+    path, restored = trial / files.EPOCHS, _restored_epochs(trial)
+    if not restored:
         return
     here = {e.epoch: e for e in reading.read_epochs(path)[0]}
-    wrong = [e.epoch for e in told if e.epoch in here and not _same(e, here[e.epoch])]
-    missing = [e.epoch for e in told if e.epoch not in here]
-    later = [e for number, e in here.items() if number > told[-1].epoch and not wrong]
+    wrong = [e.epoch for e in restored if e.epoch in here and not _same(e, here[e.epoch])]
+    missing = [e.epoch for e in restored if e.epoch not in here]
+    later = [e for number, e in here.items() if number > restored[-1].epoch and not wrong]
     if faulty or wrong or missing:
         if wrong:
             path.replace(path.with_name(f"{path.name}.before"))
-        files.write_whole(path, "".join(map(reading.epoch_to_line, [*told, *later])))
+        files.write_whole(path, "".join(map(reading.epoch_to_line, [*restored, *later])))
     if wrong or missing:
         which = ", ".join(map(str, sorted([*wrong, *missing])))
         say(f"{path}: epoch {which} was {'wrong' if wrong else 'missing'} and is restored from {files.LAST}")
 
 
-def _told(trial: Path) -> list[EpochRecord]:
+def _restored_epochs(trial: Path) -> list[EpochRecord]:
     try:
         return [reading.epoch_from_line(line.encode()) for line in load(trial / files.LAST).get("told", ())]
     except (UserError, *reading.MALFORMED):

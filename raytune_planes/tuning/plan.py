@@ -145,20 +145,22 @@ def prepare(
     cache = (cache or default_cache()).resolve()
     entries: dict[Entry, Arrays] = {}
     prompts: dict[str, Mapping[str, np.ndarray]] = {}
-    told: set[str] = set()
+    shown: set[str] = set()
 
     def say_once(text: str) -> None:
-        if text not in told:
-            told.add(text)
+        if text not in shown:
+            shown.add(text)
             say(text)
 
     for config in (stage for variant in _variants(space) for _, stage in variant.staged):
         arrays = open_data(config, data, cache, say_once, limit_gib)
-        for name, found in arrays.items():
-            asked = config.datasets[name]
-            folder = str(entry(cache, found.fingerprint))
-            entries[Entry(name, asked.image_size, asked.tile, folder, counts(found), asked.mask_shape)] = found
-        known = {name: found.info for name, found in arrays.items()}
+        for name, opened in arrays.items():
+            settings = config.datasets[name]
+            folder = str(entry(cache, opened.fingerprint))
+            entries[Entry(name, settings.image_size, settings.tile, folder, counts(opened), settings.mask_shape)] = (
+                opened
+            )
+        known = {name: opened.info for name, opened in arrays.items()}
         embedded = embed_prompts(known, config, cache)
         key = prompts_key(config)
         prompts[key] = {**prompts.get(key, {}), **embedded}
@@ -200,8 +202,8 @@ def _pretrained(space: Space) -> set[Backbone]:
     paths = ("model.backbone.kind", "model.backbone.weights")
     searched = {d.path: d.values() for d in space.search if unstaged(d.path) in paths}
     combined = (dict(zip(searched, values, strict=True)) for values in itertools.product(*searched.values()))
-    found = set()
+    pretrained = set()
     for chosen in combined:
         with suppress(UserError):  # a combination that does not fit together fails alone
-            found |= {stage.model.backbone for _, stage in make_config(space.fixed, space.start, chosen).staged}
-    return {backbone for backbone in found if backbone.weights != "random"}
+            pretrained |= {stage.model.backbone for _, stage in make_config(space.fixed, space.start, chosen).staged}
+    return {backbone for backbone in pretrained if backbone.weights != "random"}

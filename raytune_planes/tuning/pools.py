@@ -55,11 +55,11 @@ def pools_of(nodes: Sequence[Node], needs: Needs) -> tuple[Pool, ...]:
     """
     gpu = _pool(GPU, [n for n in nodes if n.gpus], needs, needs.gpus) if needs.gpus else None
     if needs.gpus and not needs.mixed:
-        found = [gpu]
+        pools = [gpu]
     else:
         rest = [n for n in nodes if not n.gpus] if gpu and gpu.slots else nodes
-        found = [gpu, _pool(CPU, rest, needs, 0.0)]
-    return tuple(pool for pool in found if pool and pool.slots)
+        pools = [gpu, _pool(CPU, rest, needs, 0.0)]
+    return tuple(pool for pool in pools if pool and pool.slots)
 
 
 class Pools:
@@ -151,7 +151,7 @@ def _pool(name: str, nodes: Sequence[Node], needs: Needs, gpus: float) -> Pool:
     return Pool(name, gpus, places // needs.workers)
 
 
-def _refusal(needs: Needs, nodes: Sequence[Node], fit: int, asked: int | None) -> str:
+def _refusal(needs: Needs, nodes: Sequence[Node], fit: int, requested: int | None) -> str:
     def offer(cpus: float, gpus: float) -> str:
         return _count(cpus, "CPU") + (f" and {_count(gpus, 'GPU')}" if needs.gpus else "")
 
@@ -161,7 +161,7 @@ def _refusal(needs: Needs, nodes: Sequence[Node], fit: int, asked: int | None) -
         there += f" on {len(nodes)} machines, {offer(largest.cpus, largest.gpus)} on the largest"
     if fit:
         return (
-            f"{asked} trials at once need {needs} each; {there}, enough for {fit}. Ask for --concurrent {fit} or less"
+            f"{requested} trials at once need {needs} each; {there}, enough for {fit}; set --concurrent {fit} or less"
         )
     return (
         f"a trial needs {needs}; {there}. "

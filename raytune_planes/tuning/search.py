@@ -142,11 +142,11 @@ class Search:
 
     def adopt(self, trial_id: str) -> Suggestion:
         """Take over a trial of an earlier run that goes on now, under its id and number."""
-        found = next((s for s in self.running() if s.trial_id == trial_id), None)
-        assert found is not None, f"trial {trial_id} is not running"
+        running = next((s for s in self.running() if s.trial_id == trial_id), None)
+        assert running is not None, f"trial {trial_id} is not running"
         if trial_id not in self._open:
-            self._open[trial_id] = self._trial(self.trials[found.number])
-        return found
+            self._open[trial_id] = self._trial(self.trials[running.number])
+        return running
 
     def close(self) -> None:
         """Let go of the database's file."""
@@ -179,8 +179,8 @@ class Search:
             # Optuna cannot hold a value outside its range; a baseline that was moved into it would be no baseline.
             inside = {k: v for k, v in values.items() if (d := self.space.dimension(k)) and d.contains(v)}
             outside = {k: v for k, v in values.items() if k not in inside}
-            told = {GIVEN: outside, FIXED: sorted(inside)}
-            self._study.enqueue_trial(inside, user_attrs={k: v for k, v in told.items() if v} or None)
+            attributes = {GIVEN: outside, FIXED: sorted(inside)}
+            self._study.enqueue_trial(inside, user_attrs={k: v for k, v in attributes.items() if v} or None)
 
     def _check_same_space(self, database: Path | None) -> None:
         if self._study.user_attrs.get(DIGEST) != self.space.digest:

@@ -44,8 +44,8 @@ class TuneSearcher(Searcher):
         if suggestion is None:
             self._pools.release(trial_id)
             return str(Searcher.FINISHED)
-        asked = {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
-        return {**asked, "pool": pool}
+        suggested = {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
+        return {**suggested, "pool": pool}
 
     def finish(self) -> None:
         """Start no more trials: the study's budget is spent."""

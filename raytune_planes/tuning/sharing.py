@@ -20,23 +20,23 @@ def blind_hosts(folder: Path) -> dict[str, str]:
     here = ray.get_runtime_context().get_node_id()
     hosts = {n["NodeID"]: n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU")}
     mark = (folder / FILE).read_bytes()
-    look = ray.remote(num_cpus=0, max_retries=0)(sees)
-    asked = {
-        name: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False)).remote(
+    probe = ray.remote(num_cpus=0, max_retries=0)(sees)
+    pending = {
+        name: probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False)).remote(
             str(folder.resolve() / FILE), mark
         )
         for name in hosts
         if name != here
     }
-    if asked:
-        ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_S)
+    if pending:
+        ray.wait(list(pending.values()), num_returns=len(pending), timeout=ANSWER_S)
     blind = {}
-    for name, answer in asked.items():
+    for name, answer in pending.items():
         try:
-            seen = ray.get(answer, timeout=0)
+            visible = ray.get(answer, timeout=0)
         except RayError:  # it died, or did not answer in time
-            seen = False
-        if not seen:
+            visible = False
+        if not visible:
             blind[name] = str(hosts[name]["NodeManagerHostname"])
     return blind
 

@@ -145,10 +145,10 @@ class _Study:
 
         plan, alone = self._plan, self._plan.workers == 1
 
-        def resources(asked: dict[str, Any]) -> tune.PlacementGroupFactory:
+        def resources(suggested: dict[str, Any]) -> tune.PlacementGroupFactory:
             if not alone:
                 return tune.PlacementGroupFactory([{"memory": DRIVER_MEMORY_BYTES}])
-            pool = asked["pool"]
+            pool = suggested["pool"]
             here = {"CPU": float(plan.cpus_per_worker), "GPU": pool["gpus"]}
             return tune.PlacementGroupFactory([here], bundle_label_selector=[pool["labels"]])
 

@@ -72,7 +72,7 @@ class Task:
         return trial_folder(Path(self.study), number, trial_id)
 
 
-def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
+def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Train one configuration in the calling process, or in a group of workers when the task asks for several.
 
     Args:
@@ -83,7 +83,7 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
         configuration ends as ``failed`` with a reason; only the loss of a process passes, and once a lack of memory,
         so that Tune tries again.
     """
-    folder = task.folder(asked["number"], asked["trial_id"])
+    folder = task.folder(suggested["number"], suggested["trial_id"])
     if not Path(task.study).is_dir():  # on a host that joined after the others were asked
         reason = f"{socket.gethostname()} does not see {task.study}; name a folder that all hosts share with --out"
         return {"end": End.FAILED.value, "reason": reason}
@@ -91,7 +91,7 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
     if wish := stop_wished(folder):  # from before it lost its process
         return {"end": wish.end.value, "reason": wish.reason}
     try:
-        return _fit(asked, task, folder)
+        return _fit(suggested, task, folder)
     except Exception as error:
         if lost := lost_process(error):
             raise lost from error
@@ -105,19 +105,19 @@ def run_trial(asked: Mapping[str, Any], task: Task) -> dict[str, Any]:
         give_back()
 
 
-def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
+def _fit(suggested: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.tune.integration.ray_train import TuneReportCallback
 
     from raytune_planes.tuning import reaper, worker
 
-    config = task.config(asked["drawn"])  # before any worker is asked for
-    alone, pool = task.workers == 1, asked["pool"]
+    config = task.config(suggested["drawn"])  # before any worker is asked for
+    alone, pool = task.workers == 1, suggested["pool"]
     gpus = {"GPU": pool["gpus"]} if pool["gpus"] else {}
     trainer = TorchTrainer(
         train_here,
-        train_loop_config={"asked": dict(asked), "task": task},
+        train_loop_config={"asked": dict(suggested), "task": task},
         torch_config=TorchConfig(backend=worker.backend(config.devices.vision, pool["nccl"])),
         scaling_config=ray.train.ScalingConfig(
             num_workers=0 if alone else task.workers,
@@ -126,9 +126,9 @@ def _fit(asked: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
             label_selector=None if alone else pool["labels"],
         ),
         run_config=ray.train.RunConfig(
-            name=asked["trial_id"],
+            name=suggested["trial_id"],
             storage_path=str(folder.parent.parent / "ray" / "train"),
-            callbacks=[] if alone else [TuneReportCallback(), *reaper.remembering(asked["trial_id"])],
+            callbacks=[] if alone else [TuneReportCallback(), *reaper.remembering(suggested["trial_id"])],
             # An unplaceable group is tried for ever by default.
             failure_config=ray.train.FailureConfig(max_failures=0, controller_failure_limit=3),
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),
@@ -142,18 +142,18 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     """The training function of every worker, also of one that is alone in the trial's own process."""
     from raytune_planes.tuning.worker import make_worker
 
-    asked, task = job["asked"], job["task"]
-    config = task.config(asked["drawn"])
+    suggested, task = job["asked"], job["task"]
+    config = task.config(suggested["drawn"])
     for _, stage in config.staged:
         if stage.budget.batch_size % task.workers:
             raise UserError(
                 f"budget.batch_size = {stage.budget.batch_size} cannot be shared evenly by {task.workers} workers; "
                 f"choose a multiple of {task.workers}"
             )
-    folder = task.folder(asked["number"], asked["trial_id"])
+    folder = task.folder(suggested["number"], suggested["trial_id"])
     last = folder / LAST if (folder / LAST).is_file() else None
-    trained_by = make_worker(task.workers, config.devices.vision, holds_card=asked["pool"]["card"])
-    fork = Fork(Path(task.study) / "stages", f"trial {asked['number']}", task.common_stages)
+    trained_by = make_worker(task.workers, config.devices.vision, holds_card=suggested["pool"]["card"])
+    fork = Fork(Path(task.study) / "stages", f"trial {suggested['number']}", task.common_stages)
     report = Reporter(folder, trained_by, fork.took)
     if last is not None:
         try:
@@ -161,7 +161,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
             with content_of(last):
                 report.tell_again(state)
         except UserError as error:
-            report.say(f"trial {asked['number']} starts from the beginning: {error}")
+            report.say(f"trial {suggested['number']} starts from the beginning: {error}")
             last = None
     end, reason = train_stages(
         config,
@@ -171,7 +171,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
         resume=last,
         pieces=2 if halved(folder) else 1,
         report=report,
-        say=lambda note: report.say(f"trial {asked['number']}: {note}"),
+        say=lambda note: report.say(f"trial {suggested['number']}: {note}"),
         fork=fork,
     )
     return {"end": end.value, "reason": reason}
@@ -190,10 +190,10 @@ class Reporter:
         """Tell of the epochs that a checkpoint knows and the driver does not: reports of a worker group lag by a
         second, and the last are lost with it. All workers read the same files, and report equally often."""
         self._told = list(state.get("told", ()))
-        heard = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
+        recorded = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
         for line in self._told:
             record = epoch_from_line(line.encode())
-            if record.epoch not in heard:
+            if record.epoch not in recorded:
                 self._tell(record)
 
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
@@ -213,22 +213,22 @@ class Reporter:
         self._report({"note": note})
 
     def _tell(self, record: EpochRecord) -> None:
-        told = {
+        report = {
             "record": record.to_json(),
             "place": _place(self._worker) | dict(zip(["began_with"], self._began_with, strict=False)),
             "cores": dataclasses.asdict(CoreTime.now().since(self._before, self._worker.world)),
         }
-        self._report(told)
+        self._report(report)
 
-    def _report(self, told: dict[str, Any]) -> None:
+    def _report(self, report: dict[str, Any]) -> None:
         if self._worker.world == 1:
             from ray import tune
 
-            tune.report(told)  # returns when the driver has dealt with it
+            tune.report(report)  # returns when the driver has dealt with it
         else:
             import ray.train
 
-            ray.train.report(told)
+            ray.train.report(report)
 
 
 def _place(worker: Worker) -> dict[str, str]:

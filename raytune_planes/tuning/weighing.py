@@ -34,45 +34,45 @@ def mask_score(truth_P: np.ndarray) -> Score:
     """Intersection over union."""
 
     def score(probability_P: np.ndarray) -> float:
-        seen_P = probability_P > 0.5
-        union = int((seen_P | truth_P).sum())
-        return int((seen_P & truth_P).sum()) / union if union else 1.0
+        predicted_P = probability_P > 0.5
+        union = int((predicted_P | truth_P).sum())
+        return int((predicted_P & truth_P).sum()) / union if union else 1.0
 
     return score
 
 
-def soft(answers_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
+def soft(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
     """Every member alike."""
-    return np.full(len(answers_M), 1 / len(answers_M))
+    return np.full(len(members_M), 1 / len(members_M))
 
 
-def greedy(answers_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
+def greedy(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
     """Selection with replacement (Caruana et al. 2004): each round adds the member that helps most.
 
     Starts from the best member; of all rounds the best mean is kept, the earliest of equals.
     """
-    counts_M, summed = np.zeros(len(answers_M)), np.zeros(answers_M.shape[1:])
+    counts_M, summed = np.zeros(len(members_M)), np.zeros(members_M.shape[1:])
     best, kept_M = -np.inf, counts_M
     for size in range(1, ROUNDS + 1):
-        scores = [score((summed + answer) / size) for answer in answers_M]
+        scores = [score((summed + answer) / size) for answer in members_M]
         chosen = int(np.argmax(scores))
-        counts_M = counts_M + (np.arange(len(answers_M)) == chosen)
-        summed = summed + answers_M[chosen]
+        counts_M = counts_M + (np.arange(len(members_M)) == chosen)
+        summed = summed + members_M[chosen]
         if scores[chosen] > best:
             best, kept_M = scores[chosen], counts_M
     return kept_M / kept_M.sum()
 
 
-def bayesian(answers_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
+def bayesian(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
     """Weights by Optuna's TPE, which first tries equal weights and each member alone."""
     import optuna
 
     from raytune_planes.tuning.samplers import build, quiet
 
-    names = [f"member {m}" for m in range(len(answers_M))]
+    names = [f"member {m}" for m in range(len(members_M))]
 
     def value(trial: optuna.Trial) -> float:
-        return score(_mean(np.array([trial.suggest_float(name, 0, 1) for name in names]), answers_M))
+        return score(_mean(np.array([trial.suggest_float(name, 0, 1) for name in names]), members_M))
 
     with quiet():
         study = optuna.create_study(direction="maximize", sampler=build("tpe", seed, 0))
@@ -82,11 +82,11 @@ def bayesian(answers_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
     return _normal(np.array([study.best_params[name] for name in names]))
 
 
-def genetic(answers_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
+def genetic(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
     """Weights by a genetic search: tournaments among the fittest, blending, mutation; the best always survives."""
-    rng, members = np.random.default_rng(seed), len(answers_M)
+    rng, members = np.random.default_rng(seed), len(members_M)
     population = np.concatenate([np.ones((1, members)), np.eye(members), rng.random((POPULATION, members))])
-    scores = np.array([score(_mean(w, answers_M)) for w in population])
+    scores = np.array([score(_mean(w, members_M)) for w in population])
     for _ in range(GENERATIONS):
         order = np.argsort(-scores, kind="stable")[:PARENTS]
         population, scores = population[order], scores[order]
@@ -96,15 +96,15 @@ def genetic(answers_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
         moved = rng.random(children.shape) < 1 / members
         children = np.clip(children + moved * rng.normal(0, 0.2, children.shape), 0, 1)
         population = np.concatenate([population, children])
-        scores = np.concatenate([scores, [score(_mean(w, answers_M)) for w in children]])
+        scores = np.concatenate([scores, [score(_mean(w, members_M)) for w in children]])
     return _normal(population[int(np.argmax(scores))])
 
 
 WEIGHTS: Mapping[str, Weigh] = {"soft": soft, "greedy": greedy, "bayesian": bayesian, "genetic": genetic}
 
 
-def _mean(weights_M: np.ndarray, answers_M: np.ndarray) -> np.ndarray:
-    return np.asarray(np.tensordot(_normal(weights_M), answers_M, 1))
+def _mean(weights_M: np.ndarray, members_M: np.ndarray) -> np.ndarray:
+    return np.asarray(np.tensordot(_normal(weights_M), members_M, 1))
 
 
 def _normal(weights_M: np.ndarray) -> np.ndarray:

@@ -21,10 +21,10 @@ def stop_trial(folder: Path, end: End, reason: str) -> None:
 def stop_wished(folder: Path) -> StopTrial | None:
     """What ``stop_trial`` asked of the trial of ``folder``."""
     try:
-        told = json.loads((folder / STOP).read_bytes())
+        content = json.loads((folder / STOP).read_bytes())
     except FileNotFoundError:
         return None
-    return StopTrial(End(told["end"]), told["reason"])
+    return StopTrial(End(content["end"]), content["reason"])
 
 
 def halve_batches(folder: Path, reason: str) -> bool:

@@ -46,8 +46,8 @@ class RayWorker:
         context = ray.train.get_context()
         self.rank: int = context.get_world_rank()
         self.world: int = context.get_world_size()
-        wanted = pick_device(device)
-        self.device: torch.device = ray.train.torch.get_device() if wanted.type == "cuda" else wanted
+        device_now = pick_device(device)
+        self.device: torch.device = ray.train.torch.get_device() if device_now.type == "cuda" else device_now
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Wrap ``model`` so that backward passes average the gradients over the workers.
@@ -81,8 +81,8 @@ class _Traceable(nn.Module):
         self.model = model
 
     def forward(self, *inputs: Any) -> Any:
-        answers = self.model(*inputs)
-        return {task: mapped(answer, _not_itself) for task, answer in answers.items()}
+        outputs = self.model(*inputs)
+        return {task: mapped(answer, _not_itself) for task, answer in outputs.items()}
 
 
 def _not_itself(tensor: Tensor) -> Tensor:

@@ -157,8 +157,8 @@ def examine(reader: Reader) -> Findings:
 
 
 def _counted(values: Sequence[object]) -> dict[str, int]:
-    found, counts = np.unique([str(v) for v in values], return_counts=True)
-    ranked = sorted(zip(found.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
+    distinct, counts = np.unique([str(v) for v in values], return_counts=True)
+    ranked = sorted(zip(distinct.tolist(), counts.tolist(), strict=True), key=lambda pair: -pair[1])
     return dict(ranked)
 
 

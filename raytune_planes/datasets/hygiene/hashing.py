@@ -63,9 +63,9 @@ def near_pairs(frequencies_NFF: np.ndarray) -> Iterator[tuple[Symmetry, np.ndarr
     own_N = hashes(frequencies_NFF)
     for symmetry in SYMMETRIES:
         turned_N = own_N if symmetry == SYMMETRIES[0] else hashes(frequencies_NFF, symmetry)
-        found = [pairs for band in range(BANDS) for pairs in _sharing(turned_N, own_N, band)]
-        if found:
-            yield symmetry, np.unique(np.concatenate(found), axis=0)
+        of_bands = [pairs for band in range(BANDS) for pairs in _sharing(turned_N, own_N, band)]
+        if of_bands:
+            yield symmetry, np.unique(np.concatenate(of_bands), axis=0)
 
 
 def _sharing(turned_N: np.ndarray, own_N: np.ndarray, band: int) -> Iterator[np.ndarray]:

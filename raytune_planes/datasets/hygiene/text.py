@@ -13,37 +13,38 @@ CLASSES = 6
 EXAMPLES = 3
 
 
-def lines(found: Mapping[str, Any]) -> Iterator[str]:
+def lines(report: Mapping[str, Any]) -> Iterator[str]:
     """``found`` is what ``Findings.as_json`` gives."""
-    drawn = " SYNTHETIC" if found["synthetic"] else ""
-    yield f"{found['dataset']}:{drawn} {found['pictures']:,} pictures in {found['groups']:,} groups, {found['root']}"
-    for split, counts in found["samples"].items():
+    drawn = " SYNTHETIC" if report["synthetic"] else ""
+    counted = f"{report['pictures']:,} pictures in {report['groups']:,} groups"
+    yield f"{report['dataset']}:{drawn} {counted}, {report['root']}"
+    for split, counts in report["samples"].items():
         yield f"  {split:<6} {sum(counts.values()):>7,} samples: {_classes(counts)}"
-    sizes = found["sizes"]
+    sizes = report["sizes"]
     if sizes["width"]:
         common = ", ".join(f"{size} ({n:,})" for size, n in list(sizes["most_common"].items())[:3])
         yield f"  sizes: {_least_most(sizes['width'])} wide, {_least_most(sizes['height'])} high; mostly {common}"
         yield f"  aspect ratio: {sizes['aspect']['least']:.2f} to {sizes['aspect']['most']:.2f}"
-    modes = ", ".join(f"{mode} {n:,}" for mode, n in found["modes"].items())
-    misnamed = f"; {found['misnamed']:,} of another format than their suffix says" if found["misnamed"] else ""
+    modes = ", ".join(f"{mode} {n:,}" for mode, n in report["modes"].items())
+    misnamed = f"; {report['misnamed']:,} of another format than their suffix says" if report["misnamed"] else ""
     yield f"  modes: {modes or 'none'}{misnamed}"
-    light, contrast = found["brightness"], found["contrast"]
+    light, contrast = report["brightness"], report["contrast"]
     if light["mean"]:
         yield (
             f"  brightness: mean {light['mean']:.2f}, {light['least']:.2f} to {light['most']:.2f}; "
             f"contrast: mean {contrast['mean']:.2f}"
         )
-    boxes = found["boxes"]
+    boxes = report["boxes"]
     if boxes["scenes"]:
         yield (
             f"  boxes: {boxes['boxes']:,} in {boxes['scenes']:,} scenes, {boxes['least']:.0f} to {boxes['most']:.0f} "
             f"each, median {boxes['median']:g}"
         )
-    yield from _copies(found["copies"])
-    yield from (f"  note: {warning}" for warning in found["warnings"])
-    faults = {what: count for what, count in found["faults"].items() if count}
+    yield from _copies(report["copies"])
+    yield from (f"  note: {warning}" for warning in report["warnings"])
+    faults = {what: count for what, count in report["faults"].items() if count}
     yield "  faults: " + (", ".join(f"{count:,} {what}" for what, count in faults.items()) or "none")
-    yield from (f"    {why}" for why in list(found["unreadable"].values())[:EXAMPLES])
+    yield from (f"    {why}" for why in list(report["unreadable"].values())[:EXAMPLES])
 
 
 def _copies(copies: Mapping[str, Any]) -> Iterator[str]:

@@ -65,8 +65,8 @@ def masks(numbers: Masks) -> Figure:
         line[1].imshow(_ink(example.truth_HW > 0, "#009E73"))
         line[2].imshow(example.image_HWC)
         line[2].imshow(_ink(example.said_HW > 0.5, BEST))
-        said = "no plane, none said" if math.isnan(example.iou) else f"IoU {example.iou:.2f}"
-        line[2].set_title(said, fontsize=11, weight="normal", loc="center")
+        label = "no plane, none said" if math.isnan(example.iou) else f"IoU {example.iou:.2f}"
+        line[2].set_title(label, fontsize=11, weight="normal", loc="center")
         line[1].set_title(f"{(example.truth_HW > 0).mean():.1%} is plane", fontsize=11, weight="normal", loc="center")
     for axes, what in zip(grid[-1], ("picture", "truth (green)", "model (orange)"), strict=True):
         axes.set_xlabel(what)

@@ -139,9 +139,9 @@ def slices(numbers: Slices) -> Figure:
         axes.axis("off")
     for axes, axis in zip(grid.flat, numbers.axes, strict=False):
         for dataset, key in numbers.metrics.items():
-            found = [(at, r.metrics[key]) for at, r in numbers.points[axis.path] if key in r.metrics]
-            if found:
-                axes.scatter(*zip(*found, strict=True), color=colour(dataset), marker=marker(dataset), s=26, alpha=0.8)
+            points = [(at, r.metrics[key]) for at, r in numbers.points[axis.path] if key in r.metrics]
+            if points:
+                axes.scatter(*zip(*points, strict=True), color=colour(dataset), marker=marker(dataset), s=26, alpha=0.8)
             axes.scatter([], [], color=colour(dataset), marker=marker(dataset), label=metric_name(key))
         if axis.log:
             _log_ticks(axes, axis)

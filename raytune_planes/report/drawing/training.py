@@ -28,8 +28,8 @@ def counts(numbers: Counts) -> Figure:
                 axes.text(at, 1, "?", ha="center", va="bottom", color=INK)
                 continue
             axes.bar(at, known[split], 0.25, color=colour(dataset), alpha=SHADES[split])
-            said = f"{split}\n{known[split]:,}"
-            axes.text(at, known[split] * 1.05, said, ha="center", va="bottom", fontsize=10, color=INK)
+            label = f"{split}\n{known[split]:,}"
+            axes.text(at, known[split] * 1.05, label, ha="center", va="bottom", fontsize=10, color=INK)
     axes.set_yscale("log")
     axes.set_ylim(1, 12 * max(n for known in numbers.counts.values() for n in known.values()))
     axes.set_xticks(range(len(numbers.counts)), list(numbers.counts))
@@ -41,19 +41,19 @@ def counts(numbers: Counts) -> Figure:
 def accuracy(numbers: Curves) -> Figure:
     figure, axes = canvas(4.6)
     for dataset, (train, val) in numbers.lines.items():
-        look = {"color": colour(dataset), "marker": marker(dataset), "markersize": 5}
+        style = {"color": colour(dataset), "marker": marker(dataset), "markersize": 5}
         if train:
-            axes.plot(numbers.epochs, train, "--", alpha=0.55, label=f"{dataset} train", **look)
+            axes.plot(numbers.epochs, train, "--", alpha=0.55, label=f"{dataset} train", **style)
         if val:
-            axes.plot(numbers.epochs, val, "-", label=f"{dataset} validation", **look)
+            axes.plot(numbers.epochs, val, "-", label=f"{dataset} validation", **style)
     for decision in numbers.decisions:
         series = numbers.lines.get(decision.dataset, ((), ()))[1]
         if decision.epoch in numbers.epochs and series:
             at = series[numbers.epochs.index(decision.epoch)]
-            sign, said = ("z", "rests") if decision.action is Action.REST else ("!", "wakes")
+            sign, word = ("z", "rests") if decision.action is Action.REST else ("!", "wakes")
             axes.plot(decision.epoch, at, "o", ms=15, mfc="white", mec=colour(decision.dataset), mew=1.5, zorder=4)
             axes.text(decision.epoch, at, sign, ha="center", va="center", fontsize=11, weight="bold", zorder=5)
-            axes.plot([], [], "o", mfc="white", mec=INK, ms=9, label=f"{sign}: {said}")
+            axes.plot([], [], "o", mfc="white", mec=INK, ms=9, label=f"{sign}: {word}")
     ends = [val for _, val in numbers.lines.values() if val]
     _say(axes, numbers.epochs[-1], [val[-1] for val in ends], "right")
     if len(numbers.epochs) > 1:
@@ -120,8 +120,8 @@ def correlation(numbers: Correlation) -> Figure:
     image = axes.imshow(numbers.matrix, cmap=ramp, vmin=-1, vmax=1)
     for i, row in enumerate(numbers.matrix):
         for j, r in enumerate(row):
-            said = "constant" if math.isnan(r) else f"{r:+.2f}"
-            axes.text(j, i, said, ha="center", va="center", color="white" if abs(r) > 0.6 else INK)
+            label = "constant" if math.isnan(r) else f"{r:+.2f}"
+            axes.text(j, i, label, ha="center", va="center", color="white" if abs(r) > 0.6 else INK)
     ticks = range(len(numbers.datasets))
     axes.set_xticks(ticks, numbers.datasets)
     axes.set_yticks(ticks, numbers.datasets)

@@ -16,13 +16,13 @@ def groups(parents: Mapping[str, Sequence[int]], device: torch.device | str = "c
     ``parents``: for each level (family, manufacturer) the parent of every class. Parents without a class are left out,
     and levels of one parent.
     """
-    found = []
+    families = []
     for of_class in parents.values():
         parent_K = torch.tensor(of_class, device=device)
         is_of_PK = parent_K.unique()[:, None] == parent_K
         if len(is_of_PK) > 1:
-            found.append(is_of_PK)
-    return tuple(found)
+            families.append(is_of_PK)
+    return tuple(families)
 
 
 def hierarchy(logits_BK: Tensor, target: Tensor, levels: Sequence[Tensor]) -> Tensor:

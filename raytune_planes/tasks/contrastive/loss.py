@@ -56,10 +56,10 @@ def _divergence(similarity_AN: Tensor, positive_AN: Tensor) -> tuple[Tensor, Ten
 def _from_shares(similarity_BK: Tensor, target_BK: Tensor, first_K: Tensor) -> tuple[Tensor, Tensor]:
     """Both directions where images hold shares of several prompts; equal prompts share theirs evenly."""
     same_KK = (first_K[:, None] == first_K[None]).to(similarity_BK)
-    held_BK = target_BK.to(similarity_BK) @ same_KK
+    present_BK = target_BK.to(similarity_BK) @ same_KK
     anchors_G = first_K.unique()
-    anchors_G = anchors_G[held_BK[:, anchors_G].sum(0) > 0]
-    pairs = ((similarity_BK, held_BK / same_KK.sum(0)), (similarity_BK.T[anchors_G], held_BK.T[anchors_G]))
+    anchors_G = anchors_G[present_BK[:, anchors_G].sum(0) > 0]
+    pairs = ((similarity_BK, present_BK / same_KK.sum(0)), (similarity_BK.T[anchors_G], present_BK.T[anchors_G]))
     losses = []
     for similarity_AN, share_AN in pairs:
         share_AN = share_AN / share_AN.sum(1, keepdim=True)

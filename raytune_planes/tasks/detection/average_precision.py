@@ -76,11 +76,11 @@ def averaged(right_N: Tensor, wrong_N: Tensor, planes: float) -> float:
         wrong_N: Those that find none.
         planes: That there are. Of none it is 1 when no box is told, else 0; COCO has no figure there.
     """
-    found_N, told_N = right_N.cumsum(0), (right_N + wrong_N).cumsum(0)
+    hits_N, predicted_N = right_N.cumsum(0), (right_N + wrong_N).cumsum(0)
     if not planes:
-        return float(not told_N.any())
-    best_N = (found_N / told_N.clamp_min(1)).flip(0).cummax(0).values.flip(0)
-    reached = torch.searchsorted(found_N / planes, RECALLS)
+        return float(not predicted_N.any())
+    best_N = (hits_N / predicted_N.clamp_min(1)).flip(0).cummax(0).values.flip(0)
+    reached = torch.searchsorted(hits_N / planes, RECALLS)
     return float(best_N[reached[reached < len(best_N)]].sum() / len(RECALLS))
 
 

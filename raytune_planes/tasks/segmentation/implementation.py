@@ -47,9 +47,9 @@ class Pixels(Tally):
 
     def count(self, counts: Tensor, answer: Tensor, batch: Batch) -> None:
         assert batch.mask_BHW is not None, "asked of a dataset without masks"
-        truth, guess = batch.mask_BHW > 0.5, answer.detach() > 0
-        hits = (truth & guess).sum()
-        counts[:3] += torch.stack([hits, guess.sum() - hits, truth.sum() - hits])
+        truth, predicted = batch.mask_BHW > 0.5, answer.detach() > 0
+        hits = (truth & predicted).sum()
+        counts[:3] += torch.stack([hits, predicted.sum() - hits, truth.sum() - hits])
         each_BHW = F.binary_cross_entropy_with_logits(answer.detach().float(), batch.mask_BHW.float(), reduction="none")
         counts[3] += each_BHW.mean((1, 2)).double().sum()
         counts[4] += len(each_BHW)
