@@ -55,3 +55,12 @@ def shortened(name: str, most: int) -> str:
     while len(os.fsencode(name)) > most:
         name = name[:-1]
     return name
+
+
+def start(path: Path, size: int = 4096) -> bytes:
+    """The first ``size`` bytes of a file; none where it cannot be read."""
+    try:
+        with regular(path).open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""

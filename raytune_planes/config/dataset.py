@@ -67,9 +67,9 @@ class Dataset(Section):
     """What masks are drawn in from boxes, which tell no outline: the boxes, filled, or the ellipses inscribed."""
     max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
     """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
-    classes: Annotated[str, Field(pattern=r"^$|^\d+( *, *\d+)*$")] = ""
-    """Class ids of the boxes that are planes, such as ``0`` or ``0, 3``, where labels have several; any other object is
-    background. Empty for the only id there is."""
+    classes: Annotated[str, Field(pattern=r"^$|^[^,]*[^, ][^,]*(,[^,]*[^, ][^,]*)*$")] = ""
+    """Classes of the boxes that are planes, by id or name, such as ``0, 3`` or ``plane, helicopter``, where labels have
+    several; any other object is background. Empty for the only class there is."""
     values: Annotated[str, Field(pattern=r"^$|^-?[0-9.e+-]+ *, *-?[0-9.e+-]+$")] = ""
     """Of pictures with more than 8 bits, the numbers that are shown as black and as white, such as ``0, 2047``; empty
     for the range that the dataset's files use."""

@@ -87,8 +87,8 @@ class Options:
 
     max_pixels: int = MOST_PIXELS
     """Of a picture; larger ones are refused before they are decoded."""
-    classes: tuple[int, ...] = ()
-    """Class ids of boxes that count; empty where there is but one."""
+    classes: tuple[str, ...] = ()
+    """Names or ids of the classes of boxes that count; empty where there is but one."""
     values: Range | None = None
     """Of pictures with more than 8 bits, what is shown as black and as white; None for the range that they use."""
     links: Links = field(default_factory=Links)

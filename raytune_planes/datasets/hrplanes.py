@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,13 +11,22 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image
 
-from raytune_planes.datasets import files, images, layouts, split_folders, splits, tiles, yolo
+from raytune_planes.datasets import (
+    files,
+    images,
+    label_formats,
+    layouts,
+    scene_splits,
+    split_folders,
+    splits,
+    tiles,
+    yolo,
+)
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.images import Source
+from raytune_planes.datasets.labels import Box, Found, chosen
 from raytune_planes.datasets.survey import Survey, told
 from raytune_planes.datasets.tiling import Tiling
-from raytune_planes.datasets.yolo import Box
-from raytune_planes.datasets.yolo_lines import Labels, chosen
 from raytune_planes.errors import UserError
 
 CLASSES = ("background", "plane")
@@ -25,7 +34,7 @@ PROMPTS = (
     "an aerial image of the ground without an airplane",
     "an aerial image of airplanes seen from above",
 )
-LIST_NAMES = {"train": "train.txt", "val": "validation.txt", "test": "test.txt"}
+LIST_NAMES = scene_splits.LIST_NAMES
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,9 @@ class HRPlanes(Reader):
                 {scene}.txt                            (lines 'class x y width height'; or in labels/)
             train.txt, validation.txt, test.txt        (one picture a line; without them, split by scene)
             train/images, train/labels, valid/…, test/… (instead, as Roboflow exports; or images/train, labels/train, …)
+            {any}.json                                 (instead of text: boxes of COCO; or {scene}.xml of Pascal VOC,
+                                                        or {scene}.txt of DOTA)
+            data.yaml                                  (optional: names of classes, folders or lists of the splits)
     """
 
     tiled: ClassVar[bool] = True
@@ -70,31 +82,24 @@ class HRPlanes(Reader):
         pictures = survey.pictures
         if not pictures:
             raise files.absent(self, f"{root} holds no pictures")
-        labelled: dict[Path, tuple[int, int, Labels]] = {}
-        missing, wrong, label_files = [], {}, set()
+        sizes, wrong = {}, {}
         for picture in pictures:
-            labels = yolo.label_file(picture, root)
-            missing += [] if labels else [picture.name]
-            label_files |= {labels} if labels else set()
             try:
-                width, height = images.size_of(picture, self.options.max_pixels)
+                sizes[picture] = self.size_of(picture)
             except UserError as error:
                 wrong[picture] = str(error)
-                continue
-            labelled[picture] = width, height, yolo.read_boxes(labels, width, height) if labels else Labels()
         if wrong:
             raise files.unreadable(wrong)
-        if len(missing) == len(pictures):
+        found = label_formats.read(survey, sizes)
+        if found is None:
             raise files.absent(
                 self,
                 f"{root} holds {len(pictures):,} picture(s) and no label file",
-                layouts.recognised(survey, f"datasets.{self.name_in_study}"),
+                layouts.out_of_place(survey) or layouts.recognised(survey, f"datasets.{self.name_in_study}"),
             )
-        scenes, odd = self._planes(labelled, survey)
-        split_of, warnings = self._splits(scenes, survey, label_files)
+        scenes, odd = self._planes(found, sizes)
+        split_of, warnings = self._splits(scenes, survey, found)
         warnings += odd
-        if missing:
-            warnings.append(f"{len(missing):,} picture(s) have no label file and count as empty: {files.some(missing)}")
         tiling = self._tiling(scenes, split_of)
         samples = [s for picture, split in split_of.items() for s in self._tiles(picture, tiling, *scenes[picture])]
         kept, more = self._balanced(samples, split_of)
@@ -102,7 +107,7 @@ class HRPlanes(Reader):
         parts = splits.by_name(split_of, [sample.path for sample in kept])
         boxes_of = {picture.relative_to(root).as_posix(): len(scenes[picture][2]) for picture in split_of}
         synthetic = survey.synthetic
-        survey.read([*split_of, *label_files])
+        survey.read(split_of)
         account = survey.account()
         warnings += [*more, *split_folders.told_across(kept, parts), *told(account.left_out)]
         whole = [self._whole(picture, *scenes[picture]) for picture in split_of]
@@ -154,55 +159,36 @@ class HRPlanes(Reader):
         return "/".join([*(part for part in parts[:-1] if part.lower() not in split_folders.NAMES), source])
 
     def _planes(
-        self, labelled: Mapping[Path, tuple[int, int, Labels]], survey: Survey
+        self, found: Found, sizes: Mapping[Path, tuple[int, int]]
     ) -> tuple[dict[Path, tuple[int, int, tuple[Box, ...]]], list[str]]:
-        """Width, height and the boxes that count of every picture; and what was odd about the labels."""
-        kinds: Counter[int] = Counter()
+        """Width, height and the boxes that count of every picture with labels; and what was odd about the labels."""
+        kinds: Counter[str] = Counter()
         odd: Counter[str] = Counter()
-        for _, _, labels in labelled.values():
+        for labels in found.labels_of.values():
             kinds.update(labels.kinds)
             odd.update(labels.odd)
-        planes = chosen(kinds, self.options.classes, yolo.class_names(survey), self.name_in_study)
-        others = {kind: n for kind, n in kinds.items() if kind not in planes}
-        if others:
-            ids = ", ".join(map(str, sorted(others)))
-            odd[f"box(es) of class ids that are no planes ({ids}) count as background"] = sum(others.values())
-        if not self.options.classes and planes not in ((), (0,)):
-            odd[f"box(es) of class id {planes[0]}, the only one, count as planes"] = kinds[planes[0]]
-        scenes = {path: (width, height, labels.of(planes)) for path, (width, height, labels) in labelled.items()}
-        return scenes, [f"{n:,} {what}" for what, n in odd.items()]
+        planes, told = chosen(kinds, self.options.classes, found.other_names, self.name_in_study)
+        scenes = {path: (*sizes[path], labels.of(planes)) for path, labels in found.labels_of.items()}
+        return scenes, [*(f"{n:,} {what}" for what, n in odd.items()), *told, *found.warnings]
 
     def _splits(
-        self, scenes: dict[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey, of_scenes: Collection[Path]
+        self, scenes: Mapping[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey, found: Found
     ) -> tuple[dict[Path, str], list[str]]:
-        """The split of every picture, in the order of the pictures, and warnings."""
-        pictures = list(scenes)
+        """The split of every picture that is used, in the order of the pictures, and warnings."""
+        given, warnings = scene_splits.given(survey, list(scenes), found)
+        pictures = [picture for picture in scenes if given is None or picture in given]
         groups = [self._group(picture) for picture in pictures]
-        labels = [int(bool(boxes)) for _, _, boxes in scenes.values()]
-        lists = yolo.find_lists([path for path in survey.files if path not in of_scenes])
-        if lists:
-            lacking = [LIST_NAMES[split] for split in SPLITS if split not in lists]
-            if lacking:
-                raise UserError(
-                    f"{self.root} holds {', '.join(p.name for p in lists.values())} but not {', '.join(lacking)}; "
-                    f"add what is missing, or remove the lists to have the scenes split at random"
-                )
-            split_of, warnings = yolo.assign(lists, pictures)
-            survey.read(lists.values())
-            survey.leave("picture(s) are in no list and were left out", [p for p in pictures if p not in split_of])
-            return {picture: split_of[picture] for picture in pictures if picture in split_of}, warnings
-        folders, recognised = split_folders.of_scenes(survey, pictures)
-        kept = [n for n, picture in enumerate(pictures) if folders is None or picture in folders]
-        groups, labels = [groups[n] for n in kept], [labels[n] for n in kept]
-        if folders is None:
+        labels = [int(bool(scenes[picture][2])) for picture in pictures]
+        if given is None:
             parts = splits.by_group(groups, labels, seed=self.seed)
-            warnings = ["no lists of splits; scenes were split 80/10/10"]
         else:
-            parts, warnings = splits.completed([folders[pictures[n]] for n in kept], groups, labels, seed=self.seed)
+            parts, more = splits.completed([given[p] for p in pictures], groups, labels, seed=self.seed)
+            warnings += more
         if not all(parts[split] for split in SPLITS):
-            raise UserError(f"{self.root}: {len(kept)} scene(s) cannot be split into train, val and test; 3 are needed")
-        chosen = {pictures[kept[i]]: split for split, index in parts.items() for i in index}
-        return {picture: chosen[picture] for picture in pictures if picture in chosen}, [*recognised, *warnings]
+            count = len(pictures)
+            raise UserError(f"{self.root}: {count} scene(s) cannot be split into train, val and test; 3 are needed")
+        split_of = {pictures[i]: split for split, index in parts.items() for i in index}
+        return {picture: split_of[picture] for picture in pictures}, warnings
 
     def _whole(self, picture: Path, width: int, height: int, boxes: tuple[Box, ...]) -> Sample:
         return Sample(picture, int(bool(boxes)), self._group(picture), (0, 0, width, height), boxes, boxes)

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from raytune_planes.datasets import label_formats
 from raytune_planes.datasets.files import some
 from raytune_planes.datasets.split_folders import NAMES
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
-from raytune_planes.paths import regular
 from raytune_planes.printing import printable
 
-BOX = re.compile(rb"\s*\d{1,4}(\.0+)?(\s+-?([01]|[01]?\.\d+)(e-?\d+)?){4,}\s*$", re.MULTILINE)
-"""A class id and fractions of the picture."""
 CHIP = re.compile(r"[01]__.+__[-.\d]+_[-.\d]+")
-LARGEST = 2**26
-"""Bytes of a file that is looked into."""
 
 
 def recognised(survey: Survey, setting: str) -> str:
@@ -29,24 +24,29 @@ def recognised(survey: Survey, setting: str) -> str:
         setting: of the dataset, such as ``datasets.mine``.
     """
     for path in survey.files:
-        shown, suffix = printable(path), path.suffix.lower()
+        shown = printable(path)
         if path.name == "variants.txt":
             return f"{shown} is a list of FGVC-Aircraft: set {setting}.reader=fgvc."
         if CHIP.fullmatch(path.stem):
             return f"{shown} is named as a chip of PlanesNet: set {setting}.reader=planesnet."
-        if suffix == ".json" and _is_coco(path):
+        if form := label_formats.format_of(path):
             return (
-                f"{shown} makes it a COCO export, which is not read: export as YOLO (a text file of boxes for each "
-                f"picture) and set {setting}.reader=hrplanes."
+                f"{shown} makes it an export as {form}: set {setting}.reader=hrplanes, which reads the boxes of whole "
+                f"scenes, and {setting}.classes where they are of several classes."
             )
-        if suffix == ".xml" and b"<annotation" in _start(path):
-            return (
-                f"{shown} makes it a Pascal VOC export, which is not read: export as YOLO (a text file of boxes for "
-                f"each picture) and set {setting}.reader=hrplanes."
-            )
-        if suffix == ".txt" and BOX.match(_start(path)):
-            return f"{shown} holds boxes as YOLO writes them: set {setting}.reader=hrplanes."
     return ""
+
+
+def out_of_place(survey: Survey) -> str:
+    """A sentence on label files that no picture's name or folder leads to; empty where there are none."""
+    paths = [path for path in survey.files if label_formats.format_of(path)]
+    if not paths:
+        return ""
+    form = label_formats.format_of(paths[0])
+    return (
+        f"{some(paths)} hold(s) boxes as {form} has them, and no picture has such a name: a "
+        f"label file has the name of its picture, and lies beside it or in a folder labels/."
+    )
 
 
 def too_deep(base: Path, pictures: Sequence[Path], setting: str) -> str:
@@ -81,21 +81,3 @@ def refuse_doubled_splits(base: Path, pictures: Sequence[Path]) -> None:
                 f"{printable(base / top)} holds nothing but {printable(inner)}: an archive was unpacked a level too "
                 f"deep; move the folders of {printable(inner)} up by one"
             )
-
-
-def _is_coco(path: Path) -> bool:
-    try:
-        if path.stat().st_size > LARGEST:
-            return False
-        table = json.loads(regular(path).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(table, dict) and {"images", "annotations"} <= set(table)
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with regular(path).open("rb") as file:
-            return file.read(4096)
-    except OSError:
-        return b""

@@ -65,7 +65,7 @@ def completed(
     shares = [0.1 if split in lacking else 0.8 if split == "train" else 0.0 for split in SPLITS]
     taken = by_group([groups[i] for i in train], [labels[i] for i in train], seed=seed, fractions=shares)
     parts |= {split: tuple(train[i] for i in taken[split]) for split in ("train", *lacking)}
-    return parts, [f"no folder of {' and '.join(lacking)}; taken from train, whole groups"]
+    return parts, [f"no folder or list of {' and '.join(lacking)}; taken from train, whole groups"]
 
 
 def hash_of(seed: int, name: str) -> str:

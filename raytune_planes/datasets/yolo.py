@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from raytune_planes.datasets import files
-from raytune_planes.datasets.survey import Survey
-from raytune_planes.datasets.yolo_lines import Box, read_boxes
+from raytune_planes.datasets.labels import Box
+from raytune_planes.datasets.matching import Names
+from raytune_planes.datasets.yolo_lines import read_boxes
 from raytune_planes.errors import UserError
-from raytune_planes.strict_yaml import strict_yaml
 
-__all__ = ["Box", "assign", "class_names", "find_lists", "label_file", "read_boxes", "write_boxes"]
+__all__ = ["Box", "assign", "find_lists", "label_files", "read_boxes", "write_boxes"]
 
-DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml")
+FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
+"""What folders of label files are called in exports, DOTA's among them."""
 LISTS: Mapping[str, tuple[str, ...]] = {
     "train": ("train.txt",),
     "val": ("validation.txt", "val.txt", "valid.txt"),
@@ -31,13 +31,23 @@ def write_boxes(path: Path, boxes: Iterable[Box], width: int, height: int) -> No
     path.write_text("".join(rows), encoding="utf-8")
 
 
-def label_file(picture: Path, root: Path) -> Path | None:
-    """Where a picture's labels are: beside it, or in a ``labels`` folder at one of the usual places."""
-    name, parent = f"{picture.stem}.txt", picture.parent
-    places = [parent, parent / "labels", parent.parent / "labels", parent.parent / "labels" / parent.name]
-    places += [parent.parent.parent / "labels" / parent.name, root / "labels"]
-    inside = (place / name for place in places if place.is_relative_to(root))
-    return next((path for path in inside if path.is_file()), None)
+def label_files(pictures: Iterable[Path], root: Path) -> dict[Path, Path]:
+    """The label file of each picture that has one: beside it, or in a folder of labels at one of the usual places."""
+    found, folders = {}, dict[Path, list[Path]]()
+    for picture in pictures:
+        if picture.parent not in folders:
+            places = dict.fromkeys(place for place in _places(picture.parent, root) if place.is_relative_to(root))
+            folders[picture.parent] = [place for place in places if place.is_dir()]
+        paths = (place / f"{picture.stem}.txt" for place in folders[picture.parent])
+        found[picture] = next((path for path in paths if path.is_file()), None)
+    return {picture: path for picture, path in found.items() if path}
+
+
+def _places(parent: Path, root: Path) -> Iterator[Path]:
+    yield parent
+    for name in FOLDERS:
+        yield from (parent / name, parent.parent / name, parent.parent / name / parent.name)
+        yield from (parent.parent.parent / name / parent.name, root / name)
 
 
 def find_lists(paths: Sequence[Path]) -> dict[str, Path]:
@@ -49,37 +59,23 @@ def find_lists(paths: Sequence[Path]) -> dict[str, Path]:
     return {split: path for split, path in firsts.items() if path is not None}
 
 
-def class_names(survey: Survey) -> dict[int, str]:
-    """The names of the class ids, as ``data.yaml`` gives them; empty where none does. The file is then read."""
-    path = next((path for path in survey.files if path.name.lower() in DESCRIPTIONS), None)
-    if path is None:
-        return {}
-    survey.read([path])
-    try:
-        names = strict_yaml(path.read_text(encoding="utf-8"), str(path), "class names")["names"]
-        return {int(k): str(v) for k, v in (names.items() if isinstance(names, dict) else enumerate(names))}
-    except (UserError, OSError, ValueError, TypeError, KeyError):
-        return {}  # only for messages
-
-
 def assign(lists: Mapping[str, Path], pictures: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
     """The split of every listed picture, and what was odd about the lists.
 
-    The paths in the lists are those of their author's machine, so pictures are matched by file name. One that is in
-    two lists goes to the later of train, val and test: what is tested must not be trained on.
+    The paths in the lists are those of their author's machine, so pictures are matched by file name, also without its
+    suffix or with one in another case. One that is in two lists goes to the later of train, val and test: what is
+    tested must not be trained on.
 
     Raises:
         UserError: a list names no picture that is there, or a name fits several pictures.
     """
-    named: dict[str, list[Path]] = defaultdict(list)
-    for picture in pictures:
-        named[picture.name].append(picture)
+    names = Names(pictures)
     split_of: dict[Path, str] = {}
     lost: list[str] = []
     twice: list[str] = []
     for split, path in lists.items():
         entries = files.lines(path)
-        matches = [_match(entry, named, f"{path}:{number}") for number, entry in entries]
+        matches = [names.match(entry, f"{path}:{number}", path.parent) for number, entry in entries]
         lost += [entry for (_, entry), match in zip(entries, matches, strict=True) if match is None]
         if not any(matches):
             raise UserError(
@@ -95,19 +91,3 @@ def assign(lists: Mapping[str, Path], pictures: Sequence[Path]) -> tuple[dict[Pa
     if twice:
         warnings.append(f"{len(twice):,} picture(s) are in two lists and went to the later: {files.some(twice)}")
     return split_of, warnings
-
-
-def _match(entry: str, named: Mapping[str, Sequence[Path]], place: str) -> Path | None:
-    parts = PurePosixPath(entry.replace("\\", "/")).parts or (entry,)  # "." has none
-    fits = named.get(parts[-1], ())
-    if len(fits) < 2:
-        return fits[0] if fits else None
-
-    def agreement(path: Path) -> int:
-        pairs = zip(path.parts[::-1], parts[::-1], strict=False)
-        return next((n for n, (a, b) in enumerate(pairs) if a != b), len(parts))
-
-    ranked = sorted(fits, key=agreement, reverse=True)
-    if agreement(ranked[0]) == agreement(ranked[1]):
-        raise UserError(f"{place}: '{entry}' fits several pictures: {files.some(ranked)}; keep one of them")
-    return ranked[0]

@@ -107,9 +107,15 @@ def test_without_lists_the_scenes_are_split(root: Path) -> None:
     assert "scenes were split 80/10/10" in listing.warnings[0]
 
 
-def test_a_missing_list_among_others_is_refused(root: Path) -> None:
+def test_a_missing_list_is_taken_from_train_and_that_of_train_must_be_there(root: Path) -> None:
     (root / "validation.txt").unlink()
-    with pytest.raises(UserError, match=r"holds train\.txt, test\.txt but not validation\.txt; add what is missing"):
+    listing = reader(root).scan()
+    assert "no folder or list of val; taken from train, whole groups" in listing.warnings
+    groups = {split: {listing.samples[i].group for i in listing.splits[split]} for split in SPLITS}
+    assert groups["test"] == {"img/GBG_1 (2).jpg"}
+    assert groups["train"] | groups["val"] == {f"img/GBG_{n} (2).jpg" for n in range(2, 6)}
+    (root / "train.txt").unlink()
+    with pytest.raises(UserError, match=r"holds test\.txt but not train\.txt; add it, or remove the lists"):
         reader(root).scan()
 
 
@@ -165,8 +171,8 @@ def test_labels_of_yolo_folders_by_split_are_found(tmp_path: Path) -> None:
     for part in ("images/train", "labels/train"):
         (tmp_path / part).mkdir(parents=True)
     (tmp_path / "labels/train/a.txt").touch()
-    assert yolo.label_file(tmp_path / "images/train/a.jpg", tmp_path) == tmp_path / "labels/train/a.txt"
-    assert yolo.label_file(tmp_path / "images/train/b.jpg", tmp_path) is None
+    pictures = [tmp_path / "images/train/a.jpg", tmp_path / "images/train/b.jpg"]
+    assert yolo.label_files(pictures, tmp_path) == {pictures[0]: tmp_path / "labels/train/a.txt"}
 
 
 @pytest.mark.parametrize("content", ["", "\n  \n\n", None])
@@ -215,7 +221,7 @@ def test_padding_tabs_and_windows_line_ends_are_read_and_boxes_clipped(tmp_path:
     path.write_bytes(b"\xef\xbb\xbf 0   0.05\t0.5 0.2   0.1  \r\n\r\n0 0.5 0.5 0 0.1\r\n3 0.98 1.0 0.1 0.1")
     labels = yolo.read_boxes(path, 100, 200)
     assert np.allclose(labels.boxes, [(0, 90, 15, 110), (93, 190, 100, 200)])
-    assert (labels.kinds, labels.odd) == ((0, 3), {"box(es) without an area were left out": 1})
+    assert (labels.kinds, labels.odd) == (("0", "3"), {"box(es) without an area were left out": 1})
 
 
 @pytest.mark.parametrize(
@@ -235,7 +241,7 @@ def test_lines_that_exporters_write_are_read(
     (tmp_path / "a.txt").write_text(line)
     labels = yolo.read_boxes(tmp_path / "a.txt", 100, 200)
     assert np.allclose(labels.boxes, [box])
-    assert (labels.kinds, labels.odd) == ((0,), {odd: 1} if odd else {})
+    assert (labels.kinds, labels.odd) == (("0",), {odd: 1} if odd else {})
 
 
 def test_oddities_of_labels_are_counted_over_the_dataset(root: Path) -> None:
@@ -250,18 +256,20 @@ def test_oddities_of_labels_are_counted_over_the_dataset(root: Path) -> None:
 def test_of_several_class_ids_a_setting_says_which_are_planes(root: Path) -> None:
     with (root / "img" / "GBG_2 (2).txt").open("a") as file:
         file.write("1 0.9 0.9 0.05 0.05\n")
-    with pytest.raises(UserError, match=r"several class ids: 0 \(12\), 1 \(1\); name .*datasets\.hrplanes\.classes=0"):
+    with pytest.raises(UserError, match=r"several classes: 0 \(12\), 1 \(1\); name .*datasets\.hrplanes\.classes=0"):
         reader(root).scan()
     (root / "data.yaml").write_text("names: [airplane, ship]\n")
-    with pytest.raises(UserError, match=r"several class ids: 0 airplane \(12\), 1 ship \(1\)"):
+    with pytest.raises(UserError, match=r"several classes: 0 airplane \(12\), 1 ship \(1\)"):
         reader(root).scan()
-    planes = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=(0,))).scan()
+    planes = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("0",))).scan()
     assert planes.boxes_of["img/GBG_2 (2).jpg"] == 2
-    assert "1 box(es) of class ids that are no planes (1) count as background" in planes.warnings
-    ships = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=(0, 1))).scan()
+    assert "1 box(es) of classes that are no planes (1) count as background" in planes.warnings
+    ships = HRPlanes(
+        root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("airplane", "Ship"))
+    ).scan()
     assert ships.boxes_of["img/GBG_2 (2).jpg"] == 3
-    with pytest.raises(UserError, match=r"datasets\.hrplanes\.classes: no box has the class id 7; the boxes are of 0"):
-        HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=(7,))).scan()
+    with pytest.raises(UserError, match=r"datasets\.hrplanes\.classes: no box has the class 7; the boxes are of 0"):
+        HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("7",))).scan()
 
 
 def test_another_class_id_than_0_is_told_where_it_is_the_only_one(root: Path) -> None:
@@ -269,14 +277,14 @@ def test_another_class_id_than_0_is_told_where_it_is_the_only_one(root: Path) ->
         path.write_text("".join(f"4{line[1:]}\n" for line in path.read_text().splitlines()))
     listing = reader(root).scan()
     assert listing.boxes_of["img/GBG_2 (2).jpg"] == 2
-    assert "12 box(es) of class id 4, the only one, count as planes" in listing.warnings
+    assert "12 box(es) of class 4, the only one, count as planes" in listing.warnings
 
 
 def test_the_setting_of_class_ids_reaches_the_reader(root: Path) -> None:
     from raytune_planes.config import Dataset
     from raytune_planes.datasets import reader as built
 
-    assert built("hrplanes", Dataset(root=str(root), classes="0, 3"), None).options.classes == (0, 3)
+    assert built("hrplanes", Dataset(root=str(root), classes="0, 3"), None).options.classes == ("0", "3")
 
 
 def test_a_folder_without_pictures_or_without_labels_is_refused(tmp_path: Path) -> None:

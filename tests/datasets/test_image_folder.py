@@ -86,7 +86,7 @@ def test_a_missing_split_is_taken_from_train_and_told(tmp_path: Path) -> None:
     assert len(listing.splits["test"]) == 8
     assert 2 <= len(listing.splits["val"]) <= 8
     assert sum(map(len, listing.splits.values())) == 48
-    assert "no folder of val; taken from train, whole groups" in listing.warnings
+    assert "no folder or list of val; taken from train, whole groups" in listing.warnings
 
 
 def test_a_class_named_like_a_split_beside_others_is_a_class(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from raytune_planes.config import Dataset
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
+from tests.datasets.label_formats.exports import BOXES, coco, scene, yolo
 from tests.datasets.test_image_folder import classes, picture
 
 
@@ -20,24 +21,35 @@ def refusal(root: Path, kind: str = "image_folder") -> str:
     return str(told.value)
 
 
-@pytest.mark.parametrize("kind", ["image_folder", "hrplanes", "planesnet", "fgvc"])
-def test_a_coco_export_is_recognised_by_every_reader(kind: str, tmp_path: Path) -> None:
+ADVICE = "set datasets.mine.reader=hrplanes, which reads the boxes of whole scenes, and datasets.mine.classes where"
+
+
+@pytest.mark.parametrize("kind", ["image_folder", "planesnet", "fgvc"])
+def test_a_coco_export_is_recognised_by_every_other_reader(kind: str, tmp_path: Path) -> None:
     for n in range(4):
-        picture(tmp_path / "train" / f"{n}.jpg")
+        scene(tmp_path / "train" / f"{n}.jpg")
     about = tmp_path / "train" / "_annotations.coco.json"
-    about.write_text(json.dumps({"images": [], "annotations": [], "categories": []}))
-    assert f"{about} makes it a COCO export, which is not read: export as YOLO" in refusal(tmp_path, kind)
+    coco(about, {f"{n}.jpg": BOXES for n in range(4)})
+    assert f"{about} makes it an export as COCO: {ADVICE}" in refusal(tmp_path, kind)
+    assert (
+        len(
+            {
+                sample.path
+                for sample in reader("mine", Dataset(reader="hrplanes", root=str(tmp_path)), None).scan().samples
+            }
+        )
+        == 4
+    )
 
 
 def test_flat_splits_of_a_coco_export_are_no_classes(tmp_path: Path) -> None:
     for split in ("train", "valid", "test"):
         for n in range(4):
             picture(tmp_path / split / f"{n}.jpg")
-        about = {"images": [], "annotations": [], "categories": []}
-        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(about))
+        coco(tmp_path / split / "_annotations.coco.json", {})
     said = refusal(tmp_path)
     assert f"{tmp_path} holds the splits test, train, valid and no folders of classes inside\n" in said
-    assert "test/_annotations.coco.json makes it a COCO export" in said
+    assert "test/_annotations.coco.json makes it an export as COCO" in said
 
 
 @pytest.mark.parametrize("names", [("Train", "val"), ("sample", "test", "training")])
@@ -60,21 +72,30 @@ def test_other_json_is_no_coco_export(tmp_path: Path) -> None:
     assert "COCO" not in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["image_folder", "hrplanes"])
-def test_a_voc_export_is_recognised(kind: str, tmp_path: Path) -> None:
-    picture(tmp_path / "JPEGImages" / "0.jpg")
-    (tmp_path / "Annotations").mkdir()
-    (tmp_path / "Annotations" / "0.xml").write_text("<annotation><object><name>plane</name></object></annotation>")
-    assert "Annotations/0.xml makes it a Pascal VOC export" in refusal(tmp_path, kind)
-
-
-@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2 0.2", "0 0.1 0.1 0.3 0.1 0.3 0.3"])
-def test_a_yolo_export_is_recognised_where_class_folders_are_expected(tmp_path: Path, line: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "line", "form"),
+    [
+        ("Annotations/0.xml", "<annotation><object><name>plane</name></object></annotation>", "Pascal VOC"),
+        ("labels/0.txt", "0 0.5 0.5 0.2 0.2", "YOLO"),
+        ("labels/0.txt", "0 0.1 0.1 0.3 0.1 0.3 0.3", "YOLO"),
+        ("labelTxt/0.txt", "imagesource:GoogleEarth", "DOTA"),
+        ("labelTxt/0.txt", "8 30 24 16 40 30 24 48 plane 0", "DOTA"),
+    ],
+)
+def test_an_export_is_recognised_where_class_folders_are_expected(
+    tmp_path: Path, name: str, line: str, form: str
+) -> None:
     picture(tmp_path / "images" / "0.jpg")
-    (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "0.txt").write_text(f"{line}\n")
-    said = refusal(tmp_path)
-    assert "labels/0.txt holds boxes as YOLO writes them: set datasets.mine.reader=hrplanes." in said
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text(f"{line}\n")
+    assert f"{name} makes it an export as {form}: {ADVICE}" in refusal(tmp_path)
+
+
+def test_label_files_that_no_picture_is_called_like_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "0.jpg")
+    yolo(tmp_path / "text" / "0.txt")
+    said = refusal(tmp_path, "hrplanes")
+    assert "text/0.txt hold(s) boxes as YOLO has them, and no picture has such a name: a label file has the" in said
 
 
 def test_the_public_formats_are_recognised_by_other_readers(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_an_export_without_test_takes_it_from_train_by_source(tmp_path: Path) ->
     for n in range(4):
         scene(tmp_path, "valid/images", "valid/labels", f"b{n}_jpg.rf.{n:032x}")
     listing = reader(tmp_path).scan()
-    assert "no folder of test; taken from train, whole groups" in listing.warnings
+    assert "no folder or list of test; taken from train, whole groups" in listing.warnings
     groups = {split: {listing.samples[i].group for i in listing.splits[split]} for split in SPLITS}
     assert groups["val"] == {f"images/b{n}.jpg" for n in range(4)}
     assert len(groups["train"]) + len(groups["test"]) == 10

@@ -16,9 +16,12 @@ import torch
 import yaml
 from PIL import Image
 
-from raytune_planes.datasets import fgvc_labels, images, reader, yolo
+from raytune_planes.datasets import data_yaml, fgvc_labels, images, reader, yolo
 from raytune_planes.datasets.depth import range_of
+from raytune_planes.datasets.label_formats import coco, dota, voc
+from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.opening import DAMAGE, opened, unreadable
+from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
 from raytune_planes.records import Action, Decision, EpochRecord
 from raytune_planes.settings import defaults, load, make_config, parse_assignments
@@ -154,6 +157,42 @@ def _label_lines() -> tuple[bytes, ...]:
     return b"0 0.5 0.5 0.1 0.2\n", b"0.0 0.5 0.5 0.1 0.2 0.9\n", b"1 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4\n"
 
 
+def _export(
+    name: str, read: Callable[[Survey, Mapping[Path, tuple[int, int]]], object]
+) -> Callable[[bytes, Path], object]:
+    """A label file beside two pictures."""
+
+    def through(data: bytes, folder: Path) -> object:
+        sizes = {folder / "a.png": (640, 480), folder / "b" / "a.png": (64, 48)}
+        (folder / "b").mkdir(exist_ok=True)
+        for path, size in sizes.items():
+            if not path.exists():
+                Image.new("L", size).save(path)
+        (folder / name).write_bytes(data)
+        return read(Survey(folder, Links()), sizes)
+
+    return through
+
+
+def _objects() -> tuple[bytes, ...]:
+    boxes = [{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 0, "segmentation": []}]
+    boxes += [{"image_id": 1, "category_id": 3, "segmentation": [[1, 2, 3, 4, 5, 6]]}]
+    masks = [{"size": [4, 3], "counts": counts} for counts in ("615", [12])]
+    boxes += [{"image_id": 2, "category_id": 3, "segmentation": mask} for mask in masks]
+    images = [{"id": 1, "file_name": "a.png", "width": 640, "height": 480}, {"id": 2, "file_name": "b/a.png"}]
+    table = {"images": images, "annotations": boxes, "categories": [{"id": 3, "name": "plane"}]}
+    return (json.dumps(table).encode(),)
+
+
+def _elements() -> tuple[bytes, ...]:
+    box = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"
+    turned = "<robndbox><cx>50</cx><cy>60</cy><w>20</w><h>10</h><angle>1.5</angle></robndbox>"
+    outline = "<polygon><x1>8</x1><y1>16</y1><x2>40</x2><y2>20</y2><x3>30</x3><y3>48</y3></polygon>"
+    size = "<size><width>640</width><height>480</height></size>"
+    objects = "".join(f"<object><name>plane</name>{shape}</object>" for shape in (box, turned, outline))
+    return (f"<annotation><filename>a.png</filename>{size}{objects}</annotation>".encode(),)
+
+
 def _csv(data: bytes, folder: Path) -> object:
     for name, part in zip(("train.csv", "val.csv", "test.csv"), data.split(b"\n==\n"), strict=False):
         (folder / name).write_bytes(part)
@@ -249,6 +288,16 @@ TARGETS: Mapping[str, Target] = {
     "end": Target(_trial(files.END), _of_study("end.json")),
     "planesnet": Target(_chips, _table),
     "boxes": Target(_file("a.txt", lambda path: yolo.read_boxes(path, 640, 480)), _label_lines),
+    "dota": Target(
+        _file("a.txt", lambda path: dota.read_boxes(path, 640, 480)),
+        lambda: (b"imagesource:GoogleEarth\ngsd:0.1\n1 2 30.5 2 30 40 1 40 plane 0\n1 2 3 2 3 4 1 4 ship 1",),
+    ),
+    "coco": Target(_export("x.json", coco.read), _objects),
+    "voc": Target(_export("a.xml", voc.read), _elements),
+    "data.yaml": Target(
+        _export("data.yaml", lambda survey, sizes: (data_yaml.class_names(survey), data_yaml.splits(survey, [*sizes]))),
+        lambda: (b"path: .\ntrain: ../train/images\nval: [b, a.txt]\nnames: {0: a, 1: b}", b"train: a.png\nnames: [x]"),
+    ),
     "lists": Target(_lists, lambda: (b"x/a.jpg\n==\nb (1).jpg\n==\n\xef\xbb\xbfc.jpg",)),
     "fgvc": Target(_labels, _label_files),
     "csv": Target(_csv, lambda: (b"filename,Classes,Labels\n1.jpg,A,0\n==\n2.jpg,B,1\n==\n3.jpg,A,0",)),

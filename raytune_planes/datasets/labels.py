@@ -1,0 +1,123 @@
+"""What label files of any format say of a picture: boxes, and of which class each is; and which classes count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from raytune_planes.datasets import files
+from raytune_planes.errors import UserError
+from raytune_planes.printing import printable
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+OUTLINE = "outline(s) were taken as their enclosing boxes"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of one picture."""
+
+    boxes: tuple[Box, ...] = ()
+    kinds: tuple[str, ...] = ()
+    """The class of each box: its name, or its id where the format has no names."""
+    odd: Mapping[str, int] = field(default_factory=dict)
+    """What was left out or taken for something simpler, counted."""
+
+    def of(self, kinds: Sequence[str]) -> tuple[Box, ...]:
+        """The boxes whose class is among ``kinds``."""
+        return tuple(box for box, kind in zip(self.boxes, self.kinds, strict=True) if kind in kinds)
+
+
+@dataclass
+class Found:
+    """What all label files of one format say."""
+
+    labels_of: dict[Path, Labels] = field(default_factory=dict)
+    """Of pictures that the files name, also those without a box."""
+    files: set[Path] = field(default_factory=set)
+    """Label files that were used."""
+    other_names: dict[str, str] = field(default_factory=dict)
+    """What else a class is called: the name of an id, the id of a name."""
+    split_of: dict[Path, str] = field(default_factory=dict)
+    """Where the label files tell it."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def clipped(rows: Iterable[tuple[str, Box, str]], width: int, height: int) -> Labels:
+    """Boxes in pixels, clipped to their picture; those without an area, and second ones of the same, are left out.
+
+    Args:
+        rows: class, box and what was odd about it, for each.
+    """
+    boxes: dict[tuple[str, Box], None] = {}
+    odd: Counter[str] = Counter()
+    for kind, (x0, y0, x1, y1), what in rows:
+        box = max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1)
+        if box[2] <= box[0] or box[3] <= box[1]:
+            what = "box(es) without an area were left out"
+        elif (kind, box) in boxes:
+            what = "box(es) are there twice and were taken once"
+        else:
+            boxes[kind, box] = None
+        odd.update([what] if what else [])
+    return Labels(tuple(box for _, box in boxes), tuple(kind for kind, _ in boxes), dict(odd))
+
+
+def enclosing(xs: Sequence[float], ys: Sequence[float]) -> Box:
+    """The box around an outline's corners."""
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def another_size(place: str, told: tuple[object, object], picture: Path, size: tuple[int, int]) -> UserError:
+    """The error for boxes that were drawn on a picture of another size: they would lie elsewhere."""
+    shown = " x ".join(printable(str(side)[:20]) for side in told)
+    return UserError(
+        f"{place}: says that {printable(picture.name)} has {shown} pixels, and it has {size[0]} x {size[1]}; its boxes "
+        f"would lie in other places: bring the picture as it was labelled, or export again"
+    )
+
+
+def chosen(
+    kinds: Counter[str], asked: Sequence[str], other_names: Mapping[str, str], dataset: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """The classes that count as planes: those asked for, or the only one there is; and what to tell.
+
+    Args:
+        kinds: how many boxes each class has in the dataset.
+        asked: classes by either name, in any case.
+        other_names: see ``Found``.
+
+    Raises:
+        UserError: several classes and none is asked for, or one that is asked for is not there.
+    """
+    known = {kind: f"{kind} {other_names[kind]}" if kind in other_names else kind for kind in kinds}
+    there = ", ".join(f"{printable(known[kind])} ({kinds[kind]:,})" for kind in sorted(kinds, key=_by_number))
+    setting = f"datasets.{dataset}.classes"
+    called = {other_names[kind].lower(): kind for kind in kinds if kind in other_names}
+    called |= {kind.lower(): kind for kind in kinds}
+    lost = [name for name in asked if name.lower() not in called]
+    if lost and kinds:
+        raise UserError(f"{setting}: no box has the class {files.some(lost)}; the boxes are of {there}")
+    if not asked and len(kinds) > 1:
+        first = min(kinds, key=_by_number)
+        raise UserError(
+            f"the boxes are of several classes: {there}; name those that are planes, e.g. {setting}={printable(first)}"
+        )
+    planes = tuple(dict.fromkeys(called[name.lower()] for name in asked if kinds)) or tuple(kinds)
+    others = sorted(set(kinds) - set(planes), key=_by_number)
+    told = []
+    if others:
+        count = sum(kinds[kind] for kind in others)
+        told.append(f"{count:,} box(es) of classes that are no planes ({files.some(others)}) count as background")
+    if not asked and planes not in ((), ("0",)):
+        told.append(
+            f"{kinds[planes[0]]:,} box(es) of class {printable(known[planes[0]])}, the only one, count as planes"
+        )
+    return planes, told
+
+
+def _by_number(kind: str) -> tuple[int, str]:
+    return (int(kind), "") if kind.isdecimal() else (0, kind)

@@ -1,0 +1,97 @@
+"""``data.yaml`` as Ultralytics and Roboflow write it: folders and lists of splits, and names of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytune_planes.datasets.base import SPLITS, Listing
+from raytune_planes.errors import UserError
+from tests.datasets.label_formats.exports import scene, yolo
+from tests.datasets.label_formats.test_coco import reader
+
+PARTS = {"a": 4, "b": 2, "c": 2}
+"""Folders whose names tell no split."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for part, count in PARTS.items():
+        for n in range(count):
+            scene(tmp_path / "images" / part / f"{part}{n}.png")
+            yolo(tmp_path / "labels" / part / f"{part}{n}.txt")
+    return tmp_path
+
+
+def parts(listing: Listing) -> dict[str, set[str]]:
+    return {split: {listing.samples[i].path.name for i in listing.splits[split]} for split in SPLITS}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train: images/a\nval: images/b\ntest: images/c\n",
+        "path: .\ntrain: ./images/a\nvalid: [images/b]\ntest: images/c/\n",
+        "path: images\ntrain: a\nval: b\ntest: c\n",
+        "path: /home/somebody/planes/images\ntrain: a\nval: b\ntest: c\n",
+        "train: ../images/a\nval: ..\\images\\b\ntest: ../images/c\n",
+        "path: ../datasets/planes\ntrain: images/a\nval: images/b\ntest: images/c\n",
+    ],
+)
+def test_the_folders_that_it_names_are_the_splits(root: Path, text: str) -> None:
+    (root / "data.yaml").write_text(f"{text}nc: 1\nnames: [airplane]\n")
+    listing = reader(root).scan()
+    assert parts(listing) == {
+        split: {f"{part}{n}.png" for n in range(PARTS[part])} for split, part in zip(SPLITS, PARTS, strict=True)
+    }
+    assert "splits as data.yaml gives them: train 4, val 2, test 2 picture(s)" in listing.warnings
+    assert listing.account.left_out == {}
+
+
+def test_lists_and_several_folders_for_a_split_are_read(root: Path) -> None:
+    (root / "mine.txt").write_text("./images/a/a0.png\nimages/a/a1.png\n")
+    (root / "data.yaml").write_text("train: [mine.txt, images/c]\nval: images/b\n")
+    listing = reader(root).scan()
+    found = parts(listing)
+    assert found["val"] == {"b0.png", "b1.png"}
+    assert found["train"] | found["test"] == {"a0.png", "a1.png", "c0.png", "c1.png"}
+    assert "no folder or list of test; taken from train, whole groups" in listing.warnings
+    assert listing.account.left_out == {
+        "picture(s) are in no split of data.yaml and were left out": ("images/a/a2.png", "images/a/a3.png"),
+    }
+
+
+def test_pictures_that_are_named_for_train_and_val_are_not_validated_on(root: Path) -> None:
+    (root / "data.yaml").write_text("train: images\nval: images\n")
+    listing = reader(root).scan()
+    found = parts(listing)
+    assert found["train"].isdisjoint(found["val"])
+    assert len(found["train"] | found["val"] | found["test"]) == 8
+    assert "data.yaml names the pictures of train for val as well; they stay in train" in listing.warnings
+
+
+def test_a_picture_of_two_splits_goes_to_the_later(root: Path) -> None:
+    (root / "data.yaml").write_text("train: images\nval: images/b\ntest: images/c\n")
+    assert parts(reader(root).scan())["train"] == {f"a{n}.png" for n in range(4)}
+
+
+def test_places_outside_of_the_root_are_not_read_and_told(root: Path) -> None:
+    (root / "data.yaml").write_text("train: /elsewhere/x\nval: ../../y\nnames: {0: airplane}\n")
+    warnings = reader(root).scan().warnings
+    assert "2 entry(s) of data.yaml lead to no picture of the dataset: train: /elsewhere/x, val: ../../y" in warnings
+    assert "no lists of splits; scenes were split 80/10/10" in warnings
+
+
+def test_classes_are_named_by_it(root: Path) -> None:
+    yolo(root / "labels" / "a" / "a0.txt", kind=1)
+    (root / "data.yaml").write_text("names: {0: airplane, 1: ship}\n")
+    with pytest.raises(UserError, match=r"several classes: 0 airplane \(14\), 1 ship \(2\)"):
+        reader(root).scan()
+    assert reader(root, ("airplane",)).scan().boxes_of["images/a/a0.png"] == 0
+
+
+def test_a_file_that_is_no_yaml_is_refused(root: Path) -> None:
+    (root / "data.yaml").write_text("train: [images/a\n")
+    with pytest.raises(UserError, match=r"data\.yaml cannot be read as YAML"):
+        reader(root).scan()
