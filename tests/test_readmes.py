@@ -85,6 +85,17 @@ def test_the_settings_and_spaces_that_pages_name_exist() -> None:
         assert path in defaults() or path == "val/planesnet/accuracy", path
 
 
+def test_every_row_of_the_table_of_inputs_names_a_test_that_exists() -> None:
+    rows = text(ROOT / "tests/README.md").partition("## Inputs that people have")[2].partition("\n## ")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows.splitlines() if line[:1] == "|"][2:]
+    assert len(cells) > 40
+    for row in cells:
+        assert len(row) == 4, row
+        assert all(row), row
+        file, _, name = row[3].strip("`").partition("::")
+        assert f"\ndef {name}(" in text(ROOT / "tests" / file), f"no test {row[3]}"
+
+
 def test_the_first_page_is_short_and_begins_with_the_two_commands() -> None:
     page = text(PAGES[0])
     assert len(page.split()) <= 700

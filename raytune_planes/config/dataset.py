@@ -73,6 +73,10 @@ class Dataset(Section):
     values: Annotated[str, Field(pattern=r"^$|^-?[0-9.e+-]+ *, *-?[0-9.e+-]+$")] = ""
     """Of pictures with more than 8 bits, the numbers that are shown as black and as white, such as ``0, 2047``; empty
     for the range that the dataset's files use."""
+    bands: Annotated[str, Field(pattern=r"^$|^[^,]*[^, ][^,]*((,[^,]*[^, ][^,]*){2})?$")] = ""
+    """Of TIFF files of more bands than colours, those that are seen as red, green and blue, by number from 1 or by the
+    name that the file gives them, such as ``3,2,1`` or ``red, green, blue``; one for grey. Without it, such a file is
+    refused."""
     limit: Annotated[int, Field(ge=0)] = 0
     """Use at most this many training images, drawn with all classes in proportion; 0 for all."""
     class_balanced: bool = False

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from raytune_planes.datasets import images
+from raytune_planes.datasets.bands import Bands
 from raytune_planes.datasets.depth import Range
 from raytune_planes.datasets.images import Source, Window
 from raytune_planes.datasets.info import MASK_SHAPES, USUAL_TILE, Info
@@ -91,6 +92,8 @@ class Options:
     """Names or ids of the classes of boxes that count; empty where there is but one."""
     values: Range | None = None
     """Of pictures with more than 8 bits, what is shown as black and as white; None for the range that they use."""
+    bands: Bands = ()
+    """Of pictures of more bands than colours, those that are seen."""
     links: Links = field(default_factory=Links)
     """Which links are followed."""
     mask_shape: str = MASK_SHAPES[0]
@@ -155,8 +158,15 @@ class Reader(ABC):
             UserError: the picture cannot be decoded; names its file.
         """
         if window is None:
-            most, values = self.options.max_pixels, self.values
-            return images.load(source, self.image_size, trim_bottom=self.trim_bottom, most=most, values=values)
+            options, cut = self.options, self.trim_bottom
+            return images.load(
+                source,
+                self.image_size,
+                trim_bottom=cut,
+                most=options.max_pixels,
+                values=self.values,
+                shown=options.bands,
+            )
         return self.scene(source, window[2] - window[0]).crop(self.image_size, window)
 
     def scene(self, source: Source, side: float) -> images.Picture:
@@ -187,7 +197,8 @@ class Reader(ABC):
 
     def decoded(self, source: Source, *, coarsest: float = 1.0, fit: int = 0) -> images.Picture:
         """``images.decode`` with this dataset's options."""
-        return images.decode(source, coarsest=coarsest, fit=fit, most=self.options.max_pixels, values=self.values)
+        most, bands = self.options.max_pixels, self.options.bands
+        return images.decode(source, coarsest=coarsest, fit=fit, most=most, values=self.values, shown=bands)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,11 @@ def shades(reopen: Callable[[], Image.Image], name: str, values: Range | None) -
     Raises:
         UserError: no range is known, or the numbers cannot be had.
     """
-    numbers = _numbers(reopen, name)
+    return scaled(_numbers(reopen, name), name, values)
+
+
+def scaled(numbers: np.ndarray, name: str, values: Range | None) -> Image.Image:
+    """The same for numbers [H, W] or [H, W, 3]. Raises UserError: no range is known."""
     if values is None:
         finite = numbers[np.isfinite(numbers)]
         low, high = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
@@ -62,8 +66,8 @@ def shades(reopen: Callable[[], Image.Image], name: str, values: Range | None) -
         )
     low, high = values
     with np.errstate(all="ignore"):  # floats may hold anything
-        scaled = (numbers.astype(np.float32) - low) * (255 / max(high - low, TINY))
-        return Image.fromarray(np.nan_to_num(scaled, nan=0.0).clip(0, 255).round().astype(np.uint8))
+        parts = (numbers.astype(np.float32) - low) * (255 / max(high - low, TINY))
+        return Image.fromarray(np.nan_to_num(parts, nan=0.0).clip(0, 255).round().astype(np.uint8))
 
 
 def range_of(reopen: Callable[[], Image.Image], name: str) -> Range | None:
@@ -72,7 +76,16 @@ def range_of(reopen: Callable[[], Image.Image], name: str) -> Range | None:
         if not is_deep(image):
             return None
         nothing = getattr(image, "tag_v2", {}).get(NODATA)
-    numbers = _numbers(reopen, name).reshape(-1).astype(np.float64)
+    return range_in(_numbers(reopen, name), nothing)
+
+
+def range_in(numbers: np.ndarray, nothing: object = None) -> Range | None:
+    """The range of a picture's numbers; None where all are missing.
+
+    Args:
+        nothing: the number that stands for none, as a text.
+    """
+    numbers = numbers.reshape(-1).astype(np.float64)
     numbers = numbers[:: max(1, len(numbers) // LOOKED_AT)]
     numbers = numbers[np.isfinite(numbers)]
     if nothing is not None:

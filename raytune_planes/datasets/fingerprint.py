@@ -23,6 +23,8 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
     add(FORMAT, type(reader).__module__, type(reader).__qualname__)
     # The range of deep pictures follows from the files and from the setting.
     add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic, reader.options.values)
+    if reader.options.bands:
+        add(reader.options.bands)
     for split in SPLITS:
         add(split, *map(int, listing.splits[split]))
     previous, real_root = None, os.path.realpath(root)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
-from raytune_planes.datasets.depth import Range, is_deep, shades
+from raytune_planes.datasets import bands
+from raytune_planes.datasets.bands import Bands
+from raytune_planes.datasets.depth import Range, is_deep, scaled, shades
 from raytune_planes.datasets.opening import DAMAGE, MOST_PIXELS, Source, name_of, opened, unreadable
 from raytune_planes.errors import UserError
 
@@ -53,12 +55,23 @@ def size_of(source: Source, most: int = MOST_PIXELS) -> tuple[int, int]:
     try:
         with opened(source, most) as image:
             return _upright_size(image)
+    except Image.UnidentifiedImageError as error:
+        size = bands.size_of(source, most)
+        if size is None:
+            raise unreadable(source, error) from None
+        return size
     except DAMAGE as error:
         raise unreadable(source, error) from None
 
 
 def decode(
-    source: Source, *, coarsest: float = 1.0, fit: int = 0, most: int = MOST_PIXELS, values: Range | None = None
+    source: Source,
+    *,
+    coarsest: float = 1.0,
+    fit: int = 0,
+    most: int = MOST_PIXELS,
+    values: Range | None = None,
+    shown: Bands = (),
 ) -> Picture:
     """The whole picture, upright and RGB; of several frames the first.
 
@@ -70,12 +83,18 @@ def decode(
         fit: instead of ``coarsest``, the least side in pixels that is needed of the whole picture; 0 for all.
         most: pixels that the picture may have.
         values: of a picture with more than 8 bits, the numbers that become black and white: one range for a dataset.
+        shown: of a TIFF of more bands than colours, those that are red, green and blue.
 
     Raises:
-        UserError: the file is missing, truncated, too large or no picture, or has more than 8 bits and no range is
-            known; names it.
+        UserError: the file is missing, truncated, too large or no picture, has more than 8 bits and no range is
+            known, or has several bands and none are named; names it.
     """
     try:
+        if chosen := bands.chosen(source, shown, most):
+            eight_bits = chosen.numbers.dtype == np.uint8
+            flat = Image.fromarray(chosen.numbers) if eight_bits else scaled(chosen.numbers, name_of(source), values)
+            image = _upright(flat, chosen.orientation).convert("RGB")
+            return Picture(image, image.width, image.height)
         with opened(source, most) as image:
             deep = is_deep(image)  # before the search for EXIF, which may decode
             width, height = _upright_size(image)
@@ -92,10 +111,16 @@ def decode(
 
 
 def load(
-    path: Source, size: int, *, trim_bottom: int = 0, most: int = MOST_PIXELS, values: Range | None = None
+    path: Source,
+    size: int,
+    *,
+    trim_bottom: int = 0,
+    most: int = MOST_PIXELS,
+    values: Range | None = None,
+    shown: Bands = (),
 ) -> np.ndarray:
     """One picture as uint8 [size, size, 3], without its last ``trim_bottom`` rows. Raises UserError naming the file."""
-    picture = decode(path, fit=size + trim_bottom, most=most, values=values)
+    picture = decode(path, fit=size + trim_bottom, most=most, values=values, shown=shown)
     if picture.height <= trim_bottom:
         name = "the picture" if isinstance(path, bytes) else path
         raise UserError(f"{name} has {picture.height} rows, and its last {trim_bottom} are cut off as a banner")

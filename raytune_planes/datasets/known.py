@@ -76,7 +76,7 @@ def _settings(reader: Reader) -> list[tuple[str, object]]:
 
 def _code(reader: Reader) -> list[tuple[str, int, int]]:
     """The state of the files that list: another version may list differently."""
-    files = {*Path(__file__).parent.glob("*.py")}
+    files = {*Path(__file__).parent.rglob("*.py")}
     with suppress(OSError, TypeError):  # a class that was typed in
         files.add(Path(inspect.getfile(type(reader))))
     return [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in sorted(files)]

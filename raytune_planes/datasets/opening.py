@@ -7,13 +7,12 @@ import logging
 import struct
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
 
 from raytune_planes.errors import UserError
-from raytune_planes.paths import regular
+from raytune_planes.paths import regular, start
 from raytune_planes.printing import printable
 
 Source = Path | bytes
@@ -77,6 +76,11 @@ def is_picture(path: Path) -> bool:
         return False
 
 
+def is_tiff(source: Source) -> bool:
+    """Whether the content begins as that of a TIFF."""
+    return (source[:4] if isinstance(source, bytes) else start(source, 4)) in TIFFS
+
+
 def unreadable(source: Source, error: Exception) -> UserError:
     """The error for a picture of which decoding raised ``error``."""
     if isinstance(source, bytes):
@@ -84,7 +88,7 @@ def unreadable(source: Source, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"no picture {name_of(source)}; it is listed but not there")
     if isinstance(error, Image.UnidentifiedImageError):
-        if _is_tiff(source):
+        if is_tiff(source):
             return UserError(
                 f"{name_of(source)} cannot be decoded: it is a TIFF whose bands, layout or compression are not read; "
                 f"save the bands to be seen as RGB or as shades of grey"
@@ -100,9 +104,3 @@ def unreadable(source: Source, error: Exception) -> UserError:
 def name_of(source: Source) -> str:
     """The path, or how many bytes there are."""
     return f"{len(source):,} bytes" if isinstance(source, bytes) else printable(source)
-
-
-def _is_tiff(path: Path) -> bool:
-    with suppress(OSError), path.open("rb") as file:
-        return file.read(4) in TIFFS
-    return False

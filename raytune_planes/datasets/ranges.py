@@ -6,8 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from raytune_planes.datasets import bands
 from raytune_planes.datasets.base import Listing, Reader
-from raytune_planes.datasets.depth import Range, range_of
+from raytune_planes.datasets.depth import Range, range_in, range_of
 from raytune_planes.datasets.opening import DAMAGE, opened
 from raytune_planes.errors import UserError
 from raytune_planes.processors import allowed
@@ -31,6 +34,8 @@ def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> 
 
 def _range(reader: Reader, path: Path) -> Range | None:
     try:
+        if chosen := bands.chosen(path, reader.options.bands, reader.options.max_pixels):
+            return None if chosen.numbers.dtype == np.uint8 else range_in(chosen.numbers, chosen.nothing)
         return range_of(lambda: opened(path, reader.options.max_pixels), str(path))
     except (*DAMAGE, UserError):
         return None

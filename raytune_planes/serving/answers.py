@@ -80,6 +80,8 @@ class Answer:
     score in [0, 1]; the surest first. None without either."""
     values: tuple[float, float] | None = None
     """Of a picture with more than 8 bits, the numbers that are shown as black and as white."""
+    bands: tuple[str, ...] = ()
+    """Of a picture of more bands than colours, those that are shown."""
     window: float = 0.0
     """Side in source pixels of the windows of a scene that was read by them; 0 for other pictures."""
     synthetic: tuple[str, ...] | None = ()
@@ -151,6 +153,7 @@ def answer(
         mask=mask_HW,
         boxes=boxes,
         values=model.infos[name].values,
+        bands=model.learnt[name].reader.options.bands,
         window=0.0 if slide is None else slide.side * slide.scale,
         synthetic=model.synthetic,
     )

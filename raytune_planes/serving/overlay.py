@@ -34,8 +34,9 @@ def draw(answer: Answer, source: Source) -> Image.Image:
     scale = min(max(longer, SIDES[0]), SIDES[1]) / longer
     size = max(1, round(answer.width * scale)), max(1, round(answer.height * scale))
     smooth = Image.Resampling.BILINEAR if scale <= 1 else Image.Resampling.NEAREST
-    most, values = answer.width * answer.height, answer.values
-    picture = images.decode(source, coarsest=max(1.0, 1 / scale), most=most, values=values).image.resize(size, smooth)
+    most, values, coarsest = answer.width * answer.height, answer.values, max(1.0, 1 / scale)
+    decoded = images.decode(source, coarsest=coarsest, most=most, values=values, shown=answer.bands)
+    picture = decoded.image.resize(size, smooth)
     if answer.mask is not None:
         picture = _tinted(picture, answer.mask)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)

@@ -122,14 +122,16 @@ def many_bands(path: Path, bands: int, side: int = 16) -> Path:
 
 
 @pytest.mark.parametrize("bands", [5, 8])
-def test_a_tiff_of_many_bands_is_called_what_it_is(tmp_path: Path, bands: int) -> None:
+def test_a_tiff_of_many_bands_is_refused_with_what_to_set_and_nothing_else_is_printed(
+    tmp_path: Path, bands: int
+) -> None:
     path = many_bands(tmp_path / "a.tif", bands)
     said = subprocess.run(
         [
             sys.executable,
             "-c",
             "import sys, pathlib; from raytune_planes.datasets import images\n"
-            "try: images.size_of(pathlib.Path(sys.argv[1]))\nexcept Exception as error: print(error)",
+            "try: images.decode(pathlib.Path(sys.argv[1]))\nexcept Exception as error: print(error)",
             str(path),
         ],
         capture_output=True,
@@ -138,8 +140,8 @@ def test_a_tiff_of_many_bands_is_called_what_it_is(tmp_path: Path, bands: int) -
     )  # in a process without pytest's handlers of logs
     assert said.stderr == ""
     assert said.stdout == (
-        f"{path} cannot be decoded: it is a TIFF whose bands, layout or compression are not read; save the bands to be "
-        f"seen as RGB or as shades of grey\n"
+        f"{path} has {bands} bands: set datasets.<name>.bands to those that are red, green and blue, by number or "
+        f"name, such as '3,2,1', or to one that is shown in grey\n"
     )
 
 

@@ -33,5 +33,7 @@ def test_the_picture_that_fits_best_is_meant(entry: str, near: Path | None, spli
 
 def test_what_is_not_there_or_fits_several_is_told() -> None:
     assert Names(PICTURES).match("z.jpg", "list:1") is None
-    with pytest.raises(UserError, match=r"list:3: 'x\.jpg' fits several pictures: .*train/x\.jpg, .*; keep one of them"):
+    with pytest.raises(
+        UserError, match=r"list:3: 'x\.jpg' fits several pictures: .*train/x\.jpg, .*; keep one of them"
+    ):
         Names(PICTURES).match("x.jpg", "list:3", ROOT)

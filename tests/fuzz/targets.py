@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import tifffile
 import torch
 import yaml
 from PIL import Image
@@ -219,6 +220,21 @@ def _picture(data: bytes, folder: Path) -> object:
     return images.load(path, 16, values=values)
 
 
+def _many_bands() -> tuple[bytes, ...]:
+    """TIFF files of five bands, side by side and one after the other, plain and compressed."""
+    kinds: tuple[tuple[type, dict[str, object]], ...] = (
+        (np.uint8, {"planarconfig": "contig"}),
+        (np.uint16, {"planarconfig": "separate"}),
+        (np.float32, {"planarconfig": "contig", "compression": "zlib", "tile": (16, 16)}),
+    )
+    made = []
+    for kind, how in kinds:
+        kept, shape = io.BytesIO(), (5, 20, 24) if how["planarconfig"] == "separate" else (20, 24, 5)
+        tifffile.imwrite(kept, np.arange(2400).reshape(shape).astype(kind), photometric="minisblack", **how)
+        made.append(kept.getvalue())
+    return tuple(made)
+
+
 def _pictures(*forms: str) -> Callable[[], tuple[bytes, ...]]:
     """One picture in each of the formats, and for TIFF in the modes and compressions that people have."""
 
@@ -303,6 +319,9 @@ TARGETS: Mapping[str, Target] = {
     "csv": Target(_csv, lambda: (b"filename,Classes,Labels\n1.jpg,A,0\n==\n2.jpg,B,1\n==\n3.jpg,A,0",)),
     "picture": Target(_picture, _pictures("PNG", "JPEG", "BMP", "WEBP")),
     "tiff": Target(_picture, _pictures("TIFF")),
+    "bands": Target(
+        lambda data, _: images.decode(data, shown=("2", "1", "3"), most=100_000, values=(0, 1000)), _many_bands
+    ),
     "more pictures": Target(_picture, _pictures("GIF", "PPM", "AVIF", "JPEG2000")),
     "strange pictures": Target(_refused, _not_read),
     "checkpoint": Target(_checkpoint, _checkpoints),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
 from raytune_planes.datasets.cleaning import picture_name
@@ -116,7 +117,8 @@ def _look(reader: Reader, sample: Sample) -> _Look | str:
     content = hashlib.blake2b(pixels, digest_size=16, person=f"{picture.width}x{picture.height}".encode()[:16])
     mode, format_ = "RGB", ""
     if sample.row is None:
-        with opened(sample.path, reader.options.max_pixels) as header:
+        mode, format_ = "many bands", "TIFF"
+        with suppress(UnidentifiedImageError), opened(sample.path, reader.options.max_pixels) as header:
             mode, format_ = header.mode, header.format or ""
     misnamed = format_ in SUFFIXES and sample.path.suffix.lower() not in SUFFIXES[format_]
     thumb = picture.image.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
