@@ -85,6 +85,15 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
         or settings.root
         or (args.folder and (args.folder / entry(name, settings.reader).folder).is_dir())
     }
+    if args.folder:  # a dataset of one's own that says how DIR itself is read
+        selected = {
+            name: settings.model_copy(update={"root": str(args.folder)})
+            if settings.reader
+            and not settings.root
+            and not (args.folder / entry(name, settings.reader).folder).is_dir()
+            else settings
+            for name, settings in selected.items()
+        }
     if not selected and args.folder is not None:
         selected = {OWN: Dataset(reader="image_folder", root=str(args.folder))}
     if not selected:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from raytune_planes.datasets import files
+from raytune_planes.datasets.matching import Names
 from raytune_planes.datasets.split_folders import NAMES
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
@@ -47,12 +47,9 @@ def read(survey: Survey, pictures: Sequence[Path]) -> Listed | None:
     """
     found, lost = Listed(), []
     place_of: dict[Path, str] = {}
-    named: dict[str, list[Path]] = defaultdict(list)
-    for there in pictures:
-        for name in {there.name, there.stem}:
-            named[name].append(there)
+    names = Names(pictures)
     for path in (path for path in survey.files if path.suffix.lower() == ".csv"):
-        rows = [(row, _match(row, named)) for row in _rows(path)]
+        rows = [(row, names.match(row.picture, row.place, path.parent, row.split)) for row in _rows(path)]
         if not any(picture for _, picture in rows):
             continue  # it tells of other things
         survey.read([path])
@@ -97,18 +94,6 @@ def _rows(path: Path) -> Iterator[_Row]:
         if own is None:
             raise UserError(f"{path}:{number}: no split '{printable(row[split or 0])}'; there are {', '.join(NAMES)}")
         yield _Row(row[picture], row[label], own, f"{path}:{number}")
-
-
-def _match(row: _Row, named: Mapping[str, Sequence[Path]]) -> Path | None:
-    parts = PurePosixPath(row.picture.replace("\\", "/")).parts or (row.picture,)
-    fits = list(named.get(parts[-1], ()))
-    if len(fits) > 1:  # by the folders of the line, else by the split's folder
-        fits = [p for p in fits if p.parts[-len(parts) : -1] == parts[:-1]] or fits
-    if len(fits) > 1 and row.split:
-        fits = [p for p in fits if row.split in {NAMES.get(part.lower()) for part in p.parts[:-1]}] or fits
-    if len(fits) > 1:
-        raise UserError(f"{row.place}: '{printable(row.picture)}' fits several pictures: {files.some(fits)}")
-    return fits[0] if fits else None
 
 
 def _told(label: str, split: str) -> str:

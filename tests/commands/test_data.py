@@ -12,6 +12,7 @@ from raytune_planes.cli import main
 from raytune_planes.datasets.cleaning import read_plan
 from raytune_planes.datasets.synthetic import synthesise
 from tests.datasets.hygiene.test_copies import smooth
+from tests.datasets.label_formats.exports import BOXES, coco, scene
 
 SCENES = ["--set", "datasets.mine.reader=image_folder"]
 
@@ -121,3 +122,14 @@ def test_links_into_a_named_folder_are_followed(pictures: Path, tmp_path: Path, 
     assert main(["data", str(tmp_path / "linked"), "--json", "--follow-links", str(pictures)]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert told["pictures"] == 25
+
+
+def test_a_reader_that_is_named_reads_the_folder_itself(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for n in range(6):
+        scene(tmp_path / "images" / f"{n}.png")
+    coco(tmp_path / "annotations.json", {f"{n}.png": BOXES for n in range(6)})
+    assert main(["data", str(tmp_path)]) == 2
+    assert "makes it an export as COCO: set datasets.mine.reader=hrplanes" in capsys.readouterr().err
+    assert main(["data", str(tmp_path), "--json", "--set", "datasets.mine.reader=hrplanes"]) == 0
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["dataset"], told["pictures"], told["boxes"]["boxes"]) == ("mine", 6, 12)

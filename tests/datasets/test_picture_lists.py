@@ -22,7 +22,7 @@ def splits(listing: Listing, root: Path) -> dict[str, str]:
     return {listing.samples[i].path.relative_to(root).as_posix(): split for split, i in rows}
 
 
-@pytest.mark.parametrize("suffix", [".png", ""])
+@pytest.mark.parametrize("suffix", [".png", "", ".PNG"])
 @pytest.mark.parametrize("header", ["filename,label", "Image_ID;Class;note", "path\tcategory"])
 def test_a_list_of_names_and_labels_is_read(tmp_path: Path, header: str, suffix: str) -> None:
     cut = max(",;\t", key=header.count)
