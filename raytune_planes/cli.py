@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
-from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.errors import DISK_FULL, UserError
 from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
 
-ROOM = "make room or choose another folder"
+FREE_SPACE = "make room or choose another folder"
 BACK = "bring it back, or choose another folder"
 OTHER = "give another path"
 DISK = {
-    **dict.fromkeys((*NO_ROOM, errno.EROFS, errno.EACCES, errno.EPERM), ROOM),
+    **dict.fromkeys((*DISK_FULL, errno.EROFS, errno.EACCES, errno.EPERM), FREE_SPACE),
     **dict.fromkeys((errno.ENOENT, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV), BACK),
     **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), OTHER),
 }

@@ -6,7 +6,7 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk that takes no more."""
 
 

@@ -13,9 +13,9 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.model import build_encoder
 from raytune_planes.model.dit import Refinement
-from raytune_planes.tasks.answers import detached
 from raytune_planes.tasks.implementation import Features, Shape
 from raytune_planes.tasks.loading import make_tasks
+from raytune_planes.tasks.outputs import detached
 
 
 class Network(nn.Module):

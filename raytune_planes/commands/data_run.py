@@ -18,7 +18,7 @@ from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.cleaning import write_plan
 from raytune_planes.datasets.hygiene import Findings, examine
-from raytune_planes.datasets.hygiene.text import lines
+from raytune_planes.datasets.hygiene.summary_lines import lines
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.errors import UserError
 from raytune_planes.report import data as shown

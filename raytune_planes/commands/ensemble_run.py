@@ -24,7 +24,7 @@ from raytune_planes.serving.predictor import Predictor
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tracking.validation import VALIDATION, Answers, probabilities, read_validation
+from raytune_planes.tracking.validation import VALIDATION, Predictions, probabilities, read_validation
 from raytune_planes.tuning.ensembles import aligned, choose
 
 SHOWN = ("accuracy", "class_accuracy", "iou")
@@ -40,7 +40,7 @@ class Member:
     predictor: Predictor
     data: Mapping[str, Arrays]
     """As this trial was shown them."""
-    kept: Mapping[str, Answers]
+    kept: Mapping[str, Predictions]
     """What it said of validation; nothing for a trial of an older version."""
 
 
@@ -178,7 +178,7 @@ def _on_val(member: Member, name: str) -> Guess:
     return Guess(probabilities(kept.logits_NK))
 
 
-def _kept(path: Path) -> dict[str, Answers]:
+def _kept(path: Path) -> dict[str, Predictions]:
     return read_validation(path.parent) if (path.parent / VALIDATION).is_file() else {}
 
 

@@ -16,7 +16,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import Goal
 from raytune_planes.settings import flatten, make_config
 from raytune_planes.tracking.files import LAST, write_whole
-from raytune_planes.tracking.validation import VALIDATION, Answers, read_validation, write_validation
+from raytune_planes.tracking.validation import VALIDATION, Predictions, read_validation, write_validation
 
 FILE = "folds.json"
 
@@ -66,7 +66,7 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": statistics.fmean(values), "deviation": statistics.stdev(values), "values": list(values)}
 
 
-def out_of_fold(predictions: Sequence[Mapping[str, Answers]]) -> dict[str, Answers]:
+def out_of_fold(predictions: Sequence[Mapping[str, Predictions]]) -> dict[str, Predictions]:
     """The answers of all folds as one split, in the order of the pictures."""
     out = {}
     for name in predictions[0]:
@@ -76,5 +76,5 @@ def out_of_fold(predictions: Sequence[Mapping[str, Answers]]) -> dict[str, Answe
             np.concatenate([getattr(p, field) for p in parts])[order]
             for field in ("logits_NK", "labels_N", "pictures_N")
         )
-        out[name] = Answers(logits_NK, labels_N, pictures_N)
+        out[name] = Predictions(logits_NK, labels_N, pictures_N)
     return out

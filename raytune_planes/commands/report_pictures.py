@@ -33,7 +33,7 @@ from raytune_planes.settings import make_config
 from raytune_planes.tasks.prediction import predicted
 from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tracking.validation import Answers, probabilities, read_validation
+from raytune_planes.tracking.validation import Predictions, probabilities, read_validation
 from raytune_planes.training.checkpoint import content_of, load
 from raytune_planes.training.evaluation import EVAL_BATCH
 from raytune_planes.training.trainer import Trainer
@@ -67,7 +67,7 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
             return Missing(f"{error}; and the pictures to ask anew: {why}")
         with tensor_threads(config.devices.threads):
             trainer.evaluate("val")
-        predictions = trainer.answers()
+        predictions = trainer.predictions()
     return [*_confusions(predictions, classes), *_examples(predictions, classes, trainer, why)]
 
 
@@ -90,7 +90,7 @@ def _trainer(
     return trainer
 
 
-def _confusions(predictions: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]]) -> Iterator[Figure]:
+def _confusions(predictions: Mapping[str, Predictions], classes: Mapping[str, tuple[str, ...]]) -> Iterator[Figure]:
     """The dataset with most classes is the fine-grained one: its worst pairs follow."""
     finest = max(predictions, key=lambda d: predictions[d].logits_NK.shape[1])
     for name, given in sorted(predictions.items(), key=lambda pair: -pair[1].logits_NK.shape[1]):
@@ -108,7 +108,7 @@ def _confusions(predictions: Mapping[str, Answers], classes: Mapping[str, tuple[
 
 
 def _examples(
-    predictions: Mapping[str, Answers], classes: Mapping[str, tuple[str, ...]], trainer: Trainer | None, why: str
+    predictions: Mapping[str, Predictions], classes: Mapping[str, tuple[str, ...]], trainer: Trainer | None, why: str
 ) -> Iterator[Figure]:
     for name, given in predictions.items():
         title = f"{name}: surest right and surest wrong answers"
@@ -127,7 +127,7 @@ def _examples(
             yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, masks)
 
 
-def _chosen_examples(arrays: Arrays, given: Answers, classes: tuple[str, ...]) -> tuple[Example, ...]:
+def _chosen_examples(arrays: Arrays, given: Predictions, classes: tuple[str, ...]) -> tuple[Example, ...]:
     examples = []
     probability_NK = probabilities(given.logits_NK)
     for i in chosen(given.logits_NK, given.labels_N):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.commands.arguments import assigned, share_of_gpus
-from raytune_planes.commands.asked import LIMITS, remember
+from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.report import summary

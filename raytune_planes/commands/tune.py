@@ -76,9 +76,9 @@ def _place(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from raytune_planes.commands import asked, study_run
+    from raytune_planes.commands import study_arguments, study_run
 
     if args.resume:
-        return study_run.run(asked.recall(args))
+        return study_run.run(study_arguments.recall(args))
     missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
     return study_run.run(argparse.Namespace(**{**vars(args), **missing}))

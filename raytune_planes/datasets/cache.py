@@ -16,7 +16,7 @@ from raytune_planes.datasets.filling import Progress, fill
 from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.known import Found, Known
 from raytune_planes.datasets.sizes import Sizes
-from raytune_planes.errors import NO_ROOM, UserError
+from raytune_planes.errors import DISK_FULL, UserError
 from raytune_planes.paths import local
 from raytune_planes.processors import allowed
 
@@ -83,7 +83,7 @@ def decode(
         known.remember(found)
     with _refusing(cache, reader):
         storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
-    return replace(arrays, warnings=(*found.warnings, *notes.told(arrays.info)))
+    return replace(arrays, warnings=(*found.warnings, *notes.warnings_of(arrays.info)))
 
 
 def open_cached(folder: Path) -> Arrays:
@@ -105,7 +105,7 @@ def _refusing(cache: Path, reader: Reader, size: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in DISK_FULL:
             raise UserError(
                 f"{reader.name_in_study}: no room for {size / 2**20:,.0f} MiB of decoded pictures in {cache}"
                 f" ({error.strerror}); free some space, name another cache folder or lower its image_size"

@@ -15,7 +15,7 @@ from PIL import Image
 from raytune_planes.datasets import fgvc_labels, files, images, layouts
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.fgvc_labels import LEVELS, Box, Labels
-from raytune_planes.datasets.survey import Survey, told
+from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.errors import UserError
 
 IMAGES = "images"
@@ -90,7 +90,7 @@ class FGVCAircraft(Reader):
             info(self.name_in_study, labels),
             tuple(samples),
             parts,
-            (*labels.warnings, *told(account.left_out)),
+            (*labels.warnings, *left_out_warnings(account.left_out)),
             survey.synthetic,
             account=account,
         )

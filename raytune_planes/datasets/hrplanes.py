@@ -25,7 +25,7 @@ from raytune_planes.datasets import (
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.labels import Box, Found, chosen
-from raytune_planes.datasets.survey import Survey, told
+from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.datasets.tiling import Tiling
 from raytune_planes.errors import UserError
 
@@ -109,7 +109,7 @@ class HRPlanes(Reader):
         synthetic = survey.synthetic
         survey.read(split_of)
         account = survey.account()
-        warnings += [*more, *split_folders.told_across(kept, parts), *told(account.left_out)]
+        warnings += [*more, *split_folders.copy_warnings(kept, parts), *left_out_warnings(account.left_out)]
         whole = [self._whole(picture, *scenes[picture]) for picture in split_of]
         of_scenes = splits.by_name(split_of, [scene.path for scene in whole])
         told_of = tuple(warnings), synthetic, boxes_of, account

@@ -13,7 +13,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files, images, layouts, picture_lists, split_folders, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
-from raytune_planes.datasets.survey import Survey, told
+from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.errors import UserError
 from raytune_planes.printing import printable
 
@@ -69,7 +69,7 @@ class ImageFolder(Reader):
             *warnings,
             *_unmasked(root / "masks", masks, samples),
             *self._lacking(samples, parts, classes),
-            *split_folders.told_across(samples, parts),
+            *split_folders.copy_warnings(samples, parts),
         ]
         survey.read([*(s.path for s in samples), *(s.mask for s in samples if s.mask)])
         survey.leave("mask(s) have the path of no picture", masks.values())
@@ -82,7 +82,7 @@ class ImageFolder(Reader):
             has_masks=bool(masks),
             top_k=5 if len(classes) > TOP_K_FROM else 0,
         )
-        warnings += told(account.left_out)
+        warnings += left_out_warnings(account.left_out)
         return Listing(info, samples, parts, tuple(warnings), survey.synthetic, account=account)
 
     def _labelled(self, survey: Survey, base: Path, pictures: Sequence[Path]) -> _Labelled:

@@ -10,7 +10,7 @@ MASKS = {
 }
 
 
-def told(info: Info) -> list[str]:
+def warnings_of(info: Info) -> list[str]:
     """A sentence on each."""
     notes = []
     if info.tile:

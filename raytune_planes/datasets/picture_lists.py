@@ -60,7 +60,7 @@ def read(survey: Survey, pictures: Sequence[Path]) -> Listed | None:
             before = found.label_of.setdefault(picture, row.label), found.split_of.setdefault(picture, row.split)
             if before != (row.label, row.split):
                 raise UserError(
-                    f"{row.place}: {row.picture} is {_told(row.label, row.split)} here and {_told(*before)} in "
+                    f"{row.place}: {row.picture} is {_in_words(row.label, row.split)} here and {_in_words(*before)} in "
                     f"{place_of[picture]}; keep one of the lines"
                 )
             place_of.setdefault(picture, row.place)
@@ -96,5 +96,5 @@ def _rows(path: Path) -> Iterator[_Row]:
         yield _Row(row[picture], row[label], own, f"{path}:{number}")
 
 
-def _told(label: str, split: str) -> str:
+def _in_words(label: str, split: str) -> str:
     return f"'{printable(label)}'{f' of {split}' if split else ''}"

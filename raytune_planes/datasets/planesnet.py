@@ -14,7 +14,7 @@ from PIL import Image
 
 from raytune_planes.datasets import files, images, layouts, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
-from raytune_planes.datasets.survey import Survey, told
+from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.errors import UserError
 
 SIDE = 20
@@ -97,7 +97,7 @@ class PlanesNet(Reader):
         info = Info(self.name_in_study, CLASSES, PROMPTS)
         survey.read(sample.path for sample in samples)
         account = survey.account()
-        warnings += told(account.left_out)
+        warnings += left_out_warnings(account.left_out)
         return Listing(info, tuple(samples), parts, tuple(warnings), survey.synthetic, account=account)
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:

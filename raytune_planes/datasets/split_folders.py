@@ -55,7 +55,9 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
     reason = f"picture(s) lie beside {_folders(named)}, in a folder that names no split, and were left out"
     parts = {path: path.relative_to(base).parts for path in pictures}
     survey.leave(reason, [path for path, own in parts.items() if own[0] not in named])
-    return _told({p: named[own[0]] for p, own in parts.items() if own[0] in named and len(own) > 2}, sorted(named))
+    return _recognised(
+        {p: named[own[0]] for p, own in parts.items() if own[0] in named and len(own) > 2}, sorted(named)
+    )
 
 
 def are_splits(folders: Iterable[str]) -> bool:
@@ -75,7 +77,7 @@ def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str]
             names = sorted({"/".join(parts[path][: level + 1]) for path, split in at.items() if split})
             reason = f"picture(s) lie beside {_folders(names)}, in a folder that names no split, and were left out"
             survey.leave(reason, [path for path in pictures if not at.get(path)])
-            return _told({path: split for path, split in at.items() if split}, names)
+            return _recognised({path: split for path, split in at.items() if split}, names)
     return None, []
 
 
@@ -98,7 +100,7 @@ def copies_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]])
     return sorted(group for group, splits in where.items() if len(splits) > 1)
 
 
-def told_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
+def copy_warnings(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
     """A warning of ``copies_across``, where there are any."""
     copies = copies_across(samples, parts)
     if not copies:
@@ -106,7 +108,7 @@ def told_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -
     return [f"{len(copies):,} picture(s) have copies (.rf.) in several splits: {some(copies)}; a source belongs to one"]
 
 
-def _told(split_of: dict[Path, str], names: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
+def _recognised(split_of: dict[Path, str], names: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
     counts = {s: sum(own == s for own in split_of.values()) for s in SPLITS}
     shown = ", ".join(f"{split} {count:,}" for split, count in counts.items())
     return split_of, [f"splits as the folders {_folders(names)} give them: {shown} picture(s)"]

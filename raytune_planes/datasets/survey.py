@@ -128,6 +128,6 @@ class Survey:
         return False
 
 
-def told(left_out: Mapping[str, tuple[str, ...]]) -> list[str]:
+def left_out_warnings(left_out: Mapping[str, tuple[str, ...]]) -> list[str]:
     """A sentence for each reason: how many, why and the first few names."""
     return [f"{len(names):,} {reason}: {files.some(names)}" for reason, names in left_out.items()]

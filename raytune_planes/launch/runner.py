@@ -31,17 +31,17 @@ SCRIPT_PATIENCE_S = 30.0
 RAY_PATIENCE_S = 5.0
 
 
-class Asked(NamedTuple):
+class Invocation(NamedTuple):
     """The ``ray`` subcommand that this process is, and its options."""
 
     verb: str
     options: dict[str, Any]
 
 
-def asked() -> Asked:
+def invocation() -> Invocation:
     """Read from click, because Ray joins a script's arguments with blanks before it hands them on."""
     context = click.get_current_context(silent=True)
-    return Asked(context.info_name or "", context.params) if context else Asked("", {})
+    return Invocation(context.info_name or "", context.params) if context else Invocation("", {})
 
 
 class ThisMachineRunner(CommandRunnerInterface):
@@ -69,9 +69,9 @@ class ThisMachineRunner(CommandRunnerInterface):
             return ""
         _refuse_detached()
         script = _script(cmd)
-        cmd, stop_after = (cmd, bool(asked().options["stop"])) if script else _without_shutdown(cmd)
+        cmd, stop_after = (cmd, bool(invocation().options["stop"])) if script else _without_shutdown(cmd)
         if not script and cmd.strip().endswith("ray stop"):  # `ray up` puts "export NAME=value; " before it
-            self.stop(with_scripts=asked().verb in ("down", "teardown"))
+            self.stop(with_scripts=invocation().verb in ("down", "teardown"))
             return ""
         with self._session(private=script is not None) as folder:
             environment = self._environment(folder, environment_variables or {})
@@ -111,7 +111,7 @@ class ThisMachineRunner(CommandRunnerInterface):
     def run_rsync_up(self, source: str, target: str, options: dict[str, Any] | None = None) -> None:
         if target.startswith("~/ray_bootstrap_"):
             return  # configuration and key of an autoscaler: one machine has none
-        if asked().verb == "submit" and target == "~/" + os.path.basename(source):
+        if invocation().verb == "submit" and target == "~/" + os.path.basename(source):
             if not os.path.isfile(source):
                 raise LaunchError(f"no script {source}; name a Python file of this machine")
             return  # it is run where it lies, so that it finds what lies beside it
@@ -171,7 +171,7 @@ class ThisMachineRunner(CommandRunnerInterface):
     def _tell_ports(self, forwards: list[tuple[int, int]]) -> None:
         for _, remote in forwards:
             port = remote
-            if asked().verb == "dashboard" and remote == DASHBOARD_PORTS[0]:
+            if invocation().verb == "dashboard" and remote == DASHBOARD_PORTS[0]:
                 if not head_at(self._note).address:
                     raise LaunchError("no head runs here, so there is no dashboard; start one with `ray up`")
                 with suppress(OSError, ValueError):  # lost or damaged: the port that was asked for stands
@@ -183,7 +183,7 @@ class ThisMachineRunner(CommandRunnerInterface):
 
 def _script(cmd: str) -> list[str] | None:
     """The exact command of a script that `ray submit` runs, or None for any other command."""
-    verb, options = asked()
+    verb, options = invocation()
     if verb != "submit" or not cmd.startswith("python ~/" + os.path.basename(options["script"])):
         return None
     arguments = options["script_args"] or shlex.split(options["args"] or "")
@@ -191,7 +191,7 @@ def _script(cmd: str) -> list[str] | None:
 
 
 def _refuse_detached() -> None:
-    verb, options = asked()
+    verb, options = invocation()
     if verb in ("submit", "exec", "attach") and (options.get("screen") or options.get("tmux")):
         raise LaunchError("--screen and --tmux are for hosts over ssh; here, start `ray submit` inside screen or tmux")
 
@@ -199,7 +199,7 @@ def _refuse_detached() -> None:
 def _without_shutdown(cmd: str) -> tuple[str, bool]:
     """``cmd`` without the shutdown that ``--stop`` appends, and whether it was there."""
     kept, count = SHUTDOWN.subn("", cmd)
-    if asked().verb == "exec" and asked().options.get("stop") and not count:
+    if invocation().verb == "exec" and invocation().options.get("stop") and not count:
         raise LaunchError(f"--stop would power off this machine, so it is refused; run `ray down` afterwards ({cmd})")
     return kept, bool(count)
 

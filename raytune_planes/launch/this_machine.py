@@ -19,7 +19,7 @@ from ray.autoscaler.node_provider import NodeProvider
 from ray.autoscaler.tags import NODE_KIND_HEAD, STATUS_UP_TO_DATE, TAG_RAY_NODE_KIND, TAG_RAY_NODE_STATUS
 
 from raytune_planes.launch.place import place
-from raytune_planes.launch.runner import ThisMachineRunner, asked
+from raytune_planes.launch.runner import ThisMachineRunner, invocation
 
 NODE = "this-machine"
 
@@ -48,7 +48,7 @@ class ThisMachine(NodeProvider):
             draft.replace(self.place.tags)
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
-        if asked().verb in ("up", "create-or-update") and not self.place.tags.exists():
+        if invocation().verb in ("up", "create-or-update") and not self.place.tags.exists():
             return []  # `ray up` then speaks of a new cluster instead of an outdated one
         return [NODE] if tag_filters.get(TAG_RAY_NODE_KIND, NODE_KIND_HEAD) == NODE_KIND_HEAD else []
 

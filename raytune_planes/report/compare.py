@@ -32,7 +32,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Comparison:
     """Curves of two trials, one panel a metric."""
 
     labels: tuple[str, str]
@@ -75,7 +75,7 @@ def metrics(one: Side, other: Side) -> list[tuple[str, float, float]]:
     return [(k, a.get(k, nan), b.get(k, nan)) for k in sorted({*a, *b}) if k in named or _is_quality(k)]
 
 
-def curves(one: Side, other: Side) -> Beside | Missing:
+def curves(one: Side, other: Side) -> Comparison | Missing:
     """The metric that each dataset is judged by, against the training images seen: epochs may differ in length."""
     keys = list(dict.fromkeys([*primary_metrics(one.study).values(), *primary_metrics(other.study).values()]))
     pairs = {k: (_curve(one.trial, k), _curve(other.trial, k)) for k in keys}
@@ -83,7 +83,7 @@ def curves(one: Side, other: Side) -> Beside | Missing:
     if not pairs:
         return Missing("neither trial has finished an epoch")
     best = one.result.samples if one.result else None, other.result.samples if other.result else None
-    return Beside((one.label, other.label), pairs, best)
+    return Comparison((one.label, other.label), pairs, best)
 
 
 def figure(one: Side, other: Side, name: str = "beside") -> Figure:

@@ -14,7 +14,7 @@ from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.report.confirmed import Interval, cell, confirmed_gains, read_confirmed
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.report.intervals import METHOD
-from raytune_planes.tracking.files import ASKED, BEST, CONFIG, WEIGHTS, trial_folder
+from raytune_planes.tracking.files import ARGUMENTS, BEST, CONFIG, WEIGHTS, trial_folder
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -71,7 +71,7 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     folder = trial_folder(study.folder, trial.number, trial.trial_id)
     whole = study.folder / BEST
     is_best = study.end is not None and trial is best_of(study) and whole.is_file()
-    weights, data = folder / WEIGHTS, asked(study).get("data")
+    weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
     again = f"raytune-planes train --config {quoted(whole if is_best else folder / CONFIG)}"
     lines = [("train it again", again + (f" --data {quoted(Path(data))}" if data else ""))]
     if weights.is_file():
@@ -79,10 +79,10 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     return tuple(lines)
 
 
-def asked(study: StudyFiles) -> dict[str, Any]:
+def saved_arguments(study: StudyFiles) -> dict[str, Any]:
     """The command line that started the study, by argument; empty when it was not started from one."""
     try:
-        found = json.loads((study.folder / ASKED).read_bytes())
+        found = json.loads((study.folder / ARGUMENTS).read_bytes())
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -90,7 +90,7 @@ def asked(study: StudyFiles) -> dict[str, Any]:
 
 def places(study: StudyFiles, data: Path | None, cache: Path | None) -> tuple[Path | None, Path | None]:
     """Where the study's pictures lie, and the decoded ones: ``data`` and ``cache``, else where it started with."""
-    line = asked(study)
+    line = saved_arguments(study)
     original = [Path(line[key]) if line.get(key) else None for key in ("data", "cache")]
     return data or original[0], cache or original[1]
 

@@ -57,7 +57,7 @@ class MaskExample:
 
     image_HWC: np.ndarray
     truth_HW: np.ndarray
-    said_HW: np.ndarray
+    predicted_HW: np.ndarray
     """Probability of a plane in [0, 1]."""
     iou: float
     """At probability 0.5; NaN when neither has a plane."""
@@ -79,13 +79,13 @@ class Example:
     dataset: str
     image_HWC: np.ndarray
     truth: str
-    said: str
+    predicted: str
     probability: float
     """Of the class that was said."""
 
     @property
     def right(self) -> bool:
-        return self.truth == self.said
+        return self.truth == self.predicted
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from raytune_planes.scenes.grid import Grid, Scored
 from raytune_planes.serving.learnt import Learnt, drawn, learnt
 from raytune_planes.serving.slides import Slide
 from raytune_planes.settings import make_config
-from raytune_planes.tasks.answers import joined, mapped
+from raytune_planes.tasks.outputs import joined, mapped
 from raytune_planes.tasks.prediction import Prediction, predicted
 from raytune_planes.training import checkpoint
 from raytune_planes.training.evaluation import EVAL_BATCH

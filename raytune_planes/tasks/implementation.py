@@ -64,7 +64,7 @@ class Case:
     """Unit rows, one per class of the batch's dataset."""
     gather: Callable[[Tensor], Tensor]
     """All workers' rows, in rank order, differentiable: its backward pass sums over the workers."""
-    answers: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     """Of all tasks, by name: a loss may be computed from another task's answer as well."""
 
 
@@ -139,7 +139,7 @@ def identity(tensor: Tensor) -> Tensor:
 
 def terms(
     tasks: Mapping[str, Implementation],
-    answers: Mapping[str, Any],
+    outputs: Mapping[str, Any],
     batch: Batch,
     prompts_KW: Tensor,
     gather: Callable[[Tensor], Tensor] = identity,
@@ -147,5 +147,5 @@ def terms(
     """The scalar terms that apply to ``batch``, by task, in float32."""
     classes = len(prompts_KW)
     with torch.autocast(batch.image_BCHW.device.type, enabled=False):
-        case = Case(batch, batch.target(classes), prompts_KW, gather, answers)
-        return {name: tasks[name].loss(answer, case) for name, answer in answers.items() if answer is not None}
+        case = Case(batch, batch.target(classes), prompts_KW, gather, outputs)
+        return {name: tasks[name].loss(answer, case) for name, answer in outputs.items() if answer is not None}

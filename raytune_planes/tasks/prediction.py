@@ -33,11 +33,11 @@ class Predicts(Protocol):
     def prediction(self, answer: Any) -> Prediction: ...
 
 
-def predicted(tasks: Mapping[str, Predicts], answers: Mapping[str, Any]) -> Prediction:
-    """What ``answers`` (by task) say together. Where two tasks say the same kind of thing, the later one counts."""
-    outputs: dict[str, Tensor] = {}
-    for name, answer in answers.items():
-        if answer is not None:
-            own = tasks[name].prediction(answer)
-            outputs |= {f.name: value for f in fields(own) if (value := getattr(own, f.name)) is not None}
-    return Prediction(**outputs)
+def predicted(tasks: Mapping[str, Predicts], outputs: Mapping[str, Any]) -> Prediction:
+    """The ``outputs`` (by task) as one prediction. Where two tasks predict the same field, the later one counts."""
+    tensors: dict[str, Tensor] = {}
+    for name, output in outputs.items():
+        if output is not None:
+            own = tasks[name].prediction(output)
+            tensors |= {f.name: value for f in fields(own) if (value := getattr(own, f.name)) is not None}
+    return Prediction(**tensors)

@@ -16,7 +16,7 @@ from raytune_planes.paths import regular
 from raytune_planes.records import FORMAT
 
 STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "trials", "logs"
-ASKED = "asked.json"
+ARGUMENTS = "asked.json"
 """In a study's folder: the command line, so that ``--resume`` needs only the study's name."""
 TRIAL, EPOCHS, CONFIG, END = "trial.json", "epochs.jsonl", "config.yaml", "end.json"
 LAST, WEIGHTS = "last.pt", "best.pt"

@@ -56,7 +56,7 @@ class MlflowTracker:
         self._news = threading.Condition()
         self._trials: dict[str, Path] = {}
         self._stale: set[str] = set()
-        self._study_stale, self._closing, self._behind = False, False, False
+        self._study_stale, self._closing, self._is_behind = False, False, False
         self._thread: threading.Thread | None = None
         self._folder = Path()
         self._note_due_s = 0.0
@@ -88,7 +88,7 @@ class MlflowTracker:
             self._closing = True
             self._news.notify_all()
         self._thread.join(self.patience_s)
-        if self._thread.is_alive() or self._behind:
+        if self._thread.is_alive() or self._is_behind:
             log.warning(
                 "MLflow at %s has not got all of this study. Nothing is lost: 'raytune-planes sync %s' sends the rest",
                 without_secrets(self.place.uri),
@@ -121,7 +121,7 @@ class MlflowTracker:
                     push(store, self._folder)
                 elif study_stale:
                     self._push_note(store)
-                self._heard()
+                self._reached()
                 last_tries = 0 if closing else last_tries
             except Exception as error:  # whatever MLflow and its database raise: the study must go on
                 store = None  # what it held is no longer known
@@ -149,20 +149,20 @@ class MlflowTracker:
         start = reading.read_ends(self._folder)[0]
         return MlflowStore(self.place.uri, start, self.out / "mlartifacts", self.place.experiment)
 
-    def _heard(self) -> None:
-        if self._behind:
+    def _reached(self) -> None:
+        if self._is_behind:
             log.info("MLflow at %s answers again; what it missed has been sent", without_secrets(self.place.uri))
-        self._behind = False
+        self._is_behind = False
 
     def _missed(self, error: Exception) -> None:
-        if not self._behind and isinstance(error, UserError):
+        if not self._is_behind and isinstance(error, UserError):
             log.warning(
                 "MLflow gets nothing of this study for now: %s. The study goes on, its records are in files", error
             )
-        elif not self._behind:
+        elif not self._is_behind:
             where, why = without_secrets(self.place.uri), without_secrets(first_line(error))
             log.warning("MLflow at %s does not answer; the study goes on, its records are in files (%s)", where, why)
-        self._behind = True
+        self._is_behind = True
 
 
 def push(store: MlflowStore, folder: Path) -> None:

@@ -19,7 +19,7 @@ FIELDS = ("logits", "labels", "pictures")
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """One dataset's classification of a split, in the split's order: equal ``pictures`` align two trials."""
 
     logits_NK: np.ndarray
@@ -36,13 +36,13 @@ def probabilities(logits_NK: np.ndarray) -> np.ndarray:
     return powers_NK / powers_NK.sum(1, keepdims=True)
 
 
-def write_validation(folder: Path, answers: Mapping[str, Answers]) -> None:
+def write_validation(folder: Path, predictions: Mapping[str, Predictions]) -> None:
     """Write ``val.npz`` into ``folder``, whole or not at all.
 
     Half precision loses no order at the top: the largest logit of a picture becomes 0, where its steps are finest.
     """
     columns: dict[str, np.ndarray] = {}
-    for name, given in answers.items():
+    for name, given in predictions.items():
         logits_NK = given.logits_NK - given.logits_NK.max(1, keepdims=True, initial=-np.inf)
         half_NK = np.maximum(logits_NK, np.finfo(np.float16).min).astype(np.float16)
         columns |= dict(zip(_keys(name), (half_NK, given.labels_N, given.pictures_N), strict=True))
@@ -51,8 +51,8 @@ def write_validation(folder: Path, answers: Mapping[str, Answers]) -> None:
     write_whole(folder / VALIDATION, buffer.getvalue())
 
 
-def read_validation(folder: Path) -> dict[str, Answers]:
-    """The answers kept in a trial's folder, by dataset.
+def read_validation(folder: Path) -> dict[str, Predictions]:
+    """The predictions kept in a trial's folder, by dataset.
 
     Raises:
         UserError: there are none (the trial ended before its first epoch, or an older version trained it), or the file
@@ -65,11 +65,11 @@ def read_validation(folder: Path) -> dict[str, Answers]:
             parts = {name: [stored[key] for key in _keys(name)] for name in names}
     except FileNotFoundError:
         raise UserError(
-            f"no validation answers in {folder}: it has no {VALIDATION}, which a trial's first epoch writes"
+            f"no validation predictions in {folder}: it has no {VALIDATION}, which a trial's first epoch writes"
         ) from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} cannot be read: {error}; delete it, and what needs it is computed again") from None
-    return {name: Answers(logits.astype(np.float32), *rest) for name, (logits, *rest) in parts.items()}
+    return {name: Predictions(logits.astype(np.float32), *rest) for name, (logits, *rest) in parts.items()}
 
 
 def _keys(name: str) -> list[str]:

@@ -21,7 +21,7 @@ from raytune_planes.errors import UserError, first_line
 from raytune_planes.paths import regular
 from raytune_planes.settings import overlaid
 from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
-from raytune_planes.tracking.validation import Answers, write_validation
+from raytune_planes.tracking.validation import Predictions, write_validation
 
 MARK = b"raytune-planes sha256 "
 COMMENT = len(MARK) + 64
@@ -46,7 +46,7 @@ class Checkpoint:
     """What prediction needs: weights, settings, class names, prompt embeddings."""
     is_best: bool
     """No epoch before scored higher under the goal."""
-    answers: Mapping[str, Answers] = field(default_factory=dict)
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """When it is the best: what it said of every validation picture, by dataset."""
 
     def save(self, folder: Path) -> None:
@@ -58,7 +58,7 @@ class Checkpoint:
         folder.stat()
         if self.is_best:
             save(self.model, folder / WEIGHTS)
-            write_validation(folder, self.answers)
+            write_validation(folder, self.predictions)
         save(self.state, folder / LAST)
 
 

@@ -15,7 +15,7 @@ from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.records import metric
 from raytune_planes.tasks.implementation import Implementation
 from raytune_planes.tasks.prediction import predicted
-from raytune_planes.tracking.validation import Answers
+from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.measures import Measures
 from raytune_planes.training.scene_evaluation import SceneEvaluation
 from raytune_planes.training.workers import Worker
@@ -79,7 +79,7 @@ class Evaluation:
                 found[metric(split, name, "scenes")] = float(scenes)
         return found
 
-    def answers(self) -> dict[str, Answers]:
+    def predictions(self) -> dict[str, Predictions]:
         """What the last run said of each picture of its split. All workers must ask, and get the same."""
         split, rows = self._rows
         out = {}
@@ -90,5 +90,5 @@ class Evaluation:
                 start = (self._worker.rank + i * self._worker.world) * EVAL_BATCH
                 all_NK[start : start + EVAL_BATCH] = logits_BK.double().cpu()
             summed_NK = self._worker.sum(all_NK.flatten()).view_as(all_NK)
-            out[name] = Answers(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
+            out[name] = Predictions(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
         return out

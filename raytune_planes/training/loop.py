@@ -103,7 +103,7 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
         is_best, best = score > best, max(best, score)
         trainer.plateau.learn(_primary(trainer, record.metrics), score)
         # The metrics are the same on every worker, so all of them ask.
-        predictions = trainer.answers() if is_best else {}
+        predictions = trainer.predictions() if is_best else {}
         try:
             report(record, Checkpoint(trainer.state_dict(best), trainer.model_state(record), is_best, predictions))
         except StopTrial as stop:

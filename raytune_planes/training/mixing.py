@@ -37,7 +37,7 @@ class Mixer:
 
         A resting dataset keeps one in ``stopping.trickle`` of its steps, or none.
         """
-        requested = self._wanted()
+        requested = self._requested()
         keep = 1 / self._stopping.trickle if self._stopping.rule == "stop_and_go" and self._stopping.trickle else 0.0
         kept = {d: p * (keep if d in resting else 1.0) for d, p in requested.items()}
         awake = sum(p for d, p in kept.items() if d not in resting)
@@ -79,7 +79,7 @@ class Mixer:
             self._rewards[d] = 0.5 * self._rewards[d] + 0.5 * (gain / largest if largest > 0 else 0.0)
         self._last = self._last | dict(values)
 
-    def _wanted(self) -> dict[str, float]:
+    def _requested(self) -> dict[str, float]:
         if self._mixing.rule != "gain":
             return self._base
         on = [d for d, p in self._base.items() if p > 0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.errors import UserError
-from raytune_planes.tasks.answers import tensors
+from raytune_planes.tasks.outputs import tensors
 
 Judge = Callable[[Batch], tuple[dict[str, Any], dict[str, Tensor]]]
 

@@ -16,7 +16,7 @@ from raytune_planes.records import metric
 from raytune_planes.scenes.boxes import detected
 from raytune_planes.scenes.grid import Grid, planes
 from raytune_planes.scenes.score import SIZE, drawn, judged, scene_metrics, sure
-from raytune_planes.tasks.answers import joined
+from raytune_planes.tasks.outputs import joined
 from raytune_planes.tasks.prediction import Prediction
 from raytune_planes.training.workers import Worker
 

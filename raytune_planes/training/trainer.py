@@ -23,7 +23,7 @@ from raytune_planes.network import Network
 from raytune_planes.records import EpochRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tasks.implementation import identity, terms
-from raytune_planes.tracking.validation import Answers
+from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.evaluation import Evaluation
@@ -161,9 +161,9 @@ class Trainer:
                     self._prompts = {name: self.model.text(name).to(self.worker.device) for name in self.data}
             return self._evaluation.run(split, scenes)
 
-    def answers(self) -> dict[str, Answers]:
+    def predictions(self) -> dict[str, Predictions]:
         """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
-        return self._evaluation.answers()
+        return self._evaluation.predictions()
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with self._precision():

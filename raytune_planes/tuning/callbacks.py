@@ -23,9 +23,9 @@ from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
+from raytune_planes.tuning.stop_requests import forget, halve_batches, halved, stop_requested, stop_trial
 from raytune_planes.tuning.trial import ERROR, Task
 from raytune_planes.tuning.watch import Watch
-from raytune_planes.tuning.wishes import forget, halve_batches, halved, stop_trial, stop_wished
 
 LOW = "running low on memory"
 """What Ray says of a process that it ended before the system would have."""
@@ -90,7 +90,7 @@ class Recorder(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         configured = trial.config
-        self._watch.heard(configured["trial_id"])
+        self._watch.reported(configured["trial_id"])
         if configured["trial_id"] in self._here:
             return  # Tune tries it again after a lost process
         if not self._here:
@@ -118,7 +118,7 @@ class Recorder(tune.Callback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         record = self.trials[trial.config["trial_id"]]
-        self._watch.heard(record.trial_id)
+        self._watch.reported(record.trial_id)
         if "note" in result:
             self._view.note(result["note"])
         elif "end" in result:
@@ -138,9 +138,9 @@ class Recorder(tune.Callback):
             self.on_trial_start(iteration, trials, trial)
         record = self.trials[trial.config["trial_id"]]
         last = str(trial.get_error() or "its process was lost").strip().splitlines()
-        wish = stop_wished(self._folder(record))
-        hung = wish is not None and wish.end is End.FAILED
-        reason = wish.reason if wish and hung else f"lost {trial.num_failures} times: {last[-1][:300]}"
+        request = stop_requested(self._folder(record))
+        hung = request is not None and request.end is End.FAILED
+        reason = request.reason if request and hung else f"lost {trial.num_failures} times: {last[-1][:300]}"
         self._end(record, End.FAILED, reason)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -148,7 +148,7 @@ def _train(
     }
     while waiting:
         done, _ = ray.wait(list(waiting), timeout=0.5)
-        if interrupt.asked:
+        if interrupt.requested:
             raise KeyboardInterrupt
         for reference in done:
             job = waiting.pop(reference)

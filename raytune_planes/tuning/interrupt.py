@@ -17,7 +17,7 @@ class Interrupt:
     """Notes the wish to stop from ``with`` to its end; does nothing outside of the main thread."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self.reason = "interrupted by Ctrl-C or SIGTERM"
         self._first_s = 0.0
         self._before: dict[signal.Signals, Any] = {}
@@ -33,12 +33,12 @@ class Interrupt:
 
     def ask(self, reason: str = "") -> None:
         """Stop as by a first signal."""
-        if not self.asked:
+        if not self.requested:
             self.reason = reason or self.reason
             self._first_s = time.monotonic()  # before the next line: a second signal may come between the two
-            self.asked = True
+            self.requested = True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and time.monotonic() - self._first_s > TWICE_S:
+        if self.requested and time.monotonic() - self._first_s > TWICE_S:
             raise KeyboardInterrupt
         self.ask()

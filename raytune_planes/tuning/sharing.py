@@ -1,4 +1,4 @@
-"""Whether the hosts of a cluster see the study's folder, in which trials keep their checkpoints and hear of wishes."""
+"""Whether the hosts of a cluster see the study's folder, in which trials keep their checkpoints and read stop requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def sees(path: str, mark: bytes) -> bool:
         return False
 
 
-def told(folder: Path, hosts: Collection[str]) -> str:
+def warning_of(folder: Path, hosts: Collection[str]) -> str:
     names = sorted(hosts)
     return (
         f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not see {folder.resolve()}, so no trial runs there; "

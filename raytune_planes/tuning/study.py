@@ -30,7 +30,7 @@ from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.searcher import TuneSearcher
-from raytune_planes.tuning.sharing import blind_hosts, told
+from raytune_planes.tuning.sharing import blind_hosts, warning_of
 from raytune_planes.tuning.trial import run_trial
 from raytune_planes.tuning.watch import Watch, is_there
 
@@ -81,7 +81,7 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
             if cluster.doubt:
                 view.note(cluster.doubt)
             if blind := blind_hosts(folder):
-                view.note(told(folder, blind.values()))
+                view.note(warning_of(folder, blind.values()))
                 pools.avoid(blind)
             return _Study(plan, folder, view, trackers, interrupt, pools).run(cluster)
 
@@ -107,7 +107,7 @@ class _Study:
             budget=StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier)),
             earlier=self._earlier,
             finish=self._searcher.finish,
-            is_interrupted=lambda: interrupt.asked,
+            is_interrupted=lambda: interrupt.requested,
             pools=pools,
             watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
         )

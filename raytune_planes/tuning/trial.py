@@ -31,7 +31,7 @@ from raytune_planes.training.workers import Worker
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import NO_MEMORY, explain, lost_process
-from raytune_planes.tuning.wishes import halve_batches, halved, stop_wished
+from raytune_planes.tuning.stop_requests import halve_batches, halved, stop_requested
 
 ERROR = "error.txt"
 
@@ -88,8 +88,8 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
         reason = f"{socket.gethostname()} does not see {task.study}; name a folder that all hosts share with --out"
         return {"end": End.FAILED.value, "reason": reason}
     folder.mkdir(parents=True, exist_ok=True)
-    if wish := stop_wished(folder):  # from before it lost its process
-        return {"end": wish.end.value, "reason": wish.reason}
+    if request := stop_requested(folder):  # from before it lost its process
+        return {"end": request.end.value, "reason": request.reason}
     try:
         return _fit(suggested, task, folder)
     except Exception as error:
@@ -178,35 +178,35 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Reporter:
-    """Tells Tune of each epoch, keeps its checkpoint, and ends the trial where the driver wishes it."""
+    """Tells Tune of each epoch, keeps its checkpoint, and ends the trial when the driver requests it."""
 
     def __init__(self, folder: Path, worker: Worker, began_with: Sequence[str] = ()) -> None:
         """``began_with``: weights of another trial that this one began with, known when its first epoch ends."""
         self._folder, self._worker, self._began_with = folder, worker, began_with
         self._before = CoreTime.now()
-        self._told: list[str] = []
+        self._sent: list[str] = []
 
     def tell_again(self, state: Mapping[str, Any]) -> None:
         """Tell of the epochs that a checkpoint knows and the driver does not: reports of a worker group lag by a
         second, and the last are lost with it. All workers read the same files, and report equally often."""
-        self._told = list(state.get("told", ()))
+        self._sent = list(state.get("told", ()))
         recorded = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
-        for line in self._told:
+        for line in self._sent:
             record = epoch_from_line(line.encode())
             if record.epoch not in recorded:
                 self._tell(record)
 
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
-        """Raises StopTrial when the driver wishes so."""
+        """Raises StopTrial when the driver requests it."""
         self._tell(record)
-        self._told.append(epoch_to_line(record))
+        self._sent.append(epoch_to_line(record))
         if self._worker.rank == 0:
-            state = {**checkpoint.state, "told": self._told}
+            state = {**checkpoint.state, "told": self._sent}
             dataclasses.replace(checkpoint, state=state).save(self._folder)
         # Only the first worker looks, so that all of them stop after the same epoch.
-        wish = stop_wished(self._folder) if self._worker.rank == 0 else None
-        if float(self._worker.sum(torch.tensor([float(wish is not None)], dtype=torch.float64))):
-            raise wish or StopTrial(End.PRUNED, "the first worker knows why")
+        request = stop_requested(self._folder) if self._worker.rank == 0 else None
+        if float(self._worker.sum(torch.tensor([float(request is not None)], dtype=torch.float64))):
+            raise request or StopTrial(End.PRUNED, "the first worker knows why")
 
     def say(self, note: str) -> None:
         """Tell people what the records do not say."""

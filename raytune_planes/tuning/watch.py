@@ -1,4 +1,4 @@
-"""What the driver keeps an eye on while trials run: that each is heard of, and that the disk has room."""
+"""What the driver keeps an eye on while trials run: that each is reported of, and that the disk has room."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._stall_minutes, self._free_gib, self._clock = folder, stall_minutes, free_gib, clock
-        self._heard: dict[str, float] = {}
+        self._last_report: dict[str, float] = {}
 
-    def heard(self, trial_id: str) -> None:
+    def reported(self, trial_id: str) -> None:
         """The trial has started, or has said something."""
-        self._heard[trial_id] = self._clock()
+        self._last_report[trial_id] = self._clock()
 
     def silence(self, trial_id: str) -> str:
-        """Why the trial counts as hung, or ``""``; said once, until it is heard of again."""
-        since, limit = self._heard.get(trial_id), self._stall_minutes
+        """Why the trial counts as hung, or ``""``; said once, until it is reported of again."""
+        since, limit = self._last_report.get(trial_id), self._stall_minutes
         if since is None or limit is None or self._clock() - since < 60 * limit:
             return ""
-        del self._heard[trial_id]
+        del self._last_report[trial_id]
         return f"no epoch for {limit:g} minutes: it hangs (study.stall_minutes)"
 
     def folder(self) -> None:

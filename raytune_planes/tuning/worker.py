@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from raytune_planes.errors import UserError
-from raytune_planes.tasks.answers import mapped
+from raytune_planes.tasks.outputs import mapped
 from raytune_planes.training.workers import LocalWorker, Worker, pick_device, why_no_gpu
 
 

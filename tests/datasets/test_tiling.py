@@ -109,8 +109,8 @@ def test_the_side_and_the_cut_boxes_are_told_kept_and_part_of_the_key(tmp_path: 
     boxes = [(640, 640, [(160 * x + 20, 160 * y + 20, 160 * x + 60, 160 * y + 60) for x in range(4) for y in range(4)])]
     assert (info.train_boxes, info.train_boxes_cut) == (16, Tiling(info.tile, 0.25).cut(boxes))
     assert Info.of_json(asdict(info)) == info
-    assert arrays.warnings == tuple(notes.told(info))
-    assert notes.told(info)[0] == (
+    assert arrays.warnings == tuple(notes.warnings_of(info))
+    assert notes.warnings_of(info)[0] == (
         f"scenes are cut into tiles of {info.tile} px, neighbours sharing 25% of their side: {info.train_boxes_cut} of "
         f"16 training boxes ({info.train_boxes_cut / 16:.0%}) are whole in no tile"
     )

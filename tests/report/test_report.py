@@ -170,8 +170,8 @@ def test_examples_are_the_surest_right_and_wrong_of_different_classes() -> None:
 
 
 def test_the_overlap_of_masks_is_counted_at_one_half() -> None:
-    truth_HW, said_HW = np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.2], [0.6, 0.5]])
-    assert mask_iou(truth_HW, said_HW) == pytest.approx(1 / 3)
+    truth_HW, predicted_HW = np.array([[1, 1], [0, 0]]), np.array([[0.9, 0.2], [0.6, 0.5]])
+    assert mask_iou(truth_HW, predicted_HW) == pytest.approx(1 / 3)
     assert np.isnan(mask_iou(np.zeros((2, 2)), np.zeros((2, 2))))
 
 
@@ -205,7 +205,7 @@ def test_two_trials_compare_in_settings_metrics_and_curves() -> None:
     assert compare.settings(one, other) == [("datasets.fgvc.head.depth", 1, 2), ("optim.lr", 0.002, 0.004)]
     assert ("val/fgvc/accuracy", 0.3, 0.5) in compare.metrics(one, other)
     curves = compare.curves(one, other)
-    assert isinstance(curves, compare.Beside)
+    assert isinstance(curves, compare.Comparison)
     assert curves.curves["val/fgvc/accuracy"][1] == ((192, 0.2), (384, 0.5))
     assert curves.best == (384, 384)
     cells = next(line.split() for line in compare.as_text(one, other).splitlines() if "val/fgvc/accuracy" in line)

@@ -86,7 +86,7 @@ def test_the_answer_from_a_file_is_the_evaluations_bit_for_bit(name: str, precis
         shown = predictor.learnt[name].reader.show(sample.path, sample.window)
         assert np.array_equal(shown, arrays.images_NHWC[place]), sample
     trainer.evaluate("test")
-    said = trainer.answers()[name]
+    said = trainer.predictions()[name]
     shown = np.stack([read.show(samples[i].path, samples[i].window) for i in said.pictures_N])
     output = predictor.outputs(name, torch.from_numpy(shown).permute(0, 3, 1, 2))
     logits_NK = output["classification"].logits_BK

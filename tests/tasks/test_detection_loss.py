@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes.tasks.detection.detector import REACH, centres, told
+from raytune_planes.tasks.detection.detector import REACH, centres, decoded
 from raytune_planes.tasks.detection.loss import aims, detection
 from raytune_planes.tasks.implementation import identity
 
@@ -58,7 +58,7 @@ def test_what_is_told_of_a_cell_is_its_box() -> None:
     _, target_BN4 = aims(BOXES, 8, 8)
     positive_BN, _ = aims(BOXES, 8, 8)
     logit_BN = torch.randn(3, 64, generator=torch.Generator().manual_seed(0))
-    got_logit, got_boxes = told(cells(logit_BN, target_BN4))
+    got_logit, got_boxes = decoded(cells(logit_BN, target_BN4))
     torch.testing.assert_close(got_logit, logit_BN)
     torch.testing.assert_close(got_boxes[positive_BN], target_BN4[positive_BN])
 
@@ -88,7 +88,7 @@ def test_a_box_beside_its_plane_costs_its_giou() -> None:
     guess = cells(perfect, beside.expand(1, 64, 4))
     inside = positive_BN[0] & (centres(8, 8)[:, 0] > 0.625)
     assert inside.any()  # a cell's reach is not negative: only cells within both boxes can tell this one
-    boxes_BN4 = told(guess)[1]
+    boxes_BN4 = decoded(guess)[1]
     torch.testing.assert_close(boxes_BN4[0][inside], beside.expand(int(inside.sum()), 4))
     whole = cells(perfect, torch.where(inside[:, None], beside, box[0]).expand(1, 64, 4))
     expected = (1 - giou) * inside.sum().item() / positive_BN.sum().item() / 2

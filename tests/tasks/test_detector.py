@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from raytune_planes.network import Network
-from raytune_planes.tasks.detection.detector import detections, giou, iou, told
+from raytune_planes.tasks.detection.detector import decoded, detections, giou, iou
 from tests.toy import INFOS, SIDE, toy_config
 
 ASKED = {"losses__detection__weight": 0.5}
@@ -41,7 +41,7 @@ def test_without_such_a_dataset_there_is_no_detector() -> None:
 
 
 def test_an_untrained_detector_tells_boxes_about_its_cells() -> None:
-    logit_BN, boxes_BN4 = told(make(**ASKED)("hrplanes", torch.randn(2, 3, 32, 32))["detection"])
+    logit_BN, boxes_BN4 = decoded(make(**ASKED)("hrplanes", torch.randn(2, 3, 32, 32))["detection"])
     assert logit_BN.shape == (2, 64)
     assert (logit_BN < 0).float().mean() > 0.9
     assert (boxes_BN4[..., 2:] > boxes_BN4[..., :2]).all()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from raytune_planes.tasks.implementation import identity
 from raytune_planes.tasks.reconstruction.loss import LEAST, reconstruction
-from raytune_planes.tasks.reconstruction.painter import cover
+from raytune_planes.tasks.reconstruction.patch_decoder import cover
 
 
 def pictures() -> tuple[Tensor, Tensor, Tensor]:

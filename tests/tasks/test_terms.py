@@ -13,15 +13,15 @@ from torch import Tensor
 from raytune_planes.config import Losses
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks import TASKS
-from raytune_planes.tasks.answers import mapped, tensors
 from raytune_planes.tasks.classification.implementation import Logits
 from raytune_planes.tasks.contrastive.implementation import Similarity
 from raytune_planes.tasks.implementation import identity, terms
 from raytune_planes.tasks.loading import make_tasks
+from raytune_planes.tasks.outputs import mapped, tensors
 from raytune_planes.tasks.reconstruction.implementation import Reconstructed
 from tests.toy import INFOS, toy_config, toy_prompts
 
-Answers = dict[str, Any]
+Predictions = dict[str, Any]
 ALL = make_tasks(toy_config(losses__reconstruction__weight=1.0, losses__detection__weight=1.0), INFOS)
 
 
@@ -37,13 +37,13 @@ def batch(dataset: str, size: int = 8) -> Batch:
     return replace(plain, hidden_BHW=hidden_BHW, boxes_BM4=boxes_BM4)
 
 
-def answers(dataset: str, size: int = 8) -> Answers:
+def answers(dataset: str, size: int = 8) -> Predictions:
     generator = torch.Generator().manual_seed(4)
     embedding_BW = torch.nn.functional.normalize(torch.randn(size, 12, generator=generator), dim=1)
     mask_logits_BHW = torch.randn(size, 16, 16, generator=generator)
     logits_BK = torch.randn(size, len(INFOS[dataset].classes), generator=generator)
     painted_BCHW, covered_BCHW = torch.randn(2, size, 3, 16, 16, generator=generator)
-    says: Answers = {
+    says: Predictions = {
         "classification": Logits(logits_BK),
         "segmentation": mask_logits_BHW,
         "contrastive": Similarity(embedding_BW, torch.tensor(-1.0)),
@@ -53,7 +53,9 @@ def answers(dataset: str, size: int = 8) -> Answers:
     return {name: answer for name, answer in says.items() if ALL[name].wants(dataset)}
 
 
-def of(dataset: str, says: Answers, what: Batch, gather: Callable[[Tensor], Tensor] = identity) -> dict[str, Tensor]:
+def of(
+    dataset: str, says: Predictions, what: Batch, gather: Callable[[Tensor], Tensor] = identity
+) -> dict[str, Tensor]:
     return terms(ALL, says, what, torch.from_numpy(toy_prompts()[dataset]), gather)
 
 
@@ -157,7 +159,7 @@ class Gathered:
         return next(self._calls)
 
 
-def _rows(says: Answers, rows: slice) -> Answers:
+def _rows(says: Predictions, rows: slice) -> Predictions:
     return {name: mapped(answer, lambda held: held[rows] if held.ndim else held) for name, answer in says.items()}
 
 

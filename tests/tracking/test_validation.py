@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from raytune_planes.errors import UserError
-from raytune_planes.tracking.validation import Answers, read_validation, write_validation
+from raytune_planes.tracking.validation import Predictions, read_validation, write_validation
 
 
-def answers(logits_NK: np.ndarray) -> Answers:
+def answers(logits_NK: np.ndarray) -> Predictions:
     count = len(logits_NK)
-    return Answers(logits_NK.astype(np.float32), np.arange(count) % 2, np.arange(count) + 100)
+    return Predictions(logits_NK.astype(np.float32), np.arange(count) % 2, np.arange(count) + 100)
 
 
 def test_answers_come_back_with_their_best_class_and_probabilities(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_split_without_pictures_is_kept_as_such(tmp_path: Path) -> None:
 
 
 def test_a_trial_without_answers_says_why_there_may_be_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no validation answers in .*: it has no val\.npz"):
+    with pytest.raises(UserError, match=r"no validation predictions in .*: it has no val\.npz"):
         read_validation(tmp_path)
 
 

@@ -266,7 +266,7 @@ def test_two_workers_keep_the_answers_that_one_would() -> None:
     one, *parts = (Trainer(toy_config(), data, toy_prompts(), w) for w in (LocalWorker(), Part(0), Part(1)))
     for trainer in (one, *parts):
         trainer.evaluate("val")
-    whole, (first, second) = one.answers(), (trainer.answers() for trainer in parts)
+    whole, (first, second) = one.predictions(), (trainer.predictions() for trainer in parts)
     for name in data:
         assert np.allclose(first[name].logits_NK + second[name].logits_NK, whole[name].logits_NK, atol=1e-5)
         assert (first[name].logits_NK[128:256] == 0).all()

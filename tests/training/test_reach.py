@@ -27,12 +27,12 @@ def a_trainer(**settings: object) -> Trainer:
 
 def entropy(_: Contrastive, answer: object, case: Case) -> Tensor:
     """A new loss that reads the classifier's logits, as entropy minimisation does (Grandvalet & Bengio 2004)."""
-    return torch.distributions.Categorical(logits=case.answers["classification"].logits_BK).entropy().mean()
+    return torch.distributions.Categorical(logits=case.outputs["classification"].logits_BK).entropy().mean()
 
 
 def accuracy(_: Contrastive, answer: object, case: Case) -> Tensor:
     """A measure that somebody took for a loss: no gradient comes from it."""
-    return (case.answers["classification"].logits_BK.argmax(1) == case.batch.label_B).float().mean()
+    return (case.outputs["classification"].logits_BK.argmax(1) == case.batch.label_B).float().mean()
 
 
 def moved(trainer: Trainer) -> set[str]:

@@ -23,8 +23,8 @@ from raytune_planes.tuning.callbacks import Recorder, _is_final
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
+from raytune_planes.tuning.stop_requests import STOP, halve_batches, halved, stop_requested
 from raytune_planes.tuning.watch import Watch
-from raytune_planes.tuning.wishes import STOP, halve_batches, halved, stop_wished
 from tests.tuning.tiny import GOAL, tiny_plan
 
 SAMPLES = 72
@@ -170,13 +170,13 @@ def test_a_trial_that_falls_behind_is_asked_to_stop_and_the_defaults_never_are(t
     worse, better = bench.start(), bench.start()
     bench.epoch(better, 1, accuracy=0.9)
     bench.epoch(worse, 1, accuracy=0.1)
-    assert stop_wished(bench.folder(worse)) is None, "trial 0 is the baseline"
+    assert stop_requested(bench.folder(worse)) is None, "trial 0 is the baseline"
     third = bench.start()
     bench.epoch(third, 1, accuracy=0.05)
-    wish = stop_wished(bench.folder(third))
-    assert wish is not None
-    assert wish.end is End.PRUNED
-    assert wish.reason.startswith("after epoch 1: place 3 of 3 at 72 samples")
+    request = stop_requested(bench.folder(third))
+    assert request is not None
+    assert request.end is End.PRUNED
+    assert request.reason.startswith("after epoch 1: place 3 of 3 at 72 samples")
 
 
 def test_nobody_is_asked_to_stop_after_the_last_epoch(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_nobody_is_asked_to_stop_after_the_last_epoch(tmp_path: Path) -> None:
         bench.epoch(trial, 3, accuracy=accuracy)
     last = bench.start()
     bench.epoch(last, 3, accuracy=0.1)
-    assert stop_wished(bench.folder(last)) is None
+    assert stop_requested(bench.folder(last)) is None
 
 
 def test_a_spent_budget_starts_nothing_more_and_interrupts_what_runs(tmp_path: Path) -> None:
@@ -197,9 +197,9 @@ def test_a_spent_budget_starts_nothing_more_and_interrupts_what_runs(tmp_path: P
     bench.epoch(second, 1)
     assert bench.finished == ["finish"]
     assert bench.recorder.spent == "144 samples of 144 are spent"
-    wish = stop_wished(bench.folder(first))
-    assert wish is not None
-    assert (wish.end, wish.reason) == (End.INTERRUPTED, bench.recorder.spent)
+    request = stop_requested(bench.folder(first))
+    assert request is not None
+    assert (request.end, request.reason) == (End.INTERRUPTED, bench.recorder.spent)
 
 
 def test_what_runs_when_the_study_closes_is_interrupted_and_stays_open_for_the_search(bench: Bench) -> None:
@@ -221,7 +221,7 @@ def test_a_wish_from_before_does_not_stop_a_resumed_trial(bench: Bench) -> None:
     bench.folder(trial).mkdir(parents=True)
     (bench.folder(trial) / STOP).write_text('{"end": "interrupted", "reason": "hours"}')
     bench.recorder.on_trial_start(0, [], trial)
-    assert stop_wished(bench.folder(trial)) is None
+    assert stop_requested(bench.folder(trial)) is None
 
 
 def test_ctrl_c_is_raised_between_two_events(bench: Bench) -> None:
@@ -242,15 +242,15 @@ def test_a_trial_that_hangs_ends_as_failed_and_the_others_go_on(bench: Bench) ->
     for bench.now_s in (30, 59):
         bench.epoch(works, int(bench.now_s))
         bench.recorder.on_step_begin(0, [hangs, works])
-    assert stop_wished(bench.folder(hangs)) is None
+    assert stop_requested(bench.folder(hangs)) is None
     bench.now_s = 61
     bench.recorder.on_step_begin(0, [hangs, works])
-    wish = stop_wished(bench.folder(hangs))
-    assert wish is not None
-    assert (wish.end, wish.reason) == (End.FAILED, "no epoch for 1 minutes: it hangs (study.stall_minutes)")
-    assert stop_wished(bench.folder(works)) is None
+    request = stop_requested(bench.folder(hangs))
+    assert request is not None
+    assert (request.end, request.reason) == (End.FAILED, "no epoch for 1 minutes: it hangs (study.stall_minutes)")
+    assert stop_requested(bench.folder(works)) is None
     bench.recorder.on_trial_error(0, [], hangs)  # its process was killed, and Tune has had enough of it
-    assert bench.record(hangs).reason == wish.reason
+    assert bench.record(hangs).reason == request.reason
     bench.end(works, End.COMPLETED, "done")
     assert bench.record(works).end is End.COMPLETED
 
@@ -262,7 +262,7 @@ def test_a_disk_that_is_nearly_full_starts_nothing_more_and_lets_trials_end(tmp_
     bench.recorder.on_step_begin(0, [trial])
     assert bench.finished == ["finish"]
     assert "GiB are free where the results lie, less than 1e+06" in bench.recorder.spent
-    assert stop_wished(bench.folder(trial)) is None
+    assert stop_requested(bench.folder(trial)) is None
     bench.end(trial, End.COMPLETED, "done")
     assert bench.record(trial).end is End.COMPLETED
 
@@ -299,9 +299,9 @@ def test_a_stop_that_its_driver_did_not_live_to_deliver_is_delivered(tmp_path: P
     (bench.folder(trials[2]) / STOP).unlink()
     again = bench.again()
     again.on_trial_start(0, [], trials[2])
-    wish = stop_wished(bench.folder(trials[2]))
-    assert wish is not None
-    assert wish.end is End.PRUNED
+    request = stop_requested(bench.folder(trials[2]))
+    assert request is not None
+    assert request.end is End.PRUNED
 
 
 @pytest.mark.parametrize(

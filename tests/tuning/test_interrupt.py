@@ -15,10 +15,10 @@ from raytune_planes.tuning.interrupt import Interrupt
 def test_the_first_signal_is_noted_and_the_next_one_is_final(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.getsignal(number)
     with Interrupt() as interrupt:
-        assert not interrupt.asked
+        assert not interrupt.requested
         os.kill(os.getpid(), number)
         os.kill(os.getpid(), number)  # the same wish, sent twice
-        assert interrupt.asked
+        assert interrupt.requested
         monkeypatch.setattr(module, "TWICE_S", -1.0)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)

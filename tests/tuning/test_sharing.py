@@ -1,11 +1,11 @@
-"""Whether a host sees the study's folder, and how it is told."""
+"""Whether a host sees the study's folder, and how it is warning_of."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from raytune_planes.tuning.lease import FILE, Lease
-from raytune_planes.tuning.sharing import sees, told
+from raytune_planes.tuning.sharing import sees, warning_of
 
 
 def test_a_host_sees_the_folder_when_it_reads_what_the_driver_wrote(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_a_host_sees_the_folder_when_it_reads_what_the_driver_wrote(tmp_path: Pa
 
 
 def test_hosts_that_are_left_out_are_named(tmp_path: Path) -> None:
-    assert told(tmp_path, ["w2", "w1"]).startswith(
+    assert warning_of(tmp_path, ["w2", "w1"]).startswith(
         f"w1, w2 do not see {tmp_path}, so no trial runs there; name a folder"
     )
-    assert "w1 does not see" in told(tmp_path, ["w1"])
+    assert "w1 does not see" in warning_of(tmp_path, ["w1"])

@@ -1,4 +1,4 @@
-"""A trial's own parts, without Ray: its data, its wish to stop, and how errors are put in words."""
+"""A trial's own parts, without Ray: its data, its request to stop, and how errors are put in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning import trial
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import explain
-from raytune_planes.tuning.wishes import stop_trial, stop_wished
+from raytune_planes.tuning.stop_requests import stop_requested, stop_trial
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import TILE, tiny_material, tiny_plan
 
@@ -45,11 +45,11 @@ def test_a_disabled_dataset_is_not_opened(tmp_path: Path) -> None:
 
 
 def test_a_wish_to_stop_carries_its_end_and_reason(tmp_path: Path) -> None:
-    assert stop_wished(tmp_path) is None
+    assert stop_requested(tmp_path) is None
     stop_trial(tmp_path / "new", End.PRUNED, "at 9 samples: place 3 of 3")
-    wish = stop_wished(tmp_path / "new")
-    assert isinstance(wish, StopTrial)
-    assert (wish.end, wish.reason) == (End.PRUNED, "at 9 samples: place 3 of 3")
+    request = stop_requested(tmp_path / "new")
+    assert isinstance(request, StopTrial)
+    assert (request.end, request.reason) == (End.PRUNED, "at 9 samples: place 3 of 3")
 
 
 def test_a_batch_that_workers_cannot_share_is_refused(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.datasets.cleaning import Plan
 from raytune_planes.datasets.hygiene.copies import Alike, Copies, find_copies
-from raytune_planes.datasets.hygiene.pictures import Pictures, look
-from raytune_planes.datasets.notes import told
+from raytune_planes.datasets.hygiene.pictures import Pictures, measure
+from raytune_planes.datasets.notes import warnings_of
 from raytune_planes.datasets.ranges import with_range
 from raytune_planes.datasets.split_folders import copies_across
 
@@ -86,7 +86,7 @@ class Findings:
                 for reason, names in self.listing.account.left_out.items()
             },
             "values": info.values,
-            "warnings": [*self.listing.warnings, *told(info)],
+            "warnings": [*self.listing.warnings, *warnings_of(info)],
         }
 
     def _copies_json(self) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def examine(reader: Reader) -> Findings:
         UserError: the dataset cannot be listed.
     """
     listing = with_range(reader, reader.scan())
-    pictures = look(reader, listing)
+    pictures = measure(reader, listing)
     return Findings(reader.name_in_study, str(reader.root), listing, pictures, find_copies(pictures, reader.extent_m))
 
 

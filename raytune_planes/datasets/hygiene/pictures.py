@@ -61,7 +61,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Measured:
     size: tuple[int, int]
     mode: str
     misnamed: bool
@@ -70,23 +70,23 @@ class _Look:
     thumb_HWC: np.ndarray
 
 
-def look(reader: Reader, listing: Listing) -> Pictures:
+def measure(reader: Reader, listing: Listing) -> Pictures:
     """Decode every picture of ``listing`` once; those that cannot be decoded are named, not raised."""
     split_of = {i: split for split in SPLITS for i in listing.splits[split]}
     first: dict[str, int] = {}
     for i, sample in enumerate(listing.samples):
         first.setdefault(picture_name(sample, reader.root), i)
-    kept: list[tuple[str, int, _Look]] = []
+    kept: list[tuple[str, int, _Measured]] = []
     unreadable: dict[str, str] = {}
     pending = iter(first.items())
     with ThreadPoolExecutor(allowed(), thread_name_prefix="look") as pool:
         while chunk := list(islice(pending, TOGETHER)):
-            seen = pool.map(lambda item: _look(reader, listing.samples[item[1]]), chunk)
-            for (name, i), found in zip(chunk, seen, strict=True):
-                if isinstance(found, str):
-                    unreadable[name] = found
+            measured = pool.map(lambda item: _measured(reader, listing.samples[item[1]]), chunk)
+            for (name, i), result in zip(chunk, measured, strict=True):
+                if isinstance(result, str):
+                    unreadable[name] = result
                 else:
-                    kept.append((name, i, found))
+                    kept.append((name, i, result))
     samples = [listing.samples[i] for _, i, _ in kept]
     thumbs_NHWC = np.stack([f.thumb_HWC for *_, f in kept]) if kept else np.zeros((0, THUMB, THUMB, 3), np.uint8)
     brightness_N, contrast_N = _light(thumbs_NHWC)
@@ -108,7 +108,7 @@ def look(reader: Reader, listing: Listing) -> Pictures:
     )
 
 
-def _look(reader: Reader, sample: Sample) -> _Look | str:
+def _measured(reader: Reader, sample: Sample) -> _Measured | str:
     try:
         picture = reader.whole(sample)
     except UserError as error:
@@ -123,7 +123,7 @@ def _look(reader: Reader, sample: Sample) -> _Look | str:
     misnamed = format_ in SUFFIXES and sample.path.suffix.lower() not in SUFFIXES[format_]
     thumb = picture.image.resize((THUMB, THUMB), Image.Resampling.BILINEAR)
     blank = bool((np.ptp(np.asarray(picture.image), axis=(0, 1)) <= EVEN).all())
-    return _Look((picture.width, picture.height), mode, misnamed, blank, content.digest(), np.asarray(thumb))
+    return _Measured((picture.width, picture.height), mode, misnamed, blank, content.digest(), np.asarray(thumb))
 
 
 def _light(thumbs_NHWC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     found.Importance: search.importance,
     varied.Lines: search.parallel,
     varied.Slices: search.slices,
-    compare.Beside: search.beside,
+    compare.Comparison: search.comparison,
     said.Confusion: predictions.confusion,
     said.WorstPairs: predictions.worst_pairs,
     said.Masks: predictions.masks,

@@ -64,7 +64,7 @@ def masks(numbers: Masks) -> Figure:
         line[1].imshow(example.image_HWC)
         line[1].imshow(_ink(example.truth_HW > 0, "#009E73"))
         line[2].imshow(example.image_HWC)
-        line[2].imshow(_ink(example.said_HW > 0.5, BEST))
+        line[2].imshow(_ink(example.predicted_HW > 0.5, BEST))
         label = "no plane, none said" if math.isnan(example.iou) else f"IoU {example.iou:.2f}"
         line[2].set_title(label, fontsize=11, weight="normal", loc="center")
         line[1].set_title(f"{(example.truth_HW > 0).mean():.1%} is plane", fontsize=11, weight="normal", loc="center")
@@ -92,7 +92,9 @@ def examples(numbers: Examples) -> Figure:
             spine.set(visible=True, color=shade, linewidth=3)
         sign = "✓" if example.right else "✗"
         truth = "" if example.right else f"\nis {_cut(example.truth)}"
-        axes.set_title(f"{sign} {_cut(example.said)}\n{example.probability:.0%}{truth}", fontsize=10, weight="normal")
+        axes.set_title(
+            f"{sign} {_cut(example.predicted)}\n{example.probability:.0%}{truth}", fontsize=10, weight="normal"
+        )
     return figure
 
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from raytune_planes.records import Action
-from raytune_planes.report.compare import Beside
+from raytune_planes.report.compare import Comparison
 from raytune_planes.report.drawing.style import (
     BEST,
     ENDS,
@@ -158,7 +158,7 @@ def slices(numbers: Slices) -> Figure:
     return figure
 
 
-def beside(numbers: Beside) -> Figure:
+def comparison(numbers: Comparison) -> Figure:
     rows = len(numbers.curves)
     figure, grid = canvas(1.2 + 2.0 * rows, rows=rows, squeeze=False, sharex=True)
     for axes, (key, pair) in zip(grid[:, 0], numbers.curves.items(), strict=True):

@@ -44,7 +44,7 @@ def centres(height: int, width: int, device: torch.device | None = None) -> Tens
     return torch.stack([x_W.repeat(height), y_H.repeat_interleave(width)], dim=1)
 
 
-def told(cells_B5HW: Tensor) -> tuple[Tensor, Tensor]:
+def decoded(cells_B5HW: Tensor) -> tuple[Tensor, Tensor]:
     """logit_BN and boxes_BN4 of the N cells, in float32 and in shares of the picture; boxes may reach beyond it."""
     height, width = cells_B5HW.shape[-2:]
     flat_BN5 = cells_B5HW.float().flatten(2).transpose(1, 2)
@@ -60,7 +60,7 @@ def detections(cells_B5HW: Tensor) -> tuple[Tensor, Tensor]:
 
     Of two that overlap by more than ``SAME`` the less sure has a logit of minus infinity: it is none.
     """
-    logit_BN, boxes_BN4 = told(cells_B5HW)
+    logit_BN, boxes_BN4 = decoded(cells_B5HW)
     logit_BK, order_BK = logit_BN.topk(min(MOST, logit_BN.shape[1]), dim=1)
     boxes_BK4 = boxes_BN4.clamp(0, 1).gather(1, order_BK[..., None].expand(-1, -1, 4))
     same_BKK = iou(boxes_BK4, boxes_BK4) > SAME

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from raytune_planes.tasks.detection.detector import centres, giou, told
+from raytune_planes.tasks.detection.detector import centres, decoded, giou
 
 MIDDLE = 0.5
 """Cells in this share of a box's width and height, about its middle, are to find it (Tian et al. 2019, "center
@@ -27,7 +27,7 @@ def detection(cells_B5HW: Tensor, boxes_BM4: Tensor, gather: Callable[[Tensor], 
     Numbers of cells are those of the whole batch over all workers (``gather`` [B, 1] to [world x B, 1]), so that the
     mean over the workers is the loss of the batch.
     """
-    logit_BN, guess_BN4 = told(cells_B5HW)
+    logit_BN, box_BN4 = decoded(cells_B5HW)
     positive_BN, target_BN4 = aims(boxes_BM4, *cells_B5HW.shape[-2:])
     entropy_BN = F.binary_cross_entropy_with_logits(logit_BN, positive_BN.float(), reduction="none")
     count_B1 = gather(positive_BN.sum(1, keepdim=True).float())
@@ -35,7 +35,7 @@ def detection(cells_B5HW: Tensor, boxes_BM4: Tensor, gather: Callable[[Tensor], 
     share = planes.clamp(1, cells - 1) / cells
     chance = -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share))
     there = entropy_BN.mean() / chance
-    apart_BN = (1 - giou(guess_BN4, target_BN4)) * positive_BN
+    apart_BN = (1 - giou(box_BN4, target_BN4)) * positive_BN
     workers = len(count_B1) / len(cells_B5HW)
     reach = workers * apart_BN.sum() / planes.clamp_min(1)
     return torch.where(planes > 0, (there + reach) / 2, there)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from raytune_planes.datasets.hiding import Hiding
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape
 from raytune_planes.tasks.reconstruction.loss import reconstruction
-from raytune_planes.tasks.reconstruction.painter import Painter, cover
+from raytune_planes.tasks.reconstruction.patch_decoder import PatchDecoder, cover
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Reconstruction(Implementation):
         return {"hidden": Hiding(self.settings.mask, self.settings.patch)}
 
     def build(self, shape: Shape) -> dict[str, nn.Module | nn.Parameter]:
-        return {"painter": Painter(shape.features)}
+        return {"painter": PatchDecoder(shape.features)}
 
     def forward(self, parts: Mapping[str, Any], features: Features) -> Reconstructed | None:
         if features.hidden_BHW is None:

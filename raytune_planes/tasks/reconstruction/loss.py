@@ -25,8 +25,8 @@ def reconstruction(
     """
     pixels_B = hidden_BHW.sum((1, 2)).clamp_min(1) * image_BCHW.shape[1]
 
-    def error(guess_BCHW: Tensor) -> Tensor:
-        apart_BCHW = (guess_BCHW.float() - image_BCHW).abs()
+    def error(output_BCHW: Tensor) -> Tensor:
+        apart_BCHW = (output_BCHW.float() - image_BCHW).abs()
         return apart_BCHW.masked_fill(~hidden_BHW[:, None], 0).sum((1, 2, 3)) / pixels_B
 
     chance = gather(error(covered_BCHW)[:, None]).mean().clamp_min(LEAST)

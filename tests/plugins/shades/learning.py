@@ -30,7 +30,7 @@ class Brightness(Implementation):
 
 
 class Errors(Tally):
-    """Answers that are near enough, and the sum of absolute errors."""
+    """Predictions that are near enough, and the sum of absolute errors."""
 
     size = 2
 

@@ -16,7 +16,7 @@ def cover(image_BCHW: Tensor, hidden_BHW: Tensor) -> Tensor:
     return image_BCHW.where(~hidden_B1HW, mean_BC[:, :, None, None])
 
 
-class Painter(nn.Module):
+class PatchDecoder(nn.Module):
     """One linear layer from each cell of the last grid to the pixels under it (section 3.3: a deeper one is no better).
 
     It says by how much a pixel differs from the colour that covers it, so an untrained one leaves the cover as it is.

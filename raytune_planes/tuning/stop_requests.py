@@ -1,4 +1,4 @@
-"""What the driver wishes of a trial, through files in the trial's folder: another machine reads them as well."""
+"""What the driver requests of a trial, through files in the trial's folder: another machine reads them as well."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stop_trial(folder: Path, end: End, reason: str) -> None:
     write_whole(folder / STOP, json.dumps({"end": end.value, "reason": reason}))
 
 
-def stop_wished(folder: Path) -> StopTrial | None:
+def stop_requested(folder: Path) -> StopTrial | None:
     """What ``stop_trial`` asked of the trial of ``folder``."""
     try:
         content = json.loads((folder / STOP).read_bytes())

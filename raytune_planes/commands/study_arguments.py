@@ -33,21 +33,21 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
     Raises:
         UserError: there is no such study, it was not started from the command line, or ``args`` changes what it keeps.
     """
-    path = files.study_folder(args.out, args.resume) / files.ASKED
+    path = files.study_folder(args.out, args.resume) / files.ARGUMENTS
     try:
-        asked: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
+        stored: dict[str, Any] = json.loads(regular(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise UserError(f"no study '{args.resume}' to resume in {args.out}: {path} is missing or damaged") from None
-    given = [f"--{key.replace('_', '-')}" for key in KEPT[1:] if _anew(args, asked, key)]
-    given += [args.space] if _anew(args, asked, "space") else []
+    given = [f"--{key.replace('_', '-')}" for key in KEPT[1:] if _anew(args, stored, key)]
+    given += [args.space] if _anew(args, stored, "space") else []
     if given:
         raise UserError(
             f"a resumed study keeps its space, seed, sampler and settings; leave out {', '.join(given)}, "
             "or start another study with --name and --start-from"
         )
-    known = {**TUNE_DEFAULTS, **asked}
+    known = {**TUNE_DEFAULTS, **stored}
     known |= {key: Path(known[key]) for key in PATHS if known.get(key) is not None}
-    known["start_from"] = [Path(p) for p in asked["start_from"]]
+    known["start_from"] = [Path(p) for p in stored["start_from"]]
     if args.data is None and known["data"] is not None and not known["data"].is_dir():
         raise UserError(
             f"the pictures of study '{args.resume}' were in {known['data']}, which is no folder now; "
@@ -74,12 +74,12 @@ def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None])
     own["space"] = str(space.resolve()) if space.is_file() else args.space
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files.write_whole(folder / files.ASKED, json.dumps(own, indent=1, default=str) + "\n")
+        files.write_whole(folder / files.ARGUMENTS, json.dumps(own, indent=1, default=str) + "\n")
     except OSError as error:
         raise UserError(f"results cannot be written to {folder}: {error}; choose another folder with --out") from None
 
 
-def _anew(args: argparse.Namespace, asked: dict[str, Any], key: str) -> bool:
-    """Whether ``args`` types something else than was asked."""
+def _anew(args: argparse.Namespace, stored: dict[str, Any], key: str) -> bool:
+    """Whether ``args`` types something else than was stored."""
     value = getattr(args, key)
-    return value is not None and value is not False and value != [] and value != asked.get(key, TUNE_DEFAULTS.get(key))
+    return value is not None and value is not False and value != [] and value != stored.get(key, TUNE_DEFAULTS.get(key))
