@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from raytune_planes.invocation import INSIDE_UV
+
 # No timed assertions: a loaded machine must not fail a property.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS"):  # of whoever runs the tests
+OF_THE_CALLER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS", INSIDE_UV)
+for variable in OF_THE_CALLER:
     os.environ.pop(variable, None)
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"

@@ -13,9 +13,10 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.records import End, TrialRecord, rank
-from raytune_planes.report.explain import places
+from raytune_planes.report.explain import places, quoted
 from raytune_planes.report.formatting import shown, signed, table
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Rule
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     about = {"method": args.method, "study": study.start.name, "seed": args.seed, "result": result}
     ensemble.save(to, entries, rules, about)
     print(in_words(members, args.method, rules, verdicts, study.start.synthetic))
-    print(f"Use it: raytune-planes predict {to} IMAGE")
+    print(f"Use it: {command(f'predict {quoted(to)} IMAGE')}")
     return 0
 
 
@@ -97,7 +98,7 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
     if len(kept) < 2:
         raise UserError(
             f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
-            f"go on with 'raytune-planes tune --resume {study.start.name} --trials {len(study.trials) + 4}'"
+            f"go on with '{command(f'tune --resume {study.start.name} --trials {len(study.trials) + 4}')}'"
         )
     data, cache = places(study, data, cache)
     pictures = data_folder(data)

@@ -15,6 +15,7 @@ from typing import Any
 from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.report import summary
 from raytune_planes.settings import load
@@ -123,7 +124,7 @@ def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int
     _say(f"\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
     _say(summary.as_text(outcome.study, tracking_uri=args.tracking_uri or "", experiment=args.experiment or ""))
     if outcome.interrupted:
-        _say(f"Go on with it: raytune-planes tune --resume {plan.name}{_out(args)}")
+        _say(f"Continue it with: {command(f'tune --resume {plan.name}{_out(args)}')}")
         return 130
     if best_of(outcome.study) is None:
         return 1

@@ -12,6 +12,7 @@ from typing import Any
 from raytune_planes.datasets import files
 from raytune_planes.datasets.base import SPLITS, Listing, Sample
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.invocation import command
 from raytune_planes.paths import regular
 
 FORMAT = 1
@@ -59,9 +60,7 @@ def read_plan(path: Path, dataset: str) -> Plan:
             for name, part in tree["datasets"].items()
         }
     except OSError as error:
-        raise UserError(
-            f"{where}: {error.strerror}; write a plan with 'raytune-planes data DIR --clean FILE'"
-        ) from None
+        raise UserError(f"{where}: {error.strerror}; write a plan with '{command('data DIR --clean FILE')}'") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{where} is no plan of 'raytune-planes data --clean' ({error})") from None
     if tree.get("format") != FORMAT:

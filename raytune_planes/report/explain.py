@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.report.confirmed import Interval, cell, confirmed_gains, read_confirmed
@@ -72,10 +73,10 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     whole = study.folder / BEST
     is_best = study.end is not None and trial is best_of(study) and whole.is_file()
     weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
-    again = f"raytune-planes train --config {quoted(whole if is_best else folder / CONFIG)}"
+    again = command(f"train --config {quoted(whole if is_best else folder / CONFIG)}")
     lines = [("train it again", again + (f" --data {quoted(Path(data))}" if data else ""))]
     if weights.is_file():
-        lines.append(("predict with it", f"raytune-planes predict {quoted(weights)} IMAGE..."))
+        lines.append(("predict with it", command(f"predict {quoted(weights)} IMAGE...")))
     return tuple(lines)
 
 

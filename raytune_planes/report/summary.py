@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain
@@ -176,9 +177,9 @@ def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str, experi
     rows = [("results", str(study.folder))]
     if summary is not None:
         rows += explain.commands(study, summary.best)
-    rows.append(("see it in figures", f"raytune-planes report {study.start.name} --out {explain.quoted(out)}"))
+    rows.append(("see it in figures", command(f"report {study.start.name} --out {explain.quoted(out)}")))
     elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else f" --out {explain.quoted(out)}"
     named = f" --experiment {shlex.quote(experiment)}" if experiment else ""
-    rows.append(("look at it in MLflow", f"raytune-planes ui{elsewhere}{named}"))
+    rows.append(("look at it in MLflow", command(f"ui{elsewhere}{named}")))
     lines = [f"{name + ':':22}{value}" for name, value in rows]
     return [*lines, *(f"warning: {text}" for text in study.warnings)]

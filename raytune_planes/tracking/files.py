@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.invocation import command
 from raytune_planes.paths import regular
 from raytune_planes.records import FORMAT
 
@@ -43,7 +44,7 @@ def find_study(out: Path, name: str | None = None) -> Path:
     """The folder of the study ``name``, or of the latest one. Raises UserError listing the studies there are."""
     starts = {folder.name: _started_ms(folder) for folder in _study_folders(out)}
     if not starts:
-        raise UserError(f"no study in {out}; run 'raytune-planes tune' first, or name its folder with --out")
+        raise UserError(f"no study in {out}; run '{command('tune')}' first, or name its folder with --out")
     if name is None:
         return out / max(starts, key=lambda n: (starts[n], n))
     if name not in starts:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
@@ -90,9 +91,9 @@ class MlflowTracker:
         self._thread.join(self.patience_s)
         if self._thread.is_alive() or self._is_behind:
             log.warning(
-                "MLflow at %s has not got all of this study. Nothing is lost: 'raytune-planes sync %s' sends the rest",
+                "MLflow at %s has not received all of this study. Nothing is lost: '%s' sends the rest",
                 without_secrets(self.place.uri),
-                self._folder.name,
+                command(f"sync {self._folder.name}"),
             )
 
     def _tell(self, trial_id: str | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -70,7 +71,7 @@ def try_file(path: Path) -> None:
     """Raise sqlite3.Error at once where MLflow would try for a minute: no permission, a folder or no database there;
     and where it would go on with half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    way_out = f"{path} is damaged; move it away, and 'raytune-planes sync STUDY' fills a new one from the records"
+    way_out = f"{path} is damaged; move it away, and '{command('sync STUDY')}' fills a new one from the records"
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:
         try:
             fault = database.execute("PRAGMA quick_check(1)").fetchone()[0]

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.tracking.files import find_study
 from raytune_planes.tracking.mlflow_connection import SQLITE, try_file, without_secrets
 from raytune_planes.tracking.mlflow_login import Login, check_login, read_login, request, server_settings
@@ -107,7 +108,7 @@ def _server(store: str, out: Path, port: int, login: Login | None) -> Iterator[s
 
 def _refuse_unreadable(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"no MLflow store at {path}; run 'raytune-planes tune' first, or name its folder with --out")
+        raise UserError(f"no MLflow store at {path}; run '{command('tune')}' first, or name its folder with --out")
     try:
         try_file(path)
     except sqlite3.Error as error:

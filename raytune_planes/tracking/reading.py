@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
 from raytune_planes.tracking.files import END, EPOCHS, STUDY, TRIAL, TRIALS, load_json
@@ -76,7 +77,7 @@ def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
     """A study's start and end, without its trials. Raises UserError like ``read_study``, DamagedFile where it could be
     made again."""
     path = folder / STUDY
-    again = f"'raytune-planes tune --resume {folder.name}' makes it again"
+    again = f"'{command(f'tune --resume {folder.name}')}' makes it again"
     if not path.is_file():
         raise DamagedFile(f"no study in {folder}: it has no {STUDY}" + (f"; {again}" if has_trials(folder) else ""))
     try:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 import psutil
 
+from raytune_planes.invocation import command
 from raytune_planes.terminal import View
 
 NAMES = ("gcs_server", "raylet")
@@ -88,8 +89,8 @@ def resumable(view: View, study: str, out: Path) -> Callable[[str], None]:
 
     def tell(why: str) -> None:
         view.stop()
-        line = f"raytune-planes tune --resume {shlex.quote(study)} --out {shlex.quote(str(out))}"
-        print(f"{why}. All that was recorded is whole; go on with it: {line}", file=sys.stderr, flush=True)
+        line = command(f"tune --resume {shlex.quote(study)} --out {shlex.quote(str(out))}")
+        print(f"{why}. All records are whole; continue with: {line}", file=sys.stderr, flush=True)
 
     return tell
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.records import End, EpochRecord, TrialRecord, best_trial
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking import files, reading
@@ -50,8 +51,8 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
         place = files.trial_folder(folder, record.number, record.trial_id)
         if record.end not in UNENDED and (fault := _fault(place, record, space, whole=record is best)):
             say(
-                f"trial {record.number} has lost its weights ({fault}); its figures stay. To have them again: "
-                f"raytune-planes train --config {place / files.CONFIG} --out FOLDER"
+                f"trial {record.number} has lost its weights ({fault}); its figures stay. To train it again: "
+                + command(f"train --config {place / files.CONFIG} --out FOLDER")
             )
     return trials
 

@@ -86,7 +86,7 @@ class Search:
     def ask(self, trial_id: str | None = None) -> Suggestion | None:
         """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
         undrawn = next((t for t in self._in_state(TrialState.RUNNING) if ID not in t.user_attrs), None)
-        turn = self.asked - (undrawn is not None)
+        turn = self.handed_out - (undrawn is not None)
         if self.limit is not None and turn >= self.limit:
             return None
         self._study.sampler = build(self.sampler, self.seed, turn, self.options)
@@ -158,7 +158,7 @@ class Search:
         return {d.path: values[d.path] for d in self.space.search if d.path in values}
 
     @property
-    def asked(self) -> int:
+    def handed_out(self) -> int:
         """Trials handed out so far, over all runs of the study."""
         trials = self._study.get_trials(deepcopy=False)
         return sum(trial.state is not TrialState.WAITING for trial in trials)

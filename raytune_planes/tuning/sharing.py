@@ -1,4 +1,4 @@
-"""Whether the hosts of a cluster see the study's folder, in which trials keep their checkpoints and read stop requests."""
+"""Whether the hosts of a cluster see the study's folder, where trials keep checkpoints and read requests to stop."""
 
 from __future__ import annotations
 

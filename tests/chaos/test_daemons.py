@@ -38,8 +38,8 @@ def test_a_study_that_loses_a_daemon_of_ray_says_how_to_go_on_and_does(tmp_path:
         assert study.ended() == 1, study.said()
         _, alive = psutil.wait_procs(ray, timeout=20)
         assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
-        told = f"Ray's process {victim} ({daemon.pid}) on this machine died. All that was recorded is whole; "
-        assert study.said().endswith(f"{told}go on with it: raytune-planes tune --resume shot --out {study.out}\n")
+        told = f"Ray's process {victim} ({daemon.pid}) on this machine died. All records are whole; "
+        assert study.said().endswith(f"{told}continue with: raytune-planes tune --resume shot --out {study.out}\n")
         assert not re.search(r"^(\x1b\[\d+m)?\((raylet|gcs_server)\)|core_worker|Traceback", study.said(), re.M)
         before = read_study(study.folder).trials[0].epochs
         assert len(before) >= 2

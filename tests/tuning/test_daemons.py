@@ -56,7 +56,7 @@ def test_a_dead_daemon_ends_the_driver_in_words_and_leaves_no_process(tmp_path: 
     dead.send_signal(signal.SIGKILL)
     output, errors = driver.communicate(timeout=60)
     assert errors == (
-        f"Ray's process {victim} ({dead.pid}) on this machine died. All that was recorded is whole; go on with it: "
+        f"Ray's process {victim} ({dead.pid}) on this machine died. All records are whole; continue with: "
         "raytune-planes tune --resume 'my study' --out '/some where'\n"
     )
     assert (driver.returncode, output) == (1, "")
