@@ -63,6 +63,9 @@ class Dataset(Section):
     """Side in source pixels of the tiles that large scenes are cut into, side by side; ignored by datasets of small
     pictures. ``auto``: the smallest side at which at most a tenth of the training boxes is whole in no tile, where
     neighbours share a quarter of their side."""
+    train_tiles: Literal["moved", "fixed"] = "fixed"
+    """``moved``: each time it is trained, a tile is cut out of its whole scene anew, up to half its side beside its own
+    place; its mask, boxes and label follow. ``fixed``: it stays. Validation and test tiles always stay."""
     mask_shape: Literal["rectangle", "ellipse"] = "rectangle"
     """What masks are drawn in from boxes, which tell no outline: the boxes, filled, or the ellipses inscribed."""
     max_pixels: Annotated[int, Field(ge=256)] = 64_000_000

@@ -14,6 +14,7 @@ from raytune_planes import config
 from raytune_planes.datasets import blending, boxes, sampling, transforms
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.pixels import Pixels
+from raytune_planes.datasets.scene_crops import SceneCrops
 from raytune_planes.errors import UserError
 
 CENTRE, SPREAD = 0.5, 0.25
@@ -92,6 +93,8 @@ class TrainStream:
         """Training images in use: one pass."""
         self.batch_size = batch_size
         self._pixels, self._augment, self._seed = pixels or Pixels(arrays), settings.augment, seed
+        moved = arrays.scenes is not None and settings.train_tiles == "moved"
+        self._crops = SceneCrops(arrays) if moved else None
         self._order: sampling.Stream
         if settings.class_balanced:
             self._order = sampling.Balanced(train_N[kept], labels_N[kept], seed, name)
@@ -128,12 +131,18 @@ class TrainStream:
         random = sampling.seeds(self._seed, self._pixels.name, sampling.AUGMENT, index)
         generator = torch.Generator().manual_seed(int(random.generate_state(1, np.uint64)[0]))
         draws_BD = transforms.draw(self.batch_size, generator)[rows]
-        image_BCHW, mask_BHW = self._pixels.at(chosen)
-        boxes_BM4 = self._pixels.boxes(chosen)
+        pixels = self._pixels
+        if self._crops is not None:
+            random = sampling.seeds(self._seed, self._pixels.name, sampling.MOVE, index)
+            places_B2 = np.random.Generator(np.random.PCG64(random)).random((self.batch_size, 2))[rows]
+            pixels = self._pixels.of(self._crops.near(chosen, places_B2))
+            chosen = np.arange(len(chosen))
+        image_BCHW, mask_BHW = pixels.at(chosen)
+        boxes_BM4 = pixels.boxes(chosen)
         if boxes_BM4 is not None:
             boxes_BM4 = transforms.moved_boxes(boxes_BM4, self._augment, draws_BD, image_BCHW)
         image_BCHW, mask_BHW = transforms.apply(image_BCHW, mask_BHW, self._augment, draws_BD)
-        labels_B = self._pixels.labels(chosen)
+        labels_B = pixels.labels(chosen)
         return Batch(self._pixels.name, normalise(image_BCHW), labels_B, mask_BHW, boxes_BM4=boxes_BM4)
 
     def indexes(self, index: int) -> np.ndarray:

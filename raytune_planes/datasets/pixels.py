@@ -72,6 +72,10 @@ class Pixels:
     def labels(self, chosen: np.ndarray) -> Tensor:
         return torch.from_numpy(self._labels_N[chosen])
 
+    def of(self, arrays: Arrays) -> Pixels:
+        """The same of other pictures, which are given batch by batch."""
+        return Pixels(arrays, self._device, 0, self._targets)
+
     def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
         # np.asarray: indexing np.memmap costs a Python call that looks for its file each time.
         return torch.from_numpy(np.array(array)).to(self._device) if resident else np.asarray(array)

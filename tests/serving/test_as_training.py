@@ -16,6 +16,7 @@ from raytune_planes.datasets import cache, planesnet, reader
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.records import EpochRecord
+from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving import Predictor
 from raytune_planes.serving.guesses import guess
 from raytune_planes.training import checkpoint
@@ -126,6 +127,24 @@ def test_a_scene_of_one_tile_is_answered_as_that_tile(tmp_path: Path) -> None:
         assert look.tiles == 1
         # Cut out, a tile's edge has no neighbours for the filter that reduces it: some pixels differ.
         assert look.mask_HW == pytest.approx(kept.mask_NHW[row], abs=0.05)
+
+
+def test_a_scene_is_read_by_predict_as_by_the_evaluation_bit_for_bit(tmp_path: Path) -> None:
+    settings = toy_config(datasets__hrplanes__image_size=24).datasets["hrplanes"]
+    assert settings.tile == "auto"
+    read = reader("hrplanes", settings, MAKES["hrplanes"](tmp_path), 0)
+    trainer, predictor = trained("hrplanes", read, tmp_path, "float32")
+    arrays = trainer.data["hrplanes"]
+    assert arrays.scenes is not None
+    assert predictor.learnt["hrplanes"].reader.tile == read.tile == arrays.info.tile
+    for number, scene in enumerate(read.scan().scenes):
+        mine = predictor.learnt["hrplanes"].cut(scene.path, None)
+        step = arrays.scenes.step(number, arrays.info.tile)
+        theirs = Grid(arrays.scenes.image(number), step, 24, *arrays.scenes.size(number))
+        assert isinstance(mine, Grid)
+        assert (mine.step, mine.windows, mine.across, mine.down) == (step, theirs.windows, 640, 640)
+        assert len(mine.windows) > 4
+        assert all(map(np.array_equal, mine.pixels(), theirs.pixels()))
 
 
 def test_a_row_of_a_table_is_shown_as_the_same_chip_in_a_file(tmp_path: Path) -> None:
