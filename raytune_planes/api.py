@@ -88,12 +88,12 @@ def tune(
         data: Folder with the datasets; None draws synthetic data.
         out: Folder of the results.
         name: Of the study; from the space and the time when None.
-        resume: Name of a study in ``out`` to go on with.
+        resume: Name of a study in ``out`` to continue.
         settings: Dotted path -> value, over those of the space.
         options: Any other option of the command, with underscores: ``trials=20``, ``workers=2``, ``no_rungs=True``.
 
     Returns:
-        The study. ``study.end`` is ``interrupted`` after Ctrl-C; ``study.best`` is None when no trial came to its end.
+        The study. ``study.end`` is ``interrupted`` after Ctrl-C; ``study.best`` is None when no trial is complete.
 
     Raises:
         UserError: anything that cannot be run: an option, a setting, the space, the data.

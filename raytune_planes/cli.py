@@ -13,7 +13,7 @@ from raytune_planes.errors import DISK_FULL, UserError
 from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
 
-FREE_SPACE = "make room or choose another folder"
+FREE_SPACE = "free some space or choose another folder"
 BACK = "bring it back, or choose another folder"
 OTHER = "give another path"
 DISK = {
@@ -49,8 +49,8 @@ def _run(argv: Sequence[str] | None) -> int:
             raise
         where = f": {printable(error.filename)}" if error.filename is not None else ""
         print(
-            f"raytune-planes {args.verb}: {error.strerror}{where}. What was written before is whole; "
-            f"{DISK[error.errno]}, then go on (tune and train: --resume)",
+            f"raytune-planes {args.verb}: {error.strerror}{where}. Files written before are intact; "
+            f"{DISK[error.errno]}, then continue (tune and train: --resume)",
             file=sys.stderr,
         )
         return 2

@@ -56,7 +56,7 @@ class Network(nn.Module):
         Args:
             dataset: Its name.
             image_BCHW: The images.
-            hidden_BHW: bool, the pixels to be told from the others, in a second pass of the encoder.
+            hidden_BHW: bool, the pixels to be reconstructed, in a second pass of the encoder.
 
         Returns:
             By task, of those that the dataset has: see each ``Implementation.forward``.

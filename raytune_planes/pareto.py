@@ -21,7 +21,7 @@ class Choice:
 
     trial: TrialRecord
     reason: str
-    """Why this one, for people; says so when no trial keeps the floors."""
+    """The reason, as a message; it states when no trial keeps the floors."""
     feasible: bool
     shortfalls: Mapping[str, float]
     """Floor -> by how much it is missed; only those that are."""

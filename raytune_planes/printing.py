@@ -1,4 +1,4 @@
-"""Text from outside made safe for a terminal: names of files and classes may hold commands to it."""
+"""Text from files made safe for a terminal: names of files and classes may contain control sequences."""
 
 from __future__ import annotations
 

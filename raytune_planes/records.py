@@ -66,7 +66,7 @@ class EpochRecord:
     metrics: Mapping[str, float]
     """Flat, by the names that ``metric`` makes."""
     resting: tuple[str, ...] = ()
-    """Datasets at rest after this epoch."""
+    """Datasets that rest after this epoch."""
     decisions: tuple[Decision, ...] = ()
     """Taken after this epoch's validation."""
     seconds: float = 0.0
@@ -93,7 +93,7 @@ class End(StrEnum):
     """How a trial ended. Three ways that must never be confused, and two that are not ends."""
 
     CONVERGED = "converged"
-    """Every dataset came to rest before the budget was spent."""
+    """Every dataset rested before the budget was spent."""
     COMPLETED = "completed"
     """The budget was spent."""
     PRUNED = "pruned"

@@ -53,7 +53,7 @@ class _Loader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if isinstance(key.value, str) and key.value in line_of:
                 raise yaml.YAMLError(
-                    f"line {line}: '{key.value}' stands here and in line {line_of[key.value]}; keep one"
+                    f"line {line}: '{key.value}' occurs here and in line {line_of[key.value]}; keep one"
                 )
             if isinstance(key.value, str):
                 line_of[key.value] = line

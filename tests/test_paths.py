@@ -150,7 +150,7 @@ def test_a_name_is_cut_between_letters(name: str, cut: str) -> None:
 
 @pytest.mark.parametrize("name", ["a/b", "a b", "\x1b]0;x\x07", "x" * 65, ""])
 def test_a_dataset_has_a_name_that_can_name_files(name: str) -> None:
-    with pytest.raises(UserError, match="is no name for a dataset; use up to 64 letters, digits, - and _"):
+    with pytest.raises(UserError, match="is not a valid dataset name; use up to 64 letters, digits, - and _"):
         make_config({f"datasets.{name}.reader": "image_folder"})
 
 

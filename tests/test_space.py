@@ -188,7 +188,7 @@ def test_the_digest_is_of_what_gives_a_trial_its_meaning(tmp_path: Path) -> None
         (SMALL.replace("mode: max", "mode: min"), "better when it is larger; its mode is max"),
         (SMALL.replace("mode: max", "mode: best"), "no mode 'best'; it is max or min"),
         (SMALL.replace("mode: max", "mod: max"), "objectives: .* is none; write"),
-        (SMALL.replace("}]", "}, val/fgvc/accuracy]"), "val/fgvc/accuracy stands there twice"),
+        (SMALL.replace("}]", "}, val/fgvc/accuracy]"), "val/fgvc/accuracy is listed twice"),
         (SMALL.split("\n", 1)[1], "objectives: none; give at least one"),
         (SMALL + "floors: {val/fgvc/loss: 0.5}\n", "better when it is smaller, so it can have no floor"),
         (SMALL + "floors: {val/planesnet/accuracy: 95}\n", "95 is outside"),
@@ -410,8 +410,8 @@ def test_faulty_study_settings_are_refused(tmp_path: Path, part: str, message: s
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SMALL + "  optim.lr: {float: [0.1, 0.2]}\n", "line 4: 'optim.lr' stands here and in line 3"),
-        ("search: {a: 1}\n" + SMALL, "'search' stands here and in line 1"),
+        (SMALL + "  optim.lr: {float: [0.1, 0.2]}\n", "line 4: 'optim.lr' occurs here and in line 3"),
+        ("search: {a: 1}\n" + SMALL, "'search' occurs here and in line 1"),
         ("a: &x [1]\nb: *x\n", "line 2: an alias"),
         ("a: " + "[" * 50 + "]" * 50, "more than 8 levels"),
         ("about: " + "x" * 300_000, "larger than 200,000 bytes"),

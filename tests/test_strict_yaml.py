@@ -20,7 +20,7 @@ LAUGHS = "\n".join(["a0: &a0 [ha, ha]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" 
         (LAUGHS, r"line 2: an alias \(\*name\); a file of settings needs neither"),
         ("a: " + "[" * (DEEPEST + 1), "more than 8 levels"),
         ("? " * 5000, "more than 8 levels|too deeply"),
-        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' stands here and in line 1"),
+        ("a: 1\nb: 2\na: 3\n", "line 3: 'a' occurs here and in line 1"),
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: 2024-13-45", "month must be in 1..12"),
         ("{[a, b]: 1}", "unhashable key"),

@@ -171,7 +171,7 @@ class Famo(Balancer):
     last epoch and of this step), c uses the last loss seen of the absent ones (1, chance, before any), and d is 0 for
     them, because the step did not measure them. (dz/dw)^T d is linear in d, so the steps of one round over the datasets
     add up to the paper's gradient. Renormalising over the present tasks instead would balance the terms within each
-    dataset but never dataset against dataset, and a hard one would go on starving. The total is scaled by training /
+    dataset but never dataset against dataset, and a hard one would remain neglected. The total is scaled by training /
     present tasks, so that a step weighs as much as one that holds all.
     """
 

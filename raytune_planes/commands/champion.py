@@ -29,7 +29,7 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
     best = best_of(study)
     epoch = best.best(study.start.goal) if best else None
     if best is None or epoch is None or not study.start.goal.feasible(epoch.metrics):
-        raise UserError("no complete trial keeps every floor, so none is worth the name of champion")
+        raise UserError("no complete trial keeps every floor, so none becomes the champion")
     weights = files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS
     model = LoggedModel(
         loader="raytune_planes.serving:serve",

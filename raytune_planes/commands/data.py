@@ -1,4 +1,4 @@
-"""Look through the pictures before training: what is there, what is twice, what is wrong."""
+"""Check the pictures before training: contents, duplicates, faults."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
     if len(kept) < 2:
         raise UserError(
             f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
-            f"go on with '{command(f'tune --resume {study.start.name} --trials {len(study.trials) + 4}')}'"
+            f"continue with '{command(f'tune --resume {study.start.name} --trials {len(study.trials) + 4}')}'"
         )
     data, cache = places(study, data, cache)
     pictures = data_folder(data)

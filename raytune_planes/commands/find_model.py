@@ -53,5 +53,5 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
 def _best_of_study(folder: Path) -> Path:
     best = best_of(reading.read_study(folder))
     if best is None:
-        raise UserError(f"no trial of the study in {folder} came to its end; give the best.pt of one of its trials")
+        raise UserError(f"no trial of the study in {folder} is complete; give the best.pt of one of its trials")
     return files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS

@@ -81,7 +81,7 @@ def _trainer(
     arrays = open_data(config, data_folder(where), cached)
     for name, described in study.start.data.items():
         if name in arrays and dict(described.counts) != arrays[name].counts():
-            raise UserError(f"the pictures of {name} are others than the study's; name the right folder with --data")
+            raise UserError(f"the pictures of {name} differ from the study's; name the right folder with --data")
     with content_of("the trial's best.pt"):
         prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}
         trainer = Trainer(config, arrays, prompts, LocalWorker(config.devices.vision))

@@ -50,8 +50,8 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
     known["start_from"] = [Path(p) for p in stored["start_from"]]
     if args.data is None and known["data"] is not None and not known["data"].is_dir():
         raise UserError(
-            f"the pictures of study '{args.resume}' were in {known['data']}, which is no folder now; "
-            "name the place where they are with --data"
+            f"the pictures of study '{args.resume}' were in {known['data']}, which no longer exists; "
+            "name their new folder with --data"
         )
     typed = {key: value for key in TAKEN if (value := getattr(args, key)) is not None}
     return argparse.Namespace(**{**vars(args), **known, **typed, "resume": args.resume, "out": args.out})

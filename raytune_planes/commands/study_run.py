@@ -1,4 +1,4 @@
-"""One study from the command line: what was asked becomes a plan, the plan is run, and its end is told."""
+"""One study from the command line: its arguments become a plan, the plan is run, and its end is reported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the study. Returns 0 with a best configuration, 1 when no trial came to its end, 130 when interrupted."""
+    """Run the study. Returns 0 with a best configuration, 1 when no trial is complete, 130 when interrupted."""
     plan = make_plan(args)
     remember(args, files.study_folder(plan.out, plan.name), _say)
     # Both ask the store for nothing yet; records on disk come first, they are the source.
@@ -70,7 +70,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     name = args.resume or args.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = files.study_folder(args.out, name)
     if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):
-        raise UserError(f"study '{name}' exists in {args.out}; go on with --resume {name}, or choose another --name")
+        raise UserError(f"study '{name}' exists in {args.out}; continue with --resume {name}, or choose another --name")
     start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
     material = prepare(space, data_folder(args.data), args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
@@ -99,7 +99,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
 
 
 def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
-    """Refuse to go on with the study in ``folder`` on other pictures: its trials could not be compared.
+    """Refuse to continue the study in ``folder`` on other pictures: its trials could not be compared.
 
     Raises:
         UserError: names the datasets whose files are not those that the study began with.

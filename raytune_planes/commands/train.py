@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the run (default: results/train)",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint under --out")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint under --out")
     parser.add_argument(
         "--folds", type=at_least(2), metavar="K", help="train once per fold: mean and spread of K folds"
     )

@@ -49,7 +49,7 @@ class TrainingRun:
         goal: Goal | None = None,
         test: bool = False,
     ) -> int:
-        """Returns the exit status: 0 when the training came to its end, 1 when it failed.
+        """Returns the exit status: 0 when the training completed, 1 when it failed.
 
         Raises:
             UserError: the folder is in use, data is missing, or there is nothing to resume.
@@ -108,7 +108,7 @@ class TrainingRun:
         if self.resume and not last.is_file():
             raise UserError(f"nothing to resume: {last} does not exist; leave out --resume to start")
         if not self.resume and epochs.is_file():
-            raise UserError(f"{self.out} holds a training already; give --resume to go on with it, or another --out")
+            raise UserError(f"{self.out} holds a training already; give --resume to continue it, or another --out")
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             files.write_whole(self.out / files.CONFIG, jsonl.dotted_yaml(self.record.config, "one training"))

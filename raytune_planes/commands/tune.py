@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=place, metavar="FILE", help="saved settings that trial 0 and the rest build on"
     )
     parser.add_argument("--name", metavar="STUDY", help="name of the study (default: the space and the time)")
-    parser.add_argument("--resume", metavar="STUDY", help="go on with a study that was interrupted, or extend it")
+    parser.add_argument("--resume", metavar="STUDY", help="continue an interrupted study, or extend a finished one")
     parser.add_argument(
         "--start-from",
         type=place,

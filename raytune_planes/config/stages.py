@@ -19,19 +19,19 @@ def check_stages(plan: str, stages: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises ValueError where ``plan`` names no stage of ``stages``, or a stage changes what it must keep."""
     names = stage_names(plan)
     if len(set(names)) < len(names):
-        raise ValueError(f"plan = {plan}: a stage stands there twice; give each its own name")
+        raise ValueError(f"plan = {plan}: a stage is listed twice; give each its own name")
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-            raise ValueError(f"plan: '{name}' is no name for a stage; use up to 64 letters, digits, - and _")
+            raise ValueError(f"plan: '{name}' is not a valid stage name; use up to 64 letters, digits, - and _")
         if name not in stages:
             raise ValueError(
-                f"plan: stage '{name}' has no setting{did_you_mean(name, stages)}; say what it has otherwise, "
+                f"plan: stage '{name}' has no setting{did_you_mean(name, stages)}; set what differs in it, "
                 f"such as stages.{name}.budget.epochs: 5"
             )
     for path in (f"{name}.{path}" for name, changes in stages.items() for path in _paths(changes)):
         _, top, *rest = path.split(".")
         if top in KEPT or (top == "datasets" and set(rest[-1:]) & set(KEPT_OF_DATASETS)):
-            raise ValueError(f"stages.{path} cannot change within a training; set it for the whole of it")
+            raise ValueError(f"stages.{path} cannot change within a training; set it outside of the stages")
 
 
 def stage_trees(tree: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -32,8 +32,8 @@ class Stopping(Section):
     """What happens when a dataset has converged."""
 
     rule: Literal["none", "stop", "stop_and_go"] = "stop_and_go"
-    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse or goes
-    on improving. Whatever the rule, a dataset below a floor of the study neither rests nor stays at rest."""
+    """``none``: nothing. ``stop``: it rests for good. ``stop_and_go``: it rests, and wakes when it gets worse or
+    improves again. Whatever the rule, a dataset below a floor of the study neither rests nor remains resting."""
     freed: Literal["given", "saved"] = "given"
     """``given``: its steps go to the datasets still training. ``saved``: the epoch gets shorter."""
     trickle: Annotated[int, Field(ge=0)] = 4

@@ -62,7 +62,9 @@ class TrialConfig(Section):
     def _names_are_plain(self) -> TrialConfig:
         for name in self.datasets:  # they name metrics, files of figures and tags of MLflow
             if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name):
-                raise ValueError(f"datasets: {name!r} is no name for a dataset; use up to 64 letters, digits, - and _")
+                raise ValueError(
+                    f"datasets: {name!r} is not a valid dataset name; use up to 64 letters, digits, - and _"
+                )
         return self
 
     @model_validator(mode="after")
@@ -86,8 +88,8 @@ class TrialConfig(Section):
     def _training_fits(self) -> TrialConfig:
         if self.balancing.rule == "famo" and self.optim.accumulate > 1:
             raise ValueError(
-                f"balancing.rule = famo asks after every batch what its move of the weights did to the loss, so "
-                f"optim.accumulate = {self.optim.accumulate} cannot go with it; set it to 1 or choose another rule"
+                f"balancing.rule = famo needs the loss after every update of the weights, so "
+                f"optim.accumulate = {self.optim.accumulate} is not supported; set it to 1 or choose another rule"
             )
         if self.split.fold >= self.split.folds:
             raise ValueError(
@@ -103,7 +105,7 @@ class TrialConfig(Section):
                 near = did_you_mean(part, FREEZABLE)
                 raise ValueError(f"freeze: no part '{part}'{near} (there are: {', '.join(FREEZABLE)})")
         if set(self.frozen) == set(FREEZABLE):
-            raise ValueError(f"freeze = {self.freeze} leaves nothing to learn; take out at least one part")
+            raise ValueError(f"freeze = {self.freeze} leaves nothing to train; take out at least one part")
         return self
 
     @model_validator(mode="after")

@@ -45,7 +45,7 @@ def once(
     Args:
         ready: opens the folder, or returns None where there is none; called under ``storage.guard``.
         build: fills the new folder that it is given, which then takes the place of ``folder`` in one step.
-        say: told once, when another process is waited for.
+        say: Called once, when another process is waited for.
 
     Raises:
         Exception: what ``ready`` or ``build`` raises; the next process that waits then builds.

@@ -56,7 +56,7 @@ def decode(
         workers: decoding threads; None for one per processor that this process may use. Pillow decodes without
             holding Python's lock.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
-        say: told when another process is waited for.
+        say: called when another process is waited for.
 
     Raises:
         UserError: the dataset is missing or malformed, pictures cannot be decoded (names the first few, counts all),
@@ -107,7 +107,7 @@ def _refusing(cache: Path, reader: Reader, size: int = 0) -> Iterator[None]:
     except OSError as error:
         if error.errno in DISK_FULL:
             raise UserError(
-                f"{reader.name_in_study}: no room for {size / 2**20:,.0f} MiB of decoded pictures in {cache}"
+                f"{reader.name_in_study}: no space for {size / 2**20:,.0f} MiB of decoded pictures in {cache}"
                 f" ({error.strerror}); free some space, name another cache folder or lower its image_size"
             ) from error
         raise UserError(f"the cache folder {cache} cannot be used: {error}; name another") from error

@@ -48,7 +48,7 @@ def read_plan(path: Path, dataset: str) -> Plan:
     """The part of a plan that speaks of ``dataset``.
 
     Raises:
-        UserError: there is no such file, it is no plan, or it does not speak of ``dataset``.
+        UserError: there is no such file, it is not a plan, or it does not mention ``dataset``.
     """
     where = f"datasets.{dataset}.clean = {path}"
     try:
@@ -62,12 +62,12 @@ def read_plan(path: Path, dataset: str) -> Plan:
     except OSError as error:
         raise UserError(f"{where}: {error.strerror}; write a plan with '{command('data DIR --clean FILE')}'") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{where} is no plan of 'raytune-planes data --clean' ({error})") from None
+        raise UserError(f"{where} is not a plan of 'raytune-planes data --clean' ({error})") from None
     if tree.get("format") != FORMAT:
         raise UserError(f"{where} has format {tree.get('format')}, this version reads {FORMAT}; write the plan again")
     if dataset not in plans:
         there = ", ".join(plans) or "none"
-        raise UserError(f"{where} does not speak of '{dataset}'{did_you_mean(dataset, plans)}; it holds {there}")
+        raise UserError(f"{where} does not mention '{dataset}'{did_you_mean(dataset, plans)}; it holds {there}")
     return plans[dataset]
 
 

@@ -21,7 +21,7 @@ PICTURES = frozenset(suffix for names in SUFFIXES.values() for suffix in names)
 
 
 def absent(reader: Reader, looked_for: str, *instead: str) -> UserError:
-    """The error for data that are not there: what was looked for, the tree, the source, and how to go on without.
+    """The error for data that are not there: what was looked for, the tree, the source, and how to continue without.
 
     Args:
         instead: sentences on what is there.
@@ -31,7 +31,7 @@ def absent(reader: Reader, looked_for: str, *instead: str) -> UserError:
         f"dataset '{reader.name_in_study}': {looked_for}\n{there}"
         f"The expected files:\n{textwrap.indent(textwrap.dedent(reader.layout).strip(), '    ')}\n"
         f"Where they come from: {reader.source}\n"
-        f"To go on without them, leave out --data (the study then runs on synthetic data), "
+        f"To continue without them, leave out --data (the study then runs on synthetic data), "
         f"or set datasets.{reader.name_in_study}.enabled=false."
     )
 

@@ -1,4 +1,4 @@
-"""Which patches of a picture are hidden, to be told from the others."""
+"""Which patches of a picture are hidden, to be reconstructed from the others."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class ImageFolder(Reader):
         ]
         survey.read([*(s.path for s in samples), *(s.mask for s in samples if s.mask)])
         survey.leave("mask(s) have the path of no picture", masks.values())
-        survey.leave("picture(s) lie in no class' folder and were left out", pictures)
+        survey.leave("picture(s) are in no class folder and were left out", pictures)
         account = survey.account()
         info = Info(
             self.name_in_study,

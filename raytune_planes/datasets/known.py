@@ -28,7 +28,7 @@ SETTLED_S = 2.0
 
 @dataclass(frozen=True)
 class Found:
-    """What a listing came to."""
+    """The result of a listing."""
 
     fingerprint: str
     warnings: tuple[str, ...]
@@ -47,7 +47,7 @@ class Known:
         self._files = _digest([FORMAT, _code(reader), *states])
 
     def found(self) -> Found | None:
-        """What a listing of just these files came to; None where there was none."""
+        """The result of a listing of exactly these files; None where there was none."""
         try:
             kept = json.loads(self._path.read_bytes())
             return Found(kept["fingerprint"], tuple(kept["warnings"])) if kept["files"] == self._files else None

@@ -20,7 +20,7 @@ class Links:
     """Folders besides the root that what links lead to may lie in."""
 
     def resolved(self) -> Links:
-        """The same with ``roots`` free of links. Raises UserError: one of them is no folder."""
+        """The same with ``roots`` free of links. Raises UserError: one of them is not a folder."""
         for root in self.roots:
             if not root.is_dir():
                 raise UserError(
@@ -48,6 +48,6 @@ class Links:
         if not any(target.is_relative_to(allowed) for allowed in self.roots):
             named = ", ".join(map(printable, self.roots)) or "empty"
             raise UserError(
-                f"{printable(link)} leads to {printable(target)}, which lies in no folder of "
+                f"{printable(link)} leads to {printable(target)}, which is in no folder of "
                 f"{self.setting}.link_roots ({named}); add {place} there, or remove the link"
             )

@@ -38,7 +38,7 @@ class Batch:
     share_B: Tensor | None = None
     """float32 in [1/2, 1], what ``label_B`` has of the image; None where nothing is blended."""
     hidden_BHW: Tensor | None = None
-    """bool, the pixels that are to be told from the others; None where no task asks."""
+    """bool, the pixels that are to be reconstructed; None where no task asks."""
     boxes_BM4: Tensor | None = None
     """float32, the objects (see ``datasets.boxes``); None where no task asks, or the dataset has none."""
 

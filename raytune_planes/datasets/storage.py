@@ -28,7 +28,7 @@ WITNESS = "images.npy"
 def guard(cache: Path) -> Iterator[None]:
     """One process at a time creates, opens or removes folders of ``cache``; held for milliseconds.
 
-    Where the cache cannot be written or locked, nothing can be removed from it either, so going on is safe.
+    Where the cache cannot be written or locked, nothing can be removed from it either, so continuing is safe.
     """
     descriptor = -1
     with suppress(OSError):

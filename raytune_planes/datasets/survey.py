@@ -14,12 +14,12 @@ from raytune_planes.errors import UserError
 OF_THE_DISK = frozenset({"lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir"})
 """Folders that a file system or a storage server adds; some are closed to all but the administrator."""
 HIDDEN = "hidden file(s) or folder(s) left out"
-NO_USE = "file(s) of no use to this reader"
-UNUSED = "picture(s) of no use to this reader"
+NO_USE = "file(s) that this reader does not use"
+UNUSED = "picture(s) that this reader does not use"
 
 
 class Survey:
-    """What lies below ``root``. Whatever is not taken by ``read`` is told by ``account``, with its reason.
+    """What lies below ``root``. ``account`` lists, with the reason, whatever ``read`` did not take.
 
     A folder is read once, at its own place where that is below the root: links to it, and so loops of links, are left
     out.

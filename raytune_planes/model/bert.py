@@ -143,7 +143,7 @@ def _source(model: str) -> tuple[str, bool]:
             raise _unusable(model, f"is a folder without {' and without '.join(absent)}")
         return str(folder), True
     if folder.is_absolute() or model.startswith((".", "~")):
-        raise _unusable(model, "is no folder that exists")
+        raise _unusable(model, "is not an existing folder")
     return model, False
 
 

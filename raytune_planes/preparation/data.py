@@ -23,7 +23,7 @@ def data_folder(data: Path | None) -> Path | None:
     """``data``, whole.
 
     Raises:
-        UserError: it is no folder.
+        UserError: it is not a folder.
     """
     if data is not None and not data.is_dir():
         raise UserError(

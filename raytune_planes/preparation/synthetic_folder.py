@@ -1,4 +1,4 @@
-"""The synthetic pictures that stand in for a data folder: drawn once, kept in the cache."""
+"""The synthetic pictures that replace a data folder: drawn once, kept in the cache."""
 
 from __future__ import annotations
 

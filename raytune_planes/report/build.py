@@ -166,7 +166,7 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
                "Right and up is better.", search.front(study)),
         Figure("importance", "Which settings matter, by dataset", "Share of the spread that fANOVA gives to each "
                "setting; pruned trials count with the best they had reached.", importance),
-        Figure("slices", "What each setting bought", "One dot a trial; each dataset by the metric that it is judged by."
+        Figure("slices", "Gain of each setting", "One dot a trial; each dataset by the metric that it is judged by."
                + _left_out(cuts, "settings"), cuts),
         Figure("parallel", "Settings of every trial", "Darker is better, the thick line is the best trial; a line "
                "has a dot on each axis whose setting was drawn." + _left_out(lines, "settings"), lines),
@@ -188,7 +188,7 @@ def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
     if shown_trial is None:
         return [Section("Course of a trial", ["No trial has finished an epoch."])]
     name = "the best trial" if summary else f"trial {shown_trial.number}"
-    lines = explain.rests_text(shown_trial) or ["No dataset came to rest."]
+    lines = explain.rests_text(shown_trial) or ["No dataset rested."]
     figures = six(of_trial(shown_trial, study.start))
     figures[1:1] = [_compared(study, shown_trial.number)] if first and first is not shown_trial else []
     return [Section(f"Course of {name}", lines, [], figures)]

@@ -46,7 +46,7 @@ class Confirmed:
     metrics: Mapping[str, Interval]
     """``test/<dataset>/<metric>``."""
     failures: tuple[str, ...] = ()
-    """Of the seeds that came to no result."""
+    """Of the seeds without a result."""
 
 
 def interval(values: Sequence[float], sample: Sample | None) -> Interval:
@@ -56,7 +56,7 @@ def interval(values: Sequence[float], sample: Sample | None) -> Interval:
 
 
 def confirmed(number: int, results: Sequence[Mapping[str, float]], failures: Sequence[str] = ()) -> Confirmed:
-    """Of the metrics that each seed that came to a result has."""
+    """Of the metrics that every seed with a result has."""
     keys = sorted(set.intersection(*(set(r) for r in results))) if results else []
     intervals = {key: interval([r[key] for r in results], sample_of(key, results[0])) for key in keys}
     return Confirmed(number, intervals, tuple(failures))

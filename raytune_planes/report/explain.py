@@ -107,7 +107,7 @@ def rests_text(trial: TrialRecord) -> list[str]:
 def rested_text(trial: TrialRecord) -> list[str]:
     """The same under a heading, for a terminal; nothing where no dataset rested."""
     lines = rests_text(trial)
-    return ["datasets at rest in the best trial", *(f"  {line}" for line in lines)] if lines else []
+    return ["resting datasets of the best trial", *(f"  {line}" for line in lines)] if lines else []
 
 
 def interval_text(interval: Interval) -> str:

@@ -57,4 +57,4 @@ class Report:
     """The answer, in a sentence or two."""
     sections: tuple[Section, ...]
     synthetic: bool = False
-    """Some of the data was drawn by ``synth``: the page and every figure say so."""
+    """Some of the data was drawn by ``synth``: the page and every figure state it."""

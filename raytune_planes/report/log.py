@@ -81,7 +81,7 @@ def _log(title: str, entries: Sequence[Mapping[str, Any]], **more: Any) -> Log:
     """A term that is 0 in every epoch is one that its dataset does not have: the format has no other word for it."""
     datasets = dict.fromkeys(d for e in entries for split in ("val", "train") for d in e[split])
     if odd := [name for name in datasets if not NAME.fullmatch(name)]:
-        raise ValueError(f"{odd[0]!r} is no name of a dataset")
+        raise ValueError(f"{odd[0]!r} is not the name of a dataset")
     values = {}
     for split, names in NAMES.items():
         for dataset in datasets:

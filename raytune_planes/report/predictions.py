@@ -1,4 +1,4 @@
-"""The numbers behind figures of what a model said: confusion, worst pairs, masks beside truth, example pictures."""
+"""The numbers behind figures of a model's predictions: confusion, worst pairs, masks next to the truth, examples."""
 
 from __future__ import annotations
 

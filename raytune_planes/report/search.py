@@ -1,4 +1,4 @@
-"""The numbers behind a study's own figures: its history, its front, what each setting bought, and when trials ran."""
+"""The numbers behind a study's own figures: its history, its front, the gain of each setting, and when trials ran."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``best`` prints: which trial is best, what it changed, what that bought, and how to go on."""
+"""What ``best`` prints: which trial is best, what it changed, what it gained, and how to continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings that a study varied, and what they bought: the numbers of parallel coordinates and of slices."""
+"""The settings that a study varied, and their gains: the numbers of parallel coordinates and of slices."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from raytune_planes.scenes.grid import OVERLAP, Grid, Scored
 
 SURE = 0.5
-"""Score from which a box is told."""
+"""Score from which a box is reported."""
 PART = 0.5
 """Share of the smaller of two boxes from which it is part of the other: neighbouring tiles cut what one sees whole."""
 
@@ -17,8 +17,8 @@ def detected(logit_TN: Tensor, boxes_TN4: Tensor, grid: Grid, least: float = SUR
     """The planes of a scene with a score from ``least`` on, the surest first, from the boxes of its tiles
     (``Prediction``).
 
-    A box at an edge of its tile where the scene goes on is left to the neighbour that sees more of the plane, unless it
-    reaches further into the tile than the two overlap. Of boxes that hold each other the surest stays: so the sure
+    A box at an edge of its tile where the scene continues is left to the neighbour that sees more of the plane, unless
+    it reaches further into the tile than the two overlap. Of boxes that hold each other the surest stays: so the sure
     ones are the same whatever ``least`` is.
     """
     scores_TN, shares_TN4 = logit_TN.double().sigmoid().numpy(), boxes_TN4.double().numpy()

@@ -28,7 +28,7 @@ def judged(
 
     Args:
         told: Boxes in the scene's pixels.
-        count: Planes that a person would be told of.
+        count: The number of planes that is reported.
         truth_M4: The planes' boxes.
         mask_HW: Probability of a plane.
         true_mask_HW: Where planes are.
@@ -72,7 +72,7 @@ def scene_metrics(scenes_NS: Tensor) -> dict[str, float]:
 
 
 def sure(told: Sequence[Scored]) -> int:
-    """How many of the boxes are told to people."""
+    """How many of the boxes are reported."""
     return sum(score >= SURE for _, score in told)
 
 

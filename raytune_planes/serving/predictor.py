@@ -81,7 +81,7 @@ class Predictor:
         self.device = pick_device(device)
         width = next(iter(state["prompts"].values())).shape[1]
         self.model = Network(self.infos, self.config, width)
-        # A text encoder that trained along is asked only when somebody gives a text: transformers is slow to import.
+        # A jointly trained text encoder is used only when a text is given: transformers is slow to import.
         self._text_weights = {k.removeprefix(BERT): w for k, w in state["weights"].items() if k.startswith(BERT)}
         self.model.load_state_dict({k: w for k, w in state["weights"].items() if not k.startswith(BERT)})
         self.model.to(self.device).eval()

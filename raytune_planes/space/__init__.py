@@ -135,7 +135,7 @@ def describe(space: Space) -> str:
     limits = [f"{study.trials} trials", f"{study.hours:g} h" if study.hours else ""]
     limits += [f"{study.samples:,} samples" if study.samples else ""]
     limits += [f"{study.patience} trials without a better best" if study.patience else ""]
-    rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} goes on"
+    rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} continues"
     return "\n".join(
         [
             f"{space.name}: {space.about}" if space.about else space.name,

@@ -71,7 +71,7 @@ def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
     if not space.goal.objectives:
         yield "objectives: none; give at least one, such as {metric: val/fgvc/accuracy, mode: max}"
     metrics = [o.metric for o in space.goal.objectives]
-    yield from (f"objectives: {m} stands there twice" for m in dict.fromkeys(metrics) if metrics.count(m) > 1)
+    yield from (f"objectives: {m} is listed twice" for m in dict.fromkeys(metrics) if metrics.count(m) > 1)
     for objective in space.goal.objectives:
         problem = _metric_problem(objective.metric, base)
         better = "max" if objective.metric.rsplit("/", 1)[-1] in HIGHER_IS_BETTER else "min"

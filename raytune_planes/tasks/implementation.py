@@ -45,7 +45,7 @@ class Features:
     embedding_BW: Tensor
     """Unit rows in the space of the text encoder."""
     hidden_BHW: Tensor | None
-    """bool, pixels that are to be told from the others; None where no task asks for them."""
+    """bool, pixels that are to be reconstructed; None where no task asks for them."""
     prompts_KW: Tensor | None
     """Unit rows of the dataset's classes, in training with a text encoder that trains jointly; else None."""
     encode: Callable[[Tensor], Tensor]
@@ -124,7 +124,7 @@ class Implementation(ABC):
         return None
 
     def prediction(self, answer: Any) -> Prediction:
-        """Its part of what is told of pictures: by ``predict``, by the server, in reports and ensembles."""
+        """Its part of the prediction for a picture: in ``predict``, the server, reports and ensembles."""
         return Prediction()
 
     def kept(self, answer: Any) -> Tensor | None:

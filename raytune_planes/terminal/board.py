@@ -1,4 +1,4 @@
-"""What is known of a study while people watch it, and how it is put in words."""
+"""The state of a study while it is watched, and its presentation as text."""
 
 from __future__ import annotations
 

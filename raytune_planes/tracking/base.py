@@ -1,4 +1,4 @@
-"""What is told about a study while it runs, and who listens: the contract of every tracker."""
+"""The events of a running study, and the contract of every tracker that receives them."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Trackers:
             key = (id(tracker), type(error).__name__)
             if key not in self._silenced:  # once per kind of trouble: an epoch every few seconds would bury the study
                 self._silenced.add(key)
-                message = "%s: %s; the study goes on, later errors of this kind are not shown"
+                message = "%s: %s; the study continues; later errors of this kind are not shown"
                 of_disk = isinstance(
                     error, OSError | UserError
                 )  # said in full by its message; others are faults of ours

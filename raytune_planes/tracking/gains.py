@@ -1,4 +1,4 @@
-"""What a study bought: the defaults' trial beside the best, metric by metric, and its goal in words."""
+"""The gains of a study: the defaults' trial compared with the best, metric by metric, and its goal in words."""
 
 from __future__ import annotations
 

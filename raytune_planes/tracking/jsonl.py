@@ -63,7 +63,7 @@ class JsonlTracker:
         with suppress(OSError, *reading.MALFORMED):  # new, or lost: the record is as good
             started_ms = reading.read_trial(folder)[0].started_ms
         _mend(folder / files.EPOCHS)
-        (folder / files.END).unlink(missing_ok=True)  # it was interrupted and goes on
+        (folder / files.END).unlink(missing_ok=True)  # it was interrupted and continues
         files.write_whole(folder / files.CONFIG, dotted_yaml(trial.config, f"trial {trial.number}, {trial.trial_id}"))
         named = {"trial_id": trial.trial_id, "number": trial.number, "started_ms": started_ms}
         values = {"drawn": dict(trial.drawn), "config": dict(trial.config), "tags": dict(trial.tags)}

@@ -124,7 +124,7 @@ class MlflowTracker:
                     self._push_note(store)
                 self._reached()
                 last_tries = 0 if closing else last_tries
-            except Exception as error:  # whatever MLflow and its database raise: the study must go on
+            except Exception as error:  # whatever MLflow and its database raise: the study must continue
                 store = None  # what it held is no longer known
                 self._missed(error)
                 with self._news:
@@ -158,11 +158,11 @@ class MlflowTracker:
     def _missed(self, error: Exception) -> None:
         if not self._is_behind and isinstance(error, UserError):
             log.warning(
-                "MLflow gets nothing of this study for now: %s. The study goes on, its records are in files", error
+                "MLflow gets nothing of this study for now: %s. The study continues, its records are in files", error
             )
         elif not self._is_behind:
             where, why = without_secrets(self.place.uri), without_secrets(first_line(error))
-            log.warning("MLflow at %s does not answer; the study goes on, its records are in files (%s)", where, why)
+            log.warning("MLflow at %s does not answer; the study continues, its records are in files (%s)", where, why)
         self._is_behind = True
 
 
@@ -192,7 +192,7 @@ def sync(folder: Path, uri: str | None = None, *, experiment: str | None = None)
     except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's and the system's
         where, why = without_secrets(place.uri), without_secrets(first_line(error))
         raise UserError(
-            f"MLflow at {where} did not take the study: {why}; the files are complete, try again"
+            f"MLflow at {where} did not accept the study: {why}; the files are complete, try again"
         ) from error
     return tuple(sorted(store.changed))
 

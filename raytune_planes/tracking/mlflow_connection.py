@@ -69,7 +69,7 @@ def analyze(uri: str) -> None:
 
 def try_file(path: Path) -> None:
     """Raise sqlite3.Error at once where MLflow would try for a minute: no permission, a folder or no database there;
-    and where it would go on with half of one."""
+    and where it would continue with half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     way_out = f"{path} is damaged; move it away, and '{command('sync STUDY')}' fills a new one from the records"
     with contextlib.closing(sqlite3.connect(path, timeout=10)) as database:

@@ -39,7 +39,7 @@ def read_login() -> Login:
     user, password = os.environ.get(USER, ""), os.environ.get(PASSWORD, "")
     if not user or len(password) < SHORTEST:
         raise UserError(
-            f"--login asks for a user and a password, and {USER} and {PASSWORD} do not name them; set both, the "
+            f"--login needs a user and a password, and {USER} and {PASSWORD} do not name them; set both, the "
             f"password with {SHORTEST} letters or more. Clients on this host (tune, sync, predict) read the same two"
         )
     return Login(user, password)

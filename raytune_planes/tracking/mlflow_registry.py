@@ -26,7 +26,7 @@ MODEL = "raytune-planes"
 CHAMPION = "champion"
 IDENTITY = ("study", "study_id", "trial_id")
 """Tags that tell which trial's model a version is."""
-SYNTHETIC = "Of synthetic pictures, drawn by this program: what it says of real ones is not known to be of use."
+SYNTHETIC = "Of synthetic pictures, drawn by this program: its quality on real pictures is unknown."
 
 
 def register_champion(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DONE = "records"
 """Tag with the digest of the records that are completely there."""
 NOT_KEPT = frozenset({files.LAST})
-"""For going on with a trial, of no use to anybody who looks at it."""
+"""Needed to continue a trial; not for readers."""
 
 
 @dataclass

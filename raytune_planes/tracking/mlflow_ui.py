@@ -65,7 +65,9 @@ def serve_ui(
             check_login(f"http://{HOST}:{port}", credentials, out)
         print(f"MLflow: {_address(f'http://{HOST}:{port}', out, place.experiment, credentials)}")
         print("It shows the trials of the latest study, best first. The chart symbol above them compares results and")
-        print("curves; the study's own run, named like the study, says what was asked and found. Ctrl-C ends it.")
+        print(
+            "curves; the study's own run, named like the study, describes its question and its result. Ctrl-C ends it."
+        )
         sys.stdout.flush()
         return server.wait()
     return 0

@@ -77,7 +77,7 @@ def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
     """A study's start and end, without its trials. Raises UserError like ``read_study``, DamagedFile where it could be
     made again."""
     path = folder / STUDY
-    again = f"'{command(f'tune --resume {folder.name}')}' makes it again"
+    again = f"'{command(f'tune --resume {folder.name}')}' recreates it"
     if not path.is_file():
         raise DamagedFile(f"no study in {folder}: it has no {STUDY}" + (f"; {again}" if has_trials(folder) else ""))
     try:
@@ -85,7 +85,7 @@ def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
         return _start_from_json(data["start"]), _end_from_json(data["end"])
     except (OSError, *MALFORMED) as error:
         raise DamagedFile(
-            f"{path} cannot be read: {_why(error)}; the trials beside it are untouched, and {again}"
+            f"{path} cannot be read: {_why(error)}; the trials next to it are unchanged, and {again}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What a trial's best epoch said of every validation picture: for reports and ensembles, in ``val.npz`` beside it."""
+"""The predictions of a trial's best epoch for every validation picture: for reports and ensembles, in ``val.npz``."""
 
 from __future__ import annotations
 

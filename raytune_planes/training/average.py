@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which stands in for them where the model is judged and kept."""
+"""The exponential moving average of the weights, which replaces them for validation and in checkpoints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: written beside, renamed into place, and checked when read.
+"""Checkpoints that are complete or absent: written to a temporary file, renamed into place, and verified when read.
 
 A checkpoint is a file of ``torch.save`` whose archive ends with a comment: the checksum of all that stands before it.
 So ``torch.load(path, weights_only=True)`` and every tool for ZIP archives open it as it is.
@@ -107,7 +107,7 @@ def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str)
     """Compare the settings ``mine``, by path, with those of a ``last.pt``. One that is newer counts as its default.
 
     Raises:
-        UserError: they differ, so that training cannot go on from there.
+        UserError: they differ, so that training cannot continue from there.
     """
     theirs = overlaid(state["config"])
     other = [k for k in mine if not k.startswith("devices.") and mine[k] != theirs.get(k)]
@@ -149,7 +149,7 @@ def _checked(raw: bytes, path: Path) -> bytes:
         except ValueError:
             checksum = b""
     else:
-        raise UserError(f"{path} is no checkpoint of raytune-planes; give the path of a best.pt or last.pt")
+        raise UserError(f"{path} is not a checkpoint of raytune-planes; give the path of a best.pt or last.pt")
     if hashlib.sha256(body).digest() != checksum:
         raise UserError(f"{path} is damaged (its checksum does not match); use another checkpoint of the trial")
     return archive

@@ -1,7 +1,8 @@
 """Operations over many tensors in one call, which torch names with an underscore: no other file uses such names.
 
 ``torch.optim`` is their public door, but its first use imports torch's compiler: 2 s and 900 modules in each process
-(torch 2.15), more than a short trial trains. A torch without one of them still trains, tensor by tensor, and says so.
+(torch 2.15), more than a short trial trains. A torch without one of them still trains, one tensor at a time, with a
+warning.
 """
 
 from __future__ import annotations
@@ -89,5 +90,5 @@ def adamw_(
 def _missing(name: str) -> None:
     """Said once in each process."""
     log.warning(
-        "torch %s has no torch.%s: the training goes on one tensor at a time, which is slower", torch.__version__, name
+        "torch %s has no torch.%s: the optimiser updates one tensor at a time, which is slower", torch.__version__, name
     )

@@ -1,4 +1,4 @@
-"""The training loop: one dataset a step, all of them validated each epoch, converged ones at rest."""
+"""The training loop: one dataset per step, all of them validated each epoch, converged ones resting."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def train(
         prompts: For each dataset the embeddings of its class prompts, [K, W] with unit rows.
         goal: Ranks the epochs; the weights of the best one are kept.
         worker: This process among those that train together; alone when None.
-        resume: A ``last.pt`` to go on from, with the same metrics as if it had never stopped.
+        resume: A ``last.pt`` to continue from, with the same metrics as if it had never stopped.
         pieces: How many parts a batch is cut into that go through the model one after the other, to need less memory.
             The step is that of the whole batch, but for terms that compare images with each other (contrastive, Dice):
             those see the images of a part only.

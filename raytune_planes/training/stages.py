@@ -113,7 +113,7 @@ def train_stages(
 
     Args:
         supply: Called at the start of each stage with its configuration.
-        resume: A ``last.pt``: goes on within the stage that wrote it.
+        resume: A ``last.pt``: continues within the stage that wrote it.
         fork: Where weights after common stages are looked for and kept; None to train them all.
 
     Raises:

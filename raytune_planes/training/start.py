@@ -40,7 +40,7 @@ def attributes(model: Network) -> dict[str, list[str]]:
 def learn(model: Network, frozen: list[nn.Module]) -> None:
     """Put the model into training mode, but for what is frozen.
 
-    Dropout has no use where nothing learns, and statistics that a normalisation collects would go on moving.
+    Dropout has no use where nothing learns, and statistics that a normalisation collects would keep changing.
     """
     model.train()
     for each in frozen:

@@ -70,7 +70,7 @@ class StudyBudget:
 def since_best(done: Iterable[TrialRecord], goal: Goal, known: dict[str, Rank] | None = None) -> int:
     """How many trials ended after the best complete one did; 0 while none is complete.
 
-    ``known`` keeps what each trial came to, by its id: this is asked after every epoch of a study.
+    ``known`` caches each trial's result by its id, because this is called after every epoch of a study.
     """
     known = {} if known is None else known
     best, since = NOTHING, 0

@@ -32,7 +32,7 @@ LOW = "running low on memory"
 
 
 class Recorder(tune.Callback):
-    """Keeps the study's trials and decides, with ``rungs`` and ``budget``, which of them go on.
+    """Keeps the study's trials and decides, with ``rungs`` and ``budget``, which of them continue.
 
     Tune calls it in the driver's main thread. A trial waits while its epoch is dealt with here, so that a trial that
     is pruned stops after the very epoch that said so.
@@ -80,7 +80,7 @@ class Recorder(tune.Callback):
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
         self._check_budget()
         if not self.spent and (full := self._watch.disk()):
-            self.spent = full  # what runs goes on to its end
+            self.spent = full  # running trials continue to their end
             self._finish()
             self._view.note(full)
         for record in self._running():
@@ -150,9 +150,9 @@ class Recorder(tune.Callback):
             after = f"epoch {record.epochs[-1].epoch}" if record.epochs else "its start"
             if LOW in str(trial.get_error()):
                 halve_batches(self._folder(record), "Ray ended it because its machine ran low on memory")
-            how = "lost a process and goes on"
+            how = "lost a process and continues"
             if halved(self._folder(record)) and "micro_batches" not in record.tags:
-                how = "did not fit into memory; it goes on with each batch in two halves,"
+                how = "did not fit into memory; it continues with each batch in two halves,"
                 self._keep(replace(record, tags={**record.tags, "micro_batches": "2"}))
             self._view.note(f"trial {record.number} {how} from {after}")
 

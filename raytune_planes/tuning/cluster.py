@@ -201,7 +201,7 @@ def _start() -> set[psutil.Process]:
             return set(psutil.Process().children(recursive=True)) - before
     raise UserError(
         f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
-        "on it; the study has not begun"
+        "on it; the study has not started"
     )
 
 

@@ -34,13 +34,13 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
     finished is not done again.
 
     Raises:
-        UserError: no trial came to its end, or one training does not fit into the cluster.
+        UserError: no trial is complete, or one training does not fit into the cluster.
         KeyboardInterrupt: the person or the system wished it; finished trainings are kept.
     """
     folder = study_folder(plan.out, plan.name).resolve()
     chosen = choose(study.trials, study.start.goal, best)
     if not chosen:
-        raise UserError(f"no trial of study {plan.name} came to its end; there is nothing to confirm")
+        raise UserError(f"no trial of study {plan.name} is complete; there is nothing to confirm")
     first = 1 + int(plan.config({}).seed)  # the search itself trained with the seed before
     jobs = [(trial, seed) for trial in chosen for seed in range(first, first + seeds)]
     tell = resumable(view, plan.name, plan.out)

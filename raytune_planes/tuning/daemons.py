@@ -1,4 +1,4 @@
-"""Ray's own processes on this machine: when one of them dies, the study ends in words, within seconds and with all."""
+"""Ray's own processes on this machine: when one of them dies, the study and its processes end soon, with a message."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Guard:
 
 
 def resumable(view: View, study: str, out: Path) -> Callable[[str], None]:
-    """Tells why Ray is gone, and how to go on with the study called ``study`` in the results folder ``out``."""
+    """Reports why Ray died, and how to continue the study called ``study`` in the results folder ``out``."""
 
     def tell(why: str) -> None:
         view.stop()

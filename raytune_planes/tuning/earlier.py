@@ -19,10 +19,10 @@ DATABASE = "optuna.db"
 def recover(
     plan: StudyPlan, folder: Path, say: Callable[[str], None]
 ) -> tuple[Search, tuple[TrialRecord, ...], tuple[Suggestion, ...]]:
-    """The search of the study in ``folder``, its trials so far, and those of them that go on.
+    """The search of the study in ``folder``, its trials so far, and those of them that continue.
 
     The files are the source: what is lost or damaged among them is put right from each other, then the search's
-    database is made to agree, and every loss is told with ``say``. Of a new study nothing is there yet.
+    database is made to agree, and every loss is reported by ``say``. Of a new study nothing is there yet.
 
     Raises:
         UserError: the folder holds a study of another space, or two trials of one number.
@@ -32,7 +32,7 @@ def recover(
     if trials:
         try:
             if known and Origin.of(reading.read_ends(folder)[0]) != known:
-                say(f"{folder / files.STUDY} is of another study than the trials beside it; it is made again")
+                say(f"{folder / files.STUDY} belongs to another study than the trials next to it; it is recreated")
         except reading.DamagedFile as error:
             say(str(error))
     search, trials = open_search(
@@ -55,7 +55,7 @@ def recover(
 
 
 def _settled(search: Search, trials: tuple[TrialRecord, ...]) -> tuple[Suggestion, ...]:
-    """Tell the search what it has not heard because its driver died after writing it down; the rest can go on."""
+    """Report to the search what its driver recorded and could not report before it died; the rest can continue."""
     on_record = {t.trial_id: t for t in trials}
     for trial in search.running():
         if record := on_record.get(trial.trial_id):

@@ -48,7 +48,7 @@ def open_search(
     if digest and digest != space.digest:
         raise OtherSpace(
             f"the study in {database.parent} was started with another search space, or other fixed settings, "
-            "objectives or floors; go on with those, or give the new study a name of its own (--name)"
+            "objectives or floors; keep those, or give the new study a name of its own (--name)"
         )
     lost: tuple[TrialRecord, ...] = ()
     if not database.exists() and earlier:
@@ -70,9 +70,9 @@ def open_search(
     records = tuple(sorted((*earlier, *lost), key=lambda t: t.number))
     kept = _set_aside(database)
     reason = f"{why}; it is kept as {kept}" if kept else why
-    say(f"{reason}. The search's database is made again from the records of {len(earlier)} trials")
+    say(f"{reason}. The search's database is recreated from the records of {len(earlier)} trials")
     for trial in lost:
-        say(f"trial {trial.number} ({trial.trial_id}) has no records any more: it is trained again")
+        say(f"trial {trial.number} ({trial.trial_id}) has lost its records: it is trained again")
     return rebuild(space, database, records, say, **options), records
 
 
@@ -100,7 +100,7 @@ def rebuild(
             assert suggested is not None
             assert suggested.number == number, (suggested.number, number)
             if trial is None:
-                say(f"trial {number} has no records any more: it is trained again")
+                say(f"trial {number} has lost its records: it is trained again")
     search.limit = limit
     return search
 
@@ -152,7 +152,7 @@ def _difference(search: Search, there: FrozenTrial, record: TrialRecord) -> str:
 
 
 def _values(record: TrialRecord, goal: Goal) -> tuple[float, ...]:
-    """What a complete trial came to; empty where an objective is no number."""
+    """The objectives of a complete trial; empty where an objective is no number."""
     best = record.best(goal)
     values = goal.values(best.metrics) if best else ()
     return values if all(map(math.isfinite, values)) else ()

@@ -1,4 +1,4 @@
-"""Before a study goes on: what is damaged among its trials' files is put right from the others, and told."""
+"""Before a study continues: damaged files of its trials are repaired from the others, with a message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
     """The trials of the study in ``folder``, mended on disk where that is possible.
 
     A trial's start is read from its settings where ``trial.json`` is lost, its epochs from ``last.pt``. A trial that
-    ended and whose epochs are lost is trained again, as is one that goes on and has lost its best weights.
+    ended and whose epochs are lost is trained again, as is one that continues and has lost its best weights.
     """
     for trial in sorted(p for p in (folder / files.TRIALS).glob("*") if p.is_dir()):
         try:
@@ -68,7 +68,7 @@ def _restore_start(trial: Path, study: Path, space: Space, say: Say) -> bool:
         return False
     known = origin_of(study)
     files.save_json(trial / files.TRIAL, {**named, **values, **({"study": dataclasses.asdict(known)} if known else {})})
-    say(f"{trial / files.TRIAL} was missing or damaged and is made again from {files.CONFIG}")
+    say(f"{trial / files.TRIAL} was missing or damaged and is recreated from {files.CONFIG}")
     return True
 
 
@@ -110,7 +110,7 @@ def _tell_or_repeat(trial: Path, say: Say) -> None:
         say(text)
     if record.end in UNENDED or not left:
         return
-    say(f"trial {record.number} lacks epochs that nothing else holds: it is trained again")
+    say(f"trial {record.number} lacks epochs that no other file holds: it is trained again")
     (trial / files.END).unlink()
     (trial / files.LAST).unlink(missing_ok=True)
     if (trial / files.EPOCHS).exists():
@@ -118,7 +118,7 @@ def _tell_or_repeat(trial: Path, say: Say) -> None:
 
 
 def _check_last(trial: Path, record: TrialRecord, say: Say) -> None:
-    """Let a trial that goes on start from its beginning where its checkpoint is of another one."""
+    """Let a trial that continues start from its beginning where its checkpoint is of another one."""
     if record.config.get("plan"):
         return  # the checkpoint has the settings of its stage
     try:
@@ -131,7 +131,7 @@ def _check_last(trial: Path, record: TrialRecord, say: Say) -> None:
 
 
 def _check_best(trial: Path, say: Say) -> None:
-    """Let a trial that goes on start from its beginning where the weights of its best epoch are lost."""
+    """Let a trial that continues start from its beginning where the weights of its best epoch are lost."""
     record, _ = reading.read_trial(trial)
     if fault := _unusable(trial, record):
         _begin_again(trial, record, fault, say)
@@ -139,7 +139,7 @@ def _check_best(trial: Path, say: Say) -> None:
 
 def _begin_again(trial: Path, record: TrialRecord, why: str, say: Say) -> None:
     (trial / files.LAST).unlink()
-    say(f"trial {record.number} starts from its beginning, and comes to the same: {why}")
+    say(f"trial {record.number} starts from its beginning, with the same result: {why}")
 
 
 def _fault(trial: Path, record: TrialRecord, space: Space, *, whole: bool) -> str:

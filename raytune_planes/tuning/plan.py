@@ -63,7 +63,7 @@ class StudyPlan:
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
     cpu_hosts: bool = False
-    """Whether hosts without a GPU train trials of their own beside those with one."""
+    """Whether hosts without a GPU train trials of their own, in addition to those with one."""
     concurrent: int | None = None
     """Trials at once; None for as many as fit."""
     seed: int = 0
@@ -71,7 +71,7 @@ class StudyPlan:
     start_from: tuple[Mapping[str, Value], ...] = ()
     """Configurations to try after the defaults."""
     retries: int = 2
-    """How often a trial that lost a process goes on from its last checkpoint."""
+    """How often a trial that lost a process continues from its last checkpoint."""
     commit: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
 

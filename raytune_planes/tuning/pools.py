@@ -26,7 +26,7 @@ class Needs:
     gpus: float = 0.0
     """Of each worker; 0 for CPUs alone."""
     mixed: bool = False
-    """Whether hosts without a GPU train trials of their own beside those with one."""
+    """Whether hosts without a GPU train trials of their own, in addition to those with one."""
 
     def __str__(self) -> str:
         many = f"{self.workers} workers x " if self.workers > 1 else ""

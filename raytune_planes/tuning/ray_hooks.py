@@ -1,6 +1,6 @@
 """What a study needs of Ray and Ray has no public way to: only this file uses Ray's private names in ``tuning``.
 
-Without one of them a study goes on, and a warning says what is lost. The upper bound on Ray in ``pyproject.toml`` is
+Without one of them a study continues, and a warning says what is lost. The upper bound on Ray in ``pyproject.toml`` is
 theirs: names without promise come and go with minor versions.
 """
 

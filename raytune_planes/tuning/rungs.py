@@ -71,7 +71,7 @@ class Rungs:
     training began: with the first epoch of its stage. So a trial that took the weights of a common stage is not judged
     at the rungs of that stage, and trials in different stages are not compared.
 
-    It goes on if it is among the first ``1 / reduction`` of all that ever stood there, in this order:
+    It continues if it is among the first ``1 / reduction`` of all that ever stood there, in this order:
 
     1. Those that can still keep every floor before those that cannot (constraint domination, Deb et al. 2002). A floor
        is meant for the end of training, so being below it early says nothing (``floors="reach"``): a trial cannot keep
@@ -111,7 +111,7 @@ class Rungs:
         self._rungs: dict[tuple[str, int], _Rung] = {}
 
     def judge(self, number: int, epoch: EpochRecord, *, final: bool = False) -> Verdict:
-        """Take note of a trial's epoch and say whether it goes on.
+        """Take note of a trial's epoch and say whether it continues.
 
         Args:
             number: of the trial.
@@ -145,7 +145,7 @@ class Rungs:
             self.judge(number, epoch)
 
     def stopped(self, number: int) -> Verdict:
-        """What stopped a trial at a rung, also when that did not reach it; else that it goes on."""
+        """What stopped a trial at a rung, also when that did not reach it; else that it continues."""
         return self._stopped.get(number, Verdict(False))
 
     def level(self, rung: int) -> int:

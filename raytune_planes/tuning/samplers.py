@@ -36,7 +36,7 @@ def build(name: str, seed: int, turn: int, options: Mapping[str, Any] | None = N
     """The sampler for the ``turn``-th question of a study.
 
     A fresh one each time, seeded by both numbers: what it proposes is then a function of the seed and of the trials in
-    the database, so that a resumed study goes on as one that was never interrupted.
+    the database, so that a resumed study continues as if never interrupted.
     """
     state = np.random.SeedSequence([seed, turn]).generate_state(1)[0]
     with quiet():

@@ -41,7 +41,7 @@ class Suggestion:
 
 
 class Search:
-    """Optuna over one space: asks for trials, is told their ends; everything it knows is in the database.
+    """Optuna over one space: suggests trials, receives their ends; all its state is in the database.
 
     Trial 0 takes the defaults; ``start_from`` (whole configurations, dotted path -> value) come next. ``limit`` is the
     number of trials over all runs of the study. Without a ``database`` file nothing outlives the process. ``drawn``
@@ -141,7 +141,7 @@ class Search:
         return tuple(Suggestion(t.user_attrs[ID], t.number, self.drawn(t)) for t in trials)
 
     def adopt(self, trial_id: str) -> Suggestion:
-        """Take over a trial of an earlier run that goes on now, under its id and number."""
+        """Take over a trial of an earlier run that continues now, under its id and number."""
         running = next((s for s in self.running() if s.trial_id == trial_id), None)
         assert running is not None, f"trial {trial_id} is not running"
         if trial_id not in self._open:
@@ -186,7 +186,7 @@ class Search:
         if self._study.user_attrs.get(DIGEST) != self.space.digest:
             raise OtherSpace(
                 f"the study in {database} was started with another search space, or other fixed settings, objectives "
-                f"or floors; go on with those, or give the new study a name of its own (--name)"
+                f"or floors; keep those, or give the new study a name of its own (--name)"
             )
 
     def _fail(self, trial: optuna.Trial, reason: str) -> None:
@@ -202,7 +202,7 @@ class Search:
         return self._study.get_trials(deepcopy=False, states=(state,))
 
     def _trial(self, frozen: FrozenTrial) -> optuna.Trial:
-        """The trial as one that goes on: what ``Study.ask`` returned to whoever began it."""
+        """The trial as one that continues: what ``Study.ask`` returned to whoever began it."""
         with quiet():
             study = self._storage.get_study_id_from_name(self._study.study_name)
             return optuna.Trial(

@@ -1,4 +1,4 @@
-"""What the driver requests of a trial, through files in the trial's folder: another machine reads them as well."""
+"""Requests of the driver to a trial, through files in the trial's folder: another machine reads them as well."""
 
 from __future__ import annotations
 

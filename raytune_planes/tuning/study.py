@@ -40,7 +40,7 @@ DRIVER_MEMORY_BYTES = 200 * 2**20
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a study came to."""
+    """The outcome of a study."""
 
     study: StudyFiles
     """All its records, as read back from its folder."""
@@ -61,9 +61,9 @@ class Outcome:
 
 
 def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
-    """Run a study to its end, or go on with the one that its folder holds.
+    """Run a study to its end, or continue the one that its folder holds.
 
-    Ctrl-C and SIGTERM end it in good order: unfinished trials are interrupted, and the same plan goes on with them.
+    Ctrl-C and SIGTERM end it in good order: unfinished trials are interrupted, and the same plan continues them.
 
     Raises:
         UserError: a trial does not fit into the cluster, another driver runs the study, the folder cannot be written or

@@ -52,7 +52,7 @@ class Watch:
             raise UserError(
                 f"the study's folder {self._folder} is no longer there, so nothing can be recorded and the study has "
                 "ended; bring it back (or mount its disk again) in place of what Ray may have made there since, then "
-                f"go on with --resume {self._folder.name}"
+                f"continue with --resume {self._folder.name}"
             )
 
     def disk(self) -> str:
@@ -64,5 +64,5 @@ class Watch:
             return ""
         return (
             f"only {free_gib:.2f} GiB are free where the results lie, less than {self._free_gib:g} (study.free_gib): "
-            "no further trial starts; free some space, then go on with --resume"
+            "no further trial starts; free some space, then continue with --resume"
         )

@@ -136,17 +136,17 @@ def at(folder: Path, name: str) -> Path:
 
 
 CASES = [
-    ("optuna.db", delete, "", "optuna.db is missing. The search's database is made again"),
+    ("optuna.db", delete, "", "optuna.db is missing. The search's database is recreated"),
     ("optuna.db", cut, "", "cannot be opened as the database of a study"),
     ("optuna.db", exchange, "0/best.pt", "file is not a database; it is kept as optuna.db.before-"),
-    ("study.json", delete, "", "it has no study.json; 'raytune-planes tune --resume tiny' makes it again"),
+    ("study.json", delete, "", "it has no study.json; 'raytune-planes tune --resume tiny' recreates it"),
     ("study.json", cut, "", "study.json cannot be read"),
-    ("study.json", exchange, "calm", "is of another study than the trials beside it; it is made again"),
+    ("study.json", exchange, "calm", "belongs to another study than the trials next to it; it is recreated"),
     ("0/end.json", delete, "", "trial 0 .* has lost its end.json: the search knows that it was completed"),
     ("0/end.json", cut, "", "end.json: is left out, it cannot be read"),
     ("0/end.json", exchange, "calm", "end.json: is left out, it is of trial"),
-    ("0/trial.json", delete, "", "trial.json was missing or damaged and is made again from config.yaml"),
-    ("0/trial.json", cut, "", "trial.json was missing or damaged and is made again from config.yaml"),
+    ("0/trial.json", delete, "", "trial.json was missing or damaged and is recreated from config.yaml"),
+    ("0/trial.json", cut, "", "trial.json was missing or damaged and is recreated from config.yaml"),
     ("0/epochs.jsonl", delete, "", "epochs.jsonl: epoch 1, 2, 3 was missing and is restored from last.pt"),
     ("0/epochs.jsonl", cut, "", "was missing and is restored from last.pt"),
     ("0/epochs.jsonl", exchange, "1/epochs.jsonl", "epoch 1, 2, 3 was wrong and is restored from last.pt"),

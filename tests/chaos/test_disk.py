@@ -58,7 +58,7 @@ def test_a_training_whose_disk_fills_up_says_so_and_goes_on_once_there_is_room(
     assert trained(disk / "run", material) == 2
     said = capsys.readouterr().err
     assert "No space left on device" in said
-    assert "What was written before is whole" in said
+    assert "Files written before are intact" in said
     assert "Traceback" not in said
     last = checkpoint.load(disk / "run" / "last.pt")
     assert list((disk / "run").glob(".*")) == [], "no half of a file stays behind"
@@ -115,7 +115,7 @@ def test_drawings_that_find_no_room_are_told_with_the_file(
     line = ["predict", str(weights), str(tmp_path / "a.png"), "--dataset", "planesnet", "--out", str(disk)]
     assert main(line) == 2
     said = capsys.readouterr().err
-    assert f"No space left on device: {disk / '0000-a.png'}. What was written before is whole" in said
+    assert f"No space left on device: {disk / '0000-a.png'}. Files written before are intact" in said
     assert list(disk.iterdir()) == [disk / "filling"]
 
 
@@ -140,7 +140,7 @@ def test_a_training_whose_folder_vanishes_says_so_and_leaves_no_half_of_one(
     monkeypatch.setattr(files, "append_whole", vanish_after)
     assert trained(out, material) == 2
     said = capsys.readouterr().err
-    assert f"No such file or directory: {out}. What was written before is whole; bring it back" in said
+    assert f"No such file or directory: {out}. Files written before are intact; bring it back" in said
     assert not out.exists()
 
     monkeypatch.undo()

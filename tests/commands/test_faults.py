@@ -109,5 +109,5 @@ def test_what_was_left_out_is_told_with_its_reason_in_json(root: Path, capsys: p
     reason = "picture(s) lie beside test/, train/, val/, in a folder that names no split, and were left out"
     assert told["left_out"] == {
         reason: {"count": 3, "examples": [f"sample/jet/{n}.png" for n in range(3)]},
-        "file(s) of no use to this reader": {"count": 1, "examples": ["train/jet/notes.txt"]},
+        "file(s) that this reader does not use": {"count": 1, "examples": ["train/jet/notes.txt"]},
     }

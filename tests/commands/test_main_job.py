@@ -159,4 +159,4 @@ def json_best(place: Path) -> str:
 @pytest.mark.slow
 def test_a_name_that_is_taken_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(tune(place, "--name", "first")) == 2
-    assert "go on with --resume first" in capsys.readouterr().err
+    assert "continue with --resume first" in capsys.readouterr().err

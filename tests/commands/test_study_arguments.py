@@ -115,7 +115,7 @@ def test_what_a_study_keeps_may_be_typed_again_as_it_was(begun: Path) -> None:
 
 def test_pictures_that_are_gone_are_asked_for(begun: Path) -> None:
     (begun / "pictures").rmdir()
-    with pytest.raises(UserError, match=r"were in .*pictures, which is no folder now; .* with --data"):
+    with pytest.raises(UserError, match=r"were in .*pictures, which no longer exists; .* with --data"):
         recall(typed("--resume", "first"))
     assert recall(typed("--resume", "first", "--data", "moved")).data == Path("moved")
 

@@ -94,11 +94,11 @@ def test_groups_are_kept_with_the_decoded_pictures(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, "No such file or directory; write a plan with 'raytune-planes data DIR --clean FILE'"),
-        ("{", "is no plan of 'raytune-planes data --clean'"),
-        ("[]", "is no plan"),
-        (json.dumps({"format": 1, "datasets": {"mine": {"drop": {}}}}), "is no plan of .*'copies'"),
+        ("{", "is not a plan of 'raytune-planes data --clean'"),
+        ("[]", "is not a plan"),
+        (json.dumps({"format": 1, "datasets": {"mine": {"drop": {}}}}), "is not a plan of .*'copies'"),
         (json.dumps({"format": 9, "datasets": {}}), "has format 9, this version reads 1"),
-        (json.dumps({"format": 1, "datasets": {"fgvc": {"drop": {}, "copies": []}}}), "does not speak of 'mine'.*fgvc"),
+        (json.dumps({"format": 1, "datasets": {"fgvc": {"drop": {}, "copies": []}}}), "does not mention 'mine'.*fgvc"),
     ],
 )
 def test_what_is_no_plan_for_the_dataset_is_refused(tmp_path: Path, text: str | None, message: str) -> None:

@@ -134,7 +134,7 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
     assert reader(tmp_path).scan().warnings == (
         "splits as the folders test/, train/, val/ give them: train 8, val 2, test 4 picture(s)",
         "val has no picture of big_jet",
-        "1 picture(s) lie in no class' folder and were left out: train/cover.png",
+        "1 picture(s) are in no class folder and were left out: train/cover.png",
     )
 
 

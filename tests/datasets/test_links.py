@@ -84,7 +84,7 @@ def test_a_link_that_leaves_a_named_root_by_another_link_is_refused(root: Path, 
     secret = picture(tmp_path / "secret" / "x.png")
     os.symlink(secret, disk / "glider" / "way_out.png")
     os.symlink(disk, root / "linked")
-    with pytest.raises(UserError, match=r"way_out\.png leads to .*secret/x\.png, which lies in no folder of"):
+    with pytest.raises(UserError, match=r"way_out\.png leads to .*secret/x\.png, which is in no folder of"):
         scan(root, disk)
 
 
@@ -92,7 +92,7 @@ def test_a_named_root_that_is_a_prefix_of_a_name_does_not_allow_it(root: Path, t
     classes(root)
     (tmp_path / "disk").mkdir()
     os.symlink(picture(tmp_path / "disk2" / "x.png"), root / "glider" / "x.png")
-    with pytest.raises(UserError, match=r"disk2/x\.png, which lies in no folder of datasets\.mine\.link_roots"):
+    with pytest.raises(UserError, match=r"disk2/x\.png, which is in no folder of datasets\.mine\.link_roots"):
         scan(root, tmp_path / "disk")
 
 

@@ -224,4 +224,4 @@ def test_a_class_folder_with_nothing_but_other_files_is_named(tmp_path: Path) ->
     (tmp_path / "a380").mkdir()
     (tmp_path / "a380" / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic")
     listing = ImageFolder(tmp_path, name="mine", image_size=16, tile=320).scan()
-    assert listing.account.left_out == {"file(s) of no use to this reader": ("a380/photo.heic",)}
+    assert listing.account.left_out == {"file(s) that this reader does not use": ("a380/photo.heic",)}

@@ -135,7 +135,7 @@ def test_a_model_that_is_no_bert_is_refused(bert: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no folder that exists"):
+    with pytest.raises(UserError, match="is not an existing folder"):
         asked(tmp_path / "nowhere")
 
 

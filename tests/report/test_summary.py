@@ -1,4 +1,4 @@
-"""What ``best`` says of a study: the right trial, the right figures, and how to go on."""
+"""What ``best`` says of a study: the right trial, the right figures, and how to continue."""
 
 from __future__ import annotations
 

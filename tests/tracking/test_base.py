@@ -40,8 +40,8 @@ def test_a_broken_tracker_stops_neither_the_study_nor_the_next_tracker(
         play(Trackers(Broken(), JsonlTracker(tmp_path)))
     assert len(read_study(tmp_path / "quick-1").trials) == 4
     assert [r.getMessage() for r in caplog.records] == [
-        "Broken: nobody answers; the study goes on, later errors of this kind are not shown",
-        "Broken: a mistake of ours; the study goes on, later errors of this kind are not shown",
+        "Broken: nobody answers; the study continues; later errors of this kind are not shown",
+        "Broken: a mistake of ours; the study continues; later errors of this kind are not shown",
     ]
 
 

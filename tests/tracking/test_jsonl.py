@@ -191,7 +191,7 @@ def test_a_broken_study_file_is_one_clear_message(started: JsonlTracker) -> None
     for broken, why in (("[]", "holds no object"), ('{"format": 1}', "no 'start'"), ("{", "Expecting property name")):
         path.write_text(broken)
         with pytest.raises(
-            UserError, match=f"study.json cannot be read: .*{why}.*; the trials beside it are untouched"
+            UserError, match=f"study.json cannot be read: .*{why}.*; the trials next to it are unchanged"
         ):
             read_study(started.folder)
 

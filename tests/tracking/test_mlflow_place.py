@@ -155,7 +155,7 @@ def test_an_experiment_that_is_deleted_while_a_study_runs_costs_it_nothing_and_i
     told = [r.getMessage() for r in caplog.records if r.name.startswith("raytune_planes")]
     assert len(told) == 2
     assert "was deleted and takes no runs; restore it with" in told[0]
-    assert "The study goes on, its records are in files" in told[0]
+    assert "The study continues, its records are in files" in told[0]
     assert "'raytune-planes sync quick-1' sends the rest" in told[1]
     study = read_study(out / "quick-1")
     assert (len(study.trials), study.end) == (len(three_trials()), FINISH)

@@ -50,7 +50,7 @@ def test_a_store_that_never_answers_neither_stops_nor_delays_the_study_and_is_to
     assert time.perf_counter() - started < 60
     messages = [r.getMessage() for r in caplog.records if r.name.startswith("raytune_planes")]
     assert len(messages) == 2
-    assert "MLflow at http://***@127.0.0.1:1 does not answer; the study goes on" in messages[0]
+    assert "MLflow at http://***@127.0.0.1:1 does not answer; the study continues" in messages[0]
     assert "'raytune-planes sync quick-1' sends the rest" in messages[1]
     assert "secret" not in caplog.text
     sync(out / "quick-1")
@@ -143,7 +143,7 @@ def test_a_name_used_again_after_its_folder_is_gone_is_another_study(out: Path) 
 def test_sync_names_a_store_that_does_not_answer(out: Path) -> None:
     play(JsonlTracker(out))
     with pytest.raises(
-        UserError, match=r"MLflow at http://\*\*\*@127.0.0.1:1 did not take the study: .*; the files are"
+        UserError, match=r"MLflow at http://\*\*\*@127.0.0.1:1 did not accept the study: .*; the files are"
     ):
         sync(out / "quick-1", "http://user:secret@127.0.0.1:1")
 

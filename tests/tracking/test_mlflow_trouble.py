@@ -80,7 +80,7 @@ def test_a_server_in_trouble_costs_the_study_nothing_and_is_sent_all_of_it_later
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with caplog.at_level(logging.WARNING):
         play(tracked(out, server(answer), retry_s=0.1))
-    assert "does not answer; the study goes on" in caplog.text
+    assert "does not answer; the study continues" in caplog.text
     assert "sends the rest" in caplog.text
     assert [repr(t) for t in read_study(out / "quick-1").trials] == [repr(t) for t in three_trials()]
     sync(out / "quick-1")

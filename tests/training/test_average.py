@@ -118,5 +118,5 @@ def test_batches_are_counted_however_seldom_the_weights_move() -> None:
 
 
 def test_famo_refuses_to_wait_for_several_batches() -> None:
-    with pytest.raises(UserError, match=r"optim\.accumulate = 2 cannot go with it; set it to 1 or choose another rule"):
+    with pytest.raises(UserError, match=r"optim\.accumulate = 2 is not supported; set it to 1 or choose another rule"):
         toy_config(balancing__rule="famo", optim__accumulate=2)

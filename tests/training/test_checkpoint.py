@@ -44,7 +44,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no checkpoint of raytune-planes: it does not end with a checksum"):
         checkpoint.load(tmp_path / "x.pt")
     (tmp_path / "y.pt").write_bytes(b"something else")
-    with pytest.raises(UserError, match="is no checkpoint of raytune-planes"):
+    with pytest.raises(UserError, match="is not a checkpoint of raytune-planes"):
         checkpoint.load(tmp_path / "y.pt")
 
 
@@ -64,7 +64,7 @@ def test_any_changed_byte_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for place in range(0, len(whole), 7):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-        with pytest.raises(UserError, match="is damaged|is no checkpoint"):
+        with pytest.raises(UserError, match="is damaged|is not a checkpoint"):
             checkpoint.load(path)
     path.write_bytes(whole)
     assert checkpoint.load(path)["epoch"] == 2

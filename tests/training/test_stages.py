@@ -187,8 +187,8 @@ def test_other_leading_stages_have_other_weights_and_what_is_not_common_is_not_k
     ("settings", "message"),
     [
         ({"plan": "first, second, frist"}, r"plan: stage 'frist' has no setting; did you mean 'first'\?"),
-        ({"plan": "first, first"}, "a stage stands there twice"),
-        ({"plan": "../first"}, r"plan: '\.\./first' is no name for a stage; use up to 64 letters"),
+        ({"plan": "first, first"}, "a stage is listed twice"),
+        ({"plan": "../first"}, r"plan: '\.\./first' is not a valid stage name; use up to 64 letters"),
         ({"stages__first__split__fold": 1}, r"stages\.first\.split\.fold cannot change within a training"),
         ({"stages__first__datasets__fgvc__root": "x"}, r"stages\.first\.datasets\.fgvc\.root cannot change"),
         ({"stages__first__budget__epoch": 1}, r"stage 'first': no setting 'budget\.epoch'; did you mean"),

@@ -114,7 +114,7 @@ def test_a_start_of_no_use_is_refused(tmp_path: Path, pretrained: Path) -> None:
     with pytest.raises(UserError, match="start: no checkpoint at .*nowhere.pt"):
         run(toy_config(start=str(tmp_path / "nowhere.pt")), Recorder())
     (tmp_path / "text.pt").write_text("weights")
-    with pytest.raises(UserError, match=r"start: .*text.pt is no checkpoint of raytune-planes"):
+    with pytest.raises(UserError, match=r"start: .*text.pt is not a checkpoint of raytune-planes"):
         run(toy_config(start=str(tmp_path / "text.pt")), Recorder())
     checkpoint.save({"epoch": 1}, tmp_path / "empty.pt")
     with pytest.raises(UserError, match="start: .*empty.pt holds no weights of a model"):
@@ -126,5 +126,5 @@ def test_a_start_of_no_use_is_refused(tmp_path: Path, pretrained: Path) -> None:
 def test_a_part_that_does_not_exist_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"freeze: no part 'bakbone'; did you mean 'backbone'\? \(there are: backbone"):
         toy_config(freeze="heads, bakbone")
-    with pytest.raises(UserError, match="leaves nothing to learn; take out at least one part"):
+    with pytest.raises(UserError, match="leaves nothing to train; take out at least one part"):
         toy_config(freeze=", ".join(FREEZABLE))

@@ -130,7 +130,7 @@ def test_once_the_study_s_folder_is_gone_nothing_is_decided_that_is_in_no_record
     bench.study.rename(bench.study.with_name("away"))
     (bench.study / "ray").mkdir(parents=True)  # as Ray does
     for call in (lambda: bench.recorder.on_step_begin(0, []), lambda: bench.end(trial, End.COMPLETED, "all spent")):
-        with pytest.raises(UserError, match="tiny is no longer there, .* then go on with --resume tiny"):
+        with pytest.raises(UserError, match="tiny is no longer there, .* then continue with --resume tiny"):
             call()
     assert [t.state.name for t in bench.search.trials] == ["RUNNING"]
     assert [p.name for p in bench.study.rglob("*")] == ["ray"]
@@ -146,7 +146,7 @@ def test_an_epoch_that_is_trained_again_counts_once(bench: Bench) -> None:
     bench.epoch(trial, 3)
     bench.end(trial, End.COMPLETED, "budget")
     assert [e.epoch for e in bench.record(trial).epochs] == [1, 2, 3]
-    assert "trial 0 lost a process and goes on from epoch 2" in bench.shown.getvalue()
+    assert "trial 0 lost a process and continues from epoch 2" in bench.shown.getvalue()
 
 
 def test_a_trial_whose_process_is_lost_for_good_has_failed(bench: Bench) -> None:
@@ -277,7 +277,7 @@ def test_a_trial_that_does_not_fit_goes_on_with_halves_once_and_says_so(bench: B
     bench.recorder.on_trial_recover(0, [], trial)
     assert halved(bench.folder(trial))
     assert not halve_batches(bench.folder(trial), "again")
-    assert "trial 0 did not fit into memory; it goes on with each batch in two halves, from epoch 1" in (
+    assert "trial 0 did not fit into memory; it continues with each batch in two halves, from epoch 1" in (
         bench.shown.getvalue()
     )
     bench.end(trial, End.COMPLETED, "done")

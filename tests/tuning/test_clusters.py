@@ -105,7 +105,7 @@ def test_both_kinds_of_host_train_and_the_trials_of_one_that_dies_go_on_elsewher
     assert f"trial 0 epoch 1/6 on {trials[0].tags['host']} (gpu): " in said
 
     moved = next(t for t in trials if t.trial_id == view.killed)
-    assert f"trial {moved.number} lost a process and goes on from epoch 2" in said
+    assert f"trial {moved.number} lost a process and continues from epoch 2" in said
     assert hosts.names[moved.tags["node"]] == {"first": "second", "second": "first"}[view.before]
 
     from mlflow import MlflowClient

@@ -1,4 +1,4 @@
-"""The search's database is made again from the records: equal in all that counts, and it goes on as the lost one."""
+"""The search's database is recreated from the records: equal in all that counts, and it goes on as the lost one."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_lost_database_is_made_again_and_asks_what_the_lost_one_would(
     assert known == records
     assert disagreement(search, records) == ""
     assert said == [
-        f"{tmp_path}/o.db is missing. The search's database is made again from the records of {len(records)} trials"
+        f"{tmp_path}/o.db is missing. The search's database is recreated from the records of {len(records)} trials"
     ]
     untouched, _, quiet = opened(tmp_path / "untouched.db", records, goal, sampler)
     assert quiet == []
@@ -189,7 +189,7 @@ def test_a_damaged_database_is_set_aside_and_made_again(
     search.close()
     assert memory(database) == before
     (kept,) = (p for p in tmp_path.glob("o.db.before-*") if not p.name.endswith(("-wal", "-shm")))
-    assert f"it is kept as {kept.name}. The search's database is made again from the records of 14" in said[0]
+    assert f"it is kept as {kept.name}. The search's database is recreated from the records of 14" in said[0]
     assert len(kept.read_bytes()) >= len(damaged)
 
 

@@ -64,7 +64,7 @@ def test_results_that_vanish_end_the_study_in_words_and_it_goes_on_once_they_are
         run(plan, Vanishing(io.StringIO()))
     folder = plan.out / plan.name
     assert f"the study's folder {folder} is no longer there" in str(refused.value)
-    assert f"go on with --resume {plan.name}" in str(refused.value)
+    assert f"continue with --resume {plan.name}" in str(refused.value)
     assert not [p for p in folder.rglob("*") if p.is_file() and "ray" not in p.relative_to(folder).parts]
     assert "Traceback" not in caplog.text
 
@@ -205,7 +205,7 @@ def test_a_trial_whose_process_is_killed_goes_on_from_its_checkpoint(tmp_path: P
 
     (trial,) = outcome.study.trials
     assert view.killed == 1
-    went_on = re.search(r"trial 0 lost a process and goes on from epoch (\d+)", shown.getvalue())
+    went_on = re.search(r"trial 0 lost a process and continues from epoch (\d+)", shown.getvalue())
     assert went_on is not None, shown.getvalue()
     assert 2 <= int(went_on[1]) < epochs
     assert trial.end is End.COMPLETED, trial.reason

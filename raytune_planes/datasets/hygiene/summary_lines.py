@@ -9,7 +9,7 @@ from raytune_planes.datasets import files
 from raytune_planes.printing import printable
 
 CLASSES = 6
-"""Classes that are named one by one; of more the smallest and the largest are told."""
+"""Classes that are listed; of more than this only the smallest and the largest."""
 EXAMPLES = 3
 
 

@@ -1,4 +1,4 @@
-"""Draws what a model said: confusion, worst pairs, masks beside truth, example pictures."""
+"""Draws a model's predictions: confusion, worst pairs, masks next to the ground truth, example pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One look for all figures: colours that colour-blind people tell apart, letters that stay readable at half width."""
+"""One style for all figures: colours for colour-blind readers, text that is readable at half width."""
 
 from __future__ import annotations
 

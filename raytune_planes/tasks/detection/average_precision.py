@@ -40,7 +40,7 @@ def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float =
     overlap_BKM = iou(boxes_BK4, truth_BM4).flip(2)  # max gives the first of equal ones
     overlap_BKM = overlap_BKM.masked_fill(overlap_BKM < enough, 0)
     found_BK = torch.zeros_like(logit_BK, dtype=torch.bool)
-    if not overlap_BKM.numel():  # nothing told, or nothing to find
+    if not overlap_BKM.numel():  # no prediction, or no plane
         return found_BK
     free_BM = torch.ones_like(overlap_BKM[:, 0], dtype=torch.bool)
     for k in range(logit_BK.shape[1]):
@@ -74,7 +74,7 @@ def averaged(right_N: Tensor, wrong_N: Tensor, planes: float) -> float:
     Args:
         right_N: Boxes that find a plane, at each score from the surest on.
         wrong_N: Those that find none.
-        planes: That there are. Of none it is 1 when no box is told, else 0; COCO has no figure there.
+        planes: That there are. Of none it is 1 when no box is predicted, else 0; COCO has no figure there.
     """
     hits_N, predicted_N = right_N.cumsum(0), (right_N + wrong_N).cumsum(0)
     if not planes:

@@ -16,7 +16,7 @@ from raytune_planes.tasks.reconstruction.patch_decoder import PatchDecoder, cove
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """Images whose hidden pixels are told from the visible ones, and what they were told from."""
+    """Images whose hidden pixels are reconstructed from the visible ones, and the input of that."""
 
     painted_BCHW: Tensor
     """Normalised."""

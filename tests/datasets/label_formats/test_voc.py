@@ -37,7 +37,7 @@ def test_lists_of_names_without_suffix_give_the_splits(tmp_path: Path) -> None:
     assert names["train"] | names["test"] == {"000", "001", "002", "003"}
     assert names["train"].isdisjoint(names["test"])
     assert "no folder or list of test; taken from train, whole groups" in listing.warnings
-    assert listing.account.left_out == {"file(s) of no use to this reader": ("ImageSets/Main/airplane_train.txt",)}
+    assert listing.account.left_out == {"file(s) that this reader does not use": ("ImageSets/Main/airplane_train.txt",)}
 
 
 def test_lists_whose_suffixes_differ_in_case_fit(tmp_path: Path) -> None:
