@@ -10,6 +10,7 @@ from raytune_planes.datasets.files import some
 from raytune_planes.datasets.label_formats import coco, dota, voc, yolo
 from raytune_planes.datasets.labels import Found, Labels
 from raytune_planes.datasets.survey import Survey
+from raytune_planes.errors import UserError
 
 
 class Format(NamedTuple):
@@ -29,34 +30,35 @@ FORMATS: Mapping[str, Format] = {
     "COCO": Format(coco.looks, coco.read),
     "Pascal VOC": Format(voc.looks, voc.read),
 }
-"""By the name that people know. The first one of which there are files is read."""
+"""By the name that people know. Of several, the one that labels the most pictures is read; the first of equal ones."""
 
 
 def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     """The labels of pictures of these sizes (width, height), in their order; None where there are none.
 
     Raises:
-        UserError: a label file is malformed, or contradicts its picture.
+        UserError: a label file is malformed, or contradicts its picture; or no picture that is there has labels.
     """
-    for name, form in FORMATS.items():
-        found = form.read(survey, sizes)
-        if found is None:
-            continue
-        survey.read(found.files)
-        for other, its in FORMATS.items():
-            if other != name:
-                rest = [path for path in survey.files if path not in found.files and its.looks(path)]
-                survey.leave(f"label file(s) of {other} were left out, since there are some of {name}", rest)
-        bare = [picture for picture in sizes if picture not in found.labels_of]
-        if bare and form.silence_is_empty:
-            names = some([picture.name for picture in bare])
-            found.warnings.append(f"{len(bare):,} picture(s) have no label file and count as empty: {names}")
-            found.labels_of |= {picture: Labels() for picture in bare}
-        elif bare:
-            survey.leave(f"picture(s) are in no label file of {name} and were left out", bare)
-        found.labels_of = {picture: found.labels_of[picture] for picture in sizes if picture in found.labels_of}
-        return found
-    return None
+    read = {name: found for name, form in FORMATS.items() if (found := form.read(survey, sizes)) is not None}
+    if not read:
+        return None
+    name = max(read, key=lambda name: len(read[name].labels_of))
+    found = read.pop(name)
+    if not found.labels_of:
+        raise UserError(f"{some(sorted(found.files))}: label file(s) of {name}, and no picture that they name is there")
+    survey.read(found.files)
+    for other, its in read.items():
+        reason = f"label file(s) of {other} were left out, since {name} labels as many pictures or more"
+        survey.leave(reason, sorted(its.files))
+    bare = [picture for picture in sizes if picture not in found.labels_of]
+    if bare and FORMATS[name].silence_is_empty:
+        names = some([picture.name for picture in bare])
+        found.warnings.append(f"{len(bare):,} picture(s) have no label file and count as empty: {names}")
+        found.labels_of |= {picture: Labels() for picture in bare}
+    elif bare:
+        survey.leave(f"picture(s) are in no label file of {name} and were left out", bare)
+    found.labels_of = {picture: found.labels_of[picture] for picture in sizes if picture in found.labels_of}
+    return found
 
 
 def format_of(path: Path) -> str:

@@ -42,7 +42,7 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     The name of a file, such as ``instances_val2017.json``, tells the split of its pictures.
 
     Raises:
-        UserError: a file is malformed, or no picture that it lists is there, or one has another size than it says.
+        UserError: a file is malformed, or a picture has another size than it says.
     """
     names, collected = Names(sizes), _Collected()
     for path in survey.files:
@@ -90,10 +90,8 @@ class _Collected:
                 self.rows[picture].append((kinds[kind], *_box(what, place)))
 
     def found(self, sizes: Mapping[Path, tuple[int, int]]) -> Found:
-        """All together. Raises UserError: no listed picture is there."""
+        """All together."""
         lost, twice = some(self.lost), some([picture.name for picture in self.twice])
-        if not self.rows:
-            raise UserError(f"{some(sorted(self.files))}: no listed picture is there; they list {lost or 'none'}")
         told = {
             UNLISTED: self.unlisted,
             f"listed picture(s) are not there: {lost}": len(self.lost),

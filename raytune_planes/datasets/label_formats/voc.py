@@ -29,8 +29,8 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     """The boxes of the pictures that have an XML file; None where there is no such file.
 
     Raises:
-        UserError: a file is malformed or declares entities, none is of a picture that is there, two are of one, or a
-            picture has another size than its file says.
+        UserError: a file is malformed or declares a document type, two are of one picture, or a picture has another
+            size than its file says.
     """
     found, names, lost = Found(), Names(sizes), list[Path]()
     of_picture: dict[Path, Path] = {}
@@ -51,8 +51,6 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
         if told != size:
             raise another_size(place, told, picture, size)
         found.labels_of[picture] = clipped([_object(each, place) for each in tree.iter("object")], *size)
-    if lost and not of_picture:
-        raise UserError(f"{some(lost)}: no picture of these label files is there")
     if lost:
         found.warnings.append(f"{len(lost):,} label file(s) are of no picture that is there: {some(lost)}")
     found.files = {*of_picture.values(), *lost}

@@ -180,7 +180,11 @@ def test_a_malformed_object_is_named(tmp_path: Path, more: dict[str, Any], messa
         ("images", [1], r"images\[0\]: 1 is no record"),
         ("images", [{"id": 1}], r"images\[0\]: a picture without a file_name"),
         ("images", [{"id": 0, "file_name": "0.png"}] * 2, r"images\[1\]: the id 0 is there twice"),
-        ("images", [{"id": 0, "file_name": "other.png"}], r"no listed picture is there; they list other\.png"),
+        (
+            "images",
+            [{"id": 0, "file_name": "other.png"}],
+            r"annotations\.json: label file\(s\) of COCO, and no picture that they name is there",
+        ),
         ("categories", [{"id": 1}], r"categories\[0\]: a category without a name"),
     ],
 )
@@ -226,12 +230,16 @@ def test_other_objects_and_crowds_are_counted(tmp_path: Path) -> None:
     assert "1 region(s) of many objects (iscrowd) were taken as a box each" in warnings
 
 
-def test_text_of_yolo_beside_it_counts_first_and_the_file_is_named(tmp_path: Path) -> None:
+def test_of_two_formats_the_one_that_labels_more_pictures_is_read_and_the_other_named(tmp_path: Path) -> None:
     flat(tmp_path)
-    for n in range(6):
+    for n in range(5):
         (tmp_path / "images" / f"{n}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     listing = reader(tmp_path).scan()
+    assert set(listing.boxes_of.values()) == {2}
+    reason = "label file(s) of YOLO were left out, since COCO labels as many pictures or more"
+    assert listing.account.left_out == {reason: tuple(f"images/{n}.txt" for n in range(5))}
+    (tmp_path / "images" / "5.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    listing = reader(tmp_path).scan()
     assert set(listing.boxes_of.values()) == {1}
-    assert listing.account.left_out == {
-        "label file(s) of COCO were left out, since there are some of YOLO": ("annotations.json",)
-    }
+    reason = "label file(s) of COCO were left out, since YOLO labels as many pictures or more"
+    assert listing.account.left_out == {reason: ("annotations.json",)}

@@ -120,5 +120,7 @@ def test_two_files_of_one_picture_and_files_of_none_are_refused(tmp_path: Path) 
         path.rename(path.with_stem(f"x{path.stem}"))
     for path in (tmp_path / "JPEGImages").glob("*.xml"):
         path.unlink()
-    with pytest.raises(UserError, match=r"000\.xml.*: no picture of these label files is there"):
+    with pytest.raises(
+        UserError, match=r"000\.xml.*: label file\(s\) of Pascal VOC, and no picture that they name is there"
+    ):
         reader(tmp_path).scan()
