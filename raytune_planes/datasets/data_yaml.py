@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -25,6 +26,14 @@ def class_names(survey: Survey) -> dict[str, str]:
     if isinstance(names, list):
         names = dict(enumerate(names))
     return {str(k): str(v) for k, v in names.items()} if isinstance(names, dict) else {}
+
+
+def keypoints(survey: Survey) -> int:
+    """How many numbers behind each box tell of key points (``kpt_shape``); 0 where they are not told."""
+    _, tree = _tree(survey)
+    shape = tree.get("kpt_shape")
+    sound = isinstance(shape, list) and len(shape) == 2 and all(isinstance(n, int) and 0 < n < 1000 for n in shape)
+    return math.prod(shape) if sound and shape else 0
 
 
 def splits(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str] | None, list[str]]:

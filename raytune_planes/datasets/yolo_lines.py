@@ -15,32 +15,40 @@ EXPECTED = (
 )
 
 
-def read_boxes(path: Path, width: int, height: int) -> Labels:
+def read_boxes(path: Path, width: int, height: int, keypoints: int = 0) -> Labels:
     """The boxes of a label file in pixels of its picture, clipped to it; blank lines hold none.
 
     A line is ``class x y w h``, the centre and the size as fractions of the picture, perhaps with a confidence behind;
     or ``class x1 y1 x2 y2 x3 y3 ...``, the corners of a polygon or of an oriented box, whose enclosing box is taken.
+
+    Args:
+        keypoints: numbers behind each box that tell of key points, as ``data.yaml`` says; else two key points of three
+            numbers would look like an outline of five corners.
 
     Raises:
         UserError: a line is not of that form; names file and line.
     """
     rows = []
     for number, line in files.lines(path):
-        kind, (x0, y0, x1, y1), what = _parsed(line, f"{path}:{number}")
+        kind, (x0, y0, x1, y1), what = _parsed(line, f"{path}:{number}", keypoints)
         rows.append((str(kind), (x0 * width, y0 * height, x1 * width, y1 * height), what))
     return clipped(rows, width, height)
 
 
-def _parsed(line: str, place: str) -> tuple[int, Box, str]:
+def _parsed(line: str, place: str, keypoints: int) -> tuple[int, Box, str]:
     """Class id, left, top, right, bottom as fractions, and what was odd."""
     try:
         first, *rest = line.split()
         kind, numbers = float(first), [float(number) for number in rest]
     except ValueError:
         raise UserError(f"{place}: '{line[:80]}' is no box; {EXPECTED}") from None
+    what = ""
+    if keypoints and len(numbers) == 4 + keypoints:
+        numbers, what = numbers[:4], "box(es) have key points, which were ignored"
+    elif len(numbers) in (5, 9) and 0 <= numbers[-1] <= 1:  # behind a box, or the four corners of one
+        numbers, what = numbers[:-1], "confidence(s) behind boxes were ignored"
     outline = len(numbers) >= 6 and len(numbers) % 2 == 0
-    confident = len(numbers) == 5 and 0 <= numbers[-1] <= 1
-    if not kind.is_integer() or kind < 0 or not (outline or confident or len(numbers) == 4):
+    if not kind.is_integer() or kind < 0 or not (outline or len(numbers) == 4):
         raise UserError(f"{place}: '{line[:80]}' is no box; {EXPECTED}")
     if not all(math.isfinite(v) and -1 <= v <= 2 for v in numbers):
         raise UserError(f"{place}: '{line[:80]}' lies outside of the picture; {EXPECTED}")
@@ -50,5 +58,4 @@ def _parsed(line: str, place: str) -> tuple[int, Box, str]:
     x, y, w, h = numbers[:4]
     if w < 0 or h < 0:
         raise UserError(f"{place}: '{line[:80]}' lies outside of the picture; {EXPECTED}")
-    what = "confidence(s) behind boxes were ignored" if confident else ""
     return int(kind), (x - w / 2, y - h / 2, x + w / 2, y + h / 2), what

@@ -8,8 +8,8 @@ import pytest
 
 from raytune_planes.datasets.base import SPLITS, Listing
 from raytune_planes.errors import UserError
-from tests.datasets.label_formats.exports import scene, yolo
-from tests.datasets.label_formats.test_coco import reader
+from tests.datasets.label_formats.exports import BOXES, scene, yolo
+from tests.datasets.label_formats.test_coco import boxes, reader
 
 PARTS = {"a": 4, "b": 2, "c": 2}
 """Folders whose names tell no split."""
@@ -89,6 +89,15 @@ def test_classes_are_named_by_it(root: Path) -> None:
     with pytest.raises(UserError, match=r"several classes: 0 airplane \(14\), 1 ship \(2\)"):
         reader(root).scan()
     assert reader(root, ("airplane",)).scan().boxes_of["images/a/a0.png"] == 0
+
+
+def test_key_points_behind_boxes_are_no_outlines(root: Path) -> None:
+    for path in (root / "labels").rglob("*.txt"):
+        path.write_text("".join(f"{line} 0.9 0.9 2 0.95 0.95 1\n" for line in path.read_text().splitlines()))
+    (root / "data.yaml").write_text("kpt_shape: [2, 3]\nnames: [airplane]\n")
+    listing = reader(root).scan()
+    assert {tuple(map(round, box)) for box in boxes(listing, "a0.png")} == set(BOXES)
+    assert "16 box(es) have key points, which were ignored" in listing.warnings
 
 
 def test_a_file_that_is_no_yaml_is_refused(root: Path) -> None:

@@ -231,6 +231,7 @@ def test_padding_tabs_and_windows_line_ends_are_read_and_boxes_clipped(tmp_path:
         ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4", (10, 20, 40, 80), "outline(s) were taken as their enclosing boxes"),
         ("0 0.2 0.1 0.9 0.5 0.4 0.6", (20, 20, 90, 120), "outline(s) were taken as their enclosing boxes"),
         ("0 0.5 0.5 0.2 0.2 0.93", (40, 80, 60, 120), "confidence(s) behind boxes were ignored"),
+        ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4 0.9", (10, 20, 40, 80), "outline(s) were taken as their enclosing boxes"),
         ("0.0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), ""),
         ("0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), "box(es) are there twice and were taken once"),
     ],

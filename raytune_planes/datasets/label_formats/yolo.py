@@ -26,5 +26,6 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     files = yolo.label_files(sizes, survey.root)
     if not files or dota.are_dota(files.values()):
         return None
-    labels_of = {picture: yolo.read_boxes(path, *sizes[picture]) for picture, path in files.items()}
+    points = data_yaml.keypoints(survey)
+    labels_of = {picture: yolo.read_boxes(path, *sizes[picture], points) for picture, path in files.items()}
     return Found(labels_of, set(files.values()), data_yaml.class_names(survey))
