@@ -22,6 +22,8 @@ class Entry(NamedTuple):
     standard: bool = False
     """Takes part unless a setting takes it out. Any other joins where a setting names it, such as
     ``datasets.mine.enabled=true``: studies from before it stay as they were, and its folder is needed only there."""
+    view: str = "overhead"
+    """From where its pictures were taken: ``overhead``, or ``side`` for photographs, which have an up."""
 
 
 def _problem(name: str, row: Any) -> str:
@@ -43,6 +45,7 @@ CATALOG: Joined[Entry] = joined(
             {"image_size": 64, "stop.patience": 6},
             "accuracy",
             standard=True,
+            view="side",
         ),
         "image_folder": Entry("raytune_planes.datasets.image_folder:ImageFolder", "image_folder", {}, "accuracy"),
     },

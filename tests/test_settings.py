@@ -61,6 +61,28 @@ def test_settings_that_do_not_fit_together_are_refused() -> None:
         make_config({f"datasets.{n}.share": 0 for n in ("planesnet", "hrplanes", "fgvc")})
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"decoded_size": 48}, "fgvc.decoded_size = 48 is smaller than datasets.fgvc.image_size = 64.*at least 64"),
+        (
+            {"augment.crop_min": 0.5, "augment.crop_max": 0.2},
+            "crop_min = 0.5 is larger than .*crop_max = 0.2; exchange",
+        ),
+        ({"augment.turns": True}, "fgvc.augment.turns turns pictures upside down.*set datasets.fgvc.view=overhead"),
+        ({"augment.turns": True, "augment.flips": False, "view": "overhead"}, "turns is true and .*flips false"),
+    ],
+)
+def test_a_shape_of_pictures_that_contradicts_itself_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_config({f"datasets.fgvc.{path}": value for path, value in settings.items()})
+
+
+def test_pictures_from_above_may_be_turned_whatever_their_reader() -> None:
+    config = make_config({"datasets.fgvc.view": "overhead", "datasets.fgvc.augment.turns": True})
+    assert config.datasets["fgvc"].turns("fgvc")
+
+
 def test_a_dataset_of_ones_own_names_its_reader() -> None:
     config = make_config({"datasets.mine.reader": "fgvc", "datasets.mine.head.depth": 3})
     assert list(config.active) == ["planesnet", "hrplanes", "fgvc", "mine"]

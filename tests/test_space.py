@@ -229,6 +229,8 @@ def test_a_faulty_space_is_refused_with_a_reason(tmp_path: Path, text: str, mess
         ("budget.epochs: {float: [1, 3]}", "budget.epochs is a whole number: write {int"),
         ("stopping.rule: {float: [1, 3]}", "stopping.rule is no number: write {choice"),
         ("stopping.rule: {int: [1, 3]}", "stopping.rule is no number: write {choice"),
+        ("datasets.fgvc.box_margin: {float: [0, 0.5]}", "box_margin decides what is decoded .*: write {choice"),
+        ("datasets.fgvc.decoded_size: {choice: [48, 96]}", "decoded_size: 48 would be refused .*at least 64"),
         ("stopping.rule: {choice: [stop]}", "expected two or more different values"),
         ("stopping.rule: {choice: [stop, stop]}", "expected two or more different values"),
         ("stopping.rule: {choice: stop}", "expected two or more different values"),
@@ -563,3 +565,18 @@ def test_a_faulty_setting_of_a_stage_is_refused(tmp_path: Path, before: str, aft
     assert before in STAGED
     with pytest.raises(UserError, match=message):
         loaded(tmp_path, STAGED.replace(before, after))
+
+
+def test_the_shape_of_pictures_can_be_searched(tmp_path: Path) -> None:
+    lines = (
+        "datasets.fgvc.image_size: {choice: [64, 96]}",
+        "datasets.fgvc.decoded_size: {choice: [96, 128]}",
+        "datasets.fgvc.fit: {choice: [squash, crop, pad]}",
+        "datasets.fgvc.crop_to_box: {choice: [true, false]}",
+        "datasets.fgvc.box_margin: {choice: [0.05, 0.2], when: {datasets.fgvc.crop_to_box: true}}",
+        "datasets.fgvc.eval_crop: {float: [0.8, 1.0]}",
+        "datasets.fgvc.view: {choice: [side, overhead]}",
+        "datasets.fgvc.augment.crop_min: {float: [0.08, 1.0], log: true}",
+        "datasets.fgvc.augment.crop_ratio: {float: [1.0, 2.0]}",
+    )
+    check(loaded(tmp_path, GOAL + "search:\n" + "".join(f"  {line}\n" for line in lines)))

@@ -120,15 +120,15 @@ def build(members: Sequence[Member], method: str, seed: int) -> tuple[dict[str, 
     for name, (rule, predictions, combined) in chosen.items():
         info, compared = single.predictor.infos[name], {}
         key = primary_metric(name, single.predictor.config.datasets[name].reader)
-        real = truth(single.data[name], "val")
+        real = _truth(single, name, "val")
         present = {i: prediction for i, prediction in enumerate(predictions) if prediction is not None}
         scores = {i: judged(prediction, real, info)[key] for i, prediction in present.items()}
         best = max(scores, key=lambda i: scores[i])
         tested = _on_test(members, name, rule, best)
         for split, three in (("val", (present[0], combined, present[best])), ("test", tested)):
-            compared[split] = [judged(prediction, truth(single.data[name], split), info) for prediction in three]
+            compared[split] = [judged(prediction, _truth(single, name, split), info) for prediction in three]
         one, together, alone = ({split: three[i] for split, three in compared.items()} for i in range(3))
-        uncertain = _uncertain(tested[0], tested[1], truth(single.data[name], "test"))
+        uncertain = _uncertain(tested[0], tested[1], _truth(single, name, "test"))
         verdicts[name] = Verdict(one, together, uncertain, members[best].trial.number, alone)
     return rules, verdicts
 
@@ -162,13 +162,17 @@ def in_words(
 
 def _choose(members: Sequence[Member], name: str, method: str, seed: int) -> tuple[Rule, list[Guess | None], Guess]:
     """The rule, and what each member (None: it has no part) and the ensemble say of validation."""
-    real = truth(members[0].data[name], "val")
+    real = _truth(members[0], name, "val")
     if not len(real.labels_N):
         raise UserError(f"{name} has no validation pictures to choose an ensemble by")
-    same = [name in m.data and aligned(real, truth(m.data[name], "val")) for m in members]
+    same = [name in m.data and aligned(real, _truth(m, name, "val")) for m in members]
     predictions = [_on_val(member, name) if ok else None for member, ok in zip(members, same, strict=True)]
     rule, combined = choose(method, predictions, real, seed)
     return rule, predictions, combined
+
+
+def _truth(member: Member, name: str, split: str) -> Truth:
+    return truth(member.data[name], split, member.predictor.learnt[name].seen)
 
 
 def _on_val(member: Member, name: str) -> Guess:

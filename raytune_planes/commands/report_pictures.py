@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from raytune_planes.config import TrialConfig
-from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import data_folder, open_data
@@ -35,7 +35,7 @@ from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tracking.validation import Predictions, probabilities, read_validation
 from raytune_planes.training.checkpoint import content_of, load
-from raytune_planes.training.evaluation import EVAL_BATCH
+from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 
@@ -113,9 +113,7 @@ def _examples(
     for name, given in predictions.items():
         title = f"{name}: surest right and surest wrong answers"
         caption = "Green: right, orange: wrong; with the probability of the answer."
-        numbers = (
-            Missing(why) if trainer is None else Examples(_chosen_examples(trainer.data[name], given, classes[name]))
-        )
+        numbers = Missing(why) if trainer is None else Examples(_chosen_examples(trainer, name, given, classes[name]))
         yield Figure(f"examples_{name}", title, caption, numbers)
     for name in predictions:
         if trainer is None:
@@ -127,12 +125,12 @@ def _examples(
             yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, masks)
 
 
-def _chosen_examples(arrays: Arrays, given: Predictions, classes: tuple[str, ...]) -> tuple[Example, ...]:
-    examples = []
+def _chosen_examples(trainer: Trainer, name: str, given: Predictions, classes: tuple[str, ...]) -> tuple[Example, ...]:
+    examples, arrays, seen = [], trainer.data[name], Seen.of(trainer.config.datasets[name])
     probability_NK = probabilities(given.logits_NK)
     for i in chosen(given.logits_NK, given.labels_N):
         predicted = int(given.logits_NK[i].argmax())
-        image_HWC = np.asarray(arrays.images_NHWC[given.pictures_N[i]])
+        image_HWC = seen.pixels(np.asarray(arrays.images_NHWC[given.pictures_N[i], None]))[0]
         truth, share = classes[int(given.labels_N[i])], float(probability_NK[i, predicted])
         examples.append(Example(arrays.info.name, image_HWC, truth, classes[predicted], share))
     return tuple(examples)
@@ -147,11 +145,12 @@ def _masks(name: str, trainer: Trainer) -> Masks | Missing:
     with_planes = [int(i) for i in val_N if arrays.masks_NHW[i].any()]
     if not with_planes:
         return Missing(f"no validation picture of {name} has a plane")
-    images_NHWC, masks_NHW = np.asarray(arrays.images_NHWC[with_planes]), np.asarray(arrays.masks_NHW[with_planes])
+    seen = Seen.of(trainer.config.datasets[name])
+    images_NHWC = seen.pixels(np.asarray(arrays.images_NHWC[with_planes]))
+    masks_NHW = seen.masks(np.asarray(arrays.masks_NHW[with_planes]))
     outputs = []
     with torch.no_grad(), tensor_threads(trainer.config.devices.threads):
-        for start in range(0, len(with_planes), EVAL_BATCH):
-            part_NHWC = torch.from_numpy(images_NHWC[start : start + EVAL_BATCH])
+        for part_NHWC in torch.from_numpy(images_NHWC).split(eval_batch(images_NHWC.shape[1])):
             image_NCHW = normalise(part_NHWC.permute(0, 3, 1, 2).float().div(255)).to(trainer.worker.device)
             mask_BHW = predicted(trainer.model.tasks, trainer.model(name, image_NCHW)).mask_BHW
             assert mask_BHW is not None, "asked of a dataset without masks"

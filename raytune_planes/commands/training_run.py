@@ -140,7 +140,9 @@ class TrainingRun:
             a = parted(whole, stage.split)
             counts = ", ".join(f"{n} {split}" for split, n in a.counts().items())
             kind = " SYNTHETIC" if a.synthetic else ""
-            print(f"{name}:{kind} {counts}; {len(a.info.classes)} classes at {a.images_NHWC.shape[1]} px")
+            side, decoded = stage.datasets[name].image_size, a.images_NHWC.shape[1]
+            larger = f", decoded at {decoded} px" if decoded != side else ""
+            print(f"{name}:{kind} {counts}; {len(a.info.classes)} classes at {side} px{larger}")
 
     def _values(self, metrics: Mapping[str, float]) -> str:
         parts = [(name, key.rsplit("/", 1)[1], metrics.get(key)) for name, key in self.shown.items()]

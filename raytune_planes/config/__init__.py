@@ -6,7 +6,7 @@ files, in MLflow parameters and in error messages. ``settings.py`` builds and fl
 
 from raytune_planes.config.augmentation import Augment, Policy
 from raytune_planes.config.cautions import cautions
-from raytune_planes.config.dataset import Dataset, Head
+from raytune_planes.config.dataset import DECODED_FOR, Dataset, Head
 from raytune_planes.config.devices import Devices
 from raytune_planes.config.losses import Balancing, Losses
 from raytune_planes.config.model import Backbone, Decoder, Dit, Model, Text
@@ -17,6 +17,7 @@ from raytune_planes.config.stopping import Stop, Stopping
 from raytune_planes.config.trial import FREEZABLE, TrialConfig
 
 __all__ = [
+    "DECODED_FOR",
     "FREEZABLE",
     "Augment",
     "Backbone",

@@ -27,7 +27,18 @@ class Augment(Section):
     """What is done to training images, whole batches at a time, image and mask together."""
 
     flips: bool = True
-    """Mirror along either axis and turn by quarter turns at random: overhead pictures have no up."""
+    """Mirror left to right at random; pictures from above also upside down, and by quarter turns (see ``turns``)."""
+    turns: bool | None = None
+    """Whether ``flips`` also mirror upside down and turn by quarter turns; None where the dataset's ``view`` is
+    overhead. Pictures from the side have an up."""
+    crop_min: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Random resized crops (Szegedy et al. 2015): a part of the decoded picture, of at least this share of its area, is
+    brought to ``image_size``. 1 for what evaluation sees; usual for photographs: 0.08 to 0.35. Out of a
+    ``decoded_size`` above ``image_size`` a crop shows detail that the whole picture cannot."""
+    crop_max: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The largest share of the area."""
+    crop_ratio: Annotated[float, Field(ge=1, le=4)] = 1.33
+    """The longer side of a random crop over its shorter one, at most."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 15.0
     """Rotation by up to this many degrees either way; 0 for none."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from raytune_planes.catalog import CATALOG
 from raytune_planes.config.augmentation import Augment
 from raytune_planes.config.local_path import LocalPath, all_local
 from raytune_planes.config.stopping import Stop
-from raytune_planes.section import NotNegative, Section
+from raytune_planes.section import Fraction, NotNegative, Section
+
+DECODED_FOR = ("image_size", "decoded_size", "tile", "mask_shape", "fit", "crop_to_box", "box_margin")
+"""Settings that decide how a dataset's pictures are decoded: each of their values is prepared before a study starts."""
 
 
 class Head(Section):
@@ -59,6 +63,23 @@ class Dataset(Section):
     """Its part of the training steps, relative to the others' (``mixing.rule: share``)."""
     image_size: Annotated[int, Field(ge=16, le=1024, multiple_of=8)] = 64
     """Side in pixels at which the model sees it."""
+    decoded_size: Annotated[int, Field(ge=16, le=2048)] | None = None
+    """Side in pixels at which its pictures are decoded and kept, from ``image_size`` on: what random crops
+    (``augment.crop_min``) are cut from. None for ``image_size``. Several values of ``image_size`` share one."""
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    """How a picture becomes a square. ``squash``: its sides are scaled separately. ``crop``: the middle as far as the
+    shorter side reaches. ``pad``: all of it, grey beside it. Tiles of scenes are squares."""
+    crop_to_box: bool = False
+    """Cut each picture to the box around its aircraft before that, as the files of fgvc tell it. A picture that is
+    given to ``predict`` has no box: cut it likewise yourself."""
+    box_margin: Fraction = 0.1
+    """What ``crop_to_box`` leaves on each side of the box, as a share of the box's longer side."""
+    eval_crop: Annotated[float, Field(ge=0.25, le=1)] = 1.0
+    """Validation, test and ``predict`` see the middle of the decoded picture, of this share of its side; 1 for all of
+    it. 0.875 is usual where training sees random crops. Not for scenes, which are evaluated tile by tile."""
+    view: Literal["auto", "side", "overhead"] = "auto"
+    """From where its pictures were taken: those from the side have an up, so that ``augment.flips`` only mirrors them
+    left to right. ``auto``: ``side`` for what the reader ``fgvc`` reads, else ``overhead``."""
     tile: Annotated[int, Field(ge=16, le=8192)] | Literal["auto"] = "auto"
     """Side in source pixels of the tiles that large scenes are cut into, side by side; ignored by datasets of small
     pictures. ``auto``: the smallest side at which at most a tenth of the training boxes is whole in no tile, where
@@ -87,6 +108,27 @@ class Dataset(Section):
     augment: Augment = Augment()
     head: Head = Head()
     stop: Stop = Stop()
+
+    @property
+    def decoded_as(self) -> tuple[tuple[str, Any], ...]:
+        """What decides its decoded pictures: two datasets for which this is equal share them."""
+        others = (name for name in DECODED_FOR if name not in ("image_size", "decoded_size"))
+        return ("side", self.decoded_side), *((name, getattr(self, name)) for name in others)
+
+    @property
+    def decoded_side(self) -> int:
+        """Side in pixels at which its pictures are kept."""
+        return self.decoded_size or self.image_size
+
+    def view_of(self, name: str) -> str:
+        """``side`` or ``overhead``, of the dataset ``name``."""
+        kind = self.reader or name
+        usual = CATALOG[kind].view if kind in CATALOG else "overhead"
+        return usual if self.view == "auto" else self.view
+
+    def turns(self, name: str) -> bool:
+        """Whether flips may turn a picture of the dataset ``name`` upside down."""
+        return self.view_of(name) == "overhead" if self.augment.turns is None else self.augment.turns
 
     @property
     def roots_of_links(self) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 from raytune_planes.catalog import CATALOG
 from raytune_planes.config.dataset import Dataset
 from raytune_planes.config.devices import Devices
+from raytune_planes.config.geometry import check_geometry
 from raytune_planes.config.local_path import LocalPath
 from raytune_planes.config.losses import Balancing, Losses
 from raytune_planes.config.model import Model, Text
@@ -111,6 +112,7 @@ class TrialConfig(Section):
     @model_validator(mode="after")
     def _datasets_fit(self) -> TrialConfig:
         for name, dataset in self.datasets.items():
+            check_geometry(name, dataset)
             if dataset.link_roots and not dataset.follow_links:
                 raise ValueError(
                     f"datasets.{name}.link_roots names folders, but links are not followed; set "

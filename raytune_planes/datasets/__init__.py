@@ -7,9 +7,11 @@ from pathlib import Path
 
 from raytune_planes.catalog import CATALOG
 from raytune_planes.config import Dataset
-from raytune_planes.datasets.base import Options, Reader
+from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.depth import Range
+from raytune_planes.datasets.framing import Framing
 from raytune_planes.datasets.links import Links
+from raytune_planes.datasets.options import Options
 from raytune_planes.errors import UserError, did_you_mean
 
 
@@ -35,7 +37,17 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
     module, _, attribute = entry.reader.partition(":")
     reader_class: type[Reader] = getattr(importlib.import_module(module), attribute)
+    if reader_class.tiled and config.eval_crop < 1:
+        raise UserError(
+            f"datasets.{name}.eval_crop = {config.eval_crop:g}: scenes of '{kind}' are evaluated whole, tile by tile; "
+            f"leave it out"
+        )
+    if config.crop_to_box and not reader_class.boxed:
+        raise UserError(
+            f"datasets.{name}.crop_to_box: pictures of '{kind}' have no boxes that they could be cut to; leave it out"
+        )
     options = Options(
+        framing=Framing(config.fit, config.crop_to_box, config.box_margin if config.crop_to_box else 0.0),
         max_pixels=config.max_pixels,
         classes=tuple(kind.strip() for kind in config.classes.split(",") if kind.strip()),
         values=_range(name, config.values),
@@ -43,7 +55,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         bands=tuple(band.strip() for band in config.bands.split(",") if band.strip()),
         links=Links(f"datasets.{name}", config.follow_links, tuple(map(Path.expanduser, config.roots_of_links))),
     )
-    return reader_class(root, name=name, image_size=config.image_size, tile=config.tile, seed=seed, options=options)
+    return reader_class(root, name=name, image_size=config.decoded_side, tile=config.tile, seed=seed, options=options)
 
 
 def _range(name: str, text: str) -> Range | None:

@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from raytune_planes.datasets import images
-from raytune_planes.datasets.bands import Bands
-from raytune_planes.datasets.depth import Range
-from raytune_planes.datasets.images import Source, Window
-from raytune_planes.datasets.info import MASK_SHAPES, USUAL_TILE, Info
-from raytune_planes.datasets.links import Links
-from raytune_planes.datasets.opening import MOST_PIXELS
+from raytune_planes.datasets.framing import Window
+from raytune_planes.datasets.images import Source
+from raytune_planes.datasets.info import USUAL_TILE, Info
+from raytune_planes.datasets.options import Options
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.datasets.whole_scenes import Scenes
 
@@ -82,24 +80,6 @@ class Listing:
     """Indexes into ``scenes`` for each of ``SPLITS``."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """The settings of a dataset that decide how its files are read."""
-
-    max_pixels: int = MOST_PIXELS
-    """Of a picture; larger ones are refused before they are decoded."""
-    classes: tuple[str, ...] = ()
-    """Names or ids of the classes of boxes that count; empty where there is but one."""
-    values: Range | None = None
-    """Of pictures with more than 8 bits, what is shown as black and as white; None for the range that they use."""
-    bands: Bands = ()
-    """Of pictures of more bands than colours, those that are seen."""
-    links: Links = field(default_factory=Links)
-    """Which links are followed."""
-    mask_shape: str = MASK_SHAPES[0]
-    """What masks are drawn from boxes in, of ``MASK_SHAPES``."""
-
-
 class Reader(ABC):
     """Reads one on-disk format. Building one touches no file; ``scan`` lists, ``load`` decodes."""
 
@@ -116,13 +96,17 @@ class Reader(ABC):
     """Whether samples are tiles of scenes, of ``tile`` source pixels."""
     chip: ClassVar[int] = 0
     """Side in source pixels of chips that were cut from scenes, one around each object; 0 for any other pictures."""
+    boxed: ClassVar[bool] = False
+    """Whether whole pictures have a box around their object, to which ``crop_to_box`` cuts them."""
     sought: ClassVar[int] = 1
     """Label of the chips that show an object."""
 
     def __init__(
         self, root: Path, *, name: str, image_size: int, tile: int | str, seed: int = 0, options: Options | None = None
     ) -> None:
-        """``tile``: source pixels, or ``auto``."""
+        """``image_size``: the side in pixels at which pictures are decoded and kept (``Dataset.decoded_side``).
+
+        ``tile``: source pixels, or ``auto``."""
         self.root, self.name_in_study, self.image_size, self.seed = root, name, image_size, seed
         self.tile_asked, self.tile = tile, tile if isinstance(tile, int) else USUAL_TILE
         """What was asked for, and the side once it is known: under ``auto`` after ``scan``, or from ``Info.tile``."""
@@ -140,7 +124,7 @@ class Reader(ABC):
 
     @abstractmethod
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
-        """Decode one sample at the study's image size.
+        """Decode one sample at ``image_size``.
 
         Returns:
             image_HWC uint8 RGB and, for datasets with masks, mask_HW uint8 in {0, 1}.
@@ -149,23 +133,27 @@ class Reader(ABC):
             UserError: the picture cannot be decoded; names its file.
         """
 
-    def show(self, source: Source, window: Window | None = None) -> np.ndarray:
-        """What the model sees of a picture, or of a window of a scene: uint8 [S, S, 3] at the study's image size.
+    def show(self, source: Source, window: Window | None = None, box: Window | None = None) -> np.ndarray:
+        """A picture, or a window of a scene, as it is decoded: uint8 [D, D, 3] at ``image_size``.
 
         The only way from a file to pixels: ``load`` takes it for training and evaluation, ``serving`` for any picture.
+
+        Args:
+            box: of the object in a whole picture, where ``crop_to_box`` is asked; without one all of it is shown.
 
         Raises:
             UserError: the picture cannot be decoded; names its file.
         """
         if window is None:
-            options, cut = self.options, self.trim_bottom
             return images.load(
                 source,
                 self.image_size,
-                trim_bottom=cut,
-                most=options.max_pixels,
+                trim_bottom=self.trim_bottom,
+                most=self.options.max_pixels,
                 values=self.values,
-                shown=options.bands,
+                shown=self.options.bands,
+                framing=self.options.framing,
+                box=box,
             )
         return self.scene(source, window[2] - window[0]).crop(self.image_size, window)
 

@@ -47,7 +47,8 @@ class Photo:
 
 
 class FGVCAircraft(Reader):
-    """Keeps the official splits. Pictures are scaled to a square whatever their shape: no wing tip is cut off."""
+    """Keeps the official splits. Pictures are scaled to a square whatever their shape, so that no wing tip is cut off,
+    unless a setting says otherwise."""
 
     name: ClassVar[str] = "fgvc"
     source: ClassVar[str] = (
@@ -63,6 +64,7 @@ class FGVCAircraft(Reader):
                 images_box.txt
     """
     trim_bottom: ClassVar[int] = BANNER
+    boxed: ClassVar[bool] = True
 
     def scan(self) -> Listing:
         root = files.expect_root(self)
@@ -83,6 +85,14 @@ class FGVCAircraft(Reader):
             )
             for picture, label in labels.variant_of.items()
         ]
+        unboxed = [sample.path.name for sample in samples if not sample.boxes]
+        if self.options.framing.to_box and unboxed:
+            boxes = f"datasets.{self.name_in_study}.crop_to_box: the label files in {folder} tell the box of"
+            if len(unboxed) == len(samples):
+                raise UserError(f"{boxes} no picture; add images_box.txt of the original, or leave the setting out")
+            labels.warnings.append(
+                f"{len(unboxed):,} picture(s) have no box and are shown whole: {files.some(unboxed)}"
+            )
         parts = {s: tuple(i for i, p in enumerate(labels.variant_of) if labels.split_of[p] == s) for s in SPLITS}
         survey.read([*(s.path for s in samples), *filter(fgvc_labels.is_label_file, survey.files)])
         account = survey.account()
@@ -96,14 +106,12 @@ class FGVCAircraft(Reader):
         )
 
     def load(self, sample: Sample) -> tuple[np.ndarray, None]:
-        return self.show(sample.path), None
+        return self.show(sample.path, box=sample.boxes[0] if sample.boxes else None), None
 
     def whole(self, sample: Sample) -> images.Picture:
         """Without the banner: it differs between copies."""
         picture = super().whole(sample)
-        rows = max(1, picture.height - BANNER)
-        kept = picture.image.crop((0, 0, picture.image.width, max(1, picture.image.height * rows // picture.height)))
-        return images.Picture(kept, picture.width, rows)
+        return picture.without_rows(min(BANNER, picture.height - 1))
 
     def _labels(self, survey: Survey) -> tuple[Path, Labels]:
         """The folder of the label files, and what they say."""

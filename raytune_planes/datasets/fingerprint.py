@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from raytune_planes.datasets.base import SPLITS, Listing, Reader
+from raytune_planes.datasets.framing import Framing
 from raytune_planes.errors import UserError
 
 FORMAT = 6
@@ -25,6 +26,8 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
     add(reader.image_size, reader.tile, reader.seed, listing.info, listing.synthetic, reader.options.values)
     if reader.options.bands:
         add(reader.options.bands)
+    if reader.options.framing != Framing():  # earlier entries stay valid
+        add(reader.options.framing)
     for split in SPLITS:
         add(split, *map(int, listing.splits[split]))
     previous, real_root = None, os.path.realpath(root)

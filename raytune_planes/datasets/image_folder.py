@@ -131,7 +131,7 @@ class ImageFolder(Reader):
                 f"{sample.mask} is {mask.width} x {mask.height} pixels and its picture {width} x {height}; "
                 f"a mask has the size of its picture"
             )
-        return pixels_HWC, _mask(mask.image, self.image_size)
+        return pixels_HWC, self.options.framing.mask(_inside(mask.image), self.image_size)
 
     def _splits(self, samples: Sequence[Sample], given: Sequence[str]) -> tuple[dict[str, tuple[int, ...]], list[str]]:
         """The indexes of each split, and what was taken from where."""
@@ -196,9 +196,7 @@ def _source(parts: Sequence[str]) -> str:
     return "/".join([*parts[:-1], split_folders.source_name(parts[-1]) or parts[-1]])
 
 
-def _mask(image: Image.Image, size: int) -> np.ndarray:
-    """uint8 [size, size] in {0, 1}: what covers half of a pixel counts."""
-    values_HW = np.asarray(image).max(2)
-    inside_HW = values_HW > (127 if values_HW.max() > 1 else 0)
-    scaled = Image.fromarray(inside_HW.astype(np.uint8) * 255).resize((size, size), Image.Resampling.BOX)
-    return (np.asarray(scaled) > 127).astype(np.uint8)
+def _inside(image: Image.Image) -> np.ndarray:
+    """Where a mask shows its object: bool [H, W]."""
+    values_HW: np.ndarray = np.asarray(image).max(2)
+    return values_HW > (127 if values_HW.max() > 1 else 0)

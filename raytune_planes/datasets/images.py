@@ -10,11 +10,10 @@ from PIL import Image, ImageOps
 from raytune_planes.datasets import bands
 from raytune_planes.datasets.bands import Bands
 from raytune_planes.datasets.depth import Range, is_deep, scaled, shades
+from raytune_planes.datasets.framing import Framing, Window, padded
 from raytune_planes.datasets.opening import DAMAGE, MOST_PIXELS, Source, name_of, opened, unreadable
 from raytune_planes.errors import UserError
 
-Window = tuple[float, float, float, float]
-"""Left, top, right, bottom in source pixels."""
 _ORIENTATION = 0x0112
 _TURNED = frozenset({5, 6, 7, 8})
 
@@ -30,12 +29,26 @@ class Picture:
 
     def crop(self, size: int, window: Window | None = None) -> np.ndarray:
         """The window (default: all) at ``size`` x ``size`` as uint8 [size, size, 3]; sides are scaled separately."""
+        return np.array(self._resized((size, size), window or (0, 0, self.width, self.height)))
+
+    def framed(self, size: int, framing: Framing, box: Window | None = None) -> np.ndarray:
+        """The picture as a square, uint8 [size, size, 3]. ``box``: of its object, for a framing that is cut to it."""
+        window = framing.window(self.width, self.height, box)
+        return np.array(padded(self._resized(framing.sides(window, size), window), size))
+
+    def without_rows(self, count: int) -> Picture:
+        """Without its last ``count`` source rows. To be cut before scaling: Pillow's filters reach beyond a box."""
+        rows = self.height - count
+        kept = self.image.crop((0, 0, self.image.width, max(1, self.image.height * rows // self.height)))
+        return Picture(kept, self.width, rows)
+
+    def _resized(self, sides: tuple[int, int], window: Window) -> Image.Image:
         across, down = self.image.width / self.width, self.image.height / self.height
-        left, top, right, bottom = window or (0, 0, self.width, self.height)
+        left, top, right, bottom = window
         box = (left * across, top * down, min(right * across, self.image.width), min(bottom * down, self.image.height))
-        if box == (0, 0, size, size) and self.image.size == (size, size):
-            return np.asarray(self.image).copy()
-        return np.asarray(self.image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+        if box == (0, 0, *sides) and self.image.size == sides:
+            return self.image
+        return self.image.resize(sides, Image.Resampling.BILINEAR, box=box)
 
     def scaled(self, step: float) -> np.ndarray:
         """All of it as uint8 [H, W, 3], one pixel for ``step`` source pixels each way (see ``pixels_of``)."""
@@ -118,16 +131,29 @@ def load(
     most: int = MOST_PIXELS,
     values: Range | None = None,
     shown: Bands = (),
+    framing: Framing | None = None,
+    box: Window | None = None,
 ) -> np.ndarray:
-    """One picture as uint8 [size, size, 3], without its last ``trim_bottom`` rows. Raises UserError naming the file."""
-    picture = decode(path, fit=size + trim_bottom, most=most, values=values, shown=shown)
+    """One picture as uint8 [size, size, 3], without its last ``trim_bottom`` rows. Raises UserError naming the file.
+
+    Args:
+        framing: how it becomes a square; stretched when None.
+        box: of its object, for a framing that is cut to it.
+    """
+    framing = framing or Framing()
+    if framing.to_box and box is not None:
+        width, height = size_of(path, most)
+        left, top, right, bottom = framing.window(width, max(1, height - trim_bottom), box)
+        if min(right - left, bottom - top) < 1:
+            raise UserError(f"{name_of(path)}: the box of its object {box} lies outside of the picture; correct it")
+        coarsest = max(1.0, min(right - left, bottom - top) / size)
+        picture = decode(path, coarsest=coarsest, most=most, values=values, shown=shown)
+    else:
+        picture = decode(path, fit=size + trim_bottom, most=most, values=values, shown=shown)
     if picture.height <= trim_bottom:
         name = "the picture" if isinstance(path, bytes) else path
         raise UserError(f"{name} has {picture.height} rows, and its last {trim_bottom} are cut off as a banner")
-    rows = picture.height - trim_bottom
-    # Cut before scaling: Pillow's filters reach beyond a box that is given to them.
-    kept = picture.image.crop((0, 0, picture.image.width, picture.image.height * rows // picture.height))
-    return Picture(kept, picture.width, rows).crop(size)
+    return picture.without_rows(trim_bottom).framed(size, framing, box)
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:

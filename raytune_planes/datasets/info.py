@@ -28,7 +28,8 @@ class Info:
     top_k: int = 0
     """Report top-k accuracy as well; 0 for not."""
     has_boxes: bool = False
-    """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``."""
+    """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``. Label 0 is then that of
+    pictures without any."""
     values: Range | None = None
     """Of pictures with more than 8 bits, the numbers that were shown as black and as white: one range for the dataset,
     and for whatever its model sees later. None where no picture has."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raytune_planes import config
-from raytune_planes.datasets import blending, boxes, sampling, transforms
+from raytune_planes.datasets import blending, boxes, crops, sampling, transforms
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.datasets.scene_crops import SceneCrops
@@ -92,7 +92,8 @@ class TrainStream:
         self.size = len(kept)
         """Training images in use: one pass."""
         self.batch_size = batch_size
-        self._pixels, self._augment, self._seed = pixels or Pixels(arrays), settings.augment, seed
+        self._pixels = pixels or Pixels(arrays, seen=crops.Seen.of(settings))
+        self._augment, self._turns, self._seed = settings.augment, settings.turns(name), seed
         moved = arrays.scenes is not None and settings.train_tiles == "moved"
         self._crops = SceneCrops(arrays) if moved else None
         self._order: sampling.Stream
@@ -137,12 +138,16 @@ class TrainStream:
             places_B2 = np.random.Generator(np.random.PCG64(random)).random((self.batch_size, 2))[rows]
             pixels = self._pixels.of(self._crops.near(chosen, places_B2))
             chosen = np.arange(len(chosen))
-        image_BCHW, mask_BHW = pixels.at(chosen)
-        boxes_BM4 = pixels.boxes(chosen)
+        windows_B4 = None
+        if crops.is_asked(self._augment):
+            side = pixels.decoded
+            windows_B4 = crops.drawn(draws_BD[:, transforms.CROP], self._augment, side, side, side)
+        image_BCHW, mask_BHW = pixels.at(chosen, windows_B4)
+        boxes_BM4 = pixels.boxes(chosen, windows_B4)
         if boxes_BM4 is not None:
-            boxes_BM4 = transforms.moved_boxes(boxes_BM4, self._augment, draws_BD, image_BCHW)
-        image_BCHW, mask_BHW = transforms.apply(image_BCHW, mask_BHW, self._augment, draws_BD)
-        labels_B = pixels.labels(chosen)
+            boxes_BM4 = transforms.moved_boxes(boxes_BM4, self._augment, draws_BD, image_BCHW, self._turns)
+        image_BCHW, mask_BHW = transforms.apply(image_BCHW, mask_BHW, self._augment, draws_BD, self._turns)
+        labels_B = pixels.labels(chosen, windows_B4)
         return Batch(self._pixels.name, normalise(image_BCHW), labels_B, mask_BHW, boxes_BM4=boxes_BM4)
 
     def indexes(self, index: int) -> np.ndarray:

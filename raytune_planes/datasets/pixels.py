@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from raytune_planes.datasets import hiding
+from raytune_planes.config import Dataset
+from raytune_planes.datasets import boxes, crops, hiding
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.hiding import Hiding
 
 RESIDENT_BYTES = 2**30
 """A dataset whose decoded arrays are no larger lives on the GPU of each trial that uses one."""
+NOTHING = 0
+"""Label of the pictures without a box, in datasets that have boxes."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,13 @@ class Targets:
     """Which pixels are hidden; None for none."""
 
 
+def pixels_of(
+    data: Mapping[str, Arrays], settings: Mapping[str, Dataset], device: torch.device | str, targets: Targets
+) -> dict[str, Pixels]:
+    """Of each dataset, as its settings say that the model sees it."""
+    return {n: Pixels(arrays, device, targets=targets, seen=Seen.of(settings[n])) for n, arrays in data.items()}
+
+
 class Pixels:
     """Pictures and masks by index, as tensors of their own, on the device where they are augmented."""
 
@@ -34,11 +46,14 @@ class Pixels:
         device: torch.device | str = "cpu",
         resident_bytes: int | None = None,
         targets: Targets | None = None,
+        seen: Seen | None = None,
     ) -> None:
         """``resident_bytes``: up to this size the arrays are copied to ``device`` once, rather than batch by batch;
         None for ``RESIDENT_BYTES`` on a GPU and 0 on a CPU, where all trials share the pages of the cache.
 
         ``targets``: what the batches hold beside pictures, masks and labels; nothing when None.
+
+        ``seen``: what is seen of a decoded picture, and at which side; all of it as it is when None.
         """
         self.name, self._device = arrays.info.name, torch.device(device)
         self._targets = targets or Targets()
@@ -48,40 +63,85 @@ class Pixels:
         size = arrays.images_NHWC.nbytes + (0 if masks is None else masks.nbytes)
         self._images_NHWC = self._held(arrays.images_NHWC, size <= resident_bytes)
         self._masks_NHW = None if masks is None else self._held(masks, size <= resident_bytes)
-        self._boxes_NM4 = None
-        if self._targets.boxes and arrays.boxes_NM4 is not None:
-            self._boxes_NM4 = np.asarray(arrays.boxes_NM4)
+        self._boxes_NM4 = None if arrays.boxes_NM4 is None else np.asarray(arrays.boxes_NM4)
         self._labels_N = np.asarray(arrays.labels_N)
-        self.side = arrays.images_NHWC.shape[1]
+        self.decoded = arrays.images_NHWC.shape[1]
+        """Side in pixels at which pictures are kept."""
+        self.seen = seen or Seen()
+        self.side = self.seen.side(self.decoded)
+        """Side in pixels at which batches show them."""
+        self._middle = np.array(crops.middle(self.decoded, self.seen.share))
 
-    def at(self, chosen: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """image_BCHW in [0, 1] and mask_BHW in {0, 1}, float32."""
-        image_BHWC = self._rows(self._images_NHWC, chosen)
+    def at(self, chosen: np.ndarray, windows_B4: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+        """image_BCHW in [0, 1] and mask_BHW in {0, 1}, float32.
+
+        ``windows_B4``: the parts of the decoded pictures that are shown (``datasets.crops``); None for what evaluation
+        sees.
+        """
+        image_BHWC, mask_BHW = self.shown(chosen, windows_B4)
         image_BCHW = image_BHWC.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-        return image_BCHW, None if self._masks_NHW is None else self._rows(self._masks_NHW, chosen).float()
+        return image_BCHW, None if mask_BHW is None else mask_BHW.float()
 
-    def boxes(self, chosen: np.ndarray) -> Tensor | None:
-        """boxes_BM4, float32 on the CPU (see ``datasets.boxes``), or None where no task asks for any."""
-        return None if self._boxes_NM4 is None else torch.from_numpy(self._boxes_NM4[chosen])
+    def shown(self, chosen: np.ndarray, windows_B4: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+        """The same as uint8: image_BHWC, and mask_BHW in {0, 1}."""
+        if windows_B4 is not None:
+            return self._crops(self._images_NHWC, self._masks_NHW, chosen, windows_B4)
+        image_BHWC, masks = self._rows(self._images_NHWC, chosen), self._masks_NHW
+        mask_BHW = None if masks is None else self._rows(masks, chosen)
+        if mask_BHW is not None and self.side != mask_BHW.shape[1]:
+            mask_BHW = crops.resized_masks(mask_BHW, self.side)
+        return crops.resized(image_BHWC, self.side), mask_BHW
+
+    def boxes(self, chosen: np.ndarray, windows_B4: np.ndarray | None = None) -> Tensor | None:
+        """boxes_BM4 of the same, float32 on the CPU (see ``datasets.boxes``), or None where no task asks for any."""
+        return self._placed(chosen, windows_B4) if self._targets.boxes else None
 
     def hidden(self, count: int, seeds: np.random.SeedSequence) -> Tensor | None:
         """hidden_BHW of ``count`` images, or None where no task asks for any."""
         settings = self._targets.hidden
         return None if settings is None else hiding.draw(count, self.side, settings, seeds)
 
-    def labels(self, chosen: np.ndarray) -> Tensor:
-        return torch.from_numpy(self._labels_N[chosen])
+    def labels(self, chosen: np.ndarray, windows_B4: np.ndarray | None = None) -> Tensor:
+        """int64. A window that shows none of its picture's boxes has the label of pictures without any."""
+        label_B = torch.from_numpy(self._labels_N[chosen])
+        boxes_BM4 = None if windows_B4 is None else self._placed(chosen, windows_B4)
+        return label_B if boxes_BM4 is None else torch.where((boxes.area(boxes_BM4) > 0).any(1), label_B, NOTHING)
+
+    def _placed(self, chosen: np.ndarray, windows_B4: np.ndarray | None) -> Tensor | None:
+        """Boxes where the windows show them."""
+        if self._boxes_NM4 is None:
+            return None
+        boxes_BM4 = torch.from_numpy(self._boxes_NM4[chosen])
+        if windows_B4 is None:
+            if self.seen.share == 1:
+                return boxes_BM4
+            windows_B4 = np.repeat(self._middle[None], len(chosen), axis=0)
+        return crops.moved_boxes(boxes_BM4, windows_B4, self.decoded, self.decoded)
 
     def of(self, arrays: Arrays) -> Pixels:
         """The same of other pictures, which are given batch by batch."""
-        return Pixels(arrays, self._device, 0, self._targets)
+        return Pixels(arrays, self._device, 0, self._targets, self.seen)
 
     def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
         # np.asarray: indexing np.memmap costs a Python call that looks for its file each time.
         return torch.from_numpy(np.array(array)).to(self._device) if resident else np.asarray(array)
 
+    def _crops(
+        self, images: np.ndarray | Tensor, masks: np.ndarray | Tensor | None, chosen: np.ndarray, windows: np.ndarray
+    ) -> tuple[Tensor, Tensor | None]:
+        """One by one, since each has a size of its own; of a map on disk only the windows are read."""
+        pairs = list(zip(chosen.tolist(), windows, strict=True))
+        image_BHWC = torch.stack([crops.cut(images[i], window, self.side) for i, window in pairs])
+        if masks is None:
+            return image_BHWC.to(self._device), None
+        mask_BHW = torch.stack([crops.cut_mask(masks[i], window, self.side) for i, window in pairs])
+        return image_BHWC.to(self._device), mask_BHW.to(self._device)
+
     def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray) -> Tensor:
         """Rows of their own, so that the map stays untouched; bytes travel to the device, not floats."""
+        left, top, right, bottom = self._middle
         if isinstance(held, Tensor):
-            return held[torch.from_numpy(np.array(chosen)).to(self._device)]
-        return torch.from_numpy(held[chosen]).to(self._device, non_blocking=True)
+            return held[torch.from_numpy(np.array(chosen)).to(self._device), top:bottom, left:right]
+        # The whole picture by its index alone: with slices beside it, numpy takes twice the time.
+        rows = held[chosen] if self.seen.share == 1 else held[chosen, top:bottom, left:right]
+        return torch.from_numpy(rows).to(self._device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches as tensors, image and mask together, for pictures that have no up.
+"""Augmentation of whole batches as tensors, image and mask together.
 
 All randomness of a batch is one table with a row per image, drawn before anything is computed. So a worker that holds
 a slice of the batch, with the same slice of the table, gets what it would have got from the whole batch, bit for bit;
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from raytune_planes.config import Augment
-from raytune_planes.datasets import boxes, filters, policies, warping
+from raytune_planes.datasets import boxes, crops, filters, policies, warping
 from raytune_planes.datasets.filters import LUMA
 
 FLIP, TURNS, ANGLE, ZOOM, SHIFT_X, SHIFT_Y, BRIGHTNESS, CONTRAST, SATURATION = range(9)
@@ -21,7 +21,10 @@ ERASED, ASPECT, ERASE_X, ERASE_Y, NOISE = range(9, 14)
 FIRST = 14
 SHEAR, ELASTIC, BLURRED, BLUR_ANGLE, BLUR_LENGTH, EDGES, MORPHOLOGY, MORPHOLOGY_KIND = range(FIRST, 22)
 POLICY = slice(22, 22 + policies.COLUMNS)
-COLUMNS = POLICY.stop
+SECOND = POLICY.stop
+CROP = slice(SECOND, SECOND + crops.COLUMNS)
+"""Draws of the window that a picture shows (``datasets.crops``), which is cut before all else."""
+COLUMNS = CROP.stop
 GREY = 0.5
 """What an erased area shows: zero after normalisation."""
 
@@ -45,22 +48,25 @@ def augment(
 
 def draw(count: int, generator: torch.Generator) -> Tensor:
     """The random numbers of ``count`` images: float64 [count, COLUMNS], uniform in [0, 1)."""
-    # In two draws: columns that came later leave those of the first settings as they always were.
-    widths = (FIRST, COLUMNS - FIRST)
+    # Draw after draw: columns that came later leave those of the earlier settings as they always were.
+    widths = (FIRST, SECOND - FIRST, COLUMNS - SECOND)
     return torch.cat([torch.rand(count, w, dtype=torch.float64, generator=generator) for w in widths], dim=1)
 
 
 def apply(
-    images_BCHW: Tensor, masks_BHW: Tensor | None, settings: Augment, draws_BD: Tensor
+    images_BCHW: Tensor, masks_BHW: Tensor | None, settings: Augment, draws_BD: Tensor, turns: bool = True
 ) -> tuple[Tensor, Tensor | None]:
-    """What ``augment`` does, with the random numbers given: row b belongs to image b. The input is left as it is."""
+    """What ``augment`` does, with the random numbers given: row b belongs to image b. The input is left as it is.
+
+    ``turns``: whether flips may turn a picture upside down, or by a quarter; those from the side are only mirrored.
+    """
     assert images_BCHW.shape[2] == images_BCHW.shape[3], f"images must be square, got {tuple(images_BCHW.shape)}"
     assert draws_BD.shape == (len(images_BCHW), COLUMNS)
     images, masks = images_BCHW, masks_BHW
     if _warps(settings):
-        images, masks = _warp(images, masks, settings, draws_BD)
+        images, masks = _warp(images, masks, settings, draws_BD, turns)
     elif settings.flips:
-        images, masks = _flip(images, masks, draws_BD)
+        images, masks = _flip(images, masks, draws_BD, turns)
     if settings.policy.kind != "none" and settings.policy.share:
         images, masks = policies.apply(images, masks, settings.policy, draws_BD[:, POLICY])
     if settings.color:
@@ -78,16 +84,20 @@ def apply(
     return images, masks
 
 
-def moved_boxes(boxes_BM4: Tensor, settings: Augment, draws_BD: Tensor, images_BCHW: Tensor) -> Tensor:
+def moved_boxes(
+    boxes_BM4: Tensor, settings: Augment, draws_BD: Tensor, images_BCHW: Tensor, turns: bool = True
+) -> Tensor:
     """The boxes of the pictures that ``apply`` makes of ``images_BCHW`` with the same draws (see ``boxes.moved``).
 
     An erased area leaves boxes alone, as it leaves masks.
     """
     if _warps(settings):
-        boxes_BM4 = boxes.moved(boxes_BM4, _rows(settings, draws_BD), _moves(settings, draws_BD, images_BCHW))
+        moves_BHW2 = _moves(settings, draws_BD, images_BCHW)
+        boxes_BM4 = boxes.moved(boxes_BM4, _rows(settings, draws_BD, turns), moves_BHW2)
     elif settings.flips:
-        turns, mirror = (draws_BD[:, TURNS] * 4).floor(), torch.where(draws_BD[:, FLIP] < 0.5, -1.0, 1.0)
-        cos, sin, none = (turns * (math.pi / 2)).cos().round(), (turns * (math.pi / 2)).sin().round(), turns * 0
+        quarters, mirror = _quarters(draws_BD, turns), torch.where(draws_BD[:, FLIP] < 0.5, -1.0, 1.0)
+        angle, none = quarters * (math.pi / 2), torch.zeros_like(quarters)
+        cos, sin = angle.cos().round(), angle.sin().round()
         boxes_BM4 = boxes.moved(boxes_BM4, (mirror * cos, -sin, none, mirror * sin, cos, none))
     if settings.policy.kind != "none" and settings.policy.share:
         boxes_BM4 = policies.moved_boxes(boxes_BM4, settings.policy, draws_BD[:, POLICY])
@@ -98,11 +108,16 @@ def _warps(settings: Augment) -> bool:
     return any((settings.rotate, settings.scale, settings.shift, settings.shear, settings.elastic))
 
 
+def _quarters(draws_BD: Tensor, turns: bool) -> Tensor:
+    """Quarter turns of each image, from 0 to 3."""
+    return (draws_BD[:, TURNS] * 4).floor() * turns
+
+
 def _warp(
-    images_BCHW: Tensor, masks_BHW: Tensor | None, settings: Augment, draws_BD: Tensor
+    images_BCHW: Tensor, masks_BHW: Tensor | None, settings: Augment, draws_BD: Tensor, turns: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Flip, quarter turn, rotation, zoom, shift, slant and elastic deformation as one bilinear sampling."""
-    grid_BHW2 = warping.grid(_rows(settings, draws_BD), images_BCHW)
+    grid_BHW2 = warping.grid(_rows(settings, draws_BD, turns), images_BCHW)
     moves_BHW2 = _moves(settings, draws_BD, images_BCHW)
     if moves_BHW2 is not None:
         grid_BHW2 = grid_BHW2 + moves_BHW2
@@ -116,12 +131,12 @@ def _moves(settings: Augment, draws_BD: Tensor, like_BCHW: Tensor) -> Tensor | N
     return warping.elastic(draws_BD[:, ELASTIC], settings.elastic_smoothness, like_BCHW) * (2 * settings.elastic)
 
 
-def _rows(settings: Augment, draws_BD: Tensor) -> tuple[Tensor, ...]:
+def _rows(settings: Augment, draws_BD: Tensor, turns: bool) -> tuple[Tensor, ...]:
     """All but the elastic deformation, as rows of ``warping.grid``."""
     angle = _symmetric(draws_BD[:, ANGLE]) * math.radians(settings.rotate)
     mirror = torch.ones_like(angle)
     if settings.flips:
-        angle = angle + (draws_BD[:, TURNS] * 4).floor() * (math.pi / 2)
+        angle = angle + _quarters(draws_BD, turns) * (math.pi / 2)
         mirror = torch.where(draws_BD[:, FLIP] < 0.5, -1.0, 1.0)
     zoom = 1 + _symmetric(draws_BD[:, ZOOM]) * settings.scale
     move_x, move_y = (2 * settings.shift * _symmetric(draws_BD[:, c]) for c in (SHIFT_X, SHIFT_Y))
@@ -133,13 +148,14 @@ def _rows(settings: Augment, draws_BD: Tensor) -> tuple[Tensor, ...]:
     return xx, xy, move_x, yx, yy, move_y
 
 
-def _flip(images_BCHW: Tensor, masks_BHW: Tensor | None, draws_BD: Tensor) -> tuple[Tensor, Tensor | None]:
-    """One of the eight symmetries of the square for each image, as an exact exchange of pixels."""
+def _flip(images_BCHW: Tensor, masks_BHW: Tensor | None, draws_BD: Tensor, turns: bool) -> tuple[Tensor, Tensor | None]:
+    """One of the eight symmetries of the square for each image, without ``turns`` of two, as an exact exchange of
+    pixels."""
     side = images_BCHW.shape[-1]
     pixels = torch.arange(side * side).view(side, side)
     turned = [pixels.rot90(k) for k in range(4)]
     table_8P = torch.stack([t.flatten() for t in [*turned, *(t.flip(1) for t in turned)]])
-    which_B = (draws_BD[:, FLIP] < 0.5).long() * 4 + (draws_BD[:, TURNS] * 4).long()
+    which_B = (draws_BD[:, FLIP] < 0.5).long() * 4 + _quarters(draws_BD, turns).long()
     source_BP = table_8P[which_B].to(images_BCHW.device)
     source_BCP = source_BP[:, None].expand(-1, images_BCHW.shape[1], -1)
     images = images_BCHW.flatten(2).gather(2, source_BCP).view(images_BCHW.shape)

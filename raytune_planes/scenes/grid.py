@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from raytune_planes.datasets import tiles
@@ -26,7 +27,7 @@ Scored = tuple[Box, float]
 
 
 class Grid:
-    """A scene at the scale at which the model was shown its tiles: one mask pixel is ``step`` source pixels."""
+    """A scene at the scale at which its tiles are decoded: one of its pixels is ``step`` source pixels."""
 
     def __init__(self, pixels_HW3: np.ndarray, step: float, image_size: int, across: int, down: int) -> None:
         """``across`` and ``down`` are the scene's source pixels; ``pixels_HW3`` the scene at one in ``step`` of them,
@@ -45,12 +46,17 @@ class Grid:
         return Grid(picture.scaled(step), step, image_size, picture.width, picture.height)
 
     def pixels(self) -> Iterator[np.ndarray]:
-        """Each tile as uint8 [S, S, 3]."""
+        """Each tile as uint8 [D, D, 3], as it is decoded."""
         for left, top, right, bottom in self.windows:
             yield self._pixels_HW3[top:bottom, left:right]
 
     def blend(self, probability_THW: Tensor) -> np.ndarray:
-        """The tiles' masks as one, float32 [H, W]; where they overlap a tile counts more the nearer its centre is."""
+        """The tiles' masks, of any side, as one, float32 [H, W]; where they overlap a tile counts more the nearer its
+        centre is."""
+        side = self.image_size
+        if probability_THW.shape[-1] != side:
+            probability_T1HW = probability_THW[:, None].float()
+            probability_THW = F.interpolate(probability_T1HW, (side, side), mode="bilinear", antialias=True)[:, 0]
         ramp_S = torch.arange(1, self.image_size + 1).float()
         ramp_S = torch.minimum(ramp_S, ramp_S.flip(0))
         weight_SS = ramp_S[:, None] * ramp_S[None, :]

@@ -134,12 +134,14 @@ def answer(
         else by_size(model.learnt, width, height, "" if isinstance(source, bytes) else f"{source}: ")
     )
     require(name, model.infos)
+    if model.learnt[name].reader.options.framing.to_box:
+        why += "; it learnt pictures cut to the aircraft, so this one should show little else"
     texts = tuple(dict.fromkeys(texts))
     look = model.look(name, source, texts, scale)
     mask_HW, slide, boxes = look.mask_HW, look.slide, look.boxes
     if slide is not None:
         boxes = slide.places(look.probability_NK[:, model.learnt[name].reader.sought])
-    side = model.config.datasets[name].image_size
+    side = model.learnt[name].mask_side
     return Answer(
         dataset=name,
         chosen=why,

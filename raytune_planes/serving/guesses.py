@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from raytune_planes.datasets.base import Arrays, Info
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.serving.predictor import Predictor
 from raytune_planes.tasks.classification.implementation import classification_metrics
 from raytune_planes.tasks.segmentation.implementation import mask_metrics
@@ -35,15 +36,19 @@ class Truth:
     """Pictures of one scene, or copies of each other, have one number."""
 
 
-def truth(arrays: Arrays, split: str) -> Truth:
+def truth(arrays: Arrays, split: str, seen: Seen | None = None) -> Truth:
+    """``seen``: by the model whose answers are judged; decoded pictures as they are when None."""
     pictures_N = np.asarray(arrays.splits[split])
-    masks_NHW = None if arrays.masks_NHW is None else np.asarray(arrays.masks_NHW)[pictures_N]
+    masks_NHW = None
+    if arrays.masks_NHW is not None:
+        masks_NHW = (seen or Seen()).masks(np.asarray(arrays.masks_NHW)[pictures_N])
     return Truth(np.asarray(arrays.labels_N)[pictures_N], masks_NHW, pictures_N, arrays.groups_N[pictures_N])
 
 
 def guess(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> Guess:
     """Look at every picture of a split, without augmentation."""
-    pixels_NHWC = np.asarray(arrays.images_NHWC)[arrays.splits[split]]
+    seen = predictor.learnt[dataset].seen
+    pixels_NHWC = seen.pixels(np.asarray(arrays.images_NHWC)[arrays.splits[split]])
     said = predictor.predict(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
     mask_NHW = None if said.mask_BHW is None else said.mask_BHW.half().numpy()
     assert said.probability_BK is not None, "every dataset has classes"
@@ -59,13 +64,14 @@ def resized(mask_NHW: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def judged(found: Guess, real: Truth, info: Info) -> dict[str, float]:
-    """The metrics of training: accuracy, mean of the classes' accuracies, F1, and of masks IoU and Dice."""
+    """The metrics of training: accuracy, mean of the classes' accuracies, F1, and of masks IoU and Dice, these at the
+    resolution of ``real``."""
     classes = len(info.classes)
     cells = real.labels_N * classes + found.probability_NK.argmax(1)
     confusion_KK = torch.from_numpy(np.bincount(cells, minlength=classes**2).reshape(classes, classes)).double()
     out = classification_metrics(confusion_KK, info)
     if found.mask_NHW is not None and real.masks_NHW is not None:
-        seen, there = found.mask_NHW > 0.5, real.masks_NHW > 0
+        seen, there = resized(found.mask_NHW, *real.masks_NHW.shape[1:]) > 0.5, real.masks_NHW > 0
         hits = float((seen & there).sum())
         out |= mask_metrics(hits, float(seen.sum()) - hits, float(there.sum()) - hits)
     return out

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Info, Reader
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import UserError
 from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving.slides import Slide
+from raytune_planes.serving.unframed import unframed
 
 SCENE = 2
 """A picture whose shorter side holds this many chips is a scene of them."""
@@ -28,11 +32,28 @@ class Learnt:
     """One dataset of a model."""
 
     reader: Reader
-    """As in training: it turns files into what the model sees."""
+    """As in training: it turns files into decoded pictures."""
     sizes: Sizes | None
     """Of the pictures that it learnt; None in checkpoints that do not tell."""
     synthetic: bool | None
     """Whether these were drawn by this program; None in checkpoints that do not tell."""
+    seen: Seen
+    """What the model sees of a decoded picture."""
+
+    def shown(self, source: Source) -> np.ndarray:
+        """What the model sees of a whole picture: uint8 [1, S, S, 3]. Raises UserError: it cannot be decoded."""
+        return self.seen.pixels(self.reader.show(source)[None])
+
+    @property
+    def mask_side(self) -> int:
+        """Side in mask pixels of what was seen at once: scenes are joined as they are decoded."""
+        return self.reader.image_size if self.reader.tiled else self.seen.side(self.reader.image_size)
+
+    def unframed(self, mask_SS: np.ndarray, source: Source) -> np.ndarray:
+        """A mask of all of the picture, from that of what the model saw of it (see ``serving.unframed``)."""
+        width, height = self.reader.size_of(source)
+        framing, decoded = self.reader.options.framing, self.reader.image_size
+        return unframed(mask_SS, framing, self.seen, decoded, width, height - self.reader.trim_bottom)
 
     @property
     def chip(self) -> int:
@@ -65,6 +86,8 @@ class Learnt:
     def __str__(self) -> str:
         """For people: which pictures it reads."""
         kind = "scenes" if self.reader.tiled else "chips, or scenes of them" if self.chip else "whole pictures"
+        if self.reader.options.framing.to_box:
+            kind = "pictures that are cut to the aircraft"
         return f"{kind}, learnt at {self.sizes}" if self.sizes else kind
 
 
@@ -77,7 +100,8 @@ def learnt(state: Mapping[str, Any], config: TrialConfig) -> dict[str, Learnt]:
         found = reader(name, config.datasets[name], Path())
         info = Info.of_json(state["infos"][name])
         found.values, found.tile = info.values, info.tile or found.tile
-        out[name] = Learnt(found, Sizes.of_json(sizes) if sizes else None, synthetic)
+        seen = Seen.of(config.datasets[name])
+        out[name] = Learnt(found, Sizes.of_json(sizes) if sizes else None, synthetic, seen)
     return out
 
 

@@ -26,7 +26,7 @@ from raytune_planes.settings import make_config
 from raytune_planes.tasks.outputs import joined, mapped
 from raytune_planes.tasks.prediction import Prediction, predicted
 from raytune_planes.training import checkpoint
-from raytune_planes.training.evaluation import EVAL_BATCH
+from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.workers import pick_device
 
 BERT = "text.bert."
@@ -41,7 +41,8 @@ class Look:
     """Of the dataset's classes: one row, the mean over the tiles of a scene; of ``slide`` a row for each window."""
     tiles: int
     mask_HW: np.ndarray | None
-    """Probability of a plane, float32, at the scale of training; None for datasets without masks."""
+    """Probability of a plane, float32, of all of the picture at the scale of training; None for datasets without
+    masks."""
     similar_P: np.ndarray
     """For each free text its cosine with the picture; of a scene, the mean over tiles or windows."""
     text_P: np.ndarray
@@ -97,11 +98,14 @@ class Predictor:
     def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
         """As in training: tiles of a scene, or the whole picture; and a scene by windows for a dataset of chips."""
         require(dataset, self.infos)
-        cut, shown = self.learnt[dataset].cut(source, scale), self.learnt[dataset].reader.show
-        if isinstance(cut, Slide):
-            batches = cut.pixels()
+        own = self.learnt[dataset]
+        cut = own.cut(source, scale)
+        if cut is None:
+            batches = iter([own.shown(source)])
+        elif isinstance(cut, Slide):
+            batches = map(own.seen.pixels, cut.pixels())
         else:
-            batches = iter([np.stack([shown(source)] if cut is None else list(cut.pixels()))])
+            batches = iter([own.seen.pixels(np.stack(list(cut.pixels())))])
         text_PW, parts, similar = self._embed(texts), list[Prediction](), list[torch.Tensor]()
         for some_NHWC in batches:
             part = self.predict(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2))
@@ -112,7 +116,8 @@ class Predictor:
         found: Prediction = joined(parts)
         grid, mask_HW, boxes = cut if isinstance(cut, Grid) else None, None, None
         if found.mask_BHW is not None and not isinstance(cut, Slide):
-            mask_HW = found.mask_BHW[0].numpy() if grid is None else grid.blend(found.mask_BHW)
+            mask_BHW = found.mask_BHW
+            mask_HW = own.unframed(mask_BHW[0].numpy(), source) if grid is None else grid.blend(mask_BHW)
         if grid is not None and found.box_logit_BN is not None and found.boxes_BN4 is not None:
             boxes = detected(found.box_logit_BN, found.boxes_BN4, grid)
         probability_NK, similar_P, temperature = found.probability_BK, torch.cat(similar).mean(0), found.log_temperature
@@ -129,7 +134,7 @@ class Predictor:
         )
 
     def predict(self, dataset: str, pixels_NCHW: torch.Tensor) -> Prediction:
-        """What all tasks say together of uint8 pictures at the dataset's image size."""
+        """What all tasks say together of uint8 pictures at the dataset's image size (``datasets.crops.Seen``)."""
         return predicted(self.model.tasks, self.outputs(dataset, pixels_NCHW))
 
     @torch.no_grad()
@@ -141,7 +146,7 @@ class Predictor:
         """
         parts, kind = [], self.device.type
         with tensor_threads(self.config.devices.threads):
-            for some_BCHW in pixels_NCHW.split(EVAL_BATCH):
+            for some_BCHW in pixels_NCHW.split(eval_batch(pixels_NCHW.shape[-1])):
                 image_BCHW = some_BCHW.to(self.device)
                 image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
                 with torch.autocast(kind, torch.bfloat16, self.config.precision == "bfloat16"):

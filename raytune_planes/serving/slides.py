@@ -32,6 +32,7 @@ class Slide:
     """Of a chip, in its pixels."""
     scale: float
     image_size: int
+    """Side at which chips are decoded."""
 
     @staticmethod
     def of(reader: Reader, source: Source, side: int, scale: float) -> Slide:
@@ -60,8 +61,8 @@ class Slide:
         return len(across) * len(down)
 
     def pixels(self) -> Iterator[np.ndarray]:
-        """uint8 [N, S, S, 3], row by row, at most ``AT_ONCE`` windows a time. Each is cut before it is enlarged, as a
-        chip's file was: Pillow's filters reach beyond a box that is given to them."""
+        """uint8 [N, D, D, 3] as they are decoded, row by row, at most ``AT_ONCE`` windows a time. Each is cut
+        before it is enlarged, as a chip's file was: Pillow's filters reach beyond a box that is given to them."""
         across, down = self.starts
         some: list[np.ndarray] = []
         for top in down:

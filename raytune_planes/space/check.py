@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from raytune_planes.config import TrialConfig, cautions
+from raytune_planes.config import DECODED_FOR, TrialConfig, cautions
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric, stage_names
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
@@ -131,6 +131,8 @@ def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> st
         return f"search: {missing}"
     if unstaged(path).startswith("datasets.") and path.rsplit(".", 1)[-1] in ("reader", *PATHS):
         return f"search: {path} says which pictures there are, the same for all trials: put it under 'fixed'"
+    if dimension.kind == "float" and unstaged(path).startswith("datasets.") and path.rsplit(".", 1)[-1] in DECODED_FOR:
+        return f"search: {path} decides what is decoded before the study: write {{choice: [a, b]}}"
     if dimension.kind == "float" and float not in types:
         allowed = "a whole number: write {int: [low, high]}" if int in types else "no number: write {choice: [a, b]}"
         return f"search: {path} is {allowed}"

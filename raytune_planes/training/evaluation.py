@@ -17,11 +17,9 @@ from raytune_planes.tasks.implementation import Implementation
 from raytune_planes.tasks.prediction import predicted
 from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.measures import Measures
+from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.scene_evaluation import SceneEvaluation
 from raytune_planes.training.workers import Worker
-
-EVAL_BATCH = 128
-"""Images of an evaluation batch; fixed, because sums of floats depend on how they are cut."""
 
 Say = Callable[[str, Tensor], Mapping[str, Any]]
 """What each task says of normalised images of a dataset."""
@@ -47,7 +45,8 @@ class Evaluation:
         self._data, self._pixels, self._tasks, self._judge = data, pixels, tasks, judge
         self._measures, self._worker = measures, worker
         self._rows: tuple[str, dict[str, list[Tensor]]] = "", {}
-        self._whole = SceneEvaluation(data, lambda name, image_BCHW: predicted(tasks, say(name, image_BCHW)), worker)
+        seen = {name: own.seen for name, own in pixels.items()}
+        self._whole = SceneEvaluation(data, lambda name, rows: predicted(tasks, say(name, rows)), worker, seen)
 
     @torch.no_grad()
     def run(self, split: str, scenes: bool) -> dict[str, float]:
@@ -59,7 +58,8 @@ class Evaluation:
         rows: dict[str, list[Tensor]] = {name: [] for name in self._data}
         for name, arrays in self._data.items():
             place = self._worker.rank, self._worker.world
-            for batch in eval_batches(arrays, split, EVAL_BATCH, *place, self._pixels[name]):
+            size = eval_batch(self._pixels[name].side)
+            for batch in eval_batches(arrays, split, size, *place, self._pixels[name]):
                 batch = batch.to(self._worker.device)
                 outputs, losses = self._judge(batch)
                 sums[name].add(batch, outputs, losses, training=False)
@@ -86,9 +86,10 @@ class Evaluation:
         for name, arrays in self._data.items():
             pictures_N, labels_N = arrays.splits[split], np.asarray(arrays.labels_N)
             all_NK = torch.zeros(len(pictures_N), len(arrays.info.classes), dtype=torch.float64)
+            size = eval_batch(self._pixels[name].side)
             for i, logits_BK in enumerate(rows[name]):  # as eval_batches hands them out
-                start = (self._worker.rank + i * self._worker.world) * EVAL_BATCH
-                all_NK[start : start + EVAL_BATCH] = logits_BK.double().cpu()
+                start = (self._worker.rank + i * self._worker.world) * size
+                all_NK[start : start + size] = logits_BK.double().cpu()
             summed_NK = self._worker.sum(all_NK.flatten()).view_as(all_NK)
             out[name] = Predictions(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
         return out

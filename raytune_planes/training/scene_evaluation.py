@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.datasets.whole_scenes import Scenes
 from raytune_planes.records import metric
@@ -18,10 +19,9 @@ from raytune_planes.scenes.grid import Grid, planes
 from raytune_planes.scenes.score import SIZE, drawn, judged, scene_metrics, sure
 from raytune_planes.tasks.outputs import joined
 from raytune_planes.tasks.prediction import Prediction
+from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.workers import Worker
 
-AT_ONCE = 128
-"""Tiles in one pass of the model."""
 FAINT = 0.05
 """Score from which a box counts for average precision, which asks how boxes are ranked: those that people are told of
 (``boxes.SURE``) end it at the recall that they reach."""
@@ -33,9 +33,12 @@ Predict = Callable[[str, Tensor], Prediction]
 class SceneEvaluation:
     """Goes through the whole scenes of a split, of each dataset that has some. Without gradients."""
 
-    def __init__(self, data: Mapping[str, Arrays], predict: Predict, worker: Worker) -> None:
+    def __init__(
+        self, data: Mapping[str, Arrays], predict: Predict, worker: Worker, seen: Mapping[str, Seen] | None = None
+    ) -> None:
+        """``seen``: what the model sees of the decoded tiles of each dataset; all of them as they are when None."""
         self._data = {name: arrays for name, arrays in data.items() if arrays.scenes is not None}
-        self._predict, self._worker = predict, worker
+        self._predict, self._worker, self._seen = predict, worker, seen or {}
 
     def run(self, split: str) -> dict[str, float]:
         """``<split>/<dataset>/<metric>`` of ``scene_metrics``. All workers must ask; each does some of the scenes."""
@@ -66,10 +69,10 @@ class SceneEvaluation:
         return judged(told, sure(told), truth_M4, mask_HW, true_HW)
 
     def _said(self, name: str, grid: Grid) -> Prediction:
-        tiles = list(grid.pixels())
-        parts = []
-        for start in range(0, len(tiles), AT_ONCE):
-            some_NHWC = torch.from_numpy(np.stack(tiles[start : start + AT_ONCE]))
+        tiles, seen = list(grid.pixels()), self._seen.get(name, Seen())
+        parts, at_once = [], eval_batch(seen.side(grid.image_size))
+        for start in range(0, len(tiles), at_once):
+            some_NHWC = torch.from_numpy(seen.pixels(np.stack(tiles[start : start + at_once])))
             image_BCHW = some_NHWC.permute(0, 3, 1, 2).to(self._worker.device)
             image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
             part = self._predict(name, normalise(image_BCHW))

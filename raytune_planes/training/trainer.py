@@ -18,7 +18,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays, described
 from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import Batch, TrainStream
-from raytune_planes.datasets.pixels import Pixels, Targets
+from raytune_planes.datasets.pixels import Targets, pixels_of
 from raytune_planes.network import Network
 from raytune_planes.records import EpochRecord, metric
 from raytune_planes.settings import flatten
@@ -80,7 +80,7 @@ class Trainer:
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
         targets = Targets(**{k: v for task in self.model.tasks.values() for k, v in task.targets().items()})
-        self._pixels = {name: Pixels(arrays, worker.device, targets=targets) for name, arrays in self.data.items()}
+        self._pixels = pixels_of(self.data, datasets, worker.device, targets)
         self._streams = {
             name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed, self._pixels[name])
             for name, d in datasets.items()

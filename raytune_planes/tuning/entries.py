@@ -5,14 +5,13 @@ from __future__ import annotations
 import socket
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from raytune_planes.config import Dataset, TrialConfig
+from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import open_cached
-from raytune_planes.datasets.info import MASK_SHAPES
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
 
@@ -21,17 +20,16 @@ class Entry(NamedTuple):
     """A decoded dataset on disk, and the settings it was decoded for."""
 
     dataset: str
-    image_size: int
-    tile: int | str
+    decoded_as: tuple[tuple[str, Any], ...]
+    """See ``Dataset.decoded_as``."""
     folder: str
     """Of the cache of the driver's machine."""
     pictures: tuple[int, ...] = ()
     """How many it has for training, validation and test."""
-    mask_shape: str = MASK_SHAPES[0]
 
 
 def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | None = None) -> dict[str, Arrays]:
-    """The decoded arrays of each enabled dataset, at the size and tile that ``config`` asks for.
+    """The decoded arrays of each enabled dataset, at the side and tile that ``config`` asks for.
 
     Args:
         data: where a machine that does not see the driver's cache finds the pictures.
@@ -41,20 +39,17 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | N
     """
     arrays: dict[str, Arrays] = {}
     for name, settings in config.active.items():
-        wanted = (name, settings.image_size, settings.tile, settings.mask_shape)
-        match = [e for e in entries if (e.dataset, e.image_size, e.tile, e.mask_shape) == wanted]
+        match = [e for e in entries if (e.dataset, e.decoded_as) == (name, settings.decoded_as)]
         if not match:
-            there = ", ".join(f"{e.image_size} px ({_cut(e)})" for e in entries if e.dataset == name) or "none"
-            raise UserError(
-                f"dataset '{name}' is not decoded at {settings.image_size} px ({_cut(settings)}); decoded: {there}"
-            )
+            there = "; ".join(_told(e.decoded_as) for e in entries if e.dataset == name) or "nothing"
+            raise UserError(f"dataset '{name}' is not decoded with {_told(settings.decoded_as)}; there is: {there}")
         folder = Path(match[0].folder)
         arrays[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
     return arrays
 
 
-def _cut(of: Entry | Dataset) -> str:
-    return f"tile {of.tile}" + (f", masks of {of.mask_shape}s" if of.mask_shape != MASK_SHAPES[0] else "")
+def _told(decoded_as: tuple[tuple[str, Any], ...]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in decoded_as)
 
 
 def counts(arrays: Arrays) -> tuple[int, ...]:

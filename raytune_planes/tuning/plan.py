@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.config import Backbone, TrialConfig
+from raytune_planes.config import DECODED_FOR, Backbone, TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import parted
@@ -27,7 +27,7 @@ from raytune_planes.tuning.entries import Entry, counts
 from raytune_planes.tuning.pools import Needs
 from raytune_planes.tuning.trial import Task
 
-DECODED_FOR = ("image_size", "tile", "mask_shape", "prompt")
+PREPARED_FOR = (*DECODED_FOR, "prompt")
 """Settings of a dataset that decide its decoded arrays or its prompts."""
 
 
@@ -157,9 +157,7 @@ def prepare(
         for name, opened in arrays.items():
             settings = config.datasets[name]
             folder = str(entry(cache, opened.fingerprint))
-            entries[Entry(name, settings.image_size, settings.tile, folder, counts(opened), settings.mask_shape)] = (
-                opened
-            )
+            entries[Entry(name, settings.decoded_as, folder, counts(opened))] = opened
         known = {name: opened.info for name, opened in arrays.items()}
         embedded = embed_prompts(known, config, cache)
         key = prompts_key(config)
@@ -181,20 +179,29 @@ def _starts(space: Space) -> list[Path]:
 
 def _variants(space: Space) -> Iterator[TrialConfig]:
     """One configuration per combination of the searched settings that decide what is decoded or embedded."""
-    deciding = {
-        d.path: d.values()
+    deciding = [
+        d
         for d in space.search
         if unstaged(d.path) in ("plan", "text.model", "text.templates")
-        or (unstaged(d.path).startswith("datasets.") and d.path.split(".")[-1] in DECODED_FOR)
-    }
+        or (unstaged(d.path).startswith("datasets.") and d.path.split(".")[-1] in PREPARED_FOR)
+    ]
+    paths = {d.path for d in deciding}
     switched = [
         d.path for d in space.search if unstaged(d.path).startswith("datasets.") and d.path.endswith(".enabled")
     ]
-    for values in itertools.product(*deciding.values()):
-        chosen = dict(zip(deciding, values, strict=True)) | dict.fromkeys(switched, True)
-        yield make_config(space.fixed, space.start, chosen, source=f"search space {space.name}")
+    for values in itertools.product(*((*d.values(), *([_UNDRAWN] if d.when else [])) for d in deciding)):
+        chosen = {d.path: v for d, v in zip(deciding, values, strict=True) if v is not _UNDRAWN}
+        if any((d.path in chosen) != d.is_drawn(chosen) for d in deciding if d.when and paths >= d.when.keys()):
+            continue
+        on = dict.fromkeys(switched, True)
+        with suppress(UserError):  # what the other conditions rule out: the space was checked
+            yield make_config(space.fixed, space.start, chosen, on, source=f"search space {space.name}")
     if deciding:  # the defaults may lie outside of the ranges
         yield make_config(space.fixed, space.start, dict.fromkeys(switched, True), source=f"search space {space.name}")
+
+
+_UNDRAWN = object()
+"""The value of a dimension whose condition does not hold."""
 
 
 def _pretrained(space: Space) -> set[Backbone]:

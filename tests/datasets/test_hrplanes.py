@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 from raytune_planes.datasets import tiles, yolo
-from raytune_planes.datasets.base import SPLITS, Listing, Options
+from raytune_planes.datasets.base import SPLITS, Listing
 from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
+from raytune_planes.datasets.options import Options
 from raytune_planes.errors import UserError
 
 

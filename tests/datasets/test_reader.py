@@ -23,6 +23,18 @@ def test_every_entry_of_the_catalog_has_a_reader_that_touches_no_file(name: str)
         found.scan()
 
 
+def test_a_reader_decodes_at_the_decoded_size() -> None:
+    assert reader("fgvc", Dataset(image_size=32), Path()).image_size == 32
+    assert reader("fgvc", Dataset(image_size=32, decoded_size=50), Path()).image_size == 50
+
+
+def test_the_middle_of_a_tile_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"datasets\.hrplanes\.eval_crop = 0\.8: scenes of 'hrplanes' are evaluated whole"
+    ):
+        reader("hrplanes", Dataset(eval_crop=0.8), Path())
+
+
 def test_a_root_and_a_reader_of_ones_own_are_taken() -> None:
     found = reader("chips_of_mine", Dataset(reader="planesnet", root="/mine"), None)
     assert found.root == Path("/mine")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from raytune_planes.config import Dataset
 from raytune_planes.datasets import notes, reader, tiles
-from raytune_planes.datasets.base import Info, Options
 from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
-from raytune_planes.datasets.info import USUAL_TILE
+from raytune_planes.datasets.info import USUAL_TILE, Info
+from raytune_planes.datasets.options import Options
 from raytune_planes.datasets.tiling import LARGEST, MOST_CUT, OVERLAP, STEP, Tiling
 from raytune_planes.settings import make_config
 

@@ -18,7 +18,7 @@ from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.records import EpochRecord
 from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving import Predictor
-from raytune_planes.serving.guesses import guess
+from raytune_planes.serving.guesses import guess, resized
 from raytune_planes.training import checkpoint
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -61,11 +61,29 @@ def test_every_reader_is_held_to_it() -> None:
     assert MAKES.keys() == CATALOG.keys()
 
 
-def trained(name: str, read: Reader, folder: Path, precision: str) -> tuple[Trainer, Predictor]:
+SHAPES: dict[str, dict[str, object]] = {
+    "as decoded": {"image_size": 24},
+    "smaller than decoded": {"image_size": 24, "decoded_size": 40, "augment__crop_min": 0.3},
+    "padded": {"image_size": 24, "fit": "pad"},
+    "cropped": {"image_size": 24, "decoded_size": 32, "fit": "crop"},
+    "the middle": {"image_size": 32, "decoded_size": 40, "eval_crop": 0.8, "augment__crop_min": 0.3},
+}
+"""Settings on the shape of pictures."""
+
+
+def shaped(name: str, shape: str) -> dict[str, object]:
+    if name == "hrplanes" and "eval_crop" in SHAPES[shape]:
+        pytest.skip("scenes are evaluated whole")
+    return {f"datasets__{name}__{key}": value for key, value in SHAPES[shape].items()}
+
+
+def trained(
+    name: str, read: Reader, folder: Path, precision: str, shape: str = "as decoded"
+) -> tuple[Trainer, Predictor]:
     """A model of two steps, and its checkpoint, loaded."""
     arrays = cache.decode(read, folder / "cache")
     off = {f"datasets__{other}__enabled": False for other in CATALOG if CATALOG[other].standard and other != name}
-    more = {f"datasets__{name}__enabled": True, f"datasets__{name}__image_size": 24, "precision": precision}
+    more = {f"datasets__{name}__enabled": True, **shaped(name, shape), "precision": precision}
     config = toy_config(**off, **more, losses__detection__weight=1.0)
     rows = np.random.default_rng(0).normal(size=(len(arrays.info.classes), 12)).astype(np.float32)
     trainer = Trainer(config, {name: arrays}, {name: rows / np.linalg.norm(rows, axis=1)[:, None]}, LocalWorker("cpu"))
@@ -76,19 +94,23 @@ def trained(name: str, read: Reader, folder: Path, precision: str) -> tuple[Trai
     return trainer, Predictor.load(folder / "best.pt")
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("precision", "shape"), [("bfloat16", "as decoded"), *(("float32", s) for s in SHAPES)])
 @pytest.mark.parametrize("name", list(CATALOG))
-def test_the_answer_from_a_file_is_the_evaluations_bit_for_bit(name: str, precision: str, tmp_path: Path) -> None:
-    settings = toy_config(**{f"datasets__{name}__image_size": 24}).datasets[name]
+def test_the_answer_from_a_file_is_the_evaluations_bit_for_bit(
+    name: str, precision: str, shape: str, tmp_path: Path
+) -> None:
+    settings = toy_config(**shaped(name, shape)).datasets[name]
     read = reader(name, settings, MAKES[name](tmp_path), 0)
-    trainer, predictor = trained(name, read, tmp_path, precision)
+    trainer, predictor = trained(name, read, tmp_path, precision, shape)
     samples, arrays = read.scan().samples, trainer.data[name]
     for place, sample in enumerate(samples):  # of every split
         shown = predictor.learnt[name].reader.show(sample.path, sample.window)
         assert np.array_equal(shown, arrays.images_NHWC[place]), sample
     trainer.evaluate("test")
     said = trainer.predictions()[name]
-    shown = np.stack([read.show(samples[i].path, samples[i].window) for i in said.pictures_N])
+    decoded = np.stack([read.show(samples[i].path, samples[i].window) for i in said.pictures_N])
+    shown = predictor.learnt[name].seen.pixels(decoded)
+    assert shown.shape[1] == settings.image_size
     output = predictor.outputs(name, torch.from_numpy(shown).permute(0, 3, 1, 2))
     logits_NK = output["classification"].logits_BK
     assert np.array_equal(logits_NK.numpy(), said.logits_NK)
@@ -98,26 +120,29 @@ def test_the_answer_from_a_file_is_the_evaluations_bit_for_bit(name: str, precis
         assert np.array_equal(kept.mask_NHW, output["segmentation"].sigmoid().half().numpy())
 
 
+@pytest.mark.parametrize("shape", list(SHAPES))
 @pytest.mark.parametrize("name", ["planesnet", "fgvc", "image_folder"])
-def test_a_picture_alone_is_answered_as_in_the_evaluation(name: str, tmp_path: Path) -> None:
+def test_a_picture_alone_is_answered_as_in_the_evaluation(name: str, shape: str, tmp_path: Path) -> None:
     """In a batch of its own sums round differently: to the sixth digit."""
-    settings = toy_config(**{f"datasets__{name}__image_size": 24}).datasets[name]
+    settings = toy_config(**shaped(name, shape)).datasets[name]
     read = reader(name, settings, MAKES[name](tmp_path), 0)
-    trainer, predictor = trained(name, read, tmp_path, "float32")
+    trainer, predictor = trained(name, read, tmp_path, "float32", shape)
     samples, kept = read.scan().samples, guess(predictor, name, trainer.data[name], "test")
     for row, i in enumerate(trainer.data[name].splits["test"]):
         for source in (samples[i].path, samples[i].path.read_bytes()):
             look = predictor.look(name, source)
             assert look.tiles == 1
             assert look.probability_NK[0] == pytest.approx(kept.probability_NK[row], abs=1e-5)
-            if kept.mask_NHW is not None:  # a picture that was learnt whole is not cut into tiles
+            whole = shape in ("as decoded", "smaller than decoded")  # else see test_unframed.py
+            if kept.mask_NHW is not None and whole:  # a picture that was learnt whole is not cut into tiles
                 assert look.mask_HW == pytest.approx(kept.mask_NHW[row], abs=1e-3)
 
 
-def test_a_scene_of_one_tile_is_answered_as_that_tile(tmp_path: Path) -> None:
-    settings = toy_config(datasets__hrplanes__image_size=24).datasets["hrplanes"]
+@pytest.mark.parametrize("shape", ["as decoded", "smaller than decoded"])
+def test_a_scene_of_one_tile_is_answered_as_that_tile(shape: str, tmp_path: Path) -> None:
+    settings = toy_config(**shaped("hrplanes", shape)).datasets["hrplanes"]
     read = reader("hrplanes", settings, MAKES["hrplanes"](tmp_path), 0)
-    trainer, predictor = trained("hrplanes", read, tmp_path, "float32")
+    trainer, predictor = trained("hrplanes", read, tmp_path, "float32", shape)
     samples, kept = read.scan().samples, guess(predictor, "hrplanes", trainer.data["hrplanes"], "test")
     for row, i in enumerate(trainer.data["hrplanes"].splits["test"]):
         with Image.open(samples[i].path) as scene:
@@ -126,7 +151,9 @@ def test_a_scene_of_one_tile_is_answered_as_that_tile(tmp_path: Path) -> None:
         look = predictor.look("hrplanes", file.getvalue())
         assert look.tiles == 1
         # Cut out, a tile's edge has no neighbours for the filter that reduces it: some pixels differ.
-        assert look.mask_HW == pytest.approx(kept.mask_NHW[row], abs=0.05)
+        assert look.mask_HW is not None
+        side = read.image_size  # scenes are joined as they are decoded
+        assert look.mask_HW == pytest.approx(resized(kept.mask_NHW[row][None], side, side)[0], abs=0.05)
 
 
 def test_a_scene_is_read_by_predict_as_by_the_evaluation_bit_for_bit(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from raytune_planes.catalog import CATALOG
 from raytune_planes.datasets import cache
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.records import EpochRecord, Goal, Objective
@@ -63,6 +64,21 @@ def test_an_oracle_finds_what_is_shown_and_misses_what_is_not(tmp_path: Path) ->
     alone = SceneEvaluation({"hrplanes": white(tmp_path)}, sees, LocalWorker()).run("test")
     assert alone["test/hrplanes/scene_ap50"] == alone["test/hrplanes/scene_map"] == 1
     assert alone["test/hrplanes/count_error"] == 0
+
+
+def test_tiles_that_the_model_sees_smaller_than_they_are_decoded_find_the_same(tmp_path: Path) -> None:
+    sides = set[int]()
+
+    def sees_smaller(dataset: str, image_BCHW: Tensor) -> Prediction:
+        sides.add(image_BCHW.shape[-1])
+        return sees(dataset, image_BCHW)
+
+    seen = {"hrplanes": Seen(32)}
+    found = SceneEvaluation({"hrplanes": white(tmp_path)}, sees_smaller, LocalWorker(), seen).run("test")
+    assert sides == {32}
+    assert found["test/hrplanes/scene_ap50"] == 1
+    assert found["test/hrplanes/count_error"] == 0
+    assert found["test/hrplanes/scene_iou"] > 0.85
 
 
 def test_boxes_of_a_detector_go_before_parts_of_the_mask(tmp_path: Path) -> None:

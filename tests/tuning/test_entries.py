@@ -11,8 +11,7 @@ from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
 from raytune_planes.tuning.entries import Entry, counts, open_entries
-from tests.toy import SIDE, toy_config
-from tests.tuning.tiny import TILE
+from tests.toy import toy_config
 
 ONLY_CHIPS = {"datasets__hrplanes__enabled": False, "datasets__fgvc__enabled": False}
 
@@ -21,7 +20,9 @@ def test_a_host_decodes_what_it_does_not_see_and_refuses_other_pictures(tmp_path
     synthesise(tmp_path / "data", planesnet=40, hrplanes=4, fgvc=24, fgvc_classes=2, seed=0)
     config = toy_config(**ONLY_CHIPS)
     there = open_data(config, tmp_path / "data", tmp_path / "driver")["planesnet"]
-    entry = Entry("planesnet", SIDE, TILE, str(tmp_path / "host" / "x"), counts(there))
+    entry = Entry(
+        "planesnet", toy_config().datasets["planesnet"].decoded_as, str(tmp_path / "host" / "x"), counts(there)
+    )
 
     here = open_entries((entry,), config, tmp_path / "data")["planesnet"]
 
@@ -34,6 +35,6 @@ def test_a_host_decodes_what_it_does_not_see_and_refuses_other_pictures(tmp_path
 
 
 def test_a_host_without_the_pictures_says_so(tmp_path: Path) -> None:
-    entry = Entry("planesnet", SIDE, TILE, str(tmp_path / "host" / "x"), (1, 2, 3))
+    entry = Entry("planesnet", toy_config().datasets["planesnet"].decoded_as, str(tmp_path / "host" / "x"), (1, 2, 3))
     with pytest.raises(UserError, match=r"sees no decoded 'planesnet' at .+ and cannot decode it: .+nowhere"):
         open_entries((entry,), toy_config(**ONLY_CHIPS), tmp_path / "nowhere")

@@ -28,6 +28,16 @@ def test_every_size_that_a_trial_may_ask_for_is_decoded(tmp_path: Path) -> None:
     assert all(c.datasets["fgvc"].enabled for c in _variants(space))
 
 
+def test_only_the_sizes_that_conditions_allow_together_are_decoded(tmp_path: Path) -> None:
+    search = (
+        Dimension("datasets.fgvc.image_size", "choice", choices=(32, 64)),
+        Dimension("datasets.fgvc.decoded_size", "choice", choices=(48,), when={"datasets.fgvc.image_size": (32,)}),
+    )
+    found = [(c.datasets["fgvc"].image_size, c.datasets["fgvc"].decoded_side) for c in _variants(
+        tiny_plan(tmp_path, search=search).space)]  # fmt: skip
+    assert found == [(32, 48), (64, 64), (16, 16)]
+
+
 def test_every_set_of_templates_that_a_trial_may_ask_for_is_encoded(tmp_path: Path) -> None:
     search = (Dimension("text.templates", "choice", choices=("photo", "overhead")),)
     found = list(_variants(tiny_plan(tmp_path, search=search).space))

@@ -19,14 +19,14 @@ from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.stop_requests import stop_requested, stop_trial
 from tests.toy import SIDE, toy_config
-from tests.tuning.tiny import TILE, tiny_material, tiny_plan
+from tests.tuning.tiny import tiny_material, tiny_plan
 
 POOL = {"name": "cpu", "gpus": 0.0, "card": False, "nccl": False, "labels": {}}
 
 
 def test_a_trial_opens_the_arrays_that_fit_its_settings(tmp_path: Path) -> None:
     material = tiny_material(tmp_path)
-    other = Entry("fgvc", 24, TILE, "nowhere")
+    other = Entry("fgvc", toy_config(datasets__fgvc__image_size=24).datasets["fgvc"].decoded_as, "nowhere")
     data = open_entries((other, *material.entries), toy_config())
     assert list(data) == ["planesnet", "hrplanes", "fgvc"]
     assert data["fgvc"].images_NHWC.shape[1] == SIDE
@@ -35,7 +35,9 @@ def test_a_trial_opens_the_arrays_that_fit_its_settings(tmp_path: Path) -> None:
 
 def test_a_size_that_nobody_decoded_is_refused(tmp_path: Path) -> None:
     entries = tiny_material(tmp_path).entries
-    with pytest.raises(UserError, match=r"'fgvc' is not decoded at 24 px \(tile 320\); decoded: 16 px"):
+    with pytest.raises(
+        UserError, match=r"'fgvc' is not decoded with side 24, tile auto, .*; there is: side 16, tile auto"
+    ):
         open_entries(entries, toy_config(datasets__fgvc__image_size=24))
 
 

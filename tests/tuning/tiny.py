@@ -13,14 +13,12 @@ import numpy as np
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.records import Goal, Objective
-from raytune_planes.settings import defaults
 from raytune_planes.space import Dimension, Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
 from raytune_planes.tuning.entries import Entry
 from raytune_planes.tuning.plan import Material, StudyPlan
-from tests.toy import FAST, SIDE, toy_data, toy_prompts
+from tests.toy import FAST, SIDE, toy_config, toy_data, toy_prompts
 
-TILE = str(defaults()["datasets.fgvc.tile"])
 GOAL = Goal((Objective("val/fgvc/accuracy"), Objective("val/hrplanes/iou")), {"val/planesnet/accuracy": 0.1})
 
 
@@ -47,7 +45,7 @@ def tiny_material(folder: Path) -> Material:
     entries = []
     for name, arrays in data.items():
         write_entry(arrays, folder / name)
-        entries.append(Entry(name, SIDE, TILE, str(folder / name)))
+        entries.append(Entry(name, toy_config().datasets[name].decoded_as, str(folder / name)))
     described = {name: DataDescription(a.fingerprint, a.counts(), True) for name, a in data.items()}
     return Material(tuple(entries), {"minilm": toy_prompts()}, described)
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from raytune_planes.datasets.base import SPLITS, Listing, Options
+from raytune_planes.datasets.base import SPLITS, Listing
 from raytune_planes.datasets.hrplanes import HRPlanes
 from raytune_planes.datasets.label_formats import rle
+from raytune_planes.datasets.options import Options
 from raytune_planes.errors import UserError
 from tests.datasets.label_formats.exports import BOXES, coco, scene, written
 
