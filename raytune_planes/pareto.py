@@ -100,12 +100,12 @@ def ranks(vectors: Sequence[Vector]) -> list[int]:
     for column_N in values_NM.T:
         no_worse_NN &= column_N[:, None] >= column_N[None]
     beats_NN = no_worse_NN & ~no_worse_NN.T  # no worse, and not equal
-    beaten_by_N, found_N, rank = beats_NN.sum(0), np.full(len(values_NM), -1), 0
-    while (front_N := (beaten_by_N == 0) & (found_N < 0)).any():
-        found_N[front_N] = rank
+    beaten_by_N, rank_N, rank = beats_NN.sum(0), np.full(len(values_NM), -1), 0
+    while (front_N := (beaten_by_N == 0) & (rank_N < 0)).any():
+        rank_N[front_N] = rank
         beaten_by_N = beaten_by_N - beats_NN[front_N].sum(0)
         rank += 1
-    return [int(rank) for rank in found_N]
+    return [int(rank) for rank in rank_N]
 
 
 def _preferred(trials: Sequence[TrialRecord], goal: Goal, metric: str) -> TrialRecord:

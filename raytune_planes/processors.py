@@ -29,7 +29,7 @@ def allowed(proc: Path = PROC) -> int:
 
 def quotas(proc: Path = PROC) -> list[float]:
     """Processors that the control groups of a process and those above them grant; none where there is no limit."""
-    quotas_found = []
+    limits = []
     for folder, kind in _groups(proc):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if kind == V2:
@@ -38,8 +38,8 @@ def quotas(proc: Path = PROC) -> list[float]:
                 quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
             # "max" in version 2 and -1 in version 1 stand for no limit.
             if quota != "max" and int(quota) > 0:
-                quotas_found.append(int(quota) / int(period))
-    return quotas_found
+                limits.append(int(quota) / int(period))
+    return limits
 
 
 def in_words(proc: Path = PROC) -> str:

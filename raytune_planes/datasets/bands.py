@@ -42,7 +42,7 @@ class Chosen(NamedTuple):
     """The number that stands for 'not measured', as a text; None where the file names none."""
 
 
-def chosen(source: Source, wanted: Bands, most: int) -> Chosen | None:
+def chosen(source: Source, requested: Bands, most: int) -> Chosen | None:
     """The bands ``wanted`` of a TIFF; None for a picture that is shown as it is: of another format, or of one or three
     colours where no bands are named.
 
@@ -53,13 +53,13 @@ def chosen(source: Source, wanted: Bands, most: int) -> Chosen | None:
         UserError: it has more bands than colours and none are named, one that is named is not there, it has too many
             pixels, or its layout or compression is not read.
     """
-    if not is_tiff(source) or not (wanted or _bands(source, most)):
+    if not is_tiff(source) or not (requested or _bands(source, most)):
         return None
-    if wanted and (found := _of_pillow(source, wanted, most)):
-        return found
+    if requested and (selection := _of_pillow(source, requested, most)):
+        return selection
     with _Page(source, most) as page:
         count = int(page.samplesperpixel)
-        if not wanted:
+        if not requested:
             if count == 1:
                 return None  # it is another thing that Pillow does not read
             names = _shown(_names(_metadata(page), count))
@@ -71,17 +71,17 @@ def chosen(source: Source, wanted: Bands, most: int) -> Chosen | None:
             return None
         numbers = page.asarray()
         planes = np.moveaxis(numbers, page.axes.index("S"), -1) if "S" in page.axes else numbers[..., None]
-        index = _places(wanted, _names(_metadata(page), count), source)
+        index = _places(requested, _names(_metadata(page), count), source)
         orientation, nothing = (page.tags.valueof(tag) for tag in (_ORIENTATION, NODATA))
         return Chosen(planes[..., index if len(index) > 1 else index[0]], int(orientation or 1), nothing)
 
 
-def _of_pillow(source: Source, wanted: Bands, most: int) -> Chosen | None:
+def _of_pillow(source: Source, requested: Bands, most: int) -> Chosen | None:
     """Of four bands of 8 bits, which Pillow opens and stands upright, in more compressions than tifffile."""
     with suppress(Image.UnidentifiedImageError), opened(source, most) as image:
         if image.mode == "RGBX" and not is_deep(image):
             names = _names(str(getattr(image, "tag_v2", {}).get(_GDAL, "")), 4)
-            index = _places(wanted, names, source)
+            index = _places(requested, names, source)
             return Chosen(np.asarray(image)[..., index if len(index) > 1 else index[0]], None)
     return None
 
@@ -117,15 +117,15 @@ class _Page:
                 )
         except BaseException as error:
             self._file.close()
-            raise self._told(error) from None
+            raise self._explained(error) from None
         return page
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._file.close()
         if error is not None:
-            raise self._told(error) from None
+            raise self._explained(error) from None
 
-    def _told(self, error: BaseException) -> BaseException:
+    def _explained(self, error: BaseException) -> BaseException:
         if not isinstance(error, (*DAMAGE, *ODD)):
             return error
         if "imagecodecs" in str(error):
@@ -167,17 +167,17 @@ def _shown(names: Sequence[str]) -> str:
     return f" ({printable(', '.join(name or '?' for name in names))})" if any(names) else ""
 
 
-def _places(wanted: Bands, names: Sequence[str], source: Source) -> list[int]:
+def _places(requested: Bands, names: Sequence[str], source: Source) -> list[int]:
     """From 0. Raises UserError: a band is not there."""
-    folded, found = [name.lower() for name in names], []
-    for band in wanted:
+    folded, places = [name.lower() for name in names], []
+    for band in requested:
         if folded.count(band.lower()) == 1:
-            found.append(folded.index(band.lower()))
+            places.append(folded.index(band.lower()))
         elif band.isdecimal() and 0 < int(band) <= len(names):
-            found.append(int(band) - 1)
+            places.append(int(band) - 1)
         else:
             raise UserError(
                 f"{name_of(source)} has no band '{printable(band)}', which datasets.<name>.bands names; it has "
                 f"{len(names)}{_shown(names)}"
             )
-    return found
+    return places

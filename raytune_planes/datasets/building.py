@@ -50,20 +50,20 @@ def once(
     Raises:
         Exception: what ``ready`` or ``build`` raises; the next process that waits then builds.
     """
-    holder, told = _Holder(folder.with_name(f"{storage.BUILDING}{folder.name}")), False
+    holder, announced = _Holder(folder.with_name(f"{storage.BUILDING}{folder.name}")), False
     while True:
         with storage.guard(folder.parent):
-            found = ready()
-            if found is not None:
-                return found
+            entry = ready()
+            if entry is not None:
+                return entry
             claim = None
             if holder.gone():
                 remove_stale(folder.parent)
                 holder.remove()
                 claim = _Claim.on(holder.path)
         if claim is None:
-            if not told:
-                told = True
+            if not announced:
+                announced = True
                 say(f"waiting for {holder.name()}, which is decoding the same pictures")
             time.sleep(POLL_S)
             continue
@@ -78,9 +78,9 @@ def once(
                 with suppress(OSError):  # others were faster: after such a sleep, or where nothing can be locked
                     claim.room.rename(folder)
                     storage.sync_folder(folder.parent)
-                found = ready()
-            if found is not None:
-                return found
+                entry = ready()
+            if entry is not None:
+                return entry
 
 
 def remove_stale(cache: Path) -> None:
@@ -150,13 +150,13 @@ class _Holder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: tuple[int, float] | None = None
+        self._last_renewal: tuple[int, float] | None = None
 
     def name(self) -> str:
         """Who it is, for people."""
         with suppress(OSError, ValueError, KeyError, TypeError):
-            who = json.loads((self.path / ALIVE).read_bytes())
-            return f"process {who['pid']} on {who['host']}"
+            owner = json.loads((self.path / ALIVE).read_bytes())
+            return f"process {owner['pid']} on {owner['host']}"
         return "another process"
 
     def gone(self, abandoned_s: float | None = None) -> bool:
@@ -175,9 +175,9 @@ class _Holder:
         if abandoned_s is not None:
             return time.time() - renewed_ns / 1e9 > abandoned_s
         now = time.monotonic()
-        if self._seen is None or self._seen[0] != renewed_ns:
-            self._seen = renewed_ns, now
-        return now - self._seen[1] > STALE_S
+        if self._last_renewal is None or self._last_renewal[0] != renewed_ns:
+            self._last_renewal = renewed_ns, now
+        return now - self._last_renewal[1] > STALE_S
 
     def remove(self) -> None:
         """Call under ``storage.guard`` when it is ``gone``."""

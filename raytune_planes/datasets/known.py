@@ -40,8 +40,8 @@ class Known:
     def __init__(self, cache: Path, reader: Reader, plan: Plan | None) -> None:
         """Call it before the files are listed: what changes in between is then seen by the next one."""
         kind = type(reader)
-        asked = _digest([kind.__module__, kind.__qualname__, reader.root.absolute(), _settings(reader), plan])
-        self._path = cache / f".known-{asked}"
+        key = _digest([kind.__module__, kind.__qualname__, reader.root.absolute(), _settings(reader), plan])
+        self._path = cache / f".known-{key}"
         now_ns, states = time.time_ns(), _states(reader.root)
         self._settled = all(abs(now_ns - changed_ns) > SETTLED_S * 1e9 for _, _, changed_ns, _, _ in states)
         self._files = _digest([FORMAT, _code(reader), *states])
@@ -54,11 +54,11 @@ class Known:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def remember(self, found: Found) -> None:
+    def remember(self, listing: Found) -> None:
         """Keep it, unless a file changed a moment ago."""
         if self._settled:
             with suppress(OSError):  # a cache that is read-only to us, or full: the files are then listed each time
-                kept = {"files": self._files, "fingerprint": found.fingerprint, "warnings": found.warnings}
+                kept = {"files": self._files, "fingerprint": listing.fingerprint, "warnings": listing.warnings}
                 write_whole(self._path, json.dumps(kept))
 
 
@@ -87,12 +87,12 @@ def _states(root: Path) -> list[tuple[str, int, int, int, str]]:
     return sorted(_walk(str(root), "", set()))
 
 
-def _walk(folder: str, below: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, int, int, int, str]]:
+def _walk(folder: str, below: str, visited: set[tuple[int, int]]) -> Iterator[tuple[str, int, int, int, str]]:
     with suppress(OSError):  # listing tells
         stat = os.stat(folder)
-        if (stat.st_dev, stat.st_ino) in seen:
+        if (stat.st_dev, stat.st_ino) in visited:
             return
-        seen.add((stat.st_dev, stat.st_ino))
+        visited.add((stat.st_dev, stat.st_ino))
         for entry in os.scandir(folder):
             name = f"{below}/{entry.name}"
             end = os.path.realpath(entry.path) if entry.is_symlink() else ""
@@ -103,6 +103,6 @@ def _walk(folder: str, below: str, seen: set[tuple[int, int]]) -> Iterator[tuple
                 continue
             if entry.is_dir():
                 yield name, -1, 0, 0, end
-                yield from _walk(entry.path, name, seen)
+                yield from _walk(entry.path, name, visited)
             else:
                 yield name, own.st_size, own.st_mtime_ns, own.st_ctime_ns, end

@@ -71,9 +71,9 @@ def enclosing(xs: Sequence[float], ys: Sequence[float]) -> Box:
     return min(xs), min(ys), max(xs), max(ys)
 
 
-def another_size(place: str, told: tuple[object, object], picture: Path, size: tuple[int, int]) -> UserError:
+def another_size(place: str, stated: tuple[object, object], picture: Path, size: tuple[int, int]) -> UserError:
     """The error for boxes that were drawn on a picture of another size: they would lie elsewhere."""
-    shown = " x ".join(printable(str(side)[:20]) for side in told)
+    shown = " x ".join(printable(str(side)[:20]) for side in stated)
     return UserError(
         f"{place}: says that {printable(picture.name)} has {shown} pixels, and it has {size[0]} x {size[1]}; its boxes "
         f"would lie in other places: bring the picture as it was labelled, or export again"
@@ -81,7 +81,7 @@ def another_size(place: str, told: tuple[object, object], picture: Path, size: t
 
 
 def chosen(
-    kinds: Counter[str], asked: Sequence[str], other_names: Mapping[str, str], dataset: str
+    kinds: Counter[str], requested: Sequence[str], other_names: Mapping[str, str], dataset: str
 ) -> tuple[tuple[str, ...], list[str]]:
     """The classes that count as planes: those asked for, or the only one there is; and what to tell.
 
@@ -98,25 +98,25 @@ def chosen(
     setting = f"datasets.{dataset}.classes"
     called = {other_names[kind].lower(): kind for kind in kinds if kind in other_names}
     called |= {kind.lower(): kind for kind in kinds}
-    lost = [name for name in asked if name.lower() not in called]
+    lost = [name for name in requested if name.lower() not in called]
     if lost and kinds:
         raise UserError(f"{setting}: no box has the class {files.some(lost)}; the boxes are of {there}")
-    if not asked and len(kinds) > 1:
+    if not requested and len(kinds) > 1:
         first = min(kinds, key=_by_number)
         raise UserError(
             f"the boxes are of several classes: {there}; name those that are planes, e.g. {setting}={printable(first)}"
         )
-    planes = tuple(dict.fromkeys(called[name.lower()] for name in asked if kinds)) or tuple(kinds)
+    planes = tuple(dict.fromkeys(called[name.lower()] for name in requested if kinds)) or tuple(kinds)
     others = sorted(set(kinds) - set(planes), key=_by_number)
-    told = []
+    messages = []
     if others:
         count = sum(kinds[kind] for kind in others)
-        told.append(f"{count:,} box(es) of classes that are no planes ({files.some(others)}) count as background")
-    if not asked and planes not in ((), ("0",)):
-        told.append(
+        messages.append(f"{count:,} box(es) of classes that are no planes ({files.some(others)}) count as background")
+    if not requested and planes not in ((), ("0",)):
+        messages.append(
             f"{kinds[planes[0]]:,} box(es) of class {printable(known[planes[0]])}, the only one, count as planes"
         )
-    return planes, told
+    return planes, messages
 
 
 def _by_number(kind: str) -> tuple[int, str]:

@@ -60,9 +60,9 @@ def too_deep(base: Path, pictures: Sequence[Path], setting: str) -> str:
     inside = sorted({parent.relative_to(shared).parts[0] for parent in parents if parent != shared})
     root = shared.parent if shared.name == "images" and shared.parent != base else shared
     folders = some([f"{name}/" for name in inside])
-    seen = f"All pictures lie below {printable(shared)} ({folders})"
+    place = f"All pictures lie below {printable(shared)} ({folders})"
     why = "if these folders are the classes or splits, an archive was unpacked a level too deep"
-    return f"{seen}: {why}; set {setting}.root={printable(root)}."
+    return f"{place}: {why}; set {setting}.root={printable(root)}."
 
 
 def refuse_doubled_splits(base: Path, pictures: Sequence[Path]) -> None:

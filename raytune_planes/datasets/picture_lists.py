@@ -45,7 +45,7 @@ def read(survey: Survey, pictures: Sequence[Path]) -> Listed | None:
     Raises:
         UserError: a line is malformed, fits several pictures or contradicts another.
     """
-    found, lost = Listed(), []
+    listed, lost = Listed(), []
     place_of: dict[Path, str] = {}
     names = Names(pictures)
     for path in (path for path in survey.files if path.suffix.lower() == ".csv"):
@@ -57,23 +57,23 @@ def read(survey: Survey, pictures: Sequence[Path]) -> Listed | None:
             if picture is None:
                 lost.append(row.picture)
                 continue
-            before = found.label_of.setdefault(picture, row.label), found.split_of.setdefault(picture, row.split)
+            before = listed.label_of.setdefault(picture, row.label), listed.split_of.setdefault(picture, row.split)
             if before != (row.label, row.split):
                 raise UserError(
                     f"{row.place}: {row.picture} is {_in_words(row.label, row.split)} here and {_in_words(*before)} in "
                     f"{place_of[picture]}; keep one of the lines"
                 )
             place_of.setdefault(picture, row.place)
-    if not found.label_of:
+    if not listed.label_of:
         return None
-    without = [picture for picture, split in found.split_of.items() if not split]
-    if len(without) == len(found.split_of):
-        found.split_of.clear()
+    without = [picture for picture, split in listed.split_of.items() if not split]
+    if len(without) == len(listed.split_of):
+        listed.split_of.clear()
     elif without:
         raise UserError(f"{place_of[without[0]]} tells no split, and other lines do; give all of them one, or none")
     if lost:
-        found.warnings.append(f"{len(lost):,} listed picture(s) are not there: {files.some(lost)}")
-    return found
+        listed.warnings.append(f"{len(lost):,} listed picture(s) are not there: {files.some(lost)}")
+    return listed
 
 
 def _rows(path: Path) -> Iterator[_Row]:

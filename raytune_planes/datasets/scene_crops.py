@@ -38,19 +38,19 @@ class SceneCrops:
             np.clip(np.round(place), 0, most_B2).astype(np.int64)
             for place in (place_B2, place_B2 + (2 * draws_B2 - 1) * REACH * side)
         )
-        found = [self._window(n, *places) for n, *places in zip(number_B.tolist(), moved_B2, own_B2, strict=True)]
-        boxes_BM4 = np.zeros((len(found), max([1, *(len(parts) for _, parts, _ in found)]), 4), np.float32)
-        for row_M4, (_, parts, _) in zip(boxes_BM4, found, strict=True):
+        windows = [self._window(n, *places) for n, *places in zip(number_B.tolist(), moved_B2, own_B2, strict=True)]
+        boxes_BM4 = np.zeros((len(windows), max([1, *(len(parts) for _, parts, _ in windows)]), 4), np.float32)
+        for row_M4, (_, parts, _) in zip(boxes_BM4, windows, strict=True):
             row_M4[: len(parts)] = np.array(parts).reshape(-1, 4) / side
         ellipse = self._arrays.info.masks_from == "ellipse"
         return Arrays(
             self._arrays.info,
-            np.stack([image_SSC for image_SSC, _, _ in found]),
-            np.array([int(bool(parts)) for _, parts, _ in found], np.int64),
+            np.stack([image_SSC for image_SSC, _, _ in windows]),
+            np.array([int(bool(parts)) for _, parts, _ in windows], np.int64),
             np.stack(
                 [
                     tiles.ellipses(uncut, side, side, side) if ellipse else tiles.mask(parts, side, side, side)
-                    for _, parts, uncut in found
+                    for _, parts, uncut in windows
                 ]
             ),
             {},

@@ -31,11 +31,11 @@ class Survey:
         self._links, self._target = links.resolved(), root.resolve()
         self._left: dict[str, list[Path]] = {}
         self._read: set[Path] = set()
-        self._seen: set[tuple[int, int]] = set()
-        found = self._all()
-        self.files = tuple(sorted(found, key=lambda path: [os.fsencode(part) for part in path.parts]))
+        self._visited: set[tuple[int, int]] = set()
+        paths = self._all()
+        self.files = tuple(sorted(paths, key=lambda path: [os.fsencode(part) for part in path.parts]))
         """All regular files but hidden ones, sorted."""
-        self._found = frozenset(self.files)
+        self._listed = frozenset(self.files)
         markers = [path for path in self.files if path.name == files.MARKER]
         self.synthetic = bool(markers)
         """Whether ``synth`` drew the files, also where the root holds its folder."""
@@ -45,7 +45,7 @@ class Survey:
 
     def read(self, paths: Iterable[Path]) -> None:
         """These are used, perhaps by a path through a link to a folder that is read at its own place."""
-        self._read.update(path if path in self._found else self._at_its_own_place(path) for path in paths)
+        self._read.update(path if path in self._listed else self._at_its_own_place(path) for path in paths)
 
     def leave(self, reason: str, paths: Iterable[Path]) -> None:
         """These are not, and ``reason`` follows their number in the message; files that were read stay read."""
@@ -92,10 +92,10 @@ class Survey:
             raise UserError(
                 f"the folder {folder} cannot be read: {error.strerror}; allow reading it, or move it out of the dataset"
             ) from None
-        if (state.st_dev, state.st_ino) in self._seen:
+        if (state.st_dev, state.st_ino) in self._visited:
             self.leave("folder(s) or link(s) to folders that are read at another place", [folder])
             return
-        self._seen.add((state.st_dev, state.st_ino))
+        self._visited.add((state.st_dev, state.st_ino))
         if not entries and folder != self.root:
             self.leave("folder(s) are empty", [folder])
         for entry in entries:

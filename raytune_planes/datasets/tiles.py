@@ -31,14 +31,14 @@ def windows(width: int, height: int, tile: int, overlap: float = 0.0) -> Iterato
 
 def parts_inside(boxes: Sequence[Box], window: TileWindow) -> tuple[tuple[Box, ...], int]:
     """The parts of ``boxes`` within ``window``, in its pixels, and how many slivers were too small to count."""
-    seen = list(_seen(boxes, window))
-    kept = tuple(part for part, _, counts in seen if counts)
-    return kept, len(seen) - len(kept)
+    parts = list(_visible(boxes, window))
+    kept = tuple(part for part, _, counts in parts if counts)
+    return kept, len(parts) - len(kept)
 
 
 def uncut_inside(boxes: Sequence[Box], window: TileWindow) -> tuple[Box, ...]:
     """The boxes of which ``parts_inside`` keeps a part, whole, in the window's pixels and the same order."""
-    return tuple(whole for _, whole, counts in _seen(boxes, window) if counts)
+    return tuple(whole for _, whole, counts in _visible(boxes, window) if counts)
 
 
 def mask(boxes: Sequence[Box], width: float, height: float, size: int | tuple[int, int]) -> np.ndarray:
@@ -79,7 +79,7 @@ def starts(length: int, side: int, overlap: float) -> list[int]:
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
 
 
-def _seen(boxes: Sequence[Box], window: TileWindow) -> Iterator[tuple[Box, Box, bool]]:
+def _visible(boxes: Sequence[Box], window: TileWindow) -> Iterator[tuple[Box, Box, bool]]:
     """Of each box that reaches into ``window``: its part inside, the whole of it, and whether the part counts."""
     left, top, right, bottom = window
     tile_area = (right - left) * (bottom - top)

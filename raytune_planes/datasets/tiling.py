@@ -36,11 +36,11 @@ class Tiling:
     """Share of the side that neighbours have in common, at least."""
 
     @staticmethod
-    def of(asked: int | str, train: Iterable[Scene]) -> Tiling:
+    def of(requested: int | str, train: Iterable[Scene]) -> Tiling:
         """``asked`` pixels side by side; or, for ``AUTO``, the smallest side at which the tiles of the training scenes
         cut no more than ``MOST_CUT`` of their boxes, between ``LEAST`` and ``LARGEST`` times the median box."""
-        if asked != AUTO:
-            return Tiling(int(asked))
+        if requested != AUTO:
+            return Tiling(int(requested))
         scenes = [scene for scene in train if scene[2]]
         if not scenes:
             return Tiling(USUAL_TILE, OVERLAP)
@@ -49,8 +49,8 @@ class Tiling:
         first, last = (STEP * math.ceil(factor * median / STEP) for factor in (LEAST, LARGEST))
         most = MOST_CUT * sum(len(boxes) for *_, boxes in scenes)
         sides = [side for side in range(first, last + 1, STEP) if side <= widest] or [widest]
-        found = (tiling for side in sides if (tiling := Tiling(side, OVERLAP)).cut(scenes) <= most)
-        return next(found, Tiling(sides[-1], OVERLAP))
+        tilings = (tiling for side in sides if (tiling := Tiling(side, OVERLAP)).cut(scenes) <= most)
+        return next(tilings, Tiling(sides[-1], OVERLAP))
 
     def cut(self, scenes: Iterable[Scene]) -> int:
         """How many boxes are whole in no tile."""

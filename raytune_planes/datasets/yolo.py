@@ -33,14 +33,14 @@ def write_boxes(path: Path, boxes: Iterable[Box], width: int, height: int) -> No
 
 def label_files(pictures: Iterable[Path], root: Path) -> dict[Path, Path]:
     """The label file of each picture that has one: beside it, or in a folder of labels at one of the usual places."""
-    found, folders = {}, dict[Path, list[Path]]()
+    label_of, folders = {}, dict[Path, list[Path]]()
     for picture in pictures:
         if picture.parent not in folders:
             places = dict.fromkeys(place for place in _places(picture.parent, root) if place.is_relative_to(root))
             folders[picture.parent] = [place for place in places if place.is_dir()]
         paths = (place / f"{picture.stem}.txt" for place in folders[picture.parent])
-        found[picture] = next((path for path in paths if path.is_file()), None)
-    return {picture: path for picture, path in found.items() if path}
+        label_of[picture] = next((path for path in paths if path.is_file()), None)
+    return {picture: path for picture, path in label_of.items() if path}
 
 
 def _places(parent: Path, root: Path) -> Iterator[Path]:

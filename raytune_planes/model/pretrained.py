@@ -46,7 +46,7 @@ def tensors_of(kind: str, name: str, weights: str, whole: Any) -> dict[str, Tens
     return _read(_from_hub(kind, whole), kind, weights, whole)
 
 
-def checked(found: Mapping[str, Tensor], whole: Any, kind: str, weights: str) -> dict[str, Tensor]:
+def checked(weights_of: Mapping[str, Tensor], whole: Any, kind: str, weights: str) -> dict[str, Tensor]:
     """Those of the network, if every tensor is used, but for a classifier's and counters of batches.
 
     Raises:
@@ -57,7 +57,7 @@ def checked(found: Mapping[str, Tensor], whole: Any, kind: str, weights: str) ->
     mine = whole.state_dict()
     rest = {
         key: value
-        for key, value in found.items()
+        for key, value in weights_of.items()
         if not key.endswith("num_batches_tracked") and not any(key.startswith(f"{head}.") for head in heads)
     }
     absent, unknown = sorted(mine.keys() - rest.keys()), sorted(rest.keys() - mine.keys())

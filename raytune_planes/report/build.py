@@ -61,8 +61,8 @@ def six(log: Log, prefix: str = "") -> list[Figure]:
     figures = [Figure(f"{prefix}{name}", title, caption, numbers(log)) for name, title, caption, numbers in SIX]
     if log.counted:
         return figures
-    guess = "The log names no counts; these are the smallest for which its accuracies are whole numbers of samples."
-    return [Figure(f.name, f.title, guess if f.name.endswith("counts") else f.caption, f.numbers) for f in figures]
+    note = "The log names no counts; these are the smallest for which its accuracies are whole numbers of samples."
+    return [Figure(f.name, f.title, note if f.name.endswith("counts") else f.caption, f.numbers) for f in figures]
 
 
 def log_report(log: Log) -> Report:

@@ -78,13 +78,13 @@ class Sheet:
 
 
 def figures(
-    found: Sequence[Mapping[str, Any]],
+    reports: Sequence[Mapping[str, Any]],
     pairs: Mapping[str, Sequence[CopyPair]],
     sheets: Mapping[str, Sheet],
 ) -> list[Figure]:
     """The figures of what ``data`` found: ``found`` as its JSON has it, copies and pictures to show by dataset."""
     out = []
-    for each in found:
+    for each in reports:
         name, boxes = each["dataset"], each["boxes"]["per_scene"]
         out.append(
             Figure(
@@ -112,7 +112,7 @@ def figures(
         shown = tuple(pairs.get(name, ()))[:PAIRS]
         copies = CopyPairs(shown) if shown else Missing("no copies were found")
         out.append(Figure(f"data-{name}-copies", f"{name}: copies", "Pairs that show the same.", copies))
-    light = {f["dataset"]: _shares(f["brightness"]["histogram"]) for f in found if sum(f["brightness"]["histogram"])}
+    light = {f["dataset"]: _shares(f["brightness"]["histogram"]) for f in reports if sum(f["brightness"]["histogram"])}
     numbers = Light(light) if light else Missing("there is no readable picture")
     return [*out, Figure("data-brightness", "Brightness", "Share of pictures by mean brightness.", numbers)]
 

@@ -83,10 +83,10 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
 def saved_arguments(study: StudyFiles) -> dict[str, Any]:
     """The command line that started the study, by argument; empty when it was not started from one."""
     try:
-        found = json.loads((study.folder / ARGUMENTS).read_bytes())
+        stored = json.loads((study.folder / ARGUMENTS).read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return stored if isinstance(stored, dict) else {}
 
 
 def places(study: StudyFiles, data: Path | None, cache: Path | None) -> tuple[Path | None, Path | None]:

@@ -80,9 +80,9 @@ def planes(mask_HW: np.ndarray, width: int, height: int, image_size: int) -> tup
     sizes = np.bincount(parts_HW.ravel(), minlength=count + 1)[1:]
     means = ndimage.mean(mask_HW, parts_HW, numbers) if count else numbers
     across, down = width / mask_HW.shape[1], height / mask_HW.shape[0]
-    found = [
+    spots = [
         (size, (x.start * across, y.start * down, x.stop * across, y.stop * down), float(mean))
         for size, mean, (y, x) in zip(sizes.tolist(), means, ndimage.find_objects(parts_HW), strict=True)
         if size >= SMALLEST * image_size**2
     ]
-    return tuple((box, mean) for _, box, mean in sorted(found, reverse=True))
+    return tuple((box, mean) for _, box, mean in sorted(spots, reverse=True))

@@ -22,7 +22,7 @@ its score, and whether it is right at each overlap."""
 
 
 def judged(
-    told: Sequence[Scored], count: int, truth_M4: np.ndarray, mask_HW: np.ndarray, true_mask_HW: np.ndarray
+    boxes: Sequence[Scored], count: int, truth_M4: np.ndarray, mask_HW: np.ndarray, true_mask_HW: np.ndarray
 ) -> Tensor:
     """A scene in ``SIZE`` numbers, float64, which workers hand to each other.
 
@@ -33,10 +33,10 @@ def judged(
         mask_HW: Probability of a plane.
         true_mask_HW: Where planes are.
     """
-    guess_HW, truth_HW = mask_HW > 0.5, true_mask_HW > 0
-    right = float((guess_HW & truth_HW).sum())
-    pixels = [right, float(guess_HW.sum()) - right, float(truth_HW.sum()) - right]
-    first = sorted(told, key=lambda each: -each[1])[:MOST]
+    predicted_HW, truth_HW = mask_HW > 0.5, true_mask_HW > 0
+    right = float((predicted_HW & truth_HW).sum())
+    pixels = [right, float(predicted_HW.sum()) - right, float(truth_HW.sum()) - right]
+    first = sorted(boxes, key=lambda each: -each[1])[:MOST]
     boxes_1K4 = torch.tensor([box for box, _ in first], dtype=torch.float64).view(1, -1, 4)
     score_1K = torch.tensor([[score for _, score in first]], dtype=torch.float64)
     truth_1M4 = torch.from_numpy(np.array(truth_M4, np.float64)).view(1, -1, 4)
@@ -71,9 +71,9 @@ def scene_metrics(scenes_NS: Tensor) -> dict[str, float]:
     }
 
 
-def sure(told: Sequence[Scored]) -> int:
+def sure(boxes: Sequence[Scored]) -> int:
     """How many of the boxes are reported."""
-    return sum(score >= SURE for _, score in told)
+    return sum(score >= SURE for _, score in boxes)
 
 
 def drawn(boxes_M4: np.ndarray, step: float, shape: str, height: int, width: int) -> np.ndarray:

@@ -34,8 +34,8 @@ def cautioned(space: Space) -> tuple[str, ...]:
     if not any(path.rsplit(".", 1)[-1] == "freeze" for path in paths):
         return ()
     base = flatten(make_config(space.fixed, space.start))
-    found = [cautions(TrialConfig.model_validate(nest({**base, **drawn}))) for drawn in drawable(space)]
-    return tuple(dict.fromkeys(each for some in found for each in some))
+    of_draws = [cautions(TrialConfig.model_validate(nest({**base, **drawn}))) for drawn in drawable(space)]
+    return tuple(dict.fromkeys(each for some in of_draws for each in some))
 
 
 def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:

@@ -139,10 +139,12 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
 
 def _scenes_are_due(trainer: Trainer, goal: Goal) -> bool:
     """Whether whole scenes are evaluated after this epoch."""
-    asked = {parts[2] for key in (*(o.metric for o in goal.objectives), *goal.floors) if (parts := split_metric(key))}
+    requested = {
+        parts[2] for key in (*(o.metric for o in goal.objectives), *goal.floors) if (parts := split_metric(key))
+    }
     budget = trainer.config.budget
     on_time = trainer.epoch == budget.epochs or (budget.scene_epochs and trainer.epoch % budget.scene_epochs == 0)
-    return bool(asked & {*SCENE_METRICS, *SCENE_ERRORS} or (budget.scene_epochs and on_time))
+    return bool(requested & {*SCENE_METRICS, *SCENE_ERRORS} or (budget.scene_epochs and on_time))
 
 
 def _floors(trainer: Trainer, goal: Goal) -> dict[str, float]:

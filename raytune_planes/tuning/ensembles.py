@@ -44,11 +44,11 @@ def choose(method: str, members: Sequence[Guess | None], real: Truth, seed: int 
     rule = Rule(_spread(classes_M, present, len(members)), _spread(mask_M, present, len(members)), fitted)
     every_MNK = np.zeros((len(members), *probability_MNK.shape[1:]))
     every_MNK[present] = probability_MNK
-    said = rule.combine(every_MNK, [None if guess is None else guess.mask_NHW for guess in members])
+    combined = rule.combine(every_MNK, [None if guess is None else guess.mask_NHW for guess in members])
     if fitted is not None:
         honest_NK = forest.out_of_fold(probability_MNK, real.labels_N, real.groups_N, seed)
-        said = Guess(honest_NK, said.mask_NHW)
-    return rule, said
+        combined = Guess(honest_NK, combined.mask_NHW)
+    return rule, combined
 
 
 def aligned(one: Truth, other: Truth) -> bool:

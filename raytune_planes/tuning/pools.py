@@ -63,25 +63,28 @@ def pools_of(nodes: Sequence[Node], needs: Needs) -> tuple[Pool, ...]:
 
 
 class Pools:
-    """Gives each trial its pool when it starts, by the room that the cluster has then.
+    """Gives each trial its pool when it starts, by the capacity that the cluster has then.
 
-    ``look`` tells the hosts that are there or may be started; ``asked`` limits the trials at once.
+    Args:
+        needs: What a trial needs.
+        list_nodes: Returns the hosts that are there or may be started.
+        requested: Trials at the same time; None for as many as fit.
 
     Raises:
-        UserError: not even one trial fits, or fewer than ``asked``.
+        UserError: not even one trial fits, or fewer than ``requested``.
     """
 
-    def __init__(self, needs: Needs, look: Callable[[], Sequence[Node]], asked: int | None = None) -> None:
-        self.needs, self._look = needs, look
+    def __init__(self, needs: Needs, list_nodes: Callable[[], Sequence[Node]], requested: int | None = None) -> None:
+        self.needs, self._list_nodes = needs, list_nodes
         self._avoided: frozenset[str] = frozenset()
-        self._held: dict[str, str] = {}
+        self._pool_of: dict[str, str] = {}
         self._away_since_s: float | None = None
-        nodes = look()
+        nodes = list_nodes()
         self.now = pools_of(nodes, needs)
         fit = sum(pool.slots for pool in self.now)
-        self.at_once = asked or fit
-        if fit < (asked or 1):
-            raise UserError(_refusal(needs, nodes, fit, asked))
+        self.at_once = requested or fit
+        if fit < (requested or 1):
+            raise UserError(_refusal(needs, nodes, fit, requested))
 
     def __str__(self) -> str:
         """``3 at a time (1 on GPU hosts, 2 on CPU hosts), 2 workers each``."""
@@ -97,11 +100,11 @@ class Pools:
         """
         nodes = self._nodes()
         pools = pools_of(nodes, self.needs)
-        free = (p for p in pools if list(self._held.values()).count(p.name) < p.slots)
+        free = (p for p in pools if list(self._pool_of.values()).count(p.name) < p.slots)
         pool = next(free, None)
         if pool is None:
             return None
-        self._held[trial] = pool.name
+        self._pool_of[trial] = pool.name
         kept = {n.name for n in nodes if n.gpus and n.name} if pool.name == CPU and len(pools) > 1 else set()
         others = sorted(kept | self._avoided)
         labels = {"ray.io/node-id": f"!in({','.join(others)})"} if others else {}
@@ -124,7 +127,7 @@ class Pools:
         self.at_once = min(self.at_once, sum(pool.slots for pool in self.now))
 
     def release(self, trial: str) -> None:
-        self._held.pop(trial, None)
+        self._pool_of.pop(trial, None)
 
     def check(self, waiting: Collection[str], is_running: bool) -> None:
         """Raises KeyboardInterrupt when nothing runs and the hosts of all pools in ``waiting`` have been away for long.
@@ -141,7 +144,7 @@ class Pools:
             raise KeyboardInterrupt(f"no host is left that could train: a trial needs {self.needs}")
 
     def _nodes(self) -> list[Node]:
-        return [n for n in self._look() if n.name not in self._avoided]
+        return [n for n in self._list_nodes() if n.name not in self._avoided]
 
 
 def _pool(name: str, nodes: Sequence[Node], needs: Needs, gpus: float) -> Pool:

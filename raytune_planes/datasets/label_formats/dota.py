@@ -33,10 +33,10 @@ def are_dota(paths: Iterable[Path]) -> bool:
 def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     """The boxes around the oriented boxes of the pictures that have a label file; None where no such file is of this
     format. Raises UserError."""
-    found = yolo.label_files(sizes, survey.root)
-    if not are_dota(found.values()):
+    files = yolo.label_files(sizes, survey.root)
+    if not are_dota(files.values()):
         return None
-    return Found({picture: read_boxes(path, *sizes[picture]) for picture, path in found.items()}, set(found.values()))
+    return Found({picture: read_boxes(path, *sizes[picture]) for picture, path in files.items()}, set(files.values()))
 
 
 def read_boxes(path: Path, width: int, height: int) -> Labels:

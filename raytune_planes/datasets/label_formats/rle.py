@@ -43,7 +43,7 @@ def enclosing(mask: Mapping[str, Any], place: str) -> Box:
 def _unpacked(text: str) -> list[int]:
     """Five bits a letter, the lowest first, and a sixth that says whether more follow; from the third number on the
     difference to the one before the last."""
-    found: list[int] = []
+    counts: list[int] = []
     value = bits = 0
     for letter in text:
         code = ord(letter) - 48
@@ -53,6 +53,6 @@ def _unpacked(text: str) -> list[int]:
         bits += 5
         if not code & 32:
             value -= (1 << bits) if code & 16 else 0
-            found.append(value + (found[-2] if len(found) > 2 else 0))
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = bits = 0
-    return found
+    return counts

@@ -204,9 +204,9 @@ def _dot(axes: Axes, r: Result, x: float, y: float) -> None:
     axes.scatter(x, y, color=shade if r.feasible else "white", edgecolor=shade, marker=sign, s=50, zorder=3)
 
 
-def _ends(axes: Axes, found: Any) -> None:
-    ends_key(axes, [r.end for r in found])
-    if any(not r.feasible for r in found):
+def _ends(axes: Axes, ends: Any) -> None:
+    ends_key(axes, [r.end for r in ends])
+    if any(not r.feasible for r in ends):
         axes.scatter([], [], facecolor="white", edgecolor=INK, s=45, label="misses a floor")
 
 

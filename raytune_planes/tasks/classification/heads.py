@@ -51,8 +51,8 @@ class Attention(nn.Module):
         """Logits [B, K]."""
         token_BNC = self.norm(grid_BCHW.flatten(2).transpose(1, 2))
         score_BQN = self.query_QC @ token_BNC.transpose(1, 2) / self.query_QC.shape[1] ** 0.5
-        found_BQC = score_BQN.softmax(2) @ token_BNC
-        logits_BK: Tensor = self.mlp(torch.cat([pooled_BC, found_BQC.flatten(1)], 1), grid_BCHW)
+        pooled_BQC = score_BQN.softmax(2) @ token_BNC
+        logits_BK: Tensor = self.mlp(torch.cat([pooled_BC, pooled_BQC.flatten(1)], 1), grid_BCHW)
         return logits_BK
 
 

@@ -39,15 +39,15 @@ def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float =
     """
     overlap_BKM = iou(boxes_BK4, truth_BM4).flip(2)  # max gives the first of equal ones
     overlap_BKM = overlap_BKM.masked_fill(overlap_BKM < enough, 0)
-    found_BK = torch.zeros_like(logit_BK, dtype=torch.bool)
+    taken_BK = torch.zeros_like(logit_BK, dtype=torch.bool)
     if not overlap_BKM.numel():  # no prediction, or no plane
-        return found_BK
+        return taken_BK
     free_BM = torch.ones_like(overlap_BKM[:, 0], dtype=torch.bool)
     for k in range(logit_BK.shape[1]):
         best_B, which_B = (overlap_BKM[:, k] * free_BM).max(1)
-        found_BK[:, k] = (best_B > 0) & (logit_BK[:, k] > -torch.inf)
-        free_BM &= ~(torch.nn.functional.one_hot(which_B, free_BM.shape[1]).bool() & found_BK[:, k, None])
-    return found_BK
+        taken_BK[:, k] = (best_B > 0) & (logit_BK[:, k] > -torch.inf)
+        free_BM &= ~(torch.nn.functional.one_hot(which_B, free_BM.shape[1]).bool() & taken_BK[:, k, None])
+    return taken_BK
 
 
 def detection_metrics(counts: Tensor) -> dict[str, float]:
