@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from raytune_planes.floors import ALONE, DEFAULTS, Relative
 from raytune_planes.tasks import TASKS
 
 FORMAT = 1
@@ -168,6 +169,30 @@ class Goal:
 
     objectives: tuple[Objective, ...]
     floors: Mapping[str, float] = field(default_factory=dict)
+    relative: Mapping[str, Relative] = field(default_factory=dict)
+    """Floors that follow a reference; a metric is among ``floors`` too once its reference is known."""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Metrics whose floors are not known yet."""
+        return tuple(key for key in self.relative if key not in self.floors)
+
+    def with_references(
+        self, defaults: Mapping[str, float], alone: Mapping[str, Mapping[str, float]] | None = None
+    ) -> Goal:
+        """The goal with every floor that these metrics settle.
+
+        Args:
+            defaults: of trial 0, at its best epoch.
+            alone: by dataset, of its training alone.
+        """
+        by_reference = {DEFAULTS: defaults, ALONE: {k: v for of in (alone or {}).values() for k, v in of.items()}}
+        settled = {
+            key: floor.value(by_reference[floor.reference][key])
+            for key, floor in self.relative.items()
+            if math.isfinite(by_reference[floor.reference].get(key, math.nan))
+        }
+        return replace(self, floors={**self.floors, **settled})
 
     def values(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """One value per objective, in order; NaN where the metric is absent."""

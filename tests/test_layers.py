@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
-    ("plugins", "errors", "section", "processors", "allocation", "printing", "invocation"),
+    ("plugins", "errors", "section", "processors", "allocation", "floors", "printing", "invocation"),
     ("catalog", "paths", "encoders"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote

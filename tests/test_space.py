@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from raytune_planes.space import (
     with_base,
     with_fixed,
 )
+from raytune_planes.space.writing import to_yaml
 
 SPACES = {name: load_space(name) for name in packaged()}
 BASES = {name: flatten(make_config(space.fixed)) for name, space in SPACES.items()}
@@ -60,7 +62,9 @@ def test_the_packaged_spaces_hold_the_five_of_the_design_and_one_for_anybodys_ow
 def test_a_packaged_space_lifts_fgvc_and_hrplanes_without_losing_planesnet(name: str) -> None:
     goal = SPACES[name].goal
     assert goal.objectives == (Objective("val/fgvc/accuracy"), Objective("val/hrplanes/iou"))
-    assert set(goal.floors) == {"val/planesnet/accuracy"}
+    assert goal.floors == {}
+    kept = {"val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy"}
+    assert {key: str(floor) for key, floor in goal.relative.items()} == dict.fromkeys(kept, "defaults - 0.01")
 
 
 @pytest.mark.parametrize("setting", ["root", "clean", "reader"])
@@ -122,7 +126,7 @@ def test_the_first_configuration_keeps_a_default_outside_the_range_and_the_table
 
 def test_the_table_shows_range_default_condition_goal_and_limits() -> None:
     text = describe(SPACES["quick"])
-    assert "max val/fgvc/accuracy; max val/hrplanes/iou; keep val/planesnet/accuracy >= 0.9" in text
+    assert "max val/fgvc/accuracy; max val/hrplanes/iou; keep val/planesnet/accuracy >= defaults - 0.01" in text
     assert "0.0005 .. 0.01 (log)" in text
     assert "128 | 256 | 512" in text
     assert "datasets.fgvc.head.depth is 1 or 2" in text
@@ -168,6 +172,21 @@ def test_the_digest_is_of_what_gives_a_trial_its_meaning(tmp_path: Path) -> None
     assert loaded(tmp_path, SMALL + "floors: {val/planesnet/accuracy: 0.9}\n").digest != digest
 
 
+def test_a_floor_that_follows_a_reference_is_read_written_and_part_of_the_digest(tmp_path: Path) -> None:
+    text = SMALL + "floors: {val/planesnet/accuracy: defaults - 0.01, val/hrplanes/iou: alone - 5%}\n"
+    space = loaded(tmp_path, text)
+    assert space.goal.floors == {}
+    assert {k: str(f) for k, f in space.goal.relative.items()} == {
+        "val/planesnet/accuracy": "defaults - 0.01",
+        "val/hrplanes/iou": "alone - 5 %",
+    }
+    assert "keep val/planesnet/accuracy >= defaults - 0.01" in describe(space)
+    assert loaded(tmp_path, to_yaml(space)).digest == space.digest
+    settled = replace(space, goal=space.goal.with_references({"val/planesnet/accuracy": 0.9}))
+    assert settled.digest == space.digest, "a study goes on under the same space once its floors are known"
+    assert loaded(tmp_path, text.replace("0.01", "0.02")).digest != space.digest
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -192,7 +211,13 @@ def test_the_digest_is_of_what_gives_a_trial_its_meaning(tmp_path: Path) -> None
         (SMALL.split("\n", 1)[1], "objectives: none; give at least one"),
         (SMALL + "floors: {val/fgvc/loss: 0.5}\n", "better when it is smaller, so it can have no floor"),
         (SMALL + "floors: {val/planesnet/accuracy: 95}\n", "95 is outside"),
-        (SMALL + "floors: {val/planesnet/accuracy: high}\n", "'high' is no number"),
+        (SMALL + "floors: {val/planesnet/accuracy: high}\n", "'high' is neither a number nor a floor like"),
+        (SMALL + "floors: {val/planesnet/accuracy: defaults - 3}\n", "off its reference by more than a metric in"),
+        (SMALL + "floors: {val/planesnet/acc: defaults}\n", "floors: no metric 'acc'"),
+        (
+            SMALL + "floors: {val/planesnet/accuracy: alone}\nfixed: {plan: 'a', stages.a.optim.lr: 0.1}\n",
+            "needs a dataset trained alone, which a plan of stages has not",
+        ),
         (SMALL + "floors: {val/planesnet/acc: 0.5}\n", "floors: no metric 'acc'"),
         (SMALL + "floors: 3\n", "floors: expected lines like"),
         (SMALL + "about: [1]\n", "about: .* is no text"),

@@ -22,7 +22,7 @@ TAKEN = (
     *("data", "cache", "cache_limit", "tracking_uri", "experiment", "confirm", "seeds"),
 )
 """What a resumed study takes from the new command line when it is typed there. ``data``: the same pictures, moved."""
-KEPT = ("space", "set", "only", "config", "start_from", "name", "seed", "sampler", "no_rungs")
+KEPT = ("space", "set", "only", "config", "start_from", "name", "seed", "sampler", "no_rungs", "no_references")
 """What a study keeps from its first command line: these decide what its trials are and which come next."""
 PATHS = ("data", "cache", "config", "out")
 

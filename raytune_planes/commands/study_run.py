@@ -15,6 +15,7 @@ from typing import Any
 from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
+from raytune_planes.floors import ALONE
 from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.report import summary
@@ -71,6 +72,11 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     folder = files.study_folder(args.out, name)
     if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):
         raise UserError(f"study '{name}' exists in {args.out}; continue with --resume {name}, or choose another --name")
+    if args.no_references and (key := next((k for k, f in space.goal.relative.items() if f.reference == ALONE), "")):
+        raise UserError(
+            f"the floor of {key} is '{space.goal.relative[key]}', which needs each dataset trained alone: "
+            "leave out --no-references, or give the floor as a number or after the defaults in a space of your own"
+        )
     start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
     material = prepare(space, data_folder(args.data), args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
@@ -92,6 +98,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         cpu_hosts=cpu_hosts,
         concurrent=args.concurrent,
         seed=args.seed,
+        references=not args.no_references,
         start_from=start_from,
         commit=_commit(),
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},

@@ -60,6 +60,7 @@ def _limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--free-gib", type=at_least(0, float), metavar="X", help="no trial starts with less disk free")
     group.add_argument("--sampler", choices=("tpe", "random", "nsga2", "gp"), help="how configurations are chosen")
     group.add_argument("--no-rungs", action="store_true", help="let every trial train to its end")
+    group.add_argument("--no-references", action="store_true", help="do not train each dataset alone for comparison")
 
 
 def _place(group: argparse._ArgumentGroup) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from raytune_planes.records import End
-from raytune_planes.report import compare, explain, search, training, varied
+from raytune_planes.report import compare, explain, gained, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.formatting import shown, signed, value_text
 from raytune_planes.report.intervals import METHOD
@@ -122,18 +122,10 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     confirmed = explain.uncertainty(study, summary.best)
     if summary.best.number and not confirmed:
         question.append("One seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split.")
-    if summary.best.number:
-        header: tuple[str, ...] = ("metric", "defaults", "best", "gain", "n")
-        rows: list[tuple[str, ...]] = [
-            (g.metric, shown(g.before), shown(g.after), signed(g.difference), str(g.sample or "-"))
-            for g in summary.gains
-        ]
-    else:
-        header, rows = (
-            ("metric", "defaults", "n"),
-            [(g.metric, shown(g.after), str(g.sample or "-")) for g in summary.gains],
-        )
-    gains = Table(header, tuple(rows))
+    heads, columns = gained.columns(summary.best, summary.gains)
+    rows = [(g.metric, *row, str(g.sample or "-")) for g, row in zip(summary.gains, columns, strict=True)]
+    gains = Table(("metric", *heads, "n"), tuple(rows))
+    question += gained.transfer(study, summary.gains)
     question.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
     sure = tuple(explain.confirmed_rows(study, summary.best))
     question += [METHOD] if sure else []

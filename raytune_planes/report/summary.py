@@ -11,10 +11,10 @@ from typing import Any
 from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.report import explain
-from raytune_planes.report.formatting import shown, signed, table, value_text
+from raytune_planes.report import explain, gained
+from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.settings import defaults
-from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -70,8 +70,8 @@ def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
         for path, value in sorted(best.config.items())
         if path not in baseline or baseline[path] != value
     ]
-    gained = gains(defaults_trial(study), best, study.start.goal)
-    return Summary(study, best, epoch, gained, tuple(sorted(changes, key=lambda c: not c.drawn)), choice)
+    ordered = tuple(sorted(changes, key=lambda c: not c.drawn))
+    return Summary(study, best, epoch, gains(study, best), ordered, choice)
 
 
 def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", prefer: str | None = None) -> str:
@@ -82,7 +82,7 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", 
         return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri, experiment)])
     parts = [
         _verdict(summary),
-        _gained(summary),
+        gained.as_lines(study, summary.best, summary.epoch, summary.gains),
         explain.confirmed_text(study, summary.best),
         _changed(summary),
         explain.rested_text(summary.best),
@@ -122,7 +122,8 @@ def _verdict(summary: Summary) -> list[str]:
         name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else f"trial {best.number}"
         return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}"]
     missed = "; ".join(
-        f"{key} is {shown(summary.epoch.metrics.get(key, math.nan))}, {gap:.4f} below its floor of {goal.floors[key]:g}"
+        f"{key} is {shown(summary.epoch.metrics.get(key, math.nan))}, {gap:.4f} below its floor of "
+        + floor_in_words(goal, key)
         for key, gap in summary.shortfalls.items()
     )
     return [
@@ -130,32 +131,6 @@ def _verdict(summary: Summary) -> list[str]:
         f"nearest: trial {best.number}, {score} {at}: {missed}",
         "lower the floor, widen the space or run more trials",
     ]
-
-
-def _gained(summary: Summary) -> list[str]:
-    goal, best, epoch = summary.study.start.goal, summary.best, summary.epoch.epoch
-    named = {o.metric: "objective" for o in goal.objectives} | {key: f"floor {f:g}" for key, f in goal.floors.items()}
-    about = [(str(g.sample or "-"), named.get(g.metric, "")) for g in summary.gains]
-    at = f"on the validation split, at epoch {epoch} of trial {best.number}"
-    if best.number == 0:
-        own = [(g.metric, shown(g.after), *more) for g, more in zip(summary.gains, about, strict=True)]
-        return [
-            f"{at}, the defaults; there is no gain to show",
-            *table(("metric", "defaults", "n", ""), own, right=(1, 2)),
-        ]
-    first, note = defaults_trial(summary.study), list[str]()
-    before = first.best(goal) if first else None
-    if before is None:
-        note = ["  the defaults' trial has no result, so there is nothing to compare with"]
-    else:
-        at += f", and at epoch {before.epoch} of the defaults"
-    rows = [
-        (g.metric, shown(g.before), shown(g.after), signed(g.difference), *more)
-        for g, more in zip(summary.gains, about, strict=True)
-    ]
-    if not explain.uncertainty(summary.study, best):
-        note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
-    return [at, *table(("metric", "defaults", "best", "gain", "n", ""), rows, right=(1, 2, 3, 4)), *note]
 
 
 def _changed(summary: Summary) -> list[str]:

@@ -55,6 +55,7 @@ def _best(study: StudyFiles, summary: Summary) -> dict[str, Any]:
                 "defaults": _number(g.before),
                 "best": _number(g.after),
                 "gain": _number(g.difference),
+                "alone": _number(g.alone),
                 **_sample(g.sample),
             }
             for g in summary.gains

@@ -122,6 +122,7 @@ def describe(space: Space) -> str:
     flat = overlaid(space.fixed, space.start)
     goal = [f"{o.mode} {o.metric}" for o in space.goal.objectives]
     goal += [f"keep {metric} >= {floor:g}" for metric, floor in space.goal.floors.items()]
+    goal += [f"keep {metric} >= {space.goal.relative[metric]}" for metric in space.goal.unknown]
     rows = [("setting", "searched", "default", "only when")]
     for d in space.search:
         value = value_of(flat, d.path)

@@ -8,11 +8,12 @@ from pydantic import ValidationError
 
 from raytune_planes.config import DECODED_FOR, TrialConfig, cautions
 from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.floors import ALONE, Relative
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric, stage_names
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import Dimension, Space, show
 from raytune_planes.space.drawable import drawable, refused
-from raytune_planes.space.file import Types
+from raytune_planes.space.types import Types
 
 METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
 
@@ -81,19 +82,25 @@ def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
             yield f"objectives: {objective.metric}: no mode '{objective.mode}'; it is max or min"
         elif objective.mode != better:
             yield f"objectives: {objective.metric} is better when it is {_side(better)}; its mode is {better}"
-    for metric, floor in space.goal.floors.items():
+    floors: dict[str, float | Relative] = {**space.goal.floors, **space.goal.relative}
+    for metric, floor in floors.items():
         problem = _metric_problem(metric, base)
         if problem:
             yield f"floors: {problem}"
         elif metric.rsplit("/", 1)[-1] not in HIGHER_IS_BETTER:
             yield f"floors: {metric} is better when it is smaller, so it can have no floor"
+        elif isinstance(floor, Relative):
+            if floor.reference == ALONE and base["plan"]:
+                yield f"floors: {metric}: '{floor}' needs a dataset trained alone, which a plan of stages has not"
+            elif not -1 < floor.offset < 1:
+                yield f"floors: {metric}: '{floor}' is off its reference by more than a metric in [0, 1] can be"
         elif not 0 < floor <= 1:
             yield f"floors: {metric}: {floor:g} is outside (0, 1]"
 
 
 def _unmeasured(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
     """Metrics of the goal that trial 0 measures and another trial does not: it could not be judged."""
-    metrics = dict.fromkeys([*(o.metric for o in space.goal.objectives), *space.goal.floors])
+    metrics = dict.fromkeys([*(o.metric for o in space.goal.objectives), *space.goal.floors, *space.goal.relative])
     waiting = [metric for metric in metrics if not _metric_problem(metric, {**base, **space.start})]
     for drawn in drawable(space):
         unmeasured = {m: why for m in waiting if (why := _metric_problem(m, {**base, **drawn}))}

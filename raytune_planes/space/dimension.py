@@ -135,7 +135,8 @@ class Space:
     @property
     def digest(self) -> str:
         """SHA-256 of what gives a trial its meaning: goal, fixed settings and dimensions; not of limits or wording."""
-        goal = [[(o.metric, o.mode) for o in self.goal.objectives], sorted(self.goal.floors.items())]
+        given = {**self.goal.floors, **{key: str(floor) for key, floor in self.goal.relative.items()}}
+        goal = [[(o.metric, o.mode) for o in self.goal.objectives], sorted(given.items())]
         dimensions = sorted(
             [d.path, d.kind, d.low, d.high, d.log, d.step, d.choices, sorted(d.when.items())] for d in self.search
         )

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-import types
-import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from raytune_planes.catalog import CATALOG
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.floors import Relative
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, Objective, split_metric
 from raytune_planes.section import Section
-from raytune_planes.settings import Value, settings, unstaged
+from raytune_planes.settings import Value
 from raytune_planes.space.dimension import Dimension, RungSettings, Space, StudySettings
+from raytune_planes.space.types import Types
 from raytune_planes.strict_yaml import strict_yaml
 
 SECTIONS = ("format", "about", "objectives", "floors", "fixed", "search", "study")
@@ -36,7 +35,7 @@ def read(text: str, name: str) -> tuple[Space, list[str]]:
         raise UserError(f"{name} has search-space format {tree['format']!r}, this version reads {FORMAT}; {way_out}")
     problems = [f"no section '{key}'{did_you_mean(str(key), SECTIONS)}" for key in tree if key not in SECTIONS]
     reader = _Reader(problems)
-    goal = Goal(reader.objectives(tree.get("objectives")), reader.floors(reader.mapping(tree, "floors")))
+    goal = Goal(reader.objectives(tree.get("objectives")), *reader.floors(reader.mapping(tree, "floors")))
     fixed = {path: reader.value(path, value, "fixed") for path, value in reader.mapping(tree, "fixed").items()}
     dimensions = [reader.dimension(path, spec) for path, spec in reader.mapping(tree, "search").items()]
     study = reader.study(reader.mapping(tree, "study"))
@@ -45,20 +44,6 @@ def read(text: str, name: str) -> tuple[Space, list[str]]:
         problems.append(f"about: {about!r} is no text; write one sentence in quotes")
     search = _parents_first([d for d in dimensions if d is not None], problems)
     return Space(name, " ".join(str(about).split()), goal, fixed, search, study), problems
-
-
-class Types:
-    """The plain types that each setting allows; a dataset of the user's own has those of the catalog's."""
-
-    def __init__(self) -> None:
-        self._by_path = {s.path: frozenset(_plain(s.type)) for s in settings()}
-
-    def of(self, path: str) -> frozenset[object]:
-        """Empty where there is no such setting."""
-        parts = (path := unstaged(path)).split(".")
-        if parts[0] == "datasets" and len(parts) > 2:
-            path = ".".join(["datasets", next(iter(CATALOG)), *parts[2:]])
-        return self._by_path.get(path, frozenset())
 
 
 class _Reader:
@@ -86,10 +71,17 @@ class _Reader:
             read.append(Objective(spec["metric"], str(spec.get("mode") or _best(parts[2] if parts else ""))))
         return tuple(read)
 
-    def floors(self, part: Mapping[str, Any]) -> dict[str, float]:
-        numbers = {key: _number(value) for key, value in part.items()}
-        self.problems += [f"floors: {k} = {part[k]!r} is no number" for k, v in numbers.items() if v is None]
-        return {key: value for key, value in numbers.items() if value is not None}
+    def floors(self, part: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Relative]]:
+        """Those that are numbers, and those that follow a reference."""
+        numbers = {key: number for key, value in part.items() if (number := _number(value)) is not None}
+        relative = {}
+        for key, value in part.items():
+            if key not in numbers:
+                try:
+                    relative[key] = Relative.parse(str(value))
+                except ValueError as error:
+                    self.problems.append(f"floors: {key}: {error}")
+        return numbers, relative
 
     def value(self, path: str, value: Value, where: str) -> Value:
         """``value`` in the type of its setting, where YAML has read it as another."""
@@ -237,14 +229,3 @@ def _wrong_step(ends: list[float], step: float | None, kind: str) -> str:
 
 def _best(name: str) -> str:
     return "max" if name in HIGHER_IS_BETTER else "min"
-
-
-def _plain(kind: object) -> set[object]:
-    """The plain types that an annotation allows; a Literal counts as the types of its words."""
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
-        return {t for k in typing.get_args(kind) for t in _plain(k)}
-    if typing.get_origin(kind) is typing.Annotated:
-        return _plain(typing.get_args(kind)[0])
-    if typing.get_origin(kind) is Literal:
-        return {type(word) for word in typing.get_args(kind)}
-    return {kind}

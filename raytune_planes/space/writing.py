@@ -16,7 +16,7 @@ def to_yaml(space: Space) -> str:
         "format": FORMAT,
         "about": space.about,
         "objectives": [{"metric": o.metric, "mode": o.mode} for o in space.goal.objectives],
-        "floors": dict(space.goal.floors),
+        "floors": {**space.goal.floors, **{key: str(floor) for key, floor in space.goal.relative.items()}},
         "fixed": dict(space.fixed),
         "search": {d.path: _spec(d) for d in space.search},
         "study": space.study.model_dump(exclude_defaults=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, TextIO
 
-from raytune_planes.records import EpochRecord, TrialRecord
+from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.terminal.board import Outline
 from raytune_planes.terminal.plain import PlainView
 
@@ -22,6 +22,9 @@ class View(Protocol):
         """``trial`` already holds ``epoch``."""
 
     def trial_ended(self, trial: TrialRecord) -> None: ...
+
+    def goal(self, goal: Goal) -> None:
+        """The goal, from now on: floors that follow a reference have become known."""
 
     def note(self, text: str) -> None:
         """Something a person should read that belongs to no trial."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.settings import epochs_in_all
@@ -42,6 +42,9 @@ class Board:
 
     def take(self, trial: TrialRecord) -> None:
         self.trials[trial.trial_id] = trial
+
+    def take_goal(self, goal: Goal) -> None:
+        self.outline = replace(self.outline, goal=goal)
 
     @property
     def elapsed_s(self) -> float:

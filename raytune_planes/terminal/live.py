@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from raytune_planes.printing import printable, safe, unguarded
-from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.terminal.board import Board, Outline, clock, decisions, place_of, progress, score_text, short_name
 
 MARKS: Mapping[End, str] = {
@@ -56,6 +56,11 @@ class LiveView:
     def trial_ended(self, trial: TrialRecord) -> None:
         is_shown = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)
         self._take(trial, *([f"trial {trial.number} {trial.end}: {trial.reason}"] if is_shown else []))
+
+    def goal(self, goal: Goal) -> None:
+        assert self._board is not None, "start comes first"
+        with self._lock:
+            self._board.take_goal(goal)
 
     def note(self, text: str) -> None:
         self._console.print(printable(text, lines=True), highlight=False, markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from raytune_planes.printing import printable
-from raytune_planes.records import EpochRecord, TrialRecord
+from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.terminal.board import (
     Board,
     Outline,
@@ -59,6 +59,9 @@ class PlainView:
         rest = f"; {board.ended} of {board.outline.trials} trials, {clock(board.elapsed_s)} so far"
         rest += f", about {clock(left)} to go" if left else ""
         self._say(f"trial {trial.number} {trial.end}: {trial.reason}{score}{rest}")
+
+    def goal(self, goal: Goal) -> None:
+        self._know().take_goal(goal)
 
     def note(self, text: str) -> None:
         self._say(text)

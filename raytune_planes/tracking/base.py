@@ -78,7 +78,7 @@ class Tracker(Protocol):
     """Listens to one study. Called from the driver's process only."""
 
     def start_study(self, start: StudyStart) -> None:
-        """Called again with the same name when a study is resumed."""
+        """Called again with the same name when a study is resumed, and when its relative floors are known."""
 
     def start_trial(self, trial: TrialRecord) -> None:
         """Called again with the same id when a trial is resumed."""

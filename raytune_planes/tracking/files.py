@@ -19,18 +19,24 @@ from raytune_planes.records import FORMAT
 STUDY, SPACE, BEST, TRIALS, LOGS = "study.json", "space.yaml", "best.yaml", "trials", "logs"
 ARGUMENTS = "asked.json"
 """In a study's folder: the command line, so that ``--resume`` needs only the study's name."""
+REFERENCES = "references.json"
+"""In a study's folder: by dataset, the validation metrics that it reaches alone."""
+SHARED = "references"
+"""Folder of the trainings of single datasets, beside the studies that share them."""
 TRIAL, EPOCHS, CONFIG, END = "trial.json", "epochs.jsonl", "config.yaml", "end.json"
 LAST, WEIGHTS = "last.pt", "best.pt"
 PLOTS = "plots"
 """Folder of the reports, beside the studies."""
+RESERVED = (LOGS, PLOTS, "mlartifacts", SHARED)
+"""Folders beside the studies that hold something else."""
 
 
 def study_folder(out: Path, name: str) -> Path:
     """``<out>/<name>``. Raises UserError when ``name`` is no plain folder name."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in (LOGS, PLOTS, "mlartifacts"):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in RESERVED:
         raise UserError(
             f"'{name}' cannot name a study; use up to 100 letters, digits, '-', '_' and '.', "
-            f"not one of '{LOGS}', '{PLOTS}', 'mlartifacts'"
+            f"not one of {', '.join(map(repr, RESERVED))}"
         )
     return out / name
 

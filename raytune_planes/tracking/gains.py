@@ -35,6 +35,8 @@ class Gain:
     after: float
     sample: Sample | None = None
     """What the best trial's was measured on; None when its records do not say it."""
+    alone: float = math.nan
+    """Of the dataset trained alone with the settings and samples of the defaults' trial; NaN where it was not."""
 
     @property
     def difference(self) -> float:
@@ -51,12 +53,17 @@ def best_of(study: StudyFiles) -> TrialRecord | None:
     return best_trial(study.trials, study.start.goal)
 
 
-def gains(before: TrialRecord | None, after: TrialRecord, goal: Goal) -> tuple[Gain, ...]:
+def gains(study: StudyFiles, after: TrialRecord) -> tuple[Gain, ...]:
     """Every validation metric that grows with quality, and every metric of the goal, sorted by name."""
+    before, goal = defaults_trial(study), study.start.goal
+    alone = {key: value for metrics in study.alone.values() for key, value in metrics.items()}
     named = {o.metric for o in goal.objectives} | set(goal.floors)
     old, new = _result(before, goal), _result(after, goal)
     shown = [key for key in new if key in named or _is_quality(key)]
-    return tuple(Gain(key, old.get(key, math.nan), new[key], sample_of(key, new)) for key in sorted(shown))
+    return tuple(
+        Gain(key, old.get(key, math.nan), new[key], sample_of(key, new), alone.get(key, math.nan))
+        for key in sorted(shown)
+    )
 
 
 def sample_of(key: str, metrics: Mapping[str, float]) -> Sample | None:
@@ -73,8 +80,15 @@ def sample_of(key: str, metrics: Mapping[str, float]) -> Sample | None:
 def goal_in_words(goal: Goal) -> str:
     """``"raise val/fgvc/accuracy; keep val/planesnet/accuracy at 0.95 or more"``."""
     parts = [f"{'raise' if o.mode == 'max' else 'lower'} {o.metric}" for o in goal.objectives]
-    kept = [f"keep {key} at {floor:g} or more" for key, floor in goal.floors.items()]
+    kept = [f"keep {key} at {floor_in_words(goal, key)} or more" for key in {**goal.floors, **goal.relative}]
     return "; ".join([" and ".join(parts), *kept])
+
+
+def floor_in_words(goal: Goal, key: str) -> str:
+    """``"0.95"``, or ``"0.9312 (defaults - 0.01)"`` where it follows a reference, ``"defaults - 0.01"`` until then."""
+    if key not in goal.relative:
+        return f"{goal.floors[key]:g}"
+    return f"{goal.floors[key]:.4f} ({goal.relative[key]})" if key in goal.floors else str(goal.relative[key])
 
 
 def _result(trial: TrialRecord | None, goal: Goal) -> dict[str, float]:

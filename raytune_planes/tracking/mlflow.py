@@ -57,13 +57,16 @@ class MlflowTracker:
         self._news = threading.Condition()
         self._trials: dict[str, Path] = {}
         self._stale: set[str] = set()
-        self._study_stale, self._closing, self._is_behind = False, False, False
+        self._study_stale, self._closing, self._is_behind, self._reopen = False, False, False, False
         self._thread: threading.Thread | None = None
         self._folder = Path()
         self._note_due_s = 0.0
 
     def start_study(self, start: StudyStart) -> None:
-        assert self._thread is None, "a tracker follows one study"
+        if self._thread is not None:  # its goal has changed
+            self._reopen = True
+            self._tell(None)
+            return
         self._folder = files.study_folder(self.out, start.name)
         self._thread = threading.Thread(target=self._follow, name="mlflow", daemon=True)
         self._thread.start()
@@ -115,6 +118,8 @@ class MlflowTracker:
                 stale, study_stale, closing = self._stale, self._study_stale, self._closing
                 self._stale, self._study_stale = set(), False
             try:
+                if self._reopen:
+                    store, self._reopen = None, False
                 store = store or self._open()
                 for trial_id in stale:
                     store.push_trial(reading.read_trial(self._trials[trial_id])[0], self._trials[trial_id])

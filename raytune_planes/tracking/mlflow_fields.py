@@ -9,7 +9,7 @@ from typing import Any
 from raytune_planes.printing import printable
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
-from raytune_planes.tracking.gains import best_of, defaults_trial, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, best_of, gains, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
 BEST_FIRST = ("metrics.score DESC", "attributes.run_name ASC")
@@ -138,7 +138,7 @@ def study_note(study: StudyFiles) -> str:
 def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
     start, epoch = study.start, best.best(study.start.goal)
     assert epoch is not None, "a best trial has epochs"
-    gained = gains(defaults_trial(study), best, start.goal)
+    gained = gains(study, best)
     objectives = [o.metric for o in start.goal.objectives]
     before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in gained}
     short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in gained if g.metric in objectives)
@@ -149,13 +149,14 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
         + short
     ]
     if best.number:
-        lines += ["", "| metric | defaults | best | gain | n |", "|---|---:|---:|---:|---:|"]
+        lines += ["", "| metric | defaults | best | gain | alone | n |", "|---|---:|---:|---:|---:|---:|"]
         lines += [
-            f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {g.sample or '-'} |" for g in gained
+            f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {_alone(g)} | {g.sample or '-'} |"
+            for g in gained
         ]
     else:
-        lines += ["", "| metric | defaults | n |", "|---|---:|---:|"]
-        lines += [f"| {g.metric} | {g.after:.4f} | {g.sample or '-'} |" for g in gained]
+        lines += ["", "| metric | defaults | alone | n |", "|---|---:|---:|---:|"]
+        lines += [f"| {g.metric} | {g.after:.4f} | {_alone(g)} | {g.sample or '-'} |" for g in gained]
     lines += ["", "| drawn setting | best |", "|---|---|"]
     drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
     lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
@@ -164,6 +165,10 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
         "",
         f"Sort the trials by `score`, highest first: only complete trials{floors} have one.",
     ]
+
+
+def _alone(gain: Gain) -> str:
+    return f"{gain.alone:.4f}" if math.isfinite(gain.alone) else "-"
 
 
 def trial_note(trial: TrialRecord) -> str:

@@ -7,15 +7,16 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.floors import Relative
 from raytune_planes.invocation import command
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
-from raytune_planes.tracking.files import END, EPOCHS, STUDY, TRIAL, TRIALS, load_json
+from raytune_planes.tracking.files import END, EPOCHS, REFERENCES, STUDY, TRIAL, TRIALS, load_json
 
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What a file raises that is JSON, or nearly so, and no record of ours."""
@@ -37,6 +38,8 @@ class StudyFiles:
     """None while it runs, and after its driver was killed."""
     warnings: tuple[str, ...] = ()
     """What could not be read and was left out, for people."""
+    alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By dataset: validation metrics that it reached when trained alone, with as many samples as trial 0 gave it."""
 
 
 def read_study(folder: Path) -> StudyFiles:
@@ -49,7 +52,16 @@ def read_study(folder: Path) -> StudyFiles:
     """
     start, end = read_ends(folder)
     trials, warnings = read_trials(folder)
-    return StudyFiles(folder, start, trials, end, warnings)
+    return StudyFiles(folder, start, trials, end, warnings, _read_alone(folder / REFERENCES))
+
+
+def _read_alone(path: Path) -> dict[str, dict[str, float]]:
+    """By dataset; empty where none was trained alone, or the file is damaged: resuming makes it again."""
+    try:
+        found = load_json(path)["alone"] if path.is_file() else {}
+        return {str(d): {str(k): float(v) for k, v in metrics.items()} for d, metrics in found.items()}
+    except (OSError, *MALFORMED):
+        return {}
 
 
 def read_trials(folder: Path) -> tuple[tuple[TrialRecord, ...], tuple[str, ...]]:
@@ -210,6 +222,7 @@ def _start_from_json(data: Mapping[str, Any]) -> StudyStart:
     goal = Goal(
         tuple(Objective(**o) for o in data["goal"]["objectives"]),
         {str(k): float(v) for k, v in data["goal"]["floors"].items()},
+        {str(k): Relative(**v) for k, v in data["goal"].get("relative", {}).items()},
     )
     described = {name: DataDescription(**d) for name, d in data["data"].items()}
     return StudyStart(**{**data, "goal": goal, "data": described, "searched": tuple(data["searched"])})

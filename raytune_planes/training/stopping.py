@@ -140,5 +140,5 @@ def _missed(dataset: str, metrics: Mapping[str, float], floors: Mapping[str, flo
     for key, floor in floors.items():
         parts = split_metric(key)
         if parts and parts[1] == dataset and metrics.get(key, floor) < floor:
-            return f"{key} is {metrics[key]:.4g}, below its floor of {floor:g}"
+            return f"{key} is {metrics[key]:.4g}, below its floor of {floor:.4g}"
     return ""

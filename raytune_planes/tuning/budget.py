@@ -48,6 +48,11 @@ class StudyBudget:
         """Wall clock of the study so far, over all its runs."""
         return self._spent + self._clock() - self._started
 
+    def take_goal(self, goal: Goal) -> None:
+        """Rank trials by ``goal`` from now on."""
+        self.goal = goal
+        self._ranks.clear()
+
     def ended(self, trials: Iterable[TrialRecord]) -> str:
         """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
         trials = list(trials)

@@ -156,6 +156,10 @@ class Recorder(tune.Callback):
                 self._keep(replace(record, tags={**record.tags, "micro_batches": "2"}))
             self._view.note(f"trial {record.number} {how} from {after}")
 
+    def take_rungs(self, rungs: Rungs | None) -> None:
+        """Judge trials by ``rungs`` from now on, which know the trials so far."""
+        self._rungs = rungs
+
     @property
     def seconds(self) -> float:
         """Wall-clock time from the first start of a trial to the last end of one, in this run."""

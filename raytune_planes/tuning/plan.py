@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from raytune_planes.preparation.prompts import embed_prompts, prompts_key
 from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
 from raytune_planes.space import Space, StudySettings
-from raytune_planes.tracking.base import DataDescription
+from raytune_planes.tracking.base import DataDescription, StudyStart
 from raytune_planes.training.start import weights_of
 from raytune_planes.tuning.entries import Entry, counts
 from raytune_planes.tuning.pools import Needs
@@ -68,6 +69,8 @@ class StudyPlan:
     """Trials at once; None for as many as fit."""
     seed: int = 0
     """Of the search; a trial's own seed is a setting."""
+    references: bool = False
+    """Whether each dataset is trained alone too, to be compared with."""
     start_from: tuple[Mapping[str, Value], ...] = ()
     """Configurations to try after the defaults."""
     retries: int = 2
@@ -105,6 +108,24 @@ class StudyPlan:
             workers=self.workers,
             cpus_per_worker=self.cpus_per_worker,
             common_stages=common_stages(self.space) if self.settings.fork else 0,
+        )
+
+    def as_record(self) -> StudyStart:
+        """What trackers are told of the study, started now."""
+        return StudyStart(
+            name=self.name,
+            goal=self.space.goal,
+            about=self.space.about,
+            space=self.space.name,
+            space_digest=self.space.digest,
+            space_text=self.space_text,
+            searched=tuple(d.path for d in self.space.search),
+            seed=self.seed,
+            trials=self.settings.trials,
+            data=self.material.data,
+            commit=self.commit,
+            versions=self.versions,
+            started_ms=int(time.time() * 1000),
         )
 
 

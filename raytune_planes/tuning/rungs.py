@@ -216,8 +216,8 @@ class Rungs:
         if not math.isfinite(now):
             return f"{metric} was not measured, so its floor of {floor:g} cannot be kept"
         if self.floors == "strict":
-            return f"{metric} was {curve.at(metric, samples):.4f}, below its floor of {floor:g}"
-        end = f"and at its slope would end at {standing.floors[metric]:.4f}, below its floor of {floor:g}"
+            return f"{metric} was {curve.at(metric, samples):.4f}, below its floor of {floor:.4g}"
+        end = f"and at its slope would end at {standing.floors[metric]:.4f}, below its floor of {floor:.4g}"
         return f"{metric} was {now:.4f} {end}"
 
     def _vector(self, standing: _Standing) -> Vector:

@@ -123,6 +123,8 @@ class Search:
         if record.end is End.FAILED or (record.end.is_complete and missing):
             self._fail(trial, record.reason if record.end is End.FAILED else f"no number for {', '.join(missing)}")
         else:
+            for metric in self.goal.unknown:  # of the defaults themselves, which nothing can be compared with yet
+                trial.set_constraint(metric, 0.0)
             for metric, floor in self.goal.floors.items():
                 value = metrics.get(metric, math.nan)
                 trial.set_constraint(metric, floor - value if math.isfinite(value) else 1.0)

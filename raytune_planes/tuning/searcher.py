@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,16 @@ class TuneSearcher(Searcher):
     says neither why a trial ended nor which of its epochs was the best.
     """
 
-    def __init__(self, search: Search, pools: Pools, resume: Sequence[Suggestion] = ()) -> None:
+    def __init__(
+        self,
+        search: Search,
+        pools: Pools,
+        resume: Sequence[Suggestion] = (),
+        may_start: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """``may_start``: asked before every trial but the first; False lets it wait."""
         super().__init__()
+        self._may_start = may_start
         self.search: Search | None = search
         self._pools: Pools | None = pools
         self._waiting = deque(search.adopt(suggestion.trial_id) for suggestion in resume)
@@ -37,6 +45,9 @@ class TuneSearcher(Searcher):
         assert self._pools is not None
         if self._finished:
             return str(Searcher.FINISHED)
+        is_first = self._waiting[0].number == 0 if self._waiting else self.search.handed_out == 0
+        if not is_first and not self._may_start():
+            return None
         pool = self._pools.take(trial_id)
         if pool is None:
             return None
@@ -45,7 +56,7 @@ class TuneSearcher(Searcher):
             self._pools.release(trial_id)
             return str(Searcher.FINISHED)
         suggested = {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
-        return {**suggested, "pool": pool}
+        return {**suggested, "pool": pool, "floors": dict(self.search.goal.floors)}
 
     def finish(self) -> None:
         """Start no more trials: the study's budget is spent."""
@@ -68,4 +79,5 @@ class TuneSearcher(Searcher):
             **self.__dict__,
             "search": None,
             "_pools": None,
+            "_may_start": None,
         }  # Tune pickles its whole setting; a database connection cannot go along

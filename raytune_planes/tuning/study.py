@@ -15,7 +15,7 @@ from raytune_planes.processors import in_words
 from raytune_planes.records import End, TrialRecord, metric
 from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.base import StudyEnd, StudyStart, Trackers
+from raytune_planes.tracking.base import StudyEnd, Trackers
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
@@ -28,6 +28,7 @@ from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
+from raytune_planes.tuning.references import References, settled, with_floors
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, warning_of
@@ -92,19 +93,23 @@ class _Study:
     def __init__(
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
-        self._plan, self._folder, self._view, self._trackers = plan, folder, view, trackers
+        self._folder, self._view, self._trackers = folder, view, trackers
+        self._settled = False
         self._pools, self._interrupt = pools, interrupt
         settings = plan.settings
+        self._plan = plan = settled(plan, folder)
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
-        self._searcher = TuneSearcher(self._search, pools, resume=going_on)
+        self._searcher = TuneSearcher(self._search, pools, resume=going_on, may_start=self._may_start)
         self._task = plan.task(folder)
+        self._references = References(plan, self._task, folder, view.note)
+        self._budget = StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier))
         self._recorder = Recorder(
             self._task,
             self._search,
             trackers,
             view,
             rungs=_rungs(plan, self._earlier),
-            budget=StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier)),
+            budget=self._budget,
             earlier=self._earlier,
             finish=self._searcher.finish,
             is_interrupted=lambda: interrupt.requested,
@@ -114,11 +119,12 @@ class _Study:
 
     def run(self, cluster: Cluster) -> Outcome:
         cores = float(self._pools.at_once * self._plan.workers * self._plan.cpus_per_worker)
-        self._trackers.start_study(self._start())
+        self._trackers.start_study(self._plan.as_record())
         self._view.start(self._outline(cluster))
         end, reason = End.FAILED, "the driver broke down"
         try:
             self._tune()
+            self._end_references()
             end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
@@ -127,6 +133,7 @@ class _Study:
             reason = f"the driver broke down: {type(error).__name__}: {error}"
             raise
         finally:
+            self._references.stop()
             if is_there(self._folder):
                 self._recorder.close(reason)
                 self._trackers.end_study(StudyEnd(end, reason, int(time.time() * 1000)))
@@ -139,6 +146,38 @@ class _Study:
             used=sum(self._recorder.core_time.values(), CoreTime()),
             cores=cores,
         )
+
+    def _may_start(self) -> bool:
+        """Whether trials after the defaults may start: no floor waits for its reference any more."""
+        ready = self._references.ready()
+        if self._plan.space.goal.unknown and not self._settled:
+            first = next((t for t in self._recorder.trials.values() if t.number == 0), None)
+            if not ready or first is None or first.end in (End.RUNNING, End.INTERRUPTED):
+                return False
+            self._settle(first)
+        return True
+
+    def _settle(self, first: TrialRecord) -> None:
+        """Floors that follow a reference become numbers, for all that judge by them."""
+        self._settled = True
+        self._plan = plan = with_floors(self._plan, [first], self._references.metrics)
+        goal = plan.space.goal
+        self._search.goal = goal
+        self._budget.take_goal(goal)
+        self._recorder.take_rungs(_rungs(plan, tuple(self._recorder.trials.values())))
+        self._trackers.start_study(self._plan.as_record())
+        self._view.goal(goal)
+        for key in goal.relative:
+            known = (
+                f"is {goal.floors[key]:.4f}" if key in goal.floors else "is not applied: its reference has no result"
+            )
+            self._view.note(f"the floor of {key}, {goal.relative[key]}, {known}")
+
+    def _end_references(self) -> None:
+        while not self._references.ready():
+            if self._interrupt.requested:
+                raise KeyboardInterrupt
+            time.sleep(0.2)
 
     def _tune(self) -> None:
         from ray import tune
@@ -171,26 +210,10 @@ class _Study:
                 log_to_file=False,
             ),
         )
+        if plan.references:
+            self._references.start(self._pools.now[0].gpus)
         with nullcontext() if alone else reaper.registry():
             tuner.fit()
-
-    def _start(self) -> StudyStart:
-        plan = self._plan
-        return StudyStart(
-            name=plan.name,
-            goal=plan.space.goal,
-            about=plan.space.about,
-            space=plan.space.name,
-            space_digest=plan.space.digest,
-            space_text=plan.space_text,
-            searched=tuple(d.path for d in plan.space.search),
-            seed=plan.seed,
-            trials=plan.settings.trials,
-            data=plan.material.data,
-            commit=plan.commit,
-            versions=plan.versions,
-            started_ms=int(time.time() * 1000),
-        )
 
     def _outline(self, cluster: Cluster) -> Outline:
         plan = self._plan

@@ -76,7 +76,8 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
     """Train one configuration in the calling process, or in a group of workers when the task asks for several.
 
     Args:
-        asked: ``trial_id``, ``number``, ``drawn`` (dotted path -> value) and ``pool`` (see ``Pools.take``).
+        suggested: ``trial_id``, ``number``, ``drawn`` (dotted path -> value), ``pool`` (see ``Pools.take``) and
+            ``floors``, those that were known when it started.
 
     Returns:
         ``end`` and ``reason``: the last thing that Tune reports of the trial. Whatever goes wrong with this
@@ -166,7 +167,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     end, reason = train_stages(
         config,
         task.supply,
-        task.goal,
+        dataclasses.replace(task.goal, floors=suggested.get("floors", task.goal.floors)),
         worker=trained_by,
         resume=last,
         pieces=2 if halved(folder) else 1,

@@ -23,7 +23,7 @@ def test_a_study_that_loses_a_daemon_of_ray_says_how_to_go_on_and_does(tmp_path:
     space, data = tmp_path / "chaos.yaml", tmp_path / "data"
     space.write_text(SPACE.format(epochs=6, steps=6))
     synthesise(data, planesnet=48, hrplanes=4, fgvc=24, fgvc_classes=3, seed=0, scene_side=320)
-    words = (str(space), "--data", str(data), "--cache", str(tmp_path / "cache"), "--no-rungs")
+    words = (str(space), "--data", str(data), "--cache", str(tmp_path / "cache"), "--no-rungs", "--no-references")
     study = Study(tmp_path / "out", "shot", (*words, "--trials", "2", "--concurrent", "1"))
     deadline = time.monotonic() + LIMIT_S
     study.start()

@@ -143,6 +143,7 @@ def test_the_json_is_strict_and_names_the_trial_its_score_and_its_gain() -> None
         "defaults": 0.5,
         "best": 0.6,
         "gain": 0.6 - 0.5,
+        "alone": None,
         "n": 6,
         "of": "scenes",
     }

@@ -327,7 +327,13 @@ def test_tune_gets_resumed_trials_first_then_new_ones_then_the_end(tmp_path: Pat
     search = Search(a_space(), tmp_path / "o.db", limit=2)
     searcher = TuneSearcher(search, three_places(), resume=search.running())
     pool = {"name": "cpu", "gpus": 0.0, "card": False, "nccl": False, "labels": {}}
-    assert searcher.suggest("tune1") == {"trial_id": "first", "number": 0, "drawn": left.drawn, "pool": pool}
+    assert searcher.suggest("tune1") == {
+        "trial_id": "first",
+        "number": 0,
+        "drawn": left.drawn,
+        "pool": pool,
+        "floors": {},
+    }
     second = searcher.suggest("tune2")
     assert isinstance(second, dict)
     assert (second["trial_id"], second["number"]) == ("tune2", 1)
@@ -341,6 +347,21 @@ def test_tune_waits_until_a_host_has_a_place() -> None:
     assert searcher.suggest("tune4") is None
     searcher.on_trial_complete("tune2", error=True)
     assert isinstance(searcher.suggest("tune4"), dict)
+
+
+def test_every_trial_but_the_first_waits_until_it_may_start_and_is_told_the_floors() -> None:
+    known = False
+    search = Search(a_space(FLOORED), limit=3)
+    searcher = TuneSearcher(search, three_places(), may_start=lambda: known)
+    first = searcher.suggest("tune1")
+    assert isinstance(first, dict)
+    assert first["number"] == 0
+    assert searcher.suggest("tune2") is None
+    search.goal = Goal(FLOORED.objectives, {PLANES: 0.8})
+    known = True
+    second = searcher.suggest("tune2")
+    assert isinstance(second, dict)
+    assert (second["number"], second["floors"]) == (1, {PLANES: 0.8})
 
 
 def test_tune_gets_no_more_trials_once_the_study_is_finished() -> None:

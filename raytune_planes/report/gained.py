@@ -1,0 +1,72 @@
+"""What the best trial gained, for a terminal: beside the defaults, and beside each dataset trained alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from raytune_planes.records import EpochRecord, Goal, TrialRecord
+from raytune_planes.report import explain
+from raytune_planes.report.formatting import shown, signed, table
+from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words
+from raytune_planes.tracking.reading import StudyFiles
+
+
+def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Sequence[Gain]) -> list[str]:
+    """A table with a line a metric, and what datasets lose by being trained together.
+
+    Args:
+        epoch: of ``best``: the one whose metrics are its result.
+    """
+    goal = study.start.goal
+    heads, numbers = columns(best, gains)
+    at = f"on the validation split, at epoch {epoch.epoch} of trial {best.number}"
+    note = list[str]()
+    if best.number == 0:
+        at += ", the defaults; there is no gain to show"
+    else:
+        first = defaults_trial(study)
+        before = first.best(goal) if first else None
+        if before is None:
+            note = ["  the defaults' trial has no result, so there is nothing to compare with"]
+        else:
+            at += f", and at epoch {before.epoch} of the defaults"
+        if not explain.uncertainty(study, best):
+            note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
+    rows = [
+        (g.metric, *values, str(g.sample or "-"), _role(goal, g.metric))
+        for g, values in zip(gains, numbers, strict=True)
+    ]
+    table_lines = table(("metric", *heads, "n", ""), rows, right=range(1, len(heads) + 2))
+    return [at, *table_lines, *(f"  {line}" for line in transfer(study, gains)), *note]
+
+
+def transfer(study: StudyFiles, gains: Sequence[Gain]) -> list[str]:
+    """A sentence for the goal's metrics of each dataset that was trained alone: whether the others help or cost it."""
+    named = {*(o.metric for o in study.start.goal.objectives), *study.start.goal.floors}
+    told = []
+    for gain in gains:
+        if gain.metric in named and math.isfinite(gain.alone):
+            difference = gain.after - gain.alone
+            kind = "positive transfer" if difference > 0 else "negative transfer" if difference < 0 else "no transfer"
+            told.append(f"{gain.metric}: {kind}, {difference:+.4f} beside the dataset trained alone")
+    return told
+
+
+def columns(best: TrialRecord, gains: Sequence[Gain]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads of the columns of numbers, and a row of them for each gain."""
+    has_alone = any(math.isfinite(g.alone) for g in gains)
+    rows = []
+    for gain in gains:
+        of_trials = (
+            (shown(gain.before), shown(gain.after), signed(gain.difference)) if best.number else (shown(gain.after),)
+        )
+        rows.append((*of_trials, *([shown(gain.alone)] if has_alone else [])))
+    heads = ("defaults", "best", "gain") if best.number else ("defaults",)
+    return (*heads, *(["alone"] if has_alone else [])), rows
+
+
+def _role(goal: Goal, key: str) -> str:
+    """What the metric is to the study, in words; empty for one that is only measured."""
+    roles = ["objective"] if key in {o.metric for o in goal.objectives} else []
+    return ", ".join([*roles, *([f"floor {floor_in_words(goal, key)}"] if key in goal.floors else [])])
