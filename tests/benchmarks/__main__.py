@@ -16,6 +16,7 @@ from tests.benchmarks import (
     chaos,
     cores,
     data,
+    encoders,
     fuzz,
     gains,
     growth,
@@ -47,6 +48,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "fuzz": fuzz.measure,
     "soak": soak.measure,
     "gains": gains.measure,
+    "encoders": encoders.measure,
 }
 """Each takes whether to run a reduced version."""
 
