@@ -35,6 +35,11 @@ def choose(trials: Iterable[TrialRecord], goal: Goal, prefer: str | None = None)
 
     When none keeps them: the nearest, with its shortfall. None when no trial is complete.
 
+    Args:
+        trials: Of one study.
+        goal: Its objectives and floors.
+        prefer: A validation metric, such as ``val/fgvc/accuracy``; None for the goal's score.
+
     Raises:
         UserError: no trial has the metric ``prefer``.
     """

@@ -43,8 +43,8 @@ class Chosen(NamedTuple):
 
 
 def chosen(source: Source, requested: Bands, most: int) -> Chosen | None:
-    """The bands ``wanted`` of a TIFF; None for a picture that is shown as it is: of another format, or of one or three
-    colours where no bands are named.
+    """The bands ``requested`` of a TIFF; None for a picture that is shown as it is: of another format, or of one or
+    three colours where no bands are named.
 
     Args:
         most: pixels that it may have.

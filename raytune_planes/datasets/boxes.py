@@ -81,6 +81,12 @@ def blended(mine_BM4: Tensor, other_BM4: Tensor, recipe: Recipe, side: int) -> T
     Under MixUp those of both images, as far as an image has ``FAINT`` of the blend. Under CutMix an image keeps the
     boxes of which a quarter is still seen, as they were; of the pasted image's, cut to the rectangle, those stay of
     which a quarter lies in it.
+
+    Args:
+        mine_BM4: Each image's own boxes.
+        other_BM4: Those of its partner.
+        recipe: Who is blended with whom, and how much.
+        side: Of the pictures, in pixels.
     """
     share_B1, pastes_B1 = (torch.from_numpy(values)[:, None] for values in (recipe.share_B, recipe.pastes_B))
     top, bottom, left, right = torch.from_numpy(recipe.box_B4 / side).to(mine_BM4).unbind(1)

@@ -27,7 +27,13 @@ SMOOTH = tuple(math.exp(-(k**2) / 2) for k in range(-2, 3))
 
 
 def mixed(images_BCHW: Tensor, other: Tensor, weight_B: Tensor) -> Tensor:
-    """Each image with ``other`` (of its shape, or one channel) at a weight of its own in [0, 1]."""
+    """Each image with ``other`` (of its shape, or one channel) at a weight of its own in [0, 1].
+
+    Args:
+        images_BCHW: In [0, 1].
+        other: [B, C, H, W] or [B, 1, H, W], in [0, 1].
+        weight_B: Of ``other``; 0 leaves an image as it is.
+    """
     weight = weight_B.to(images_BCHW.device, images_BCHW.dtype)[:, None, None, None]
     return images_BCHW + weight * (other - images_BCHW)
 

@@ -87,7 +87,7 @@ def chosen(
 
     Args:
         kinds: how many boxes each class has in the dataset.
-        asked: classes by either name, in any case.
+        requested: classes by either name, in any case.
         other_names: see ``Found``.
 
     Raises:

@@ -32,6 +32,15 @@ def apply(
 
     Geometric operations move the mask along and mirror the image at its border; the others leave the mask, and count
     in whole steps of 1/255, as the papers' do.
+
+    Args:
+        images_BCHW: In [0, 1].
+        masks_BHW: In {0, 1}, or None.
+        settings: Which policy, and how strong.
+        draws_BD: Random numbers; row b decides over image b.
+
+    Source:
+        Cubuk et al. 2019 (AutoAugment) and 2020 (RandAugment).
     """
     images, masks = images_BCHW.clone(), None if masks_BHW is None else masks_BHW.clone()
     for name, rows_R, level_R in _plan(settings, draws_BD):

@@ -72,6 +72,15 @@ def stratified(labels_N: np.ndarray, limit: int, seed: int, dataset: str) -> np.
 
     Every class keeps one as long as ``limit`` reaches; the rest goes by largest remainder. A class's part is the
     beginning of one fixed order of it.
+
+    Args:
+        labels_N: The class of each sample.
+        limit: Samples to keep; 0 for all.
+        seed: Of the order.
+        dataset: Its name, so that datasets with equal labels get different orders.
+
+    Returns:
+        Positions in ``labels_N``, ascending.
     """
     if limit == 0 or limit >= len(labels_N):
         return np.arange(len(labels_N))

@@ -21,7 +21,14 @@ FRACTIONS = (0.8, 0.1, 0.1)
 def by_group(
     groups: Sequence[str], labels: Sequence[int], *, seed: int, fractions: Sequence[float] = FRACTIONS
 ) -> dict[str, tuple[int, ...]]:
-    """Indexes for each of ``SPLITS``, as ``parts`` gives them."""
+    """Indexes for each of ``SPLITS``, as ``parts`` gives them.
+
+    Args:
+        groups: The group of each sample; a group is in one split.
+        labels: The class of each sample.
+        seed: Of the order of the groups.
+        fractions: Share of the samples for each split, which sum to 1.
+    """
     return dict(zip(SPLITS, parts(groups, labels, seed=seed, fractions=fractions), strict=True))
 
 

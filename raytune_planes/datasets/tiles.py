@@ -22,6 +22,12 @@ def windows(width: int, height: int, tile: int, overlap: float = 0.0) -> Iterato
 
     Neighbours share at least ``overlap`` of their side. A scene smaller than ``tile`` is covered by squares of its
     shorter side, so that nothing is stretched.
+
+    Args:
+        width: Of the scene, in source pixels.
+        height: Likewise.
+        tile: Side of a square, in source pixels.
+        overlap: Share of a side, in [0, 1).
     """
     side = min(tile, width, height)
     for top in starts(height, side, overlap):

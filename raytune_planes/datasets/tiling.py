@@ -37,8 +37,9 @@ class Tiling:
 
     @staticmethod
     def of(requested: int | str, train: Iterable[Scene]) -> Tiling:
-        """``asked`` pixels side by side; or, for ``AUTO``, the smallest side at which the tiles of the training scenes
-        cut no more than ``MOST_CUT`` of their boxes, between ``LEAST`` and ``LARGEST`` times the median box."""
+        """``requested`` pixels side by side; or, for ``AUTO``, the smallest side at which the tiles of the training
+        scenes cut no more than ``MOST_CUT`` of their boxes, between ``LEAST`` and ``LARGEST`` times the median box.
+        """
         if requested != AUTO:
             return Tiling(int(requested))
         scenes = [scene for scene in train if scene[2]]

@@ -29,6 +29,14 @@ def sampled(images_BCHW: Tensor, masks_BHW: Tensor | None, grid_BHW2: Tensor) ->
 
     The mask rides along as a fourth channel and is cut at one half, so that its outline follows the image to less than
     a pixel, and both are mirrored at the border, where a plane may reach beyond the picture.
+
+    Args:
+        images_BCHW: In [0, 1].
+        masks_BHW: In {0, 1}, or None.
+        grid_BHW2: For each output pixel the place that it is read from, as (x, y) in [-1, 1].
+
+    Returns:
+        Images and masks of the grid's size.
     """
     both = images_BCHW if masks_BHW is None else torch.cat([images_BCHW, masks_BHW[:, None]], dim=1)
     both = functional.grid_sample(both, grid_BHW2, mode="bilinear", padding_mode="reflection", align_corners=False)

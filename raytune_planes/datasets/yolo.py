@@ -56,7 +56,7 @@ def _places(parent: Path, root: Path) -> Iterator[Path]:
 
 
 def find_lists(paths: Sequence[Path]) -> dict[str, Path]:
-    """The list of each split that has one among ``found``; of several, the one nearest to the root."""
+    """The list of each split that has one among ``paths``; of several, the one nearest to the root."""
     by_name: dict[str, Path] = {}
     for path in sorted(paths, key=lambda p: (len(p.parts), p)):
         by_name.setdefault(path.name.lower(), path)

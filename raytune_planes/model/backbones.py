@@ -92,13 +92,19 @@ class Residual(Pyramid):
 
 
 def as_trained(image_BCHW: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
-    """From what all backbones are given, ``loaders.normalise``, to the statistics that a network was trained on."""
+    """From what all backbones are given, ``loaders.normalise``, to the statistics that a network was trained on.
+
+    Args:
+        image_BCHW: Normalised by ``loaders.normalise``.
+        mean: Of each channel, for pixels in [0, 1].
+        deviation: Likewise, the standard deviation.
+    """
     mean_C11, deviation_C11 = (torch.tensor(v, device=image_BCHW.device)[:, None, None] for v in (mean, deviation))
     return (image_BCHW * SPREAD + CENTRE - mean_C11) / deviation_C11
 
 
 def unusable(kind: str, weights: str, why: str) -> UserError:
-    """The error for weights that cannot be had."""
+    """The error for weights that are unavailable."""
     return UserError(f"model.backbone.weights = '{weights}' for {kind} {why}; 'random' needs no file")
 
 

@@ -82,7 +82,13 @@ def figures(
     pairs: Mapping[str, Sequence[CopyPair]],
     sheets: Mapping[str, Sheet],
 ) -> list[Figure]:
-    """The figures of what ``data`` found: ``found`` as its JSON has it, copies and pictures to show by dataset."""
+    """The figures of ``raytune-planes data``.
+
+    Args:
+        reports: What ``Findings.as_json`` returns, a dataset each.
+        pairs: Copies to show, by dataset.
+        sheets: Pictures to show, by dataset.
+    """
     out = []
     for each in reports:
         name, boxes = each["dataset"], each["boxes"]["per_scene"]

@@ -46,7 +46,14 @@ def of_mean(values: Sequence[float], n: int) -> tuple[float, float] | None:
 def of_difference(
     value: float, interval: tuple[float, float], baseline: float, baseline_interval: tuple[float, float]
 ) -> tuple[float, float]:
-    """The interval of ``mine - usual`` from the interval of each, within [-1, 1] (Newcombe 1998, method 10)."""
+    """The interval of ``value - baseline`` from the interval of each, within [-1, 1] (Newcombe 1998, method 10).
+
+    Args:
+        value: A mean in [0, 1].
+        interval: Its ends.
+        baseline: The mean that it is compared with.
+        baseline_interval: Its ends.
+    """
     low = value - baseline - math.hypot(value - interval[0], baseline_interval[1] - baseline)
     high = value - baseline + math.hypot(interval[1] - value, baseline - baseline_interval[0])
     return max(-1.0, low), min(1.0, high)

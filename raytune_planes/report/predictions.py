@@ -94,7 +94,17 @@ class Examples:
 
 
 def confusion(dataset: str, logits_NK: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]) -> Confusion | Missing:
-    """Of the class with the highest logit. ``classes`` may be empty when the names are unknown."""
+    """The confusion matrix of the classes with the highest logit.
+
+    Args:
+        dataset: Its name.
+        logits_NK: Of every validation picture.
+        labels_N: The true classes.
+        classes: Their names, K of them or none.
+
+    Returns:
+        Counts [K, K], rows by true class; or why there are none.
+    """
     if not len(labels_N):
         return Missing(f"{dataset} has no validation pictures")
     k = logits_NK.shape[1]

@@ -20,6 +20,15 @@ def detected(logit_TN: Tensor, boxes_TN4: Tensor, grid: Grid, least: float = SUR
     A box at an edge of its tile where the scene continues is left to the neighbour that sees more of the plane, unless
     it reaches further into the tile than the two overlap. Of boxes that hold each other the surest stays: so the sure
     ones are the same whatever ``least`` is.
+
+    Args:
+        logit_TN: Of each of the N cells of T tiles.
+        boxes_TN4: As (left, top, right, bottom) in shares of the tile's side.
+        grid: Where the tiles are in the scene.
+        least: Score in [0, 1] from which a box counts.
+
+    Returns:
+        (box in the scene's pixels, score) for each plane.
     """
     scores_TN, shares_TN4 = logit_TN.double().sigmoid().numpy(), boxes_TN4.double().numpy()
     sides_TN2 = shares_TN4[..., 2:] - shares_TN4[..., :2]

@@ -72,6 +72,15 @@ def planes(mask_HW: np.ndarray, width: int, height: int, image_size: int) -> tup
 
     Planes whose masks touch count as one. Parts smaller than ``SMALLEST`` of a tile, whose side is ``image_size`` mask
     pixels, are left out.
+
+    Args:
+        mask_HW: Probability of a plane.
+        width: Of the scene, in source pixels.
+        height: Likewise.
+        image_size: Side of a tile in mask pixels.
+
+    Returns:
+        (box, mean probability) for each part.
     """
     from scipy import ndimage
 

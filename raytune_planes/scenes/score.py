@@ -27,7 +27,7 @@ def judged(
     """A scene in ``SIZE`` numbers, float64, which workers hand to each other.
 
     Args:
-        told: Boxes in the scene's pixels.
+        boxes: Predicted boxes in the scene's pixels, with their scores.
         count: The number of planes that is reported.
         truth_M4: The planes' boxes.
         mask_HW: Probability of a plane.

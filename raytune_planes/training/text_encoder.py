@@ -28,7 +28,7 @@ def text_encoder(config: TrialConfig, infos: Mapping[str, Info], worker: Worker)
 
 
 def text_device(setting: str, worker: Worker) -> torch.device:
-    """Where it runs: ``wanted`` is the setting ``devices.text``.
+    """Where the text encoder runs; ``setting`` is that of ``devices.text``.
 
     Raises:
         UserError: several workers, and another kind of device than that of the images.

@@ -50,6 +50,14 @@ def greedy(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
     """Selection with replacement (Caruana et al. 2004): each round adds the member that helps most.
 
     Starts from the best member; of all rounds the best mean is kept, the earliest of equals.
+
+    Args:
+        members_M: The members' predictions, [M, ...].
+        score: Of a weighted mean of them, higher is better.
+        seed: Not used: the method is deterministic.
+
+    Returns:
+        Weights [M] that sum to 1.
     """
     counts_M, summed = np.zeros(len(members_M)), np.zeros(members_M.shape[1:])
     best, kept_M = -np.inf, counts_M
@@ -83,7 +91,16 @@ def bayesian(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
 
 
 def genetic(members_M: np.ndarray, score: Score, seed: int) -> np.ndarray:
-    """Weights by a genetic search: tournaments among the fittest, blending, mutation; the best always survives."""
+    """Weights by a genetic search: tournaments among the fittest, blending, mutation; the best always survives.
+
+    Args:
+        members_M: The members' predictions, [M, ...].
+        score: Of a weighted mean of them, higher is better.
+        seed: Of all draws.
+
+    Returns:
+        Weights [M] that sum to 1.
+    """
     rng, members = np.random.default_rng(seed), len(members_M)
     population = np.concatenate([np.ones((1, members)), np.eye(members), rng.random((POPULATION, members))])
     scores = np.array([score(_mean(w, members_M)) for w in population])

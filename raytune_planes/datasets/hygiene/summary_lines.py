@@ -14,7 +14,7 @@ EXAMPLES = 3
 
 
 def lines(report: Mapping[str, Any]) -> Iterator[str]:
-    """``found`` is what ``Findings.as_json`` gives."""
+    """The text for a terminal; ``report`` is what ``Findings.as_json`` returns."""
     drawn = " SYNTHETIC" if report["synthetic"] else ""
     counted = f"{report['pictures']:,} pictures in {report['groups']:,} groups"
     yield f"{report['dataset']}:{drawn} {counted}, {report['root']}"

@@ -28,6 +28,15 @@ def contrastive(embedding_BW: Tensor, target: Tensor, prompts_KW: Tensor, log_te
     larger parts' labels: its own comes near 0 where all images are blended alike.
 
     A direction whose chance value is 0 (a batch of one class leaves text to image nothing to choose) is left out.
+
+    Args:
+        embedding_BW: Of the images, unit rows.
+        target: label_B (int64), or target_BK (float32).
+        prompts_KW: Of the classes, unit rows.
+        log_temperature: A scalar, learnt.
+
+    Returns:
+        A scalar: 1 at chance level, 0 when perfect.
     """
     similarity_BK = embedding_BW.float() @ prompts_KW.float().T * torch.exp(-log_temperature)
     # Equality of rows, not of class names: two classes may share a sentence.

@@ -22,7 +22,13 @@ SIZE = 2 * BINS + 2
 
 
 def counted(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
-    """The counts [SIZE] of a batch, float64. ``logit_BK`` falls along K; minus infinity is no box."""
+    """The counts [SIZE] of a batch, float64. ``logit_BK`` falls along K; minus infinity is no box.
+
+    Args:
+        logit_BK: Of each box, falling along K.
+        boxes_BK4: As (left, top, right, bottom) in shares of the side.
+        truth_BM4: The planes' boxes; of size 0 where there is none.
+    """
     right_BK = hits(logit_BK, boxes_BK4, truth_BM4)
     step_BK = ((logit_BK.clamp(-FURTHEST, FURTHEST) + FURTHEST) * (BINS / (2 * FURTHEST))).long().clamp_max(BINS - 1)
     cells = (2 * step_BK + right_BK)[logit_BK > -torch.inf]
@@ -36,6 +42,12 @@ def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float =
     equal ones the last (COCO).
 
     Every plane is found once; a second box on it is wrong.
+
+    Args:
+        logit_BK: Of each box, falling along K; minus infinity is no box.
+        boxes_BK4: As (left, top, right, bottom) in shares of the side.
+        truth_BM4: The planes' boxes; of size 0 where there is none.
+        enough: Overlap (IoU) from which a plane is found.
     """
     overlap_BKM = iou(boxes_BK4, truth_BM4).flip(2)  # max gives the first of equal ones
     overlap_BKM = overlap_BKM.masked_fill(overlap_BKM < enough, 0)
@@ -63,6 +75,14 @@ def average_precisions(score_N: Tensor, right_NT: Tensor, planes: float) -> list
     """The average precision at each of T overlaps, of the boxes of all pictures in the pictures' order.
 
     Boxes with equal scores stay in that order, as in COCO.
+
+    Args:
+        score_N: Of each box.
+        right_NT: bool, whether it finds a plane, at each of T overlaps.
+        planes: That there are in all pictures.
+
+    Returns:
+        T values in [0, 1].
     """
     right_NT = right_NT[score_N.argsort(descending=True, stable=True)].double()
     return [averaged(right_N, 1 - right_N, planes) for right_N in right_NT.unbind(1)]

@@ -26,6 +26,14 @@ def detection(cells_B5HW: Tensor, boxes_BM4: Tensor, gather: Callable[[Tensor], 
 
     Numbers of cells are those of the whole batch over all workers (``gather`` [B, 1] to [world x B, 1]), so that the
     mean over the workers is the loss of the batch.
+
+    Args:
+        cells_B5HW: What the detector returns: for each cell a logit, and the logarithms of four distances.
+        boxes_BM4: The planes' boxes as (left, top, right, bottom) in shares of the side; of size 0 where there is none.
+        gather: Joins the rows of all workers.
+
+    Returns:
+        A scalar: 1 at chance level, 0 when perfect.
     """
     logit_BN, box_BN4 = decoded(cells_B5HW)
     positive_BN, target_BN4 = aims(boxes_BM4, *cells_B5HW.shape[-2:])

@@ -22,6 +22,16 @@ def reconstruction(
     The cover is each image's mean visible colour, so chance is the mean absolute deviation of the hidden pixels from
     what is known of them without looking at shapes: 1 leaves them covered, 0 is perfect. It is that of the whole batch,
     over all workers (``gather`` [B, 1] to [world x B, 1]): an even patch of sky has next to none of its own.
+
+    Args:
+        painted_BCHW: The reconstruction, in normalised brightness.
+        image_BCHW: The original.
+        covered_BCHW: The original with its hidden pixels covered.
+        hidden_BHW: bool, which pixels are hidden.
+        gather: Joins the rows of all workers.
+
+    Returns:
+        A scalar: 1 at chance level, 0 when perfect.
     """
     pixels_B = hidden_BHW.sum((1, 2)).clamp_min(1) * image_BCHW.shape[1]
 

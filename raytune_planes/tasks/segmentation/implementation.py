@@ -60,7 +60,13 @@ class Pixels(Tally):
 
 
 def mask_metrics(hits: float, false_alarms: float, misses: float) -> dict[str, float]:
-    """IoU and Dice of the foreground over all pixels of a split; 1 when there is nothing to find and nothing found."""
+    """IoU and Dice of the foreground over all pixels of a split; 1 when there is nothing to find and nothing found.
+
+    Args:
+        hits: Foreground pixels that were predicted as such.
+        false_alarms: Background pixels predicted as foreground.
+        misses: Foreground pixels predicted as background.
+    """
     union = hits + false_alarms + misses
     return {
         "iou": hits / union if union else 1.0,

@@ -23,6 +23,14 @@ def segmentation(logits_BHW: Tensor, mask_BHW: Tensor, dice: float) -> Tensor:
 
     An image without foreground has no Dice to speak of (its loss would be 1 whatever is predicted, with no gradient):
     there the cross-entropy takes Dice's part as well.
+
+    Args:
+        logits_BHW: Of the foreground.
+        mask_BHW: In [0, 1].
+        dice: Share of the Dice loss, in [0, 1].
+
+    Returns:
+        A scalar: 1 at chance level, 0 when perfect.
     """
     logits_BN, mask_BN = logits_BHW.float().flatten(1), mask_BHW.float().flatten(1)
     entropy_B = F.binary_cross_entropy_with_logits(logits_BN, mask_BN, reduction="none").mean(1) / math.log(2)
