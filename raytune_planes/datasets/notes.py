@@ -5,8 +5,8 @@ from __future__ import annotations
 from raytune_planes.datasets.info import Info
 
 MASKS = {
-    "rectangle": "masks are the labels' boxes, filled: the labels hold rectangles, no outlines",
-    "ellipse": "masks are ellipses inscribed in the labels' boxes: the labels hold rectangles, no outlines",
+    "rectangle": "masks are the labels' boxes, filled, and no outlines of the objects",
+    "ellipse": "masks are ellipses inscribed in the labels' boxes, and no outlines of the objects",
 }
 
 
