@@ -56,9 +56,11 @@ def _places(parent: Path, root: Path) -> Iterator[Path]:
 
 
 def find_lists(paths: Sequence[Path]) -> dict[str, Path]:
-    """The list of each split that has one among ``paths``; of several, the one nearest to the root."""
+    """The list of each split that has one among ``paths``; of several, the one nearest to the root.
+
+    Pascal VOC has lists for several tasks side by side; those of objects lie in ``Main``."""
     by_name: dict[str, Path] = {}
-    for path in sorted(paths, key=lambda p: (len(p.parts), p)):
+    for path in sorted(paths, key=lambda p: (len(p.parts), p.parent.name != "Main", p)):
         by_name.setdefault(path.name.lower(), path)
     firsts = {split: next((by_name[n] for n in names if n in by_name), None) for split, names in LISTS.items()}
     return {split: path for split, path in firsts.items() if path is not None}

@@ -31,13 +31,16 @@ def test_lists_of_names_without_suffix_give_the_splits(tmp_path: Path) -> None:
     (lists / "train.txt").write_text("000\n001\n002\n003\n")
     (lists / "val.txt").write_text("004\n005\n")
     (lists / "airplane_train.txt").write_text("000  1\n001 -1\n")
+    (lists.parent / "Layout").mkdir()
+    (lists.parent / "Layout" / "train.txt").write_text("000  1\n")
     listing = reader(tmp_path).scan()
     names = {split: {listing.samples[i].path.stem for i in listing.splits[split]} for split in SPLITS}
     assert names["val"] == {"004", "005"}
     assert names["train"] | names["test"] == {"000", "001", "002", "003"}
     assert names["train"].isdisjoint(names["test"])
     assert "no folder or list of test; taken from train, whole groups" in listing.warnings
-    assert listing.account.left_out == {"file(s) that this reader does not use": ("ImageSets/Main/airplane_train.txt",)}
+    unused = ("ImageSets/Layout/train.txt", "ImageSets/Main/airplane_train.txt")
+    assert listing.account.left_out == {"file(s) that this reader does not use": unused}
 
 
 def test_lists_whose_suffixes_differ_in_case_fit(tmp_path: Path) -> None:
