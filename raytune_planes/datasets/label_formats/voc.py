@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from xml.etree import ElementTree
 
 from raytune_planes.datasets.files import some
@@ -36,9 +36,11 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     of_picture: dict[Path, Path] = {}
     for path in filter(looks, survey.files):
         place, tree = printable(path), parsed(path)
-        # Programs write the file's own name after the picture's; the name inside is often one from before.
+        # Programs name the file after its picture; the name inside is often one from before, but where it has the same
+        # stem, its suffix tells the picture from masks of the same name.
         inside = (tree.findtext("filename") or "").strip()
-        picture = names.match(path.stem, place, path.parent) or names.match(inside, place, path.parent)
+        stem = inside if PurePath(inside).stem == path.stem else path.stem
+        picture = names.match(stem, place, path.parent) or names.match(inside, place, path.parent)
         if picture is None:
             lost.append(path)
             continue

@@ -82,6 +82,18 @@ def test_a_picture_without_a_file_is_left_out_and_a_file_without_a_picture_is_to
     assert any("1 label file(s) are of no picture that is there: " in warning for warning in listing.warnings)
 
 
+def test_masks_of_the_same_names_are_no_scenes(tmp_path: Path) -> None:
+    folder(tmp_path)
+    for n in range(6):
+        scene(tmp_path / "SegmentationClass" / f"00{n}.gif")
+        path = tmp_path / "Annotations" / f"00{n}.xml"
+        path.write_text(path.read_text().replace("old name.jpg", f"00{n}.png"))
+    listing = reader(tmp_path).scan()
+    assert set(listing.boxes_of) == {f"JPEGImages/00{n}.png" for n in range(6)}
+    reason = "picture(s) are in no label file of Pascal VOC and were left out"
+    assert listing.account.left_out == {reason: tuple(f"SegmentationClass/00{n}.gif" for n in range(6))}
+
+
 BOMB = (
     '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><annotation><object><name>&b;</name></object></annotation>'
 )
