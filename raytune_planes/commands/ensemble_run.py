@@ -20,8 +20,8 @@ from raytune_planes.report.explain import places, quoted
 from raytune_planes.report.formatting import shown, signed, table
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Rule
-from raytune_planes.serving.guesses import Guess, Truth, guess, judged, truth
 from raytune_planes.serving.predictor import Predictor
+from raytune_planes.serving.split_predictions import SplitPrediction, Truth, judged, predict_split, truth
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
@@ -160,7 +160,9 @@ def in_words(
     return "\n".join(lines)
 
 
-def _choose(members: Sequence[Member], name: str, method: str, seed: int) -> tuple[Rule, list[Guess | None], Guess]:
+def _choose(
+    members: Sequence[Member], name: str, method: str, seed: int
+) -> tuple[Rule, list[SplitPrediction | None], SplitPrediction]:
     """The rule, and what each member (None: it has no part) and the ensemble say of validation."""
     real = _truth(members[0], name, "val")
     if not len(real.labels_N):
@@ -175,21 +177,25 @@ def _truth(member: Member, name: str, split: str) -> Truth:
     return truth(member.data[name], split, member.predictor.learnt[name].seen)
 
 
-def _on_val(member: Member, name: str) -> Guess:
+def _on_val(member: Member, name: str) -> SplitPrediction:
     """From the logits that the trial kept; masks it did not keep, so these are looked at again."""
     kept, arrays = member.kept.get(name), member.data[name]
     if kept is None or arrays.info.has_masks or not np.array_equal(kept.pictures_N, arrays.splits["val"]):
-        return guess(member.predictor, name, arrays, "val")
-    return Guess(probabilities(kept.logits_NK))
+        return predict_split(member.predictor, name, arrays, "val")
+    return SplitPrediction(probabilities(kept.logits_NK))
 
 
 def _kept(path: Path) -> dict[str, Predictions]:
     return read_validation(path.parent) if (path.parent / VALIDATION).is_file() else {}
 
 
-def _on_test(members: Sequence[Member], name: str, rule: Rule, best: int) -> tuple[Guess, Guess, Guess]:
+def _on_test(
+    members: Sequence[Member], name: str, rule: Rule, best: int
+) -> tuple[SplitPrediction, SplitPrediction, SplitPrediction]:
     """What the best single trial, the ensemble and the dataset's own best trial say."""
-    predictions = {i: guess(members[i].predictor, name, members[i].data[name], "test") for i in {0, best, *rule.used}}
+    predictions = {
+        i: predict_split(members[i].predictor, name, members[i].data[name], "test") for i in {0, best, *rule.used}
+    }
     probability_MNK = np.zeros((len(members), *predictions[0].probability_NK.shape))
     for i, prediction in predictions.items():
         probability_MNK[i] = prediction.probability_NK
@@ -202,7 +208,7 @@ def _only(arrays: Arrays, split: str) -> Arrays:
     return replace(arrays, splits={split: arrays.splits[split]})
 
 
-def _uncertain(single: Guess, together: Guess, real: Truth) -> float:
+def _uncertain(single: SplitPrediction, together: SplitPrediction, real: Truth) -> float:
     right = [(prediction.probability_NK.argmax(1) == real.labels_N).astype(float) for prediction in (together, single)]
     difference_N = right[0] - right[1]
     return float(1.96 * difference_N.std() / np.sqrt(len(difference_N)))

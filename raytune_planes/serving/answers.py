@@ -14,7 +14,7 @@ from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.scenes.grid import Scored, planes
 from raytune_planes.serving.counts import DETECTIONS, MASK, WINDOWS, Count
-from raytune_planes.serving.predictor import Look, Model, require
+from raytune_planes.serving.predictor import Inference, Model, require
 from raytune_planes.serving.routing import by_size
 from raytune_planes.tracking.validation import probabilities
 
@@ -137,21 +137,21 @@ def answer(
     if model.learnt[name].reader.options.framing.to_box:
         why += "; it learnt pictures cut to the aircraft, so this one should show little else"
     texts = tuple(dict.fromkeys(texts))
-    look = model.look(name, source, texts, scale)
-    mask_HW, slide, boxes = look.mask_HW, look.slide, look.boxes
+    inference = model.infer(name, source, texts, scale)
+    mask_HW, slide, boxes = inference.mask_HW, inference.slide, inference.boxes
     if slide is not None:
-        boxes = slide.places(look.probability_NK[:, model.learnt[name].reader.sought])
+        boxes = slide.places(inference.probability_NK[:, model.learnt[name].reader.sought])
     side = model.learnt[name].mask_side
     return Answer(
         dataset=name,
         chosen=why,
         width=width,
         height=height,
-        tiles=look.tiles,
-        labels=() if slide is not None else _likeliest(look.probability_NK[0], model.infos[name].classes),
+        tiles=inference.tiles,
+        labels=() if slide is not None else _likeliest(inference.probability_NK[0], model.infos[name].classes),
         covered=math.nan if mask_HW is None else float((mask_HW > 0.5).mean()),
         planes=() if mask_HW is None else tuple(box for box, _ in planes(mask_HW, width, height, side)),
-        texts=_texts(texts, look),
+        texts=_texts(texts, inference),
         mask=mask_HW,
         boxes=boxes,
         values=model.infos[name].values,
@@ -166,9 +166,9 @@ def _likeliest(probability_K: np.ndarray, classes: Sequence[str]) -> tuple[Label
     return tuple(Label(classes[i], float(probability_K[i])) for i in order.tolist())
 
 
-def _texts(texts: Sequence[str], look: Look) -> tuple[Text, ...]:
-    shares = probabilities(look.text_P[None])[0].tolist() if len(texts) > 1 else [None] * len(texts)
-    return tuple(map(Text, texts, look.similar_P.tolist(), shares))
+def _texts(texts: Sequence[str], inference: Inference) -> tuple[Text, ...]:
+    shares = probabilities(inference.text_P[None])[0].tolist() if len(texts) > 1 else [None] * len(texts)
+    return tuple(map(Text, texts, inference.similar_P.tolist(), shares))
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

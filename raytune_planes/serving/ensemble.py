@@ -14,9 +14,9 @@ from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.images import Source
 from raytune_planes.errors import UserError
 from raytune_planes.serving.forest import Forest
-from raytune_planes.serving.guesses import Guess, resized
 from raytune_planes.serving.learnt import Learnt
-from raytune_planes.serving.predictor import Look, Predictor, require
+from raytune_planes.serving.predictor import Inference, Predictor, require
+from raytune_planes.serving.split_predictions import SplitPrediction, resized
 from raytune_planes.tracking.files import load_json, save_json
 
 FILE = "ensemble.json"
@@ -32,7 +32,7 @@ class Rule:
     forest: Forest | None = None
     """Decides the class from the answers of the members with a weight, in place of their mean."""
 
-    def combine(self, probability_MNK: np.ndarray, masks: Sequence[np.ndarray | None]) -> Guess:
+    def combine(self, probability_MNK: np.ndarray, masks: Sequence[np.ndarray | None]) -> SplitPrediction:
         """Of all members in order; masks at the resolution of the first that has a weight."""
         weights_M = np.array(self.classes_M)
         if self.forest is not None:
@@ -41,10 +41,10 @@ class Rule:
             probability_NK = np.tensordot(weights_M, probability_MNK, 1)
         given = [(w, mask) for w, mask in zip(self.mask_M, masks, strict=False) if w and mask is not None]
         if not given:
-            return Guess(probability_NK)
+            return SplitPrediction(probability_NK)
         height, width = given[0][1].shape[1:]
         mask_NHW = sum(w * resized(mask, height, width) for w, mask in given)
-        return Guess(probability_NK, np.asarray(mask_NHW))
+        return SplitPrediction(probability_NK, np.asarray(mask_NHW))
 
     def of(self, kept: Sequence[int]) -> Rule:
         """The rule for a choice of its members that holds all with a weight."""
@@ -72,27 +72,27 @@ class Ensemble:
         known = [m.synthetic for m in members]
         self.synthetic = None if None in known else tuple(dict.fromkeys(name for each in known for name in each or ()))
 
-    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
+    def infer(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Inference:
         """As a single model does; the mask at the scale of its first member that has a say in it, the boxes of the
         member that weighs most among those that learnt any."""
         require(dataset, self.infos)
         rule = self.rules[dataset]
-        looks = {i: self.members[i].look(dataset, source, texts, scale) for i in sorted(rule.used)}
-        first = next(iter(looks.values()))
+        inferences = {i: self.members[i].infer(dataset, source, texts, scale) for i in sorted(rule.used)}
+        first = next(iter(inferences.values()))
         no_text = np.zeros(len(texts), np.float32)
-        nothing = Look(np.zeros_like(first.probability_NK), 0, None, no_text, no_text)
-        every = [looks.get(i, nothing) for i in range(len(self.members))]
-        masks = [None if look.mask_HW is None else look.mask_HW[None] for look in every]
-        found = rule.combine(np.stack([look.probability_NK for look in every]), masks)
+        nothing = Inference(np.zeros_like(first.probability_NK), 0, None, no_text, no_text)
+        every = [inferences.get(i, nothing) for i in range(len(self.members))]
+        masks = [None if each.mask_HW is None else each.mask_HW[None] for each in every]
+        combined = rule.combine(np.stack([each.probability_NK for each in every]), masks)
         weights_M = np.array(rule.classes_M)
-        boxed = [i for i, look in looks.items() if look.boxes is not None]
-        return Look(
-            probability_NK=found.probability_NK,
+        boxed = [i for i, each in inferences.items() if each.boxes is not None]
+        return Inference(
+            probability_NK=combined.probability_NK,
             tiles=first.tiles,
-            mask_HW=None if found.mask_NHW is None else found.mask_NHW[0],
-            similar_P=np.tensordot(weights_M, np.stack([look.similar_P for look in every]), 1),
-            text_P=np.tensordot(weights_M, np.stack([look.text_P for look in every]), 1),
-            boxes=looks[max(boxed, key=lambda i: (rule.mask_M or rule.classes_M)[i])].boxes if boxed else None,
+            mask_HW=None if combined.mask_NHW is None else combined.mask_NHW[0],
+            similar_P=np.tensordot(weights_M, np.stack([each.similar_P for each in every]), 1),
+            text_P=np.tensordot(weights_M, np.stack([each.text_P for each in every]), 1),
+            boxes=inferences[max(boxed, key=lambda i: (rule.mask_M or rule.classes_M)[i])].boxes if boxed else None,
             slide=first.slide,
         )
 
@@ -100,9 +100,9 @@ class Ensemble:
     def load(folder: Path) -> Ensemble:
         """Raises UserError when ``folder`` holds no whole ensemble."""
         try:
-            told = load_json(folder / FILE)
-            rules = {name: _rule(folder, name, rule) for name, rule in told["rules"].items()}
-            files = [str(member["file"]) for member in told["members"]]
+            content = load_json(folder / FILE)
+            rules = {name: _rule(folder, name, rule) for name, rule in content["rules"].items()}
+            files = [str(member["file"]) for member in content["members"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"the ensemble in {folder} cannot be read: {error}; build it again") from None
         return Ensemble([Predictor.load(folder / file) for file in files], rules)
@@ -121,7 +121,7 @@ def save(
         UserError: the folder cannot be written, or holds something else.
     """
     kept = sorted(set().union(*(rule.used for rule in rules.values())))
-    told: list[dict[str, Any]] = []
+    members_json: list[dict[str, Any]] = []
     if folder.is_dir() and any(folder.iterdir()) and not (folder / FILE).is_file():
         raise UserError(f"{folder} holds other files than an ensemble's; choose another --to")
     try:
@@ -130,14 +130,14 @@ def save(
             old.unlink(missing_ok=True)
         for place in kept:
             path, tags = members[place]
-            file = f"{len(told):02d}-{path.parent.name}.pt"
+            file = f"{len(members_json):02d}-{path.parent.name}.pt"
             shutil.copyfile(path, folder / file)
-            told.append({"file": file, **tags})
+            members_json.append({"file": file, **tags})
         for name, rule in rules.items():
             if rule.forest is not None:
                 np.savez_compressed(folder / f"forest-{name}.npz", allow_pickle=False, **vars(rule.forest))
         written = {name: _to_json(rule.of(kept)) for name, rule in rules.items()}
-        save_json(folder / FILE, {"members": told, "rules": written, **about})
+        save_json(folder / FILE, {"members": members_json, "rules": written, **about})
     except OSError as error:
         raise UserError(f"the ensemble cannot be written to {folder}: {error}; choose another --to") from None
 
@@ -146,9 +146,9 @@ def _to_json(rule: Rule) -> dict[str, Any]:
     return {"classes": list(rule.classes_M), "mask": list(rule.mask_M), "forest": rule.forest is not None}
 
 
-def _rule(folder: Path, name: str, told: Mapping[str, Any]) -> Rule:
+def _rule(folder: Path, name: str, rule: Mapping[str, Any]) -> Rule:
     forest = None
-    if told["forest"]:
+    if rule["forest"]:
         with np.load(folder / f"forest-{name}.npz", allow_pickle=False) as stored:
             forest = Forest(**{key: stored[key] for key in stored.files})
-    return Rule(tuple(map(float, told["classes"])), tuple(map(float, told["mask"])), forest)
+    return Rule(tuple(map(float, rule["classes"])), tuple(map(float, rule["mask"])), forest)

@@ -91,6 +91,8 @@ def out_of_fold(probability_MNK: np.ndarray, labels_N: np.ndarray, groups_N: np.
     fold_N = (np.random.default_rng(seed).permutation(len(names_G)) % folds)[of_picture_N]
     out_NK = np.zeros(probability_MNK.shape[1:])
     for fold in range(folds):
-        held_N = fold_N == fold
-        out_NK[held_N] = fit(probability_MNK[:, ~held_N], labels_N[~held_N], seed)(probability_MNK[:, held_N])
+        held_out_N = fold_N == fold
+        out_NK[held_out_N] = fit(probability_MNK[:, ~held_out_N], labels_N[~held_out_N], seed)(
+            probability_MNK[:, held_out_N]
+        )
     return out_NK

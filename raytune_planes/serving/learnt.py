@@ -93,10 +93,10 @@ class Learnt:
 
 def learnt(state: Mapping[str, Any], config: TrialConfig) -> dict[str, Learnt]:
     """From a checkpoint, by dataset."""
-    told: Mapping[str, Any] = state.get("learnt", {})
+    stated: Mapping[str, Any] = state.get("learnt", {})
     out = {}
     for name in state["infos"]:
-        sizes, synthetic = (told.get(name, {}).get(key) for key in ("sizes", "synthetic"))
+        sizes, synthetic = (stated.get(name, {}).get(key) for key in ("sizes", "synthetic"))
         found = reader(name, config.datasets[name], Path())
         info = Info.of_json(state["infos"][name])
         found.values, found.tile = info.values, info.tile or found.tile

@@ -66,11 +66,11 @@ def caption(answer: Answer) -> str:
     count = answer.count
     if count is None:
         label, probability = answer.labels[0]
-        said = f"{label} {probability:.2f}"
+        text = f"{label} {probability:.2f}"
     else:
-        said = f"{count.planes} plane{'s' if count.planes != 1 else ''} by {count.by}"
-        said += f", {answer.covered:.1%} of the picture" if answer.mask is not None else ""
-    return f"{answer.dataset}: {said}{' - SYNTHETIC model' if answer.synthetic else ''}"
+        text = f"{count.planes} plane{'s' if count.planes != 1 else ''} by {count.by}"
+        text += f", {answer.covered:.1%} of the picture" if answer.mask is not None else ""
+    return f"{answer.dataset}: {text}{' - SYNTHETIC model' if answer.synthetic else ''}"
 
 
 def _tinted(picture: Image.Image, mask_HW: np.ndarray) -> Image.Image:

@@ -34,8 +34,8 @@ BERT = "text.bert."
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a model sees in one picture."""
+class Inference:
+    """What a model infers from one picture."""
 
     probability_NK: np.ndarray
     """Of the dataset's classes: one row, the mean over the tiles of a scene; of ``slide`` a row for each window."""
@@ -62,7 +62,7 @@ class Model(Protocol):
     synthetic: tuple[str, ...] | None
     """The datasets whose pictures were drawn by this program; None where a checkpoint does not tell."""
 
-    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
+    def infer(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Inference:
         """Through the head of ``dataset``, at ``scale`` source pixels for one of what it learnt (see ``Learnt.cut``).
 
         Raises:
@@ -95,7 +95,7 @@ class Predictor:
         with checkpoint.content_of(path):
             return Predictor(state)
 
-    def look(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Look:
+    def infer(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Inference:
         """As in training: tiles of a scene, or the whole picture; and a scene by windows for a dataset of chips."""
         require(dataset, self.infos)
         own = self.learnt[dataset]
@@ -113,17 +113,21 @@ class Predictor:
                 similar.append(part.embedding_BW @ text_PW.T)
             # The embeddings of a quarter of a million windows would fill the memory.
             parts.append(replace(part, embedding_BW=None))
-        found: Prediction = joined(parts)
+        prediction: Prediction = joined(parts)
         grid, mask_HW, boxes = cut if isinstance(cut, Grid) else None, None, None
-        if found.mask_BHW is not None and not isinstance(cut, Slide):
-            mask_BHW = found.mask_BHW
+        if prediction.mask_BHW is not None and not isinstance(cut, Slide):
+            mask_BHW = prediction.mask_BHW
             mask_HW = own.unframed(mask_BHW[0].numpy(), source) if grid is None else grid.blend(mask_BHW)
-        if grid is not None and found.box_logit_BN is not None and found.boxes_BN4 is not None:
-            boxes = detected(found.box_logit_BN, found.boxes_BN4, grid)
-        probability_NK, similar_P, temperature = found.probability_BK, torch.cat(similar).mean(0), found.log_temperature
+        if grid is not None and prediction.box_logit_BN is not None and prediction.boxes_BN4 is not None:
+            boxes = detected(prediction.box_logit_BN, prediction.boxes_BN4, grid)
+        probability_NK, similar_P, temperature = (
+            prediction.probability_BK,
+            torch.cat(similar).mean(0),
+            prediction.log_temperature,
+        )
         assert probability_NK is not None, "every dataset has classes"
         assert temperature is not None, "every model embeds pictures"
-        return Look(
+        return Inference(
             probability_NK=(probability_NK if isinstance(cut, Slide) else probability_NK.mean(0, keepdim=True)).numpy(),
             tiles=1 if cut is None else len(probability_NK),
             mask_HW=mask_HW,

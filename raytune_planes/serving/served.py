@@ -19,10 +19,10 @@ def serve(artifacts: Mapping[str, str]) -> Callable[[Any], list[dict[str, Any]]]
     """
     predictor = Predictor.load(Path(artifacts["checkpoint"]))
 
-    def told(dataset: Any, image: Any) -> dict[str, Any]:
+    def answered(dataset: Any, image: Any) -> dict[str, Any]:
         try:
             return answer(predictor, bytes(image), str(dataset)).to_dict()
         except UserError as error:
             return {"error": str(error)}
 
-    return lambda table: [told(*row) for row in zip(table["dataset"], table["image"], strict=True)]
+    return lambda table: [answered(*row) for row in zip(table["dataset"], table["image"], strict=True)]

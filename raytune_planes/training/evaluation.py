@@ -71,13 +71,13 @@ class Evaluation:
 
     def _count_of_scenes(self, split: str) -> dict[str, float]:
         """How many scenes the pictures of ``split`` come from, of each dataset that has several pictures of one."""
-        found = {}
+        metrics = {}
         for name, arrays in self._data.items():
             pictures_N = arrays.splits[split]
             scenes = len(np.unique(arrays.groups_N[pictures_N]))
             if 0 < scenes < len(pictures_N):
-                found[metric(split, name, "scenes")] = float(scenes)
-        return found
+                metrics[metric(split, name, "scenes")] = float(scenes)
+        return metrics
 
     def predictions(self) -> dict[str, Predictions]:
         """What the last run said of each picture of its split. All workers must ask, and get the same."""

@@ -42,7 +42,7 @@ class SceneEvaluation:
 
     def run(self, split: str) -> dict[str, float]:
         """``<split>/<dataset>/<metric>`` of ``scene_metrics``. All workers must ask; each does some of the scenes."""
-        found: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for name, arrays in self._data.items():
             assert arrays.scenes is not None
             numbers_N = arrays.scenes.splits[split]
@@ -50,25 +50,25 @@ class SceneEvaluation:
             for place in range(self._worker.rank, len(numbers_N), self._worker.world):
                 rows_NS[place] = self._judge(name, arrays, arrays.scenes, int(numbers_N[place]))
             summed_NS = self._worker.sum(rows_NS.flatten()).view_as(rows_NS)
-            found |= {metric(split, name, key): value for key, value in scene_metrics(summed_NS).items()}
-        return found
+            metrics |= {metric(split, name, key): value for key, value in scene_metrics(summed_NS).items()}
+        return metrics
 
     def _judge(self, name: str, arrays: Arrays, scenes: Scenes, scene: int) -> Tensor:
         width, height = scenes.size(scene)
         step = scenes.step(scene, arrays.info.tile)
         grid = Grid(scenes.image(scene), step, scenes.image_size, width, height)
-        said = self._said(name, grid)
-        assert said.mask_BHW is not None, "scenes have masks"
-        mask_HW = grid.blend(said.mask_BHW)
-        if said.box_logit_BN is not None and said.boxes_BN4 is not None:
-            told = detected(said.box_logit_BN, said.boxes_BN4, grid, FAINT)
+        prediction = self._predicted(name, grid)
+        assert prediction.mask_BHW is not None, "scenes have masks"
+        mask_HW = grid.blend(prediction.mask_BHW)
+        if prediction.box_logit_BN is not None and prediction.boxes_BN4 is not None:
+            boxes = detected(prediction.box_logit_BN, prediction.boxes_BN4, grid, FAINT)
         else:
-            told = planes(mask_HW, width, height, scenes.image_size)
+            boxes = planes(mask_HW, width, height, scenes.image_size)
         truth_M4 = scenes.boxes(scene)
         true_HW = drawn(truth_M4, step, arrays.info.masks_from, grid.height, grid.width)
-        return judged(told, sure(told), truth_M4, mask_HW, true_HW)
+        return judged(boxes, sure(boxes), truth_M4, mask_HW, true_HW)
 
-    def _said(self, name: str, grid: Grid) -> Prediction:
+    def _predicted(self, name: str, grid: Grid) -> Prediction:
         tiles, seen = list(grid.pixels()), self._seen.get(name, Seen())
         parts, at_once = [], eval_batch(seen.side(grid.image_size))
         for start in range(0, len(tiles), at_once):
@@ -77,9 +77,9 @@ class SceneEvaluation:
             image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
             part = self._predict(name, normalise(image_BCHW))
             parts.append(replace(part, embedding_BW=None))
-        found: Prediction = joined(parts)
+        prediction: Prediction = joined(parts)
         return replace(
-            found,
-            mask_BHW=None if found.mask_BHW is None else found.mask_BHW.float(),
-            box_logit_BN=None if found.box_logit_BN is None else found.box_logit_BN.float(),
+            prediction,
+            mask_BHW=None if prediction.mask_BHW is None else prediction.mask_BHW.float(),
+            box_logit_BN=None if prediction.box_logit_BN is None else prediction.box_logit_BN.float(),
         )

@@ -19,7 +19,7 @@ from raytune_planes.records import End, Goal, Objective, TrialRecord
 from raytune_planes.serving import Predictor, ensemble, forest
 from raytune_planes.serving.answers import answer
 from raytune_planes.serving.ensemble import Ensemble
-from raytune_planes.serving.guesses import guess, judged, truth
+from raytune_planes.serving.split_predictions import judged, predict_split, truth
 from raytune_planes.tracking import JsonlTracker, reading
 from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.loop import train
@@ -90,13 +90,13 @@ def test_the_command_knows_every_way_there_is() -> None:
 
 def test_what_chooses_cannot_ask_for_test(trained: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[str]] = []
-    real = guess
+    real = predict_split
 
     def spy(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> object:
         seen.append(set(arrays.splits))
         return real(predictor, dataset, arrays, split)
 
-    monkeypatch.setattr("raytune_planes.commands.ensemble_run.guess", spy)
+    monkeypatch.setattr("raytune_planes.commands.ensemble_run.predict_split", spy)
     build(members(trained, toy_data()), "soft", 0)
     first_test = next(i for i, splits in enumerate(seen) if "test" in splits)
     assert all(splits == {"val"} for splits in seen[:first_test])
@@ -114,7 +114,7 @@ def test_a_verdict_is_what_training_would_measure(trained: list[Path]) -> None:
     data = toy_data()
     _, verdicts = build(members(trained, data), "greedy", 0)
     alone = judged(
-        guess(Predictor.load(trained[0]), "hrplanes", data["hrplanes"], "test"),
+        predict_split(Predictor.load(trained[0]), "hrplanes", data["hrplanes"], "test"),
         truth(data["hrplanes"], "test"),
         INFOS["hrplanes"],
     )
@@ -146,10 +146,10 @@ def test_a_saved_ensemble_says_of_a_picture_what_its_members_say_together(
     for name, arrays in data.items():
         i = arrays.splits["test"][0]
         one = replace(arrays, splits={"test": arrays.splits["test"][:1]})
-        guesses = [guess(m.predictor, name, one, "test") for m in gathered]
+        guesses = [predict_split(m.predictor, name, one, "test") for m in gathered]
         expected = rules[name].combine(np.stack([g.probability_NK for g in guesses]), [g.mask_NHW for g in guesses])
         pixels = arrays.images_NHWC[i]
-        look = loaded.look(name, photo(pixels) if name == "fgvc" else png(pixels))
+        look = loaded.infer(name, photo(pixels) if name == "fgvc" else png(pixels))
         assert look.probability_NK == pytest.approx(expected.probability_NK, abs=1e-4)
         if expected.mask_NHW is not None and arrays.images_NHWC.shape[1] <= 320:
             assert look.mask_HW == pytest.approx(expected.mask_NHW[0], abs=2e-3)
@@ -174,8 +174,8 @@ def test_an_ensemble_of_models_that_box_counts_by_the_boxes_of_the_one_that_weig
 def test_an_ensemble_slides_over_a_scene_with_all_its_members(trained: list[Path]) -> None:
     one, other = map(Predictor.load, trained[:2])
     scene = png(toy_data()["planesnet"].images_NHWC[:6].reshape(3, 2, 16, 16, 3).swapaxes(1, 2).reshape(48, 32, 3))
-    look = Ensemble([one, other], {"planesnet": ensemble.Rule((0.75, 0.25))}).look("planesnet", scene)
-    parts = [each.look("planesnet", scene).probability_NK for each in (one, other)]
+    look = Ensemble([one, other], {"planesnet": ensemble.Rule((0.75, 0.25))}).infer("planesnet", scene)
+    parts = [each.infer("planesnet", scene).probability_NK for each in (one, other)]
     assert look.slide is not None
     assert len(look.probability_NK) == len(look.slide) == 9 * 5
     assert look.probability_NK == pytest.approx(0.75 * parts[0] + 0.25 * parts[1], abs=1e-6)
@@ -200,7 +200,7 @@ def test_gain_and_gap_stand_in_the_table(trained: list[Path]) -> None:
     assert f"{both - one:+.4f} ± {verdicts['fgvc'].uncertain:.4f}" in line
     assert "fgvc: classes 0: 0.33, 1: 0.33, 2: 0.33" in told
     alone = [
-        judged(guess(m.predictor, "fgvc", m.data["fgvc"], "val"), truth(m.data["fgvc"], "val"), INFOS["fgvc"])
+        judged(predict_split(m.predictor, "fgvc", m.data["fgvc"], "val"), truth(m.data["fgvc"], "val"), INFOS["fgvc"])
         for m in gathered
     ]
     assert max(v["accuracy"] for v in alone) == verdicts["fgvc"].alone["val"]["accuracy"]

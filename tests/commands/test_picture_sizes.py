@@ -71,7 +71,7 @@ def test_the_whole_path_works_at_the_sizes_that_are_usual_for_photographs(tmp_pa
     assert masks.examples[0].truth_HW.shape == masks.examples[0].predicted_HW.shape == (64, 64)
 
     photograph = next((tmp_path / "data").rglob("*.jpg"))
-    look = member.predictor.look("fgvc", photograph)
+    look = member.predictor.infer("fgvc", photograph)
     assert look.probability_NK.shape == (1, 2)
 
 

@@ -58,7 +58,7 @@ def test_a_tile_gets_the_mask_that_the_model_gives_its_pixels(weights: Path) -> 
     (batch,) = eval_batches(arrays, "test", 64)
     with torch.no_grad():
         expected_BHW = predictor.model("hrplanes", batch.image_BCHW)["segmentation"].sigmoid()
-    look = predictor.look("hrplanes", png(arrays.images_NHWC[arrays.splits["test"][0]]))
+    look = predictor.infer("hrplanes", png(arrays.images_NHWC[arrays.splits["test"][0]]))
     assert look.tiles == 1
     assert look.mask_HW == pytest.approx(expected_BHW[0].numpy(), abs=1e-5)
 

@@ -18,7 +18,7 @@ from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.records import EpochRecord
 from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving import Predictor
-from raytune_planes.serving.guesses import guess, resized
+from raytune_planes.serving.split_predictions import predict_split, resized
 from raytune_planes.training import checkpoint
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -114,7 +114,7 @@ def test_the_answer_from_a_file_is_the_evaluations_bit_for_bit(
     output = predictor.outputs(name, torch.from_numpy(shown).permute(0, 3, 1, 2))
     logits_NK = output["classification"].logits_BK
     assert np.array_equal(logits_NK.numpy(), said.logits_NK)
-    kept = guess(predictor, name, arrays, "test")  # what ensembles are made of
+    kept = predict_split(predictor, name, arrays, "test")  # what ensembles are made of
     assert np.array_equal(kept.probability_NK, logits_NK.softmax(1).numpy())
     if "segmentation" in output:
         assert np.array_equal(kept.mask_NHW, output["segmentation"].sigmoid().half().numpy())
@@ -127,10 +127,10 @@ def test_a_picture_alone_is_answered_as_in_the_evaluation(name: str, shape: str,
     settings = toy_config(**shaped(name, shape)).datasets[name]
     read = reader(name, settings, MAKES[name](tmp_path), 0)
     trainer, predictor = trained(name, read, tmp_path, "float32", shape)
-    samples, kept = read.scan().samples, guess(predictor, name, trainer.data[name], "test")
+    samples, kept = read.scan().samples, predict_split(predictor, name, trainer.data[name], "test")
     for row, i in enumerate(trainer.data[name].splits["test"]):
         for source in (samples[i].path, samples[i].path.read_bytes()):
-            look = predictor.look(name, source)
+            look = predictor.infer(name, source)
             assert look.tiles == 1
             assert look.probability_NK[0] == pytest.approx(kept.probability_NK[row], abs=1e-5)
             whole = shape in ("as decoded", "smaller than decoded")  # else see test_unframed.py
@@ -143,12 +143,12 @@ def test_a_scene_of_one_tile_is_answered_as_that_tile(shape: str, tmp_path: Path
     settings = toy_config(**shaped("hrplanes", shape)).datasets["hrplanes"]
     read = reader("hrplanes", settings, MAKES["hrplanes"](tmp_path), 0)
     trainer, predictor = trained("hrplanes", read, tmp_path, "float32", shape)
-    samples, kept = read.scan().samples, guess(predictor, "hrplanes", trainer.data["hrplanes"], "test")
+    samples, kept = read.scan().samples, predict_split(predictor, "hrplanes", trainer.data["hrplanes"], "test")
     for row, i in enumerate(trainer.data["hrplanes"].splits["test"]):
         with Image.open(samples[i].path) as scene:
             file = io.BytesIO()
             scene.crop(samples[i].window).save(file, "PNG")
-        look = predictor.look("hrplanes", file.getvalue())
+        look = predictor.infer("hrplanes", file.getvalue())
         assert look.tiles == 1
         # Cut out, a tile's edge has no neighbours for the filter that reduces it: some pixels differ.
         assert look.mask_HW is not None

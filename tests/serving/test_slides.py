@@ -45,7 +45,7 @@ def test_each_plane_of_a_scene_is_one_place_where_it_is(weights: Path) -> None:
 
 def test_a_window_is_answered_as_the_chip_in_a_file_of_its_own(weights: Path) -> None:
     predictor, scene = Predictor.load(weights), field()
-    look = predictor.look("planesnet", png(scene))
+    look = predictor.infer("planesnet", png(scene))
     assert look.slide is not None
     across, down = look.slide.starts
     windows = np.concatenate(list(look.slide.pixels()))
@@ -53,7 +53,7 @@ def test_a_window_is_answered_as_the_chip_in_a_file_of_its_own(weights: Path) ->
         n = down.index(top) * len(across) + across.index(left)
         chip = png(scene[top : top + SIDE, left : left + SIDE])
         assert np.array_equal(windows[n], predictor.learnt["planesnet"].reader.show(chip))
-        alone = predictor.look("planesnet", chip)
+        alone = predictor.infer("planesnet", chip)
         assert alone.slide is None
         assert look.probability_NK[n] == pytest.approx(alone.probability_NK[0], abs=1e-5)
 
@@ -87,8 +87,8 @@ def test_a_picture_of_about_one_chip_is_seen_whole(weights: Path) -> None:
 
 def test_tiles_of_a_scene_follow_its_scale(weights: Path) -> None:
     predictor = Predictor.load(weights)  # tiles of 64
-    assert predictor.look("hrplanes", grey(256, 256)).tiles == 49
-    assert predictor.look("hrplanes", grey(512, 512), scale=2.0).tiles == 49
+    assert predictor.infer("hrplanes", grey(256, 256)).tiles == 49
+    assert predictor.infer("hrplanes", grey(512, 512), scale=2.0).tiles == 49
 
 
 def test_a_scale_that_cannot_be_is_refused(weights: Path) -> None:

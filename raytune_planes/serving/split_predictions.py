@@ -16,7 +16,7 @@ from raytune_planes.tasks.segmentation.implementation import mask_metrics
 
 
 @dataclass(frozen=True)
-class Guess:
+class SplitPrediction:
     """Of one dataset's split, by a member or by an ensemble."""
 
     probability_NK: np.ndarray
@@ -45,14 +45,14 @@ def truth(arrays: Arrays, split: str, seen: Seen | None = None) -> Truth:
     return Truth(np.asarray(arrays.labels_N)[pictures_N], masks_NHW, pictures_N, arrays.groups_N[pictures_N])
 
 
-def guess(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> Guess:
+def predict_split(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> SplitPrediction:
     """Look at every picture of a split, without augmentation."""
     seen = predictor.learnt[dataset].seen
     pixels_NHWC = seen.pixels(np.asarray(arrays.images_NHWC)[arrays.splits[split]])
-    said = predictor.predict(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
-    mask_NHW = None if said.mask_BHW is None else said.mask_BHW.half().numpy()
-    assert said.probability_BK is not None, "every dataset has classes"
-    return Guess(said.probability_BK.numpy(), mask_NHW)
+    prediction = predictor.predict(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
+    mask_NHW = None if prediction.mask_BHW is None else prediction.mask_BHW.half().numpy()
+    assert prediction.probability_BK is not None, "every dataset has classes"
+    return SplitPrediction(prediction.probability_BK.numpy(), mask_NHW)
 
 
 def resized(mask_NHW: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -63,15 +63,15 @@ def resized(mask_NHW: np.ndarray, height: int, width: int) -> np.ndarray:
     return F.interpolate(mask[:, None], size=(height, width), mode="bilinear", antialias=True)[:, 0].numpy()
 
 
-def judged(found: Guess, real: Truth, info: Info) -> dict[str, float]:
+def judged(prediction: SplitPrediction, real: Truth, info: Info) -> dict[str, float]:
     """The metrics of training: accuracy, mean of the classes' accuracies, F1, and of masks IoU and Dice, these at the
     resolution of ``real``."""
     classes = len(info.classes)
-    cells = real.labels_N * classes + found.probability_NK.argmax(1)
+    cells = real.labels_N * classes + prediction.probability_NK.argmax(1)
     confusion_KK = torch.from_numpy(np.bincount(cells, minlength=classes**2).reshape(classes, classes)).double()
     out = classification_metrics(confusion_KK, info)
-    if found.mask_NHW is not None and real.masks_NHW is not None:
-        seen, there = resized(found.mask_NHW, *real.masks_NHW.shape[1:]) > 0.5, real.masks_NHW > 0
-        hits = float((seen & there).sum())
-        out |= mask_metrics(hits, float(seen.sum()) - hits, float(there.sum()) - hits)
+    if prediction.mask_NHW is not None and real.masks_NHW is not None:
+        predicted, actual = resized(prediction.mask_NHW, *real.masks_NHW.shape[1:]) > 0.5, real.masks_NHW > 0
+        hits = float((predicted & actual).sum())
+        out |= mask_metrics(hits, float(predicted.sum()) - hits, float(actual.sum()) - hits)
     return out
