@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import stat
+import tempfile
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from raytune_planes.errors import UserError
+
+log = logging.getLogger(__name__)
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """``s3://bucket/x``, also where somebody's ``Path`` has already made it ``s3:/bucket/x``; not a drive, ``C:/``."""
@@ -64,3 +70,56 @@ def start(path: Path, size: int = 4096) -> bytes:
             return file.read(size)
     except OSError:
         return b""
+
+
+def sqlite_address(path: Path) -> str:
+    """``sqlite:///...`` of a database, for SQLAlchemy and all that build on it, also where ``?``, ``%`` or ``#`` are in
+    the name of a folder: SQLAlchemy has its own way to write them."""
+    from sqlalchemy import URL
+
+    whole = str(path.resolve())
+    written = URL.create("sqlite", database=whole).render_as_string()
+    # MLflow makes the folder that stands behind "sqlite:///", letter by letter; not so where the driver is named.
+    return written if written == f"sqlite:///{whole}" else written.replace("sqlite:", "sqlite+pysqlite:", 1)
+
+
+def sqlite_file(address: str) -> Path | None:
+    """The file of a database that ``address`` names; None where it is another kind of store, or in memory."""
+    if not address.startswith(("sqlite:", "sqlite+")):
+        return None
+    from sqlalchemy import make_url
+
+    named = make_url(address).database
+    return Path(named) if named and named != ":memory:" else None
+
+
+def own_folder(wanted: Path, what: str, setting: str) -> Path:
+    """``wanted``, which begins with ``~`` and is made, or a temporary folder of this user where that cannot be.
+
+    Args:
+        what: Is kept there, for the warning.
+        setting: Names another place.
+
+    Raises:
+        UserError: the temporary folder belongs to somebody else.
+    """
+    try:
+        folder = wanted.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home at all
+        why = f"{error.strerror}: {wanted}" if isinstance(error, OSError) else str(error).rstrip(".")
+    else:
+        return folder
+    return _elsewhere(wanted.name, what, setting, why, tempfile.gettempdir())
+
+
+@cache  # said once
+def _elsewhere(name: str, what: str, setting: str, why: str, temporary: str) -> Path:
+    folder = Path(temporary) / f"{name}-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(f"no folder for {what}: {why}, and {folder} belongs to someone else; name one with {setting}")
+    log.warning("%s, so %s are kept in %s; %s names another place", why, what, folder, setting)
+    return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 
 from raytune_planes.cli import main
 from raytune_planes.datasets import cleaning, files, images
+from raytune_planes.datasets.cache import default_cache
 from raytune_planes.errors import UserError
 from raytune_planes.model.prompts import read_templates
-from raytune_planes.paths import local, regular, shortened
+from raytune_planes.paths import local, regular, shortened, sqlite_address, sqlite_file
 from raytune_planes.report.log import read_log
 from raytune_planes.settings import load, make_config
 from raytune_planes.space import load_space
@@ -159,3 +161,39 @@ def test_a_log_whose_datasets_would_name_files_elsewhere_is_refused(tmp_path: Pa
     (tmp_path / "log.json").write_text(json.dumps([entry]))
     with pytest.raises(UserError, match="is no training log"):
         read_log(tmp_path / "log.json")
+
+
+def test_what_is_kept_in_a_home_that_cannot_be_made_is_kept_among_temporary_files_and_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    found = [default_cache(), default_cache()]
+    assert found == [tmp_path / f"raytune-planes-{os.getuid()}"] * 2
+    assert found[0].stat().st_mode & 0o777 == 0o700
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Not a directory: ~/.cache/raytune-planes, so decoded pictures are kept in {found[0]}; "
+        "--cache or XDG_CACHE_HOME names another place"
+    ]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(NotADirectoryError):
+        default_cache()
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(other))
+    (other / found[0].name).symlink_to(tmp_path)
+    with pytest.raises(UserError, match="belongs to someone else; name one with --cache or XDG_CACHE_HOME"):
+        default_cache()
+
+
+@pytest.mark.parametrize("folder", ["plain", "with blank", "50%20 %zz", "a?b=c", "a#b"])
+def test_the_address_of_a_database_leads_back_to_its_file(folder: str, tmp_path: Path) -> None:
+    path = tmp_path / folder / "x.db"
+    assert sqlite_file(sqlite_address(path)) == path
+    assert sqlite_address(tmp_path / "plain" / "x.db") == f"sqlite:///{tmp_path}/plain/x.db"
+
+
+def test_other_addresses_have_no_file() -> None:
+    assert [sqlite_file(text) for text in ("postgresql://host/x", "http://host", "sqlite://", "./mlruns")] == [None] * 4

@@ -17,16 +17,22 @@ from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.known import Found, Known
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import DISK_FULL, UserError
-from raytune_planes.paths import local
+from raytune_planes.paths import local, own_folder
 from raytune_planes.processors import allowed
 
 LIMIT_GIB = 20.0
 
 
 def default_cache() -> Path:
-    """``raytune-planes`` under ``$XDG_CACHE_HOME``, or under ``~/.cache``."""
+    """``raytune-planes`` under ``$XDG_CACHE_HOME``, or under ``~/.cache``.
+
+    Where the user's home is not there and cannot be made, as in containers that run as any user, it is a folder of this
+    user among the temporary ones, and a warning says so once.
+    """
     named = os.environ.get("XDG_CACHE_HOME", "")
-    return (local(named) if named else Path.home() / ".cache") / "raytune-planes"
+    if named:
+        return local(named) / "raytune-planes"
+    return own_folder(Path("~/.cache/raytune-planes"), "decoded pictures", "--cache or XDG_CACHE_HOME")
 
 
 def entry(cache: Path, fingerprint: str) -> Path:

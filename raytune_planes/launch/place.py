@@ -60,8 +60,11 @@ def private_folder(path: Path) -> Path:
 
     Everybody may write to ``/tmp``: a folder that someone else left under our name, or a link, is refused.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(f"{path} cannot be made ({error.strerror}); XDG_STATE_HOME names another place") from None
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise LaunchError(
@@ -85,7 +88,12 @@ def ensure_token(environment: dict[str, str]) -> None:
         if path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
             path.chmod(0o600)  # `ray get-auth-token --generate` leaves it for everybody to read
         return
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise LaunchError(
+            f"Ray's token cannot be kept in {path.parent} ({error.strerror}); RAY_AUTH_TOKEN_PATH names another file"
+        ) from None
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(secrets.token_hex(32))

@@ -31,6 +31,12 @@ STATUS = {
 LONGEST = 5000
 """Characters of a tag; older servers refuse more."""
 
+LONGEST_PARAM = 500
+"""Characters of a parameter that every server of MLflow takes: 6000 since 2.10, 500 before."""
+
+CUT = "... (whole in config.yaml"
+"""Ends a parameter that is longer."""
+
 Point = tuple[str, float, int, int]
 """Metric, value, time in milliseconds, step."""
 
@@ -78,7 +84,19 @@ def trial_name(trial: TrialRecord) -> str:
 def params(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
     """The drawn settings; of the defaults' trial, which draws none, the settings that the others draw."""
     values = trial.drawn or {path: trial.config[path] for path in start.searched if path in trial.config}
-    return {path: str(value) for path, value in values.items()}
+    whole = {path: str(value) for path, value in values.items()}
+    return {path: value if len(value) <= LONGEST_PARAM else _shortened(value) for path, value in whole.items()}
+
+
+def shortened(start: StudyStart, trial: TrialRecord) -> tuple[str, ...]:
+    """The settings whose values ``params`` cuts; the trial's artifact ``config.yaml`` holds them whole."""
+    return tuple(path for path, value in params(start, trial).items() if CUT in value and len(value) == LONGEST_PARAM)
+
+
+def _shortened(value: str) -> str:
+    """The beginning of ``value`` and a digest of all of it, so that two that differ late still differ."""
+    end = f"{CUT}, sha256 {hashlib.sha256(value.encode()).hexdigest()[:12]})"
+    return value[: LONGEST_PARAM - len(end)] + end
 
 
 def epoch_points(epoch: EpochRecord) -> list[Point]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import sqlite_address
 from raytune_planes.tracking.files import write_whole
 
 USER, PASSWORD = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
@@ -22,7 +23,7 @@ SETTINGS, USERS = "mlflow-login.ini", "mlflow-login.db"
 INI = """\
 [mlflow]
 default_permission = NO_PERMISSIONS
-database_uri = sqlite:///{users}
+database_uri = {users}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
@@ -50,7 +51,7 @@ def server_settings(login: Login, out: Path) -> dict[str, str]:
     users = (out / USERS).resolve()
     users.touch(mode=0o600)
     users.chmod(0o600)
-    write_whole(out / SETTINGS, INI.format(users=str(users).replace("%", "%%")))
+    write_whole(out / SETTINGS, INI.format(users=sqlite_address(users).replace("%", "%%")))
     return {
         "MLFLOW_AUTH_CONFIG_PATH": str((out / SETTINGS).resolve()),
         "MLFLOW_AUTH_ADMIN_USERNAME": login.user,

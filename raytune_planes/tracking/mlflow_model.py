@@ -70,7 +70,7 @@ def _log_model(uri: str, run_id: str, model: LoggedModel, step: int, name: str) 
             logged = mlflow.pyfunc.log_model(
                 name=name,
                 python_model=script.origin,
-                artifacts={LOADER: str(named), **{key: str(path) for key, path in model.artifacts.items()}},
+                artifacts={LOADER: str(named)} | {k: p.resolve().as_uri() for k, p in model.artifacts.items()},
                 signature=infer_signature(model.input_example, model.output_example),
                 input_example=model.input_example,
                 pip_requirements=list(model.requirements),

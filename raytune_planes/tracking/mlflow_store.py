@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raytune_planes.paths import sqlite_file
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
-from raytune_planes.tracking.mlflow_connection import SQLITE, analyze, connect, experiment_id
+from raytune_planes.tracking.mlflow_connection import analyze, connect, experiment_id
 from raytune_planes.tracking.mlflow_fields import Point
 from raytune_planes.tracking.mlflow_view import view_tag
 from raytune_planes.tracking.reading import StudyFiles
@@ -78,7 +79,11 @@ class MlflowStore:
             return
         self.changed.add(mlflow_fields.trial_name(trial))
         if not sent.params:
-            self._log(sent.run_id, params=mlflow_fields.params(self.start, trial))
+            cut = mlflow_fields.shortened(self.start, trial)
+            marks = {"shortened": ", ".join(cut)[: mlflow_fields.LONGEST]} if cut else {}
+            self._log(sent.run_id, params=mlflow_fields.params(self.start, trial), tags=marks)
+            if cut and (config := folder / files.CONFIG).is_file():  # at once: the values are nowhere else in MLflow
+                self._push_files(sent.run_id, [config], folder)
             sent.params = True
         self._push_epochs(sent, trial)
         if trial.end is not End.RUNNING:
@@ -110,11 +115,11 @@ class MlflowStore:
         tops = (study.folder / name for name in (files.STUDY, files.SPACE, files.BEST))
         self._push_files(self.parent_run_id, [p for p in tops if p.is_file()], study.folder)
         self._set_status(self._parent, mlflow_fields.STATUS[study.end.end], study.end.ended_ms)
-        tags |= {"end": str(study.end.end), "reason": study.end.reason, DONE: digest}
+        tags |= {"end": str(study.end.end), "reason": study.end.reason[: mlflow_fields.LONGEST], DONE: digest}
         self._log(self.parent_run_id, tags=tags)
         self._parent.digest = digest
-        if self.uri.startswith(SQLITE):
-            analyze(self.uri)
+        if database := sqlite_file(self.uri):
+            analyze(database)
 
     def attach(self, paths: Sequence[Path], inside: str) -> None:
         """Put a report's files, its page first, into the folder ``inside`` of the study's own run, and say so there."""

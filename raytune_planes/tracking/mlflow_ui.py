@@ -19,8 +19,9 @@ from pathlib import Path
 
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
+from raytune_planes.paths import sqlite_file
 from raytune_planes.tracking.files import find_study
-from raytune_planes.tracking.mlflow_connection import SQLITE, try_file, without_secrets
+from raytune_planes.tracking.mlflow_connection import try_file, without_secrets
 from raytune_planes.tracking.mlflow_login import Login, check_login, read_login, request, server_settings
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_view import view_path
@@ -56,8 +57,8 @@ def serve_ui(
         print(f"MLflow runs elsewhere; open {_address(store.rstrip('/'), out, place.experiment)}")
         return 0
     credentials = read_login() if login else None
-    if store.startswith(SQLITE):
-        _refuse_unreadable(Path(store.removeprefix(SQLITE)))
+    if database := sqlite_file(store):
+        _refuse_unreadable(database)
     _refuse_taken(port)
     with _server(store, out, port, credentials) as server, contextlib.suppress(KeyboardInterrupt):
         _wait_until_it_answers(server, port, out / LOG)

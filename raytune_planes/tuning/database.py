@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError as SQLAlchemyOperational
 from sqlalchemy.exc import SQLAlchemyError
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import sqlite_address
 
 
 class Damaged(UserError):
@@ -31,7 +32,7 @@ def storage(database: Path | None) -> BaseStorage:
     if fault != "ok":
         raise sqlite3.DatabaseError(fault)
     arguments = {"timeout": 60, "factory": _Connection}
-    return RDBStorage(f"sqlite:///{database.resolve()}", engine_kwargs={"connect_args": arguments})
+    return RDBStorage(sqlite_address(database), engine_kwargs={"connect_args": arguments})
 
 
 def close(opened: BaseStorage) -> None:

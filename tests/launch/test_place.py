@@ -63,6 +63,19 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path) -> None:
         private_folder(tmp_path / "theirs")
 
 
+def test_a_home_that_cannot_be_written_is_told_with_the_variable_that_names_another_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "file"
+    home.touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+    with pytest.raises(LaunchError, match=r"cannot be made \(.*irectory.*\); XDG_STATE_HOME names another place"):
+        place("mine")
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(LaunchError, match="Ray's token cannot be kept in .*; RAY_AUTH_TOKEN_PATH names another file"):
+        ensure_token({})
+
+
 def test_a_folder_open_to_others_is_closed(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     assert mode(private_folder(tmp_path / "open")) == 0o700

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from raytune_planes.records import End, best_trial
 from raytune_planes.tracking import trial_folder
@@ -148,3 +149,21 @@ def test_no_query_leaves_the_working_folder_changed(out: Path, tmp_path: Path, m
     monkeypatch.chdir(tmp_path / "elsewhere")
     play(tracked(out))
     assert os.listdir() == []
+
+
+def test_a_long_setting_is_shortened_marked_and_whole_in_an_artifact(out: Path) -> None:
+    texts = ["a plane, " * 900 + ending for ending in ("first", "second")]
+    started = [trial(1 + i, {"text.templates": text, "optim.lr": 0.1}) for i, text in enumerate(texts)]
+    reason = "it said " + 9000 * "x"
+    play(tracked(out), trials=tuple(ended(one, End.COMPLETED, reason, epoch(1, 0.1)) for one in started))
+    found = [contents(default_uri(out))[name] for name in ("trial 001", "trial 002")]
+    shown = [run["params"]["text.templates"] for run in found]
+    assert [len(value) for value in shown] == [500, 500]
+    assert [value.startswith("a plane, a plane, ") for value in shown] == [True, True]
+    assert "... (whole in config.yaml, sha256 " in shown[0]
+    assert shown[0] != shown[1]
+    assert [(run["params"]["optim.lr"], run["tags"]["shortened"]) for run in found] == [("0.1", "text.templates")] * 2
+    client = connect(default_uri(out))
+    for run, text in zip(sorted(runs(client), key=lambda r: str(r.info.run_name))[1:], texts, strict=True):
+        kept = out / "mlartifacts" / run.info.run_id / "artifacts" / "config.yaml"
+        assert yaml.safe_load(kept.read_text())["text.templates"] == text
