@@ -14,10 +14,18 @@ from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
 
 FREE_SPACE = "free some space or choose another folder"
+RIGHTS = "give this user the right to it, or choose another folder"
+READ_ONLY = "that disk can only be read: choose another folder"
+TOO_LARGE = "a limit (ulimit -f, or the file system's) allows no larger file: raise it, or choose another folder"
+TOO_MANY = "raise the limit of open files (ulimit -n)"
 BACK = "bring it back, or choose another folder"
 OTHER = "give another path"
 DISK = {
-    **dict.fromkeys((*DISK_FULL, errno.EROFS, errno.EACCES, errno.EPERM), FREE_SPACE),
+    **dict.fromkeys(DISK_FULL, FREE_SPACE),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), RIGHTS),
+    errno.EROFS: READ_ONLY,
+    errno.EFBIG: TOO_LARGE,
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), TOO_MANY),
     **dict.fromkeys((errno.ENOENT, errno.ESTALE, errno.EIO, errno.ENOTCONN, errno.ENODEV), BACK),
     **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), OTHER),
 }

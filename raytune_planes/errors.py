@@ -6,8 +6,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk that takes no more."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that is full, or of a user's share of it."""
 
 
 class UserError(Exception):

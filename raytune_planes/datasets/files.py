@@ -17,6 +17,8 @@ MARKER = "SYNTHETIC"
 """File that ``synth`` leaves in a dataset's folder, so that no result on drawn pictures passes for a real one."""
 SHOWN = 5
 """Unreadable pictures named in the error; the rest is counted."""
+OF_THE_DISK = frozenset({"lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir"})
+"""Folders that a file system or a storage server adds; some are closed to all but the administrator."""
 PICTURES = frozenset(suffix for names in SUFFIXES.values() for suffix in names)
 
 
@@ -44,7 +46,8 @@ def expect_root(reader: Reader) -> Path:
 
 
 def walk(root: Path, left_out: Callable[[UserError], None] | None = None) -> Iterator[Path]:
-    """Every file below a folder that is no dataset, sorted, without hidden ones and what archives made on a Mac add.
+    """Every file below a folder that is no dataset, sorted, without hidden ones, the file system's own
+    (``OF_THE_DISK``), and what archives made on a Mac add.
 
     Links to folders are not followed: what they show inside the root is listed at its own place.
 
@@ -52,8 +55,8 @@ def walk(root: Path, left_out: Callable[[UserError], None] | None = None) -> Ite
         left_out: Told why something was left out, where the rest is wanted all the same.
 
     Raises:
-        UserError: without ``left_out``: a link leads outside of the root or to nothing, or there is a named pipe,
-            socket or device.
+        UserError: without ``left_out``: a link leads outside of the root or to nothing, a folder cannot be read, or
+            there is a named pipe, socket or device.
     """
     return _walk(root, root, left_out)
 
@@ -106,8 +109,16 @@ def _stays_inside(root: Path, link: Path) -> None:
 
 
 def _walk(root: Path, folder: Path, left_out: Callable[[UserError], None] | None) -> Iterator[Path]:
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        if entry.name.startswith(".") or entry.name == "__MACOSX":
+    try:
+        entries = sorted(os.scandir(folder), key=lambda e: e.name)
+    except PermissionError as error:
+        closed = UserError(f"{printable(folder)} cannot be read: {error.strerror}")
+        if left_out is None:
+            raise closed from None
+        left_out(closed)
+        return
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name == "__MACOSX" or entry.name in OF_THE_DISK:
             continue
         path = Path(entry.path)
         try:

@@ -11,8 +11,6 @@ from raytune_planes.datasets.base import Account
 from raytune_planes.datasets.links import Links
 from raytune_planes.errors import UserError
 
-OF_THE_DISK = frozenset({"lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir"})
-"""Folders that a file system or a storage server adds; some are closed to all but the administrator."""
 HIDDEN = "hidden file(s) or folder(s) left out"
 NO_USE = "file(s) that this reader does not use"
 UNUSED = "picture(s) that this reader does not use"
@@ -100,7 +98,7 @@ class Survey:
             self.leave("folder(s) are empty", [folder])
         for entry in entries:
             path = Path(entry.path)
-            if entry.name in OF_THE_DISK:
+            if entry.name in files.OF_THE_DISK:
                 self.leave("folder(s) of the file system left out", [path])
             elif entry.name.startswith(".") or entry.name == "__MACOSX":
                 self.leave(HIDDEN, [path])
