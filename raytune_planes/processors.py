@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PROC = Path("/proc/self")
-V2, V1 = "cgroup2", "cgroup"
+from raytune_planes.system import V2, control_groups
 
 
-def allowed(proc: Path = PROC) -> int:
+def allowed(proc: Path | None = None) -> int:
     """Processors for this process, at least 1: the fewest of the machine's, those of its affinity (``taskset``, a
     batch system, cpusets) and the quotas of its control groups, version 1 or 2 (containers, ``systemd-run``).
 
@@ -19,7 +18,7 @@ def allowed(proc: Path = PROC) -> int:
     the system tells nothing of affinity or control groups, as macOS does not, it is the number of the machine's.
 
     Args:
-        proc: What Linux tells of this process.
+        proc: What Linux tells of the process; this one's when None.
     """
     limits = [float(os.cpu_count() or 1)]
     if hasattr(os, "sched_getaffinity"):
@@ -27,10 +26,10 @@ def allowed(proc: Path = PROC) -> int:
     return max(1, int(min(limits + quotas(proc))))
 
 
-def quotas(proc: Path = PROC) -> list[float]:
+def quotas(proc: Path | None = None) -> list[float]:
     """Processors that the control groups of a process and those above them grant; none where there is no limit."""
     limits = []
-    for folder, kind in _groups(proc):
+    for folder, kind in control_groups("cpu", proc):
         with suppress(OSError, ValueError, ZeroDivisionError):
             if kind == V2:
                 quota, period = (folder / "cpu.max").read_text().split()
@@ -42,7 +41,7 @@ def quotas(proc: Path = PROC) -> list[float]:
     return limits
 
 
-def in_words(proc: Path = PROC) -> str:
+def in_words(proc: Path | None = None) -> str:
     """What ``allowed`` rests on: ``2 of this machine's 8 processors: affinity 4, quota 2.5``."""
     parts = []
     if hasattr(os, "sched_getaffinity"):
@@ -75,24 +74,3 @@ def wait_asleep() -> None:
     pictures (9.7 s to 0.2 s), and 0.19 s where they wait asleep.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _groups(proc: Path) -> Iterator[tuple[Path, str]]:
-    """The folders of the control groups that limit the processors of a process, from its own up to the root."""
-    try:
-        mounts = [line.split(" - ", 1) for line in (proc / "mountinfo").read_text().splitlines() if " - cgroup" in line]
-        lines = [line.split(":", 2) for line in (proc / "cgroup").read_text().splitlines()]
-    except OSError:
-        return
-    paths = {V2 if not names else V1: path for _, names, path in lines if not names or "cpu" in names.split(",")}
-    for where, what in mounts:
-        root, mount = where.split()[3:5]
-        kind, *_, options = what.split()
-        if kind not in paths or (kind == V1 and "cpu" not in options.split(",")):
-            continue
-        # A container may see its own group mounted as the root, and be told the group's path on the host.
-        inside = paths[kind].removeprefix(root.rstrip("/")).strip("/")
-        own = Path(mount) / inside
-        for folder in (own, *own.parents):
-            if folder.is_relative_to(mount):
-                yield folder, kind

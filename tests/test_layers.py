@@ -13,8 +13,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
-    ("plugins", "errors", "section", "processors", "allocation", "floors", "printing", "invocation"),
-    ("catalog", "paths", "encoders"),
+    ("system", "plugins", "errors", "section", "allocation", "floors", "printing", "invocation"),
+    ("processors", "memory", "catalog", "paths", "encoders"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto",),
@@ -41,6 +41,7 @@ LIGHT = ("__init__", "base", "settings")
 
 HOMES = {
     "ray": ("tuning/", "launch/"),
+    "grpc": ("tuning/joining.py",),
     "optuna": ("tuning/",),
     "mlflow": ("tracking/mlflow",),
     "transformers": ("model/bert.py",),
@@ -128,6 +129,16 @@ def _imported(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom):
             whole = {f"{node.module}.{alias.name}" for alias in node.names} & files.keys()
             yield from whole or ({str(node.module)} & files.keys() - {"raytune_planes"})
+
+
+def test_what_linux_alone_tells_is_read_in_one_file() -> None:
+    """Other systems have no such files: what is read there must have a way on without."""
+    for path in modules():
+        if path.name == "system.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            value = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+            assert not value.startswith(("/proc", "/sys")), f"{path}, line {getattr(node, 'lineno', 0)}: {value}"
 
 
 def test_no_task_is_named_outside_of_its_room() -> None:

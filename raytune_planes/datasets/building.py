@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from raytune_planes.datasets import storage
+from raytune_planes.system import machine
 
 T = TypeVar("T")
 ALIVE = "alive"
@@ -103,7 +104,7 @@ class _Claim:
         self._alive = path / ALIVE
         self._file = self._alive.open("w", encoding="utf-8")
         storage.share(self._file)
-        json.dump({"machine": _machine(), "host": socket.gethostname(), "pid": os.getpid()}, self._file)
+        json.dump({"machine": machine(), "host": socket.gethostname(), "pid": os.getpid()}, self._file)
         self._file.flush()
         self._inode = os.fstat(self._file.fileno()).st_ino
         self._over = threading.Event()
@@ -197,13 +198,6 @@ class _Holder:
             except OSError:  # no locks here
                 return os.fstat(file.fileno()).st_mtime_ns
             with suppress(ValueError, KeyError, TypeError):
-                if json.loads(file.read())["machine"] == _machine():
+                if json.loads(file.read())["machine"] == machine():
                     return None
             return os.fstat(file.fileno()).st_mtime_ns
-
-
-def _machine() -> str:
-    """This machine since it was started: locks of a process that it runs are seen by all others that it runs."""
-    with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return socket.gethostname()

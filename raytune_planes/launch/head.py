@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,16 @@ def head_at(note: Path) -> Head:
     if host not in _addresses():
         return Head(doubt=f"{note} names {host}, which is no address of this machine")
     return Head(f"[{host}]:{port}" if host.version == 6 else f"{host}:{port}") if _listens(host, port) else Head()
+
+
+def listens_at(address: str) -> bool:
+    """Whether something listens at ``host:port``, perhaps written as ``ray://host:port``."""
+    host, _, port = address.split("//")[-1].rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

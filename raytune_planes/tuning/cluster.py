@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,9 +14,10 @@ import psutil
 
 from raytune_planes.allocation import ONE_HEAP
 from raytune_planes.errors import UserError
-from raytune_planes.launch.head import Head, head_at, note_of_head
+from raytune_planes.memory import granted, is_limited
 from raytune_planes.processors import allowed
 from raytune_planes.tuning import ray_hooks
+from raytune_planes.tuning.joining import choose, no_answer, temporary_folder
 
 UV_RUN, LOOPBACK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Variables of the environment that Ray reads when it is imported."""
@@ -48,6 +48,8 @@ AUTOSCALES = "RAYTUNE_PLANES_AUTOSCALES"
 
 SECRET = "KEY|TOKEN|SECRET|PASSWORD"
 """In the name of an environment variable that must not be shown or passed on."""
+LEAST_SHARED = 80 * 2**20
+"""Bytes of shared objects, below which Ray does not start."""
 STARTS = 3
 """How often Ray may be started on a busy machine."""
 
@@ -71,8 +73,8 @@ class Cluster:
     """Whether this process started it, and hence ends it."""
     processes: tuple[psutil.Process, ...] = ()
     """Ray's own, where this process started them."""
-    doubt: str = ""
-    """Why another Ray that seems to be on this machine was not joined."""
+    notes: tuple[str, ...] = ()
+    """For people: why another Ray that seems to be there was not joined, or its files are elsewhere."""
 
     @property
     def cpus(self) -> float:
@@ -129,32 +131,35 @@ def connected() -> Iterator[Cluster]:
 
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told with the trial it happened to
-    named, note = os.environ.get("RAY_ADDRESS", ""), note_of_head(os.environ)
-    head = head_at(note) if named in ("", "auto") else Head()
-    address = head.address if named in ("", "auto", "local") else named
-    if named == address != "" and not _is_reachable(named):  # Ray itself would wait for minutes, then end the process
-        raise _no_answer(named, "nothing listens there")
+    named, choice = os.environ.get("RAY_ADDRESS"), choose(os.environ)
+    if not choice.address and choice.note:  # processes of our own Ray must not look there either
+        os.environ.pop("RAY_ADDRESS", None)
+    address, notes = choice.address, [choice.note]
     processes: set[psutil.Process] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             if address:  # named, for without one Ray reads the note again, or takes any user's Ray that it finds
-                if head.address:
+                if choice.with_token:
                     ray_hooks.use_token()
                 environment = {"env_vars": {k: os.environ[k] for k in LEVERS}}
                 ray.init(address, log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
             else:
                 _stay_on_loopback()
-                processes = _start()
+                folder, note = temporary_folder(os.environ)
+                notes.append(note)
+                processes = _start({"_temp_dir": folder} if folder else {})
         except (ConnectionError, ValueError, RuntimeError) as error:
             if not address:
                 raise
-            raise _no_answer(address, str(error)) from None
-    doubt = f"{head.doubt}: no Ray is joined by it; RAY_ADDRESS names one to join" if head.doubt else ""
+            raise no_answer(address, str(error)) from None
+    told = tuple(filter(None, notes))
     try:
-        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), doubt=doubt)
+        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), notes=told)
     finally:
         ray.shutdown()
+        if named is not None:
+            os.environ["RAY_ADDRESS"] = named
 
 
 @contextmanager
@@ -175,10 +180,14 @@ def _pull_levers() -> None:
     ray_hooks.keep_from_trials(SECRET)
 
 
-def _start() -> set[psutil.Process]:
+def _start(where: Mapping[str, str]) -> set[psutil.Process]:
     """Start Ray on this machine, again where it was too busy: Ray gives its processes 30 s, which nothing can change.
 
-    Returns the processes that came with it.
+    Args:
+        where: Arguments of ``ray.init`` that say where it keeps its files.
+
+    Returns:
+        The processes that came with it.
 
     Raises:
         UserError: it did not start ``STARTS`` times.
@@ -190,7 +199,7 @@ def _start() -> set[psutil.Process]:
         try:
             # Errors of workers come with their trials; what else they print is libraries' chatter.
             quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
-            ray.init("local", num_cpus=allowed(), **quiet)
+            ray.init("local", num_cpus=allowed(), **_memory(), **where, **quiet)
         except Exception as error:
             if "timed out during startup" not in str(error):
                 raise
@@ -205,25 +214,18 @@ def _start() -> set[psutil.Process]:
     )
 
 
+def _memory() -> dict[str, int]:
+    """What Ray is told of memory where the system grants less than the machine has: Ray itself looks at the whole
+    machine, or at the outermost control group. A third is for shared objects, as Ray does it."""
+    if not is_limited():
+        return {}
+    shared = int(0.3 * granted())
+    return {"object_store_memory": max(shared, LEAST_SHARED), "_memory": granted() - shared}
+
+
 def _stay_on_loopback() -> None:
     """Make the Ray that is started next listen on 127.0.0.1 only: who reaches its ports can run code here.
 
     On Linux it listens on every interface unless told that it is no cluster, which it reads when it is imported.
     """
     ray_hooks.set_switch(LOOPBACK, False, "ENABLE_RAY_CLUSTER")
-
-
-def _is_reachable(address: str) -> bool:
-    """Whether something listens at ``host:port``, perhaps written as ``ray://host:port``."""
-    host, _, port = address.split("//")[-1].rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=5):
-            return True
-    except (OSError, ValueError):
-        return False
-
-
-def _no_answer(address: str, why: str) -> UserError:
-    return UserError(
-        f"the Ray cluster at {address} does not answer ({why}); start it, or unset RAY_ADDRESS to run on this machine"
-    )

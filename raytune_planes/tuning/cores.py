@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
-TASKS = Path("/proc/self/task")
-"""Of every thread of this process: ``schedstat`` gives nanoseconds on a core and in the queue for one (Linux)."""
+from raytune_planes.system import waited_s
+
 WORTH_TELLING = 0.05
 
 
@@ -24,11 +22,7 @@ class CoreTime:
     @staticmethod
     def now() -> CoreTime:
         """Of this process so far, over the threads that live."""
-        waited = 0
-        for task in TASKS.glob("*/schedstat"):
-            with suppress(OSError, ValueError, IndexError):  # a thread may end meanwhile
-                waited += int(task.read_text().split()[1])
-        return CoreTime(time.process_time(), waited / 1e9)
+        return CoreTime(time.process_time(), waited_s())
 
     def since(self, before: CoreTime, processes: int = 1) -> CoreTime:
         """What came since ``before``, in each of so many processes that do the same."""

@@ -14,6 +14,7 @@ import pytest
 from raytune_planes.errors import UserError
 from raytune_planes.tuning import cluster
 from raytune_planes.tuning.cluster import Node, connected, may_start
+from tests.tuning.heads import ray_head
 
 
 def test_hosts_that_the_cluster_may_start_are_read_from_its_file() -> None:
@@ -43,8 +44,7 @@ def test_the_head_that_the_users_note_names_is_joined_and_no_other(
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     monkeypatch.setenv("RAY_ADDRESS", named)  # Ray itself would take "auto" for the first Ray of any user
     (tmp_path / "ray").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as head:
-        address = f"127.0.0.1:{head.getsockname()[1]}"
+    with ray_head(lambda: None) as address:
         (tmp_path / "ray" / "ray_current_cluster").write_text(address)
         with pytest.raises(UserError, match=f"the Ray cluster at {address} does not answer"), connected():
             pass
@@ -93,14 +93,14 @@ def test_a_machine_that_is_too_busy_for_ray_is_told_and_left_without_its_process
     busy = BusyMachine(9)
     monkeypatch.setattr("ray.init", busy)
     with pytest.raises(UserError, match="did not start within 30 s, 3 times in a row: this machine is too busy"):
-        cluster._start()
+        cluster._start({})
     assert [process.wait(10) for process in busy.left] == [-signal.SIGKILL] * 3
 
 
 def test_ray_is_started_again_when_it_was_too_slow_once(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = BusyMachine(1)
     monkeypatch.setattr("ray.init", busy)
-    cluster._start()
+    cluster._start({})
     assert [process.wait(10) for process in busy.left] == [-signal.SIGKILL]
 
 
@@ -110,7 +110,7 @@ def test_any_other_failure_of_ray_passes(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr("ray.init", broken)
     with pytest.raises(ValueError, match="no such option"):
-        cluster._start()
+        cluster._start({})
 
 
 def test_what_ray_reads_when_it_is_imported_is_set_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

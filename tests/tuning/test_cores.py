@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_planes.tuning import cores
+from raytune_planes import system
 from raytune_planes.tuning.cores import CoreTime
 
 
@@ -34,9 +34,9 @@ def test_a_process_reads_its_own_time_and_none_where_the_system_does_not_tell(
     sum(i * i for i in range(300_000))
     assert CoreTime.now().since(before).busy_s > 0
     for name, text in {"1": "5 2000000000 3\n", "2": "5 1000000000 1\n", "3": "", "4": "x y z\n"}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "schedstat").write_text(text)
-    monkeypatch.setattr(cores, "TASKS", tmp_path)
+        (tmp_path / "task" / name).mkdir(parents=True)
+        (tmp_path / "task" / name / "schedstat").write_text(text)
+    monkeypatch.setattr(system, "PROC", tmp_path)
     assert CoreTime.now().waited_s == 3.0
-    monkeypatch.setattr(cores, "TASKS", tmp_path / "none")
+    monkeypatch.setattr(system, "PROC", tmp_path / "none")
     assert CoreTime.now().waited_s == 0.0

@@ -254,3 +254,12 @@ def _alone(plan: StudyPlan, trial: TrialRecord) -> list[EpochRecord]:
 
 def _without_time(epochs: object) -> list[tuple[int, float, dict[str, float]]]:
     return [(e.samples, dict(e.metrics)) for e in epochs]  # type: ignore[attr-defined]
+
+
+def test_a_study_in_a_folder_with_a_name_like_an_address_is_whole_and_inside(tmp_path: Path) -> None:
+    place = tmp_path / "50%20 %zz?x=1#y"
+    outcome, _ = run(tiny_plan(place, trials=1))
+    assert [t.end for t in outcome.study.trials] == [End.COMPLETED]
+    assert (place / "results" / "tiny" / "optuna.db").stat().st_size > 0
+    assert {path.name for path in place.iterdir()} == {"cache", "results"}
+    assert [path.name for path in tmp_path.iterdir()] == [place.name]

@@ -1,0 +1,25 @@
+"""How many trials the memory that this machine grants holds at once."""
+
+from __future__ import annotations
+
+from raytune_planes.memory import GIB, granted
+
+STUDY_GIB = 1.2
+"""Of the driver and Ray's own processes; the driver alone took 0.65 (``tests/benchmarks``)."""
+PROCESS_GIB = 0.6
+"""Of a process that trains, with pictures that all of them share: 0.45 with the default model, and some to spare."""
+
+
+def trials_in_memory(workers: int, bytes_: int | None = None) -> int:
+    """How many trials of so many processes fit into ``bytes_`` (what is granted when None); at least 1."""
+    left_gib = (granted() if bytes_ is None else bytes_) / GIB - STUDY_GIB
+    return max(1, int(left_gib / (PROCESS_GIB * workers)))
+
+
+def in_words(fit: int, processors: int) -> str:
+    """Why fewer trials run at once than there are processors for."""
+    return (
+        f"{granted() / GIB:.1f} GiB of memory are granted here, enough for {fit} trial{'s' * (fit > 1)} at once "
+        f"({PROCESS_GIB:g} GiB a process, {STUDY_GIB:g} for the study) where the processors would do for {processors}; "
+        "--concurrent asks for another number"
+    )
