@@ -25,12 +25,31 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="write what a study should leave out, for datasets.NAME.clean; deletes nothing",
     )
     parser.add_argument(
+        "--conflicts",
+        choices=("drop", "one", "keep"),
+        default="drop",
+        help="what the plan does with copies (identical, flipped, turned or resized) that have several labels: "
+        "leave out all of them (default), all but one, or none",
+    )
+    parser.add_argument(
         "--follow-links",
         action="append",
         default=[],
         metavar="FOLDER",
         help="read what links lead to, below the dataset's root and in FOLDER; can be repeated "
         "(for a study: datasets.NAME.follow_links and .link_roots)",
+    )
+    parser.add_argument(
+        "--split-objects",
+        type=place,
+        metavar="FOLDER",
+        help="write each dataset anew into FOLDER/NAME, where pictures of several objects are cut into one of each: by "
+        "boxes beside them, by their masks, or by --detector",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="MODEL",
+        help="a model that learnt boxes or masks, as predict names it, for pictures without",
     )
     parser.add_argument("--strict", action="store_true", help="exit with 1 when there are faults")
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from raytune_planes.catalog import entry
 from raytune_planes.commands import data_pictures
 from raytune_planes.commands.arguments import assigned
+from raytune_planes.commands.detector import detect_with
 from raytune_planes.config import Dataset
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.cleaning import write_plan
 from raytune_planes.datasets.hygiene import Findings, examine
 from raytune_planes.datasets.hygiene.summary_lines import lines
+from raytune_planes.datasets.objects import find_several, split_objects
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.errors import UserError
 from raytune_planes.report import data as shown
@@ -60,13 +62,17 @@ def run(args: argparse.Namespace) -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         print(f"{count:,} pictures in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
     if args.clean:
-        write_plan(args.clean, {each.name: each.plan() for each in findings})
-        dropped = sum(len(each.plan().drop) for each in findings)
+        plans = {each.name: each.plan(args.conflicts) for each in findings}
+        write_plan(args.clean, plans)
+        dropped = sum(len(plan.drop) for plan in plans.values())
         print(
             f"{args.clean} leaves out {dropped:,} picture(s); use it with "
             + " ".join(f"--set datasets.{each.name}.clean={args.clean}" for each in findings),
             file=sys.stderr,
         )
+    if args.split_objects:
+        for found in findings:
+            _split(found, readers[found.name], args.split_objects / found.name, args.detector)
     if args.out:
         _draw(findings, readers, reports, args.out)
     return 1 if failed or (args.strict and any(sum(each.faults.values()) for each in findings)) else 0
@@ -102,6 +108,22 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
         followed = {"follow_links": True, "link_roots": ", ".join(args.follow_links)}
         selected = {name: settings.model_copy(update=followed) for name, settings in selected.items()}
     return selected
+
+
+def _split(found: Findings, own: Reader, out: Path, detector: str | None) -> None:
+    """Write the dataset with one object in each picture, and tell how to use it."""
+    several = found.several
+    if detector:
+        several = tuple(find_several(own, found.listing, detect_with(detector)))
+    if not several:
+        print(f"{found.name}: no picture is known to show several objects, so nothing is written", file=sys.stderr)
+        return
+    count = split_objects(own, found.listing, several, out)
+    print(
+        f"{found.name}: {len(several):,} picture(s) cut into {count:,}, one for each object, in {out}; use it with "
+        f"--set datasets.{found.name}.reader=image_folder --set datasets.{found.name}.root={out}",
+        file=sys.stderr,
+    )
 
 
 def _draw(

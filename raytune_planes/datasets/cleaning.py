@@ -16,6 +16,9 @@ from raytune_planes.invocation import command
 from raytune_planes.paths import regular
 
 FORMAT = 1
+CONFLICTS = ("drop", "one", "keep")
+"""What a plan does with pictures that show the same under several labels: leave all of them out, leave out all but one,
+or keep all, in one split."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from raytune_planes.datasets.base import SPLITS, Listing, Reader
-from raytune_planes.datasets.cleaning import Plan
+from raytune_planes.datasets.cleaning import CONFLICTS, Plan, picture_name
 from raytune_planes.datasets.hygiene.copies import Alike, Copies, find_copies
 from raytune_planes.datasets.hygiene.pictures import Pictures, measure
 from raytune_planes.datasets.notes import warnings_of
+from raytune_planes.datasets.objects import Several, find_several
 from raytune_planes.datasets.ranges import with_range
 from raytune_planes.datasets.split_folders import copies_across
 
@@ -31,6 +33,8 @@ class Findings:
     listing: Listing
     pictures: Pictures
     copies: Copies
+    several: tuple[Several, ...] = ()
+    """Pictures of several objects under one label."""
 
     @property
     def faults(self) -> dict[str, int]:
@@ -45,6 +49,7 @@ class Findings:
             ),
             "identical pictures with several labels": sum(map(self.disagrees, identical)),
             "identical pictures in several splits": sum(map(self.straddles, identical)),
+            "near copies with several labels": len(self.copies.across),
             "near copies in several splits": sum(self.straddles(pair[:2]) for pair in self.copies.within),
         }
 
@@ -59,6 +64,7 @@ class Findings:
     def as_json(self) -> dict[str, Any]:
         """Every number that is shown and drawn, by name."""
         pictures, info = self.pictures, self.listing.info
+        names = {each.sample: picture_name(self.listing.samples[each.sample], Path(self.root)) for each in self.several}
         return {
             "dataset": self.name,
             "root": self.root,
@@ -80,6 +86,11 @@ class Findings:
             "boxes": _boxes(list(self.listing.boxes_of.values())),
             "unreadable": pictures.unreadable,
             "copies": self._copies_json(),
+            "several_objects": {
+                "pictures": len(self.several),
+                "objects": sum(len(each.boxes) for each in self.several),
+                "examples": [names[each.sample] for each in self.several[:SHOWN]],
+            },
             "faults": self.faults,
             "left_out": {
                 reason: {"count": len(names), "examples": list(names[:SHOWN])}
@@ -122,27 +133,53 @@ class Findings:
             "examples": [[names[p.first], names[p.second], round(p.likeness, 4)] for p in best],
         }
 
-    def plan(self) -> Plan:
+    def plan(self, conflicts: str = CONFLICTS[0]) -> Plan:
         """What to leave out, and what to keep together.
 
-        Unreadable pictures go. Of identical pictures with one label the one in the latest split stays; with several
-        labels none can be trusted, and all go. Near copies stay and share a split.
+        Unreadable pictures go. Of identical pictures with one label the one in the latest split stays. Identical
+        pictures with several labels, and near copies (flipped, turned, resized) with two, go as ``conflicts`` says:
+        none of their labels can be trusted. All other near copies stay and share a split.
+
+        Args:
+            conflicts: One of ``CONFLICTS``.
         """
-        names, splits = self.pictures.names, self.pictures.splits
+        assert conflicts in CONFLICTS, conflicts
+        names = self.pictures.names
         drop = dict.fromkeys(self.pictures.unreadable, "unreadable")
+        together: list[tuple[str, ...]] = []
         for group in self.copies.identical:
-            kept = max(group, key=lambda i: (SPLITS.index(splits[i]) if splits[i] else -1, -i))
-            if self.disagrees(group):
-                drop |= {names[i]: f"identical to {names[group[i == group[0]]]}, with several labels" for i in group}
-            else:
+            kept = max(group, key=self._rank)
+            if not self.disagrees(group):
                 drop |= {names[i]: f"identical to {names[kept]}" for i in group if i != kept}
+            elif conflicts == "keep":
+                together.append(tuple(names[i] for i in group))
+            else:
+                gone = [i for i in group if conflicts == "drop" or i != kept]
+                drop |= {names[i]: f"identical to {names[group[i == group[0]]]}, with several labels" for i in gone}
         # Of identical pictures the first stood for all; whichever stays takes its place.
         stays = {g[0]: next((i for i in g if names[i] not in drop), None) for g in self.copies.identical}
-        together: list[tuple[str, ...]] = []
-        for pair in (*self.copies.within, *self.copies.across):
-            ends = [stays.get(i, i) for i in pair[:2]]
-            together += [tuple(names[i] for i in ends if i is not None)] if None not in ends else []
+        twins = {group[0]: group for group in self.copies.identical}
+        pairs = (*self.copies.within, *self.copies.across)
+        for pair in sorted(pairs, key=lambda pair: -pair.likeness) if conflicts != "keep" else ():
+            first, second = stays.get(pair.first, pair.first), stays.get(pair.second, pair.second)
+            ends = [i for i in (first, second) if i is not None and names[i] not in drop]
+            if conflicts == "drop":
+                alike = [*twins.get(pair.first, (pair.first,)), *twins.get(pair.second, (pair.second,))]
+                gone = [i for i in (first, second) if i is not None] if self.disagrees(alike) else []
+            else:  # a picture that an earlier pair has taken out disagrees with nothing any more
+                gone = sorted(ends, key=self._rank)[:-1] if len(ends) == 2 and self.disagrees(ends) else []
+            for i in gone:
+                other = names[pair.second if i == first else pair.first]
+                drop.setdefault(names[i], f"near copy of {other}, with another label")
+        for pair in pairs:
+            both = [names[i] for end in pair[:2] if (i := stays.get(end, end)) is not None]
+            together += [tuple(both)] if len(both) == 2 and not drop.keys() & both else []
         return Plan(drop, tuple(together))
+
+    def _rank(self, i: int) -> tuple[int, int]:
+        """Of copies the highest stays: the latest split, then the first picture."""
+        split = self.pictures.splits[i]
+        return SPLITS.index(split) if split else -1, -i
 
 
 def examine(reader: Reader) -> Findings:
@@ -153,7 +190,9 @@ def examine(reader: Reader) -> Findings:
     """
     listing = with_range(reader, reader.scan())
     pictures = measure(reader, listing)
-    return Findings(reader.name_in_study, str(reader.root), listing, pictures, find_copies(pictures, reader.extent_m))
+    several = tuple(find_several(reader, listing))
+    copies = find_copies(pictures, reader.extent_m)
+    return Findings(reader.name_in_study, str(reader.root), listing, pictures, copies, several)
 
 
 def _counted(values: Sequence[object]) -> dict[str, int]:

@@ -41,6 +41,13 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"each, median {boxes['median']:g}"
         )
     yield from _copies(report["copies"])
+    several = report["several_objects"]
+    if several["pictures"]:
+        yield (
+            f"  several objects under one label: {several['pictures']:,} pictures with {several['objects']:,} objects "
+            "(--split-objects DIR cuts them into pictures of their own)"
+        )
+        yield from (f"    {printable(name)}" for name in several["examples"][:EXAMPLES])
     yield from (f"  note: {warning}" for warning in report["warnings"])
     faults = {what: count for what, count in report["faults"].items() if count}
     yield "  faults: " + (", ".join(f"{count:,} {what}" for what, count in faults.items()) or "none")

@@ -104,12 +104,55 @@ def test_of_identical_pictures_with_several_labels_none_stays(root: Path) -> Non
     assert findings.faults["identical pictures with several labels"] == 1
 
 
-def test_a_copy_in_the_other_class_is_told_and_kept_together(root: Path) -> None:
-    smooth(0).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(root / "train" / "b" / "copy.png")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: p.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        lambda p: p.resize((64, 64), Image.Resampling.BICUBIC),
+        lambda p: p,
+    ],
+    ids=["flipped", "resized", "identical"],
+)
+def test_copies_under_two_labels_leave_the_training_as_was_asked(
+    root: Path, change: Callable[[Image.Image], Image.Image]
+) -> None:
+    change(smooth(0)).save(root / "val" / "b" / "copy.png")
     findings = found(root)
-    assert len(findings.copies.across) == 1
-    assert set(findings.plan().copies[0]) == {"train/a/0.png", "train/b/copy.png"}
-    assert findings.plan().drop == {}
+    both = {"train/a/0.png", "val/b/copy.png"}
+    assert sum(count for what, count in findings.faults.items() if "several labels" in what) == 1
+
+    def kept(conflicts: str) -> set[str]:
+        listing = cleaned(findings.listing, root, findings.plan(conflicts))
+        return {sample.path.relative_to(root).as_posix() for sample in listing.samples} & both
+
+    assert kept("drop") == set()
+    assert kept("one") == {"val/b/copy.png"}
+    assert findings.plan("keep").drop == {}
+    assert [set(group) for group in findings.plan("keep").copies] == [both]
+    assert findings.plan() == findings.plan("drop")
+
+
+def test_a_copy_under_another_label_takes_all_identical_twins_with_it_or_stays_alone(root: Path) -> None:
+    smooth(0).save(root / "test" / "a" / "same.png")
+    smooth(0).transpose(Image.Transpose.ROTATE_180).save(root / "train" / "b" / "turned.png")
+    findings = found(root)
+    assert findings.plan().drop == {
+        "train/a/0.png": "identical to test/a/same.png",
+        "test/a/same.png": "near copy of train/b/turned.png, with another label",
+        "train/b/turned.png": "near copy of test/a/same.png, with another label",
+    }
+    assert findings.plan("one").drop.keys() == {"train/a/0.png", "train/b/turned.png"}
+    assert findings.plan("one").copies == ()
+
+
+def test_a_flipped_copy_of_pictures_that_have_two_labels_goes_with_them(root: Path) -> None:
+    smooth(0).save(root / "train" / "b" / "same.png")
+    smooth(0).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(root / "val" / "a" / "flipped.png")
+    findings = found(root)
+    assert set(findings.plan().drop) == {"train/a/0.png", "train/b/same.png", "val/a/flipped.png"}
+    listing = cleaned(findings.listing, root, findings.plan("one"))
+    left = {s.path.relative_to(root).as_posix() for s in listing.samples}
+    assert left & set(findings.plan().drop) == {"val/a/flipped.png"}
 
 
 def test_a_copy_of_a_dropped_twin_is_kept_with_the_twin_that_stays(root: Path) -> None:
