@@ -28,12 +28,14 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_mlflow(parser: argparse._ActionsContainer, out: str = "OUT", *, experiment: bool = True) -> None:
-    """Where MLflow is; ``out``: the option that names the folder of the studies."""
+def add_mlflow(
+    parser: argparse._ActionsContainer, *, default: str = "sqlite:///OUT/mlflow.db", experiment: bool = True
+) -> None:
+    """Where MLflow is; ``default``: what is taken where neither the option nor the environment says it."""
     parser.add_argument(
         "--tracking-uri",
         metavar="URI",
-        help=f"MLflow store (default: MLFLOW_TRACKING_URI, else sqlite:///{out}/mlflow.db)",
+        help=f"MLflow store (default: MLFLOW_TRACKING_URI, else {default})",
     )
     if experiment:
         parser.add_argument(

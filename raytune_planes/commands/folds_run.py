@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from raytune_planes.commands.label_check import check_labels
 from raytune_planes.commands.training_run import TrainingRun
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
@@ -22,7 +23,8 @@ FILE = "folds.json"
 
 
 def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goal: Goal | None, **where: Any) -> int:
-    """Train ``config`` on each of ``folds`` folds into ``out/fold-0``, ...; then write ``folds.json`` and ``val.npz``.
+    """Train ``config`` on each of ``folds`` folds into ``out/fold-0``, ...; then write ``folds.json`` and ``val.npz``,
+    and list the labels that look wrong (``label_check``).
 
     The answers in ``val.npz`` are out of fold: each picture's come from the model that did not train on it. Fewer folds
     than were trained, or a fold that failed, leave both files unwritten.
@@ -58,6 +60,7 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
     for key in run.shown.values():
         values = ", ".join(f"{value:.4f}" for value in spread[key]["values"])
         print(f"  {key}  {spread[key]['mean']:.4f} ± {spread[key]['deviation']:.4f}  ({values})")
+    check_labels(run.config, predictions, out, where["data"], where["cache"], where["cache_limit_gib"])
     return 0
 
 

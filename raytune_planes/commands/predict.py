@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where studies lie (default: results)",
     )
-    add_mlflow(parser, "STUDIES", experiment=False)
+    add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
 
 
 def run(args: argparse.Namespace) -> int:

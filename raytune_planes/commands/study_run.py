@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import DataDescription, Trackers, of_plugins
+from raytune_planes.tracking.commit import commit
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
@@ -100,7 +100,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         seed=args.seed,
         references=not args.no_references,
         start_from=start_from,
-        commit=_commit(),
+        commit=commit(),
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     )
 
@@ -188,15 +188,6 @@ def _draw(plan: StudyPlan, place: MlflowPlace) -> None:
 
 def _out(args: argparse.Namespace) -> str:
     return "" if args.out == Path("results") else f" --out {args.out}"
-
-
-def _commit() -> str:
-    """Commit of the working folder's repository; empty outside of one."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _say(text: str) -> None:

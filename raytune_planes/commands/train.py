@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_data, add_set, assigned, at_least, place
+from raytune_planes.commands.arguments import add_data, add_mlflow, add_set, assigned, at_least, place
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
@@ -27,12 +27,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds", type=at_least(2), metavar="K", help="train once per fold: mean and spread of K folds"
     )
+    add_mlflow(parser, default="nowhere: files hold all of it")
     parser.add_argument("--test", action="store_true", help="evaluate the best epoch on the test split at the end")
 
 
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.commands.folds_run import train_folds
     from raytune_planes.commands.training_run import TrainingRun
+    from raytune_planes.commands.training_tracking import named_place
     from raytune_planes.config import cautions
     from raytune_planes.settings import load, make_config
 
@@ -41,7 +43,16 @@ def run(args: argparse.Namespace) -> int:
     for caution in cautions(config):
         print(f"Warning: {caution}")
     goal = _goal_of_study(args.config)
-    where = {"data": args.data, "cache": args.cache, "cache_limit_gib": args.cache_limit, "test": args.test}
+    place = named_place(args.out, args.tracking_uri, args.experiment)
+    if place and (told := place.in_words()):
+        print(told)
+    where = {
+        "place": place,
+        "data": args.data,
+        "cache": args.cache,
+        "cache_limit_gib": args.cache_limit,
+        "test": args.test,
+    }
     if args.folds:
         return train_folds(config, args.out, args.folds, resume=args.resume, goal=goal, **where)
     return TrainingRun(config, args.out, resume=args.resume).train(goal=goal, **where)

@@ -12,6 +12,7 @@ import numpy as np
 
 from raytune_planes.allocation import give_back
 from raytune_planes.catalog import primary_metric
+from raytune_planes.commands.training_tracking import send
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
@@ -23,6 +24,9 @@ from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, 
 from raytune_planes.settings import flatten
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.tracking import files, jsonl, published, reading
+from raytune_planes.tracking.base import DataDescription
+from raytune_planes.tracking.commit import commit
+from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.stages import Supply, epochs_of, stage_of, train_stages
 from raytune_planes.training.trainer import Trainer
@@ -38,6 +42,7 @@ class TrainingRun:
         self.shown = {name: metric("val", name, key) for name, key in names.items()}
         self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
         self.record = TrialRecord("train", 0, {}, flatten(config))
+        self.data: dict[str, DataDescription] = {}
         self.epochs = sum(stage.budget.epochs for _, stage in config.staged)
 
     def train(
@@ -48,8 +53,15 @@ class TrainingRun:
         cache_limit_gib: float = LIMIT_GIB,
         goal: Goal | None = None,
         test: bool = False,
+        place: MlflowPlace | None = None,
     ) -> int:
         """Returns the exit status: 0 when the training completed, 1 when it failed.
+
+        Args:
+            data: as ``open_data`` takes it, and ``cache`` and ``cache_limit_gib`` likewise.
+            goal: ranks epochs; None for the first metric of each dataset.
+            test: evaluate the best epoch on the test split.
+            place: where MLflow gets the training at its end; None for nowhere.
 
         Raises:
             UserError: the folder is in use, data is missing, or there is nothing to resume.
@@ -77,6 +89,8 @@ class TrainingRun:
         best = self._show_best()
         if self.record.epochs:
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
+        if place is not None and self.record.epochs:
+            print(send(self.record, self.goal, self.data, self.out, place, commit()))
         if test and best is not None:
             self._test(supply)
         return 1 if end is End.FAILED else 0
@@ -138,6 +152,7 @@ class TrainingRun:
     def _introduce(self, arrays: Mapping[str, Arrays], stage: TrialConfig) -> None:
         for name, whole in arrays.items():
             a = parted(whole, stage.split)
+            self.data[name] = DataDescription(a.fingerprint, a.counts(), a.synthetic)
             counts = ", ".join(f"{n} {split}" for split, n in a.counts().items())
             kind = " SYNTHETIC" if a.synthetic else ""
             side, decoded = stage.datasets[name].image_size, a.images_NHWC.shape[1]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from raytune_planes.catalog import entry
-from raytune_planes.config import TrialConfig
+from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.datasets import reader
-from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.base import Arrays, Reader
 from raytune_planes.datasets.cache import LIMIT_GIB, decode, default_cache
-from raytune_planes.datasets.cleaning import read_plan
+from raytune_planes.datasets.cleaning import cleaned, picture_name, read_plan
 from raytune_planes.datasets.filling import Progress
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.errors import UserError
@@ -51,11 +51,9 @@ def open_data(
     """
     out = {}
     for name, settings in config.active.items():
-        drawn = data is None and not settings.root and entry(name, settings.reader).standard
-        folder = synthetic_folder(cache, say) if drawn else data
         plan = read_plan(Path(settings.clean), name) if settings.clean else None
         arrays = decode(
-            reader(name, settings, folder, SEED),
+            reader_of(name, settings, data, cache, say),
             cache or default_cache(),
             progress=_quarters(name, say),
             limit_bytes=round(limit_gib * 2**30),
@@ -66,6 +64,22 @@ def open_data(
             say(f"{name}: {warning}")
         out[name] = arrays
     return out
+
+
+def reader_of(name: str, settings: Dataset, data: Path | None, cache: Path | None, say: Say = lambda _: None) -> Reader:
+    """What reads the dataset's files: those of its root or in ``data``, else synthetic ones."""
+    drawn = data is None and not settings.root and entry(name, settings.reader).standard
+    return reader(name, settings, synthetic_folder(cache, say) if drawn else data, SEED)
+
+
+def picture_names(name: str, settings: Dataset, data: Path | None, cache: Path | None) -> tuple[str, ...]:
+    """What each picture of the decoded arrays is called in its dataset, in their order; a tile with its window."""
+    own = reader_of(name, settings, data, cache)
+    listing = own.scan()
+    if settings.clean:
+        listing = cleaned(listing, own.root, read_plan(Path(settings.clean), name))
+    tiles = (f" [{', '.join(map(str, s.window))}]" if s.window else "" for s in listing.samples)
+    return tuple(picture_name(s, own.root) + tile for s, tile in zip(listing.samples, tiles, strict=True))
 
 
 def _quarters(name: str, say: Say) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.errors import UserError
@@ -174,8 +174,12 @@ class MlflowTracker:
 def push(store: MlflowStore, folder: Path) -> None:
     """Send all of a study that ``store`` lacks."""
     study = reading.read_study(folder)
+    _push(store, study, {t.trial_id: files.trial_folder(folder, t.number, t.trial_id) for t in study.trials})
+
+
+def _push(store: MlflowStore, study: reading.StudyFiles, folders: Mapping[str, Path]) -> None:
     for trial in study.trials:
-        store.push_trial(trial, files.trial_folder(folder, trial.number, trial.trial_id))
+        store.push_trial(trial, folders[trial.trial_id])
     store.push_study(study)
 
 
@@ -188,10 +192,21 @@ def sync(folder: Path, uri: str | None = None, *, experiment: str | None = None)
         UserError: no study is there, the store does not answer, or its experiment was deleted.
     """
     study = reading.read_study(folder)
-    place = MlflowPlace.of(folder.parent, uri, experiment)
+    folders = {t.trial_id: files.trial_folder(folder, t.number, t.trial_id) for t in study.trials}
+    return push_records(study, MlflowPlace.of(folder.parent, uri, experiment), folders)
+
+
+def push_records(study: reading.StudyFiles, place: MlflowPlace, folders: Mapping[str, Path]) -> tuple[str, ...]:
+    """Send what the store at ``place`` lacks of ``study``; ``folders``: where the files of each trial are.
+
+    Returns the names of the runs that got anything.
+
+    Raises:
+        UserError: the store does not answer, or its experiment was deleted.
+    """
     try:
-        store = MlflowStore(place.uri, study.start, folder.parent / "mlartifacts", place.experiment)
-        push(store, folder)
+        store = MlflowStore(place.uri, study.start, study.folder.parent / "mlartifacts", place.experiment)
+        _push(store, study, folders)
     except UserError:
         raise
     except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's and the system's

@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.tracking.mlflow_connection import connect, default_uri
+from raytune_planes.tracking.reading import read_epochs
 from raytune_planes.tracking.validation import read_validation
 
 OWN = ["--only", "mine", "--set", "datasets.mine.reader=image_folder", "--set", "datasets.mine.image_size=16"]
@@ -57,6 +59,41 @@ def test_it_is_trained_with_no_other_data_and_predicts(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+def test_a_training_is_in_mlflow_where_the_environment_names_a_store_and_nowhere_else(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    assert main(["train", *line(root, tmp_path), "--out", str(here / "quiet")]) == 0
+    assert [path.name for path in here.iterdir()] == ["quiet"]
+    uri = default_uri(tmp_path / "store")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "planes")
+    capsys.readouterr()
+    assert main(["train", *line(root, tmp_path), "--out", str(here / "run")]) == 0
+    said = capsys.readouterr().out
+    assert f"MLflow: {uri}, experiment 'planes' (from MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME" in said
+    assert f"MLflow at {uri} has the training, as 'here/run' in experiment 'planes'" in said
+    client = connect(uri)
+    experiment = client.get_experiment_by_name("planes")
+    assert experiment is not None
+    runs = {str(run.info.run_name): run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"here/run", "trial 001"}
+    trial = runs["trial 001"]
+    assert (trial.info.status, trial.data.params["budget.epochs"]) == ("FINISHED", "2")
+    epochs, _ = read_epochs(here / "run" / "epochs.jsonl")
+    logged = client.get_metric_history(trial.info.run_id, "val/mine/accuracy")
+    assert [m.value for m in logged] == [epoch.metrics["val/mine/accuracy"] for epoch in epochs]
+    kept = {f.path for f in client.list_artifacts(trial.info.run_id)}
+    assert {"best.pt", "config.yaml", "epochs.jsonl"} <= kept
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert main(["train", *line(root, tmp_path), "--out", str(here / "away")]) == 0
+    said = capsys.readouterr().out
+    assert "MLflow at http://127.0.0.1:1 did not take the training: " in said
+    assert (here / "away" / "best.pt").is_file()
+
+
+@pytest.mark.slow
 def test_folds_give_mean_and_spread_and_an_answer_of_every_picture(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -73,6 +110,32 @@ def test_folds_give_mean_and_spread_and_an_answer_of_every_picture(
     assert json.loads((tmp_path / "folds" / "folds.json").read_text())["metrics"]["val/mine/accuracy"] == told
     assert main([*arguments[:-1], "2"]) == 2
     assert "holds 3 folds already; give --folds 3 with --resume" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_folds_list_a_wrong_label_first_with_its_picture_and_a_contact_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    own, random = tmp_path / "own", np.random.default_rng(1)
+    for name, colour in (("red", (220, 30, 30)), ("blue", (30, 30, 220))):
+        (own / name).mkdir(parents=True)
+        for n in range(30):
+            pixels = np.clip(random.normal(colour, 25, (20, 20, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(own / name / f"{n}.png")
+    (own / "red" / "7.png").rename(own / "blue" / "planted.png")
+    longer = ["--set", "budget.steps_per_epoch=40", "--set", "budget.epochs=3"]
+    out = tmp_path / "folds"
+    assert main(["train", *line(own, tmp_path), *longer, "--out", str(out), "--folds", "3"]) == 0
+    told = json.loads((out / "labels.json").read_text())["mine"]
+    said = capsys.readouterr().out
+    assert told["suspects"][0]["picture"] == "blue/planted.png"
+    assert (told["suspects"][0]["label"], told["suspects"][0]["likely"]) == ("blue", "red")
+    assert told["suspects"][0]["probability"] < 0.2 < 0.8 < told["suspects"][0]["probability_of_likely"]
+    assert told["pictures"] == len(read_validation(out)["mine"].labels_N)
+    assert [s["probability"] for s in told["suspects"]] == sorted(s["probability"] for s in told["suspects"])
+    assert f"{len(told['suspects'])} of {told['pictures']} labels look wrong to models that did not train on" in said
+    with Image.open(out / "labels-mine.png") as sheet:
+        assert sheet.width > 600
 
 
 def test_it_trains_beside_the_standard_data(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
