@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from raytune_planes.datasets.labels import Box
 from raytune_planes.datasets.objects import Detect
-from raytune_planes.datasets.yolo import Box
 from raytune_planes.errors import UserError
 
 SURE = 0.5

@@ -18,7 +18,7 @@ from raytune_planes.report.data import COLUMNS, Sheet, SheetPicture, SheetRow
 from raytune_planes.report.drawing import save
 from raytune_planes.report.figure import Figure
 from raytune_planes.tracking.files import write_whole
-from raytune_planes.tracking.validation import Answers, probabilities
+from raytune_planes.tracking.validation import Predictions, probabilities
 
 FILE = "labels.json"
 ROWS = 6
@@ -28,18 +28,23 @@ LETTERS = 14
 
 
 def check_labels(
-    config: TrialConfig, answers: Mapping[str, Answers], out: Path, data: Path | None, cache: Path | None, limit: float
+    config: TrialConfig,
+    predictions: Mapping[str, Predictions],
+    out: Path,
+    data: Path | None,
+    cache: Path | None,
+    limit: float,
 ) -> None:
     """Write ``labels.json`` and ``labels-NAME.png`` into ``out``, and tell how many labels look wrong.
 
     Args:
         config: What was trained; its datasets are in the cache.
-        answers: Of each dataset, out of fold.
+        predictions: Of each dataset, out of fold.
         limit: GiB of the cache.
     """
     arrays = open_data(config, data, cache, limit_gib=limit)
     told: dict[str, Any] = {}
-    for name, given in answers.items():
+    for name, given in predictions.items():
         found = check(probabilities(given.logits_NK), given.labels_N)
         names = picture_names(name, config.active[name], data, cache)
         told[name] = _as_json(found, given, arrays[name], names)
@@ -58,7 +63,7 @@ def check_labels(
     write_whole(out / FILE, json.dumps(told, indent=1) + "\n")
 
 
-def _as_json(found: LabelCheck, given: Answers, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]:
+def _as_json(found: LabelCheck, given: Predictions, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]:
     classes, likely_NK = arrays.info.classes, probabilities(given.logits_NK)
 
     def told(suspect: Suspect) -> dict[str, Any]:
@@ -77,7 +82,7 @@ def _as_json(found: LabelCheck, given: Answers, arrays: Arrays, names: Sequence[
     }
 
 
-def _sheet(found: LabelCheck, given: Answers, arrays: Arrays) -> Sheet:
+def _sheet(found: LabelCheck, given: Predictions, arrays: Arrays) -> Sheet:
     def shown(suspect: Suspect) -> SheetPicture:
         names = [_cut(printable(arrays.info.classes[k])) for k in (suspect.given, suspect.likely)]
         image_HWC = np.asarray(arrays.images_NHWC[int(given.pictures_N[suspect.row])])

@@ -19,7 +19,7 @@ from scipy import ndimage
 
 from raytune_planes.datasets import images, yolo
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
-from raytune_planes.datasets.yolo import Box
+from raytune_planes.datasets.labels import Box
 from raytune_planes.errors import UserError
 
 MARGIN = 0.1
@@ -51,8 +51,9 @@ def find_several(reader: Reader, listing: Listing, detect: Detect | None = None)
     """
     if reader.tiled or reader.chip:
         return
+    labels_of = yolo.label_files([sample.path for sample in listing.samples], reader.root)
     for i, sample in enumerate(listing.samples):
-        if sample.row is None and len(boxes := _boxes(reader, sample, detect)) > 1:
+        if sample.row is None and len(boxes := _boxes(reader, sample, labels_of.get(sample.path), detect)) > 1:
             yield Several(i, tuple(sorted(boxes)))
 
 
@@ -95,8 +96,8 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
     return count
 
 
-def _boxes(reader: Reader, sample: Sample, detect: Detect | None) -> Sequence[Box]:
-    if labels := yolo.label_file(sample.path, reader.root):
+def _boxes(reader: Reader, sample: Sample, labels: Path | None, detect: Detect | None) -> Sequence[Box]:
+    if labels:
         with suppress(UserError):
             return yolo.read_boxes(labels, *reader.size(sample)).boxes
     if sample.mask is not None:

@@ -37,5 +37,5 @@ def test_the_advice_is_of_the_trouble(
     monkeypatch.setattr(plugins, "run", fails)
     assert main(["plugins"]) == 2
     said = capsys.readouterr().err
-    assert f"{os.strerror(number)}: /results/x. What was written before is whole; {advice}" in said
+    assert f"{os.strerror(number)}: /results/x. Files written before are intact; {advice}" in said
     assert ("free some space" in said) == (number in (errno.ENOSPC, errno.EDQUOT))
