@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from raytune_planes.memory import GIB, granted
+from raytune_planes.tuning.cluster import Cluster
+from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.pools import Pools
 
 STUDY_GIB = 1.2
 """Of the driver and Ray's own processes; the driver alone took 0.65 (``tests/benchmarks``)."""
 PROCESS_GIB = 0.6
 """Of a process that trains, with pictures that all of them share: 0.45 with the default model, and some to spare."""
+
+
+def fit_memory(pools: Pools, plan: StudyPlan, cluster: Cluster) -> Iterator[str]:
+    """Have no more trials at once than this machine's memory holds, unless a number was asked for; says so."""
+    fit = trials_in_memory(plan.workers)
+    if cluster.started_here and plan.concurrent is None and fit < pools.at_once:
+        yield in_words(fit, pools.at_once)
+        pools.at_once = fit
 
 
 def trials_in_memory(workers: int, bytes_: int | None = None) -> int:

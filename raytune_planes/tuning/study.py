@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,7 @@ from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.references import References, settled, with_floors
-from raytune_planes.tuning.room import in_words as in_memory
-from raytune_planes.tuning.room import trials_in_memory
+from raytune_planes.tuning.room import fit_memory
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, warning_of
@@ -81,20 +80,12 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     ):
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
-            for note in (*cluster.notes, *_fitted(pools, plan, cluster)):
+            for note in (*cluster.notes, *fit_memory(pools, plan, cluster)):
                 view.note(note)
             if blind := blind_hosts(folder):
                 view.note(warning_of(folder, blind.values()))
                 pools.avoid(blind)
             return _Study(plan, folder, view, trackers, interrupt, pools).run(cluster)
-
-
-def _fitted(pools: Pools, plan: StudyPlan, cluster: Cluster) -> Iterator[str]:
-    """Have no more trials at once than this machine's memory holds, unless a number was asked for; says so."""
-    fit = trials_in_memory(plan.workers)
-    if cluster.started_here and plan.concurrent is None and fit < pools.at_once:
-        yield in_memory(fit, pools.at_once)
-        pools.at_once = fit
 
 
 class _Study:
