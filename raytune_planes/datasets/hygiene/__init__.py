@@ -157,7 +157,9 @@ class Findings:
                 gone = [i for i in group if conflicts == "drop" or i != kept]
                 drop |= {names[i]: f"identical to {names[group[i == group[0]]]}, with several labels" for i in gone}
         # Of identical pictures the first stood for all; whichever stays takes its place.
-        stays = {g[0]: next((i for i in g if names[i] not in drop), None) for g in self.copies.identical}
+        stays: dict[int, int | None] = {
+            g[0]: next((i for i in g if names[i] not in drop), None) for g in self.copies.identical
+        }
         twins = {group[0]: group for group in self.copies.identical}
         pairs = (*self.copies.within, *self.copies.across)
         for pair in sorted(pairs, key=lambda pair: -pair.likeness) if conflicts != "keep" else ():
@@ -168,9 +170,9 @@ class Findings:
                 gone = [i for i in (first, second) if i is not None] if self.disagrees(alike) else []
             else:  # a picture that an earlier pair has taken out disagrees with nothing any more
                 gone = sorted(ends, key=self._rank)[:-1] if len(ends) == 2 and self.disagrees(ends) else []
-            for i in gone:
-                other = names[pair.second if i == first else pair.first]
-                drop.setdefault(names[i], f"near copy of {other}, with another label")
+            for end in gone:
+                other = names[pair.second if end == first else pair.first]
+                drop.setdefault(names[end], f"near copy of {other}, with another label")
         for pair in pairs:
             both = [names[i] for end in pair[:2] if (i := stays.get(end, end)) is not None]
             together += [tuple(both)] if len(both) == 2 and not drop.keys() & both else []
