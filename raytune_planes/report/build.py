@@ -129,7 +129,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     question.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
     sure = tuple(explain.confirmed_rows(study, summary.best))
     question += [METHOD] if sure else []
-    changes = tuple((c.path, value_text(c.before), value_text(c.after)) for c in summary.changes)
+    changes = tuple((c.path, value_text(c.before), value_text(c.after), c.note) for c in summary.changes)
     near = tuple(
         (f"trial {a.trial.number}", ", ".join(map(signed, a.differences)), ", ".join(a.changes))
         for a in explain.nearest(summary.best, summary.choice.front, study.start.goal)
@@ -137,7 +137,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     tables = [
         gains,
         Table(("confirmed on the test split", "gain over the defaults, mean over seeds", "n"), sure),
-        Table(("setting", "default", "best"), changes),
+        Table(("setting", "default", "best", ""), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),
     ]
     chosen = f"Chosen for: {summary.choice.reason}."

@@ -14,6 +14,7 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain, gained
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.settings import defaults
+from raytune_planes.space.effects import is_of_stopping
 from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.reading import StudyFiles
@@ -28,6 +29,13 @@ class Change:
     after: Any
     drawn: bool
     """By the search; else set by the space or by the person who asked."""
+    idle: bool = False
+    """A setting of early stopping in a study in which neither trial put a dataset to rest: it gained nothing."""
+
+    @property
+    def note(self) -> str:
+        """What a reader should know of it, for tables."""
+        return "made no decision" if self.idle else "" if self.drawn else "set"
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,9 @@ def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
         return None
     best, first = choice.trial, defaults_trial(study)
     baseline = dict(first.config) if first else defaults()
+    is_idle = not best.decisions and not (first and first.decisions)
     changes = [
-        Change(path, baseline.get(path), value, path in best.drawn)
+        Change(path, baseline.get(path), value, path in best.drawn, is_idle and is_of_stopping(path))
         for path, value in sorted(best.config.items())
         if path not in baseline or baseline[path] != value
     ]
@@ -136,7 +145,7 @@ def _verdict(summary: Summary) -> list[str]:
 def _changed(summary: Summary) -> list[str]:
     if not summary.changes:
         return ["no setting differs from the defaults' trial"]
-    rows = [(c.path, value_text(c.before), value_text(c.after), "" if c.drawn else "set") for c in summary.changes]
+    rows = [(c.path, value_text(c.before), value_text(c.after), c.note) for c in summary.changes]
     return [*table(("setting", "default", "best", ""), rows, right=(1, 2))]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_planes.records import End, Goal, Objective, TrialRecord, best_trial
+from raytune_planes.records import Action, Decision, End, Goal, Objective, TrialRecord, best_trial
 from raytune_planes.report.summary import as_text, summarise, table
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
@@ -183,3 +183,21 @@ def test_synthetic_data_and_unreadable_records_are_said() -> None:
 def test_columns_are_aligned() -> None:
     lines = table(("name", "value"), [("a", "1"), ("long name", "22")], right=(1,))
     assert lines == ["  name       value", "  a              1", "  long name     22"]
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_stopping_rule_that_put_nothing_to_rest_is_not_shown_as_a_gain(decided: bool) -> None:
+    defaults_, best = three_trials()[0], three_trials()[3]
+    rests = (Decision("fgvc", Action.REST, 2, "enough"),) if decided else ()
+    epochs = tuple(replace(e, decisions=rests if e.epoch == 2 else ()) for e in best.epochs)
+    config = {**defaults_.config, "stopping.rule": "stop", "optim.lr": 0.5}
+    best = replace(best, config=config, drawn={"stopping.rule": "stop", "optim.lr": 0.5}, epochs=epochs)
+    calm = tuple(replace(e, decisions=()) for e in defaults_.epochs)
+    first = replace(defaults_, config={**defaults_.config, "stopping.rule": "none", "optim.lr": 0.1}, epochs=calm)
+    summary = summarise(study(first, best))
+    assert summary is not None
+    assert {c.path: c.note for c in summary.changes} == {
+        "stopping.rule": "" if decided else "made no decision",
+        "optim.lr": "",
+    }
+    assert (column(as_text(study(first, best)), "stopping.rule")[-1] == "decision") is not decided
