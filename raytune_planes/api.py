@@ -1,4 +1,4 @@
-"""What can be called from Python: tune, train, look at a study, use a model. Covered by semantic versioning."""
+"""The Python functions: tune, train, load a study, use a model. Covered by semantic versioning."""
 
 from __future__ import annotations
 

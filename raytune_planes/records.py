@@ -124,7 +124,7 @@ class TrialRecord:
     epochs: tuple[EpochRecord, ...] = ()
     end: End = End.RUNNING
     reason: str = ""
-    """Why it ended, for people."""
+    """Why it ended, as a message."""
     started_ms: int = 0
     ended_ms: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def register(folder: Path, uri: str | None = None, experiment: str | None = None) -> str:
-    """Register the best trial of the study in ``folder``; returns a sentence for people.
+    """Register the best trial of the study in ``folder``; returns a message.
 
     Raises:
         UserError: no complete trial keeps every floor, or its weights are gone.

@@ -1,4 +1,4 @@
-"""The pictures that ``data`` shows: examples of classes, and pairs that look wrong."""
+"""The pictures that ``data`` shows: examples of classes, and suspicious pairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Find the datasets of a folder, look through each, and tell, write and draw what was found."""
+"""Find the datasets of a folder, check each, and print, write and draw the findings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Returns 0, or 1 when a dataset could not be listed or, with ``--strict``, has faults.
 
     Raises:
-        UserError: there is nothing to look at, nothing of it can be listed, or a file cannot be written.
+        UserError: there is nothing to check, nothing can be listed, or a file cannot be written.
     """
     started = time.perf_counter()
     selected = _datasets(args)
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
-    """The datasets to look at: those there are, and those that were named."""
+    """The datasets to check: those that exist, and those that were named."""
     if args.folder is not None and not args.folder.is_dir():
         raise UserError(f"no folder {args.folder}; name one that holds datasets, or folders of classes")
     given = assigned(args)
@@ -103,7 +103,7 @@ def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:
     if not selected and args.folder is not None:
         selected = {OWN: Dataset(reader="image_folder", root=str(args.folder))}
     if not selected:
-        raise UserError("nothing to look at: give DIR, or a dataset's root with --set datasets.NAME.root=DIR")
+        raise UserError("nothing to check: give DIR, or a dataset's root with --set datasets.NAME.root=DIR")
     if args.follow_links:
         followed = {"follow_links": True, "link_roots": ", ".join(args.follow_links)}
         selected = {name: settings.model_copy(update=followed) for name, settings in selected.items()}

@@ -111,7 +111,7 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
 
 
 def build(members: Sequence[Member], method: str, seed: int) -> tuple[dict[str, Rule], dict[str, Verdict]]:
-    """Choose each dataset's rule by validation; then, all being chosen, look at test once."""
+    """Choose each dataset's rule on the validation set; when all are chosen, evaluate once on the test set."""
     single = members[0]
     blind = [replace(m, data={name: _only(arrays, "val") for name, arrays in m.data.items()}) for m in members]
     chosen = {name: _choose(blind, name, method, seed) for name in single.data}

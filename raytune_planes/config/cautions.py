@@ -1,4 +1,4 @@
-"""What the settings allow and hardly anyone wants, in sentences for people."""
+"""Warnings for settings that are valid and rarely intended."""
 
 from __future__ import annotations
 

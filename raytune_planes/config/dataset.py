@@ -47,7 +47,7 @@ class Dataset(Section):
     root: LocalPath = ""
     """Folder of the files; empty for the dataset's folder under ``--data``."""
     follow_links: bool = False
-    """Also read what links lead to: hidden folders below the root, and what lies in ``link_roots``. Without it, a link
+    """Also read what links lead to: hidden folders below the root, and what is in ``link_roots``. Without it, a link
     out of the root is refused, and links to folders are left out."""
     link_roots: Annotated[str, AfterValidator(all_local)] = ""
     """Folders outside of the root that links may lead into under ``follow_links``, with commas between."""

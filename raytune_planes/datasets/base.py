@@ -68,7 +68,7 @@ class Listing:
     splits: Mapping[str, tuple[int, ...]]
     """Indexes into ``samples`` for each of ``SPLITS``."""
     warnings: tuple[str, ...] = ()
-    """Counted oddities that did not stop the reading, for people."""
+    """Counted faults that did not stop the reading, as messages."""
     synthetic: bool = False
     """Whether the files were drawn by ``synth``."""
     boxes_of: Mapping[str, int] = field(default_factory=dict)

@@ -32,7 +32,7 @@ RENEW_S = 10.0
 STALE_S = 120.0
 """A network folder may show the time of a file a minute late."""
 ABANDONED_S = 3600.0
-"""Age of what a builder of another machine left, of which nobody waits for the end."""
+"""Age from which the remains of a builder on another machine are no longer waited for."""
 
 
 def once(
@@ -154,7 +154,7 @@ class _Holder:
         self._last_renewal: tuple[int, float] | None = None
 
     def name(self) -> str:
-        """Who it is, for people."""
+        """The process, as text for messages."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             owner = json.loads((self.path / ALIVE).read_bytes())
             return f"process {owner['pid']} on {owner['host']}"

@@ -28,7 +28,7 @@ class Plan:
     drop: Mapping[str, str] = field(default_factory=dict)
     """Picture -> why it is left out."""
     copies: tuple[tuple[str, ...], ...] = ()
-    """Pictures that show the same and stay: they never lie in two splits."""
+    """Copies that are kept: they are never in two splits."""
 
 
 def picture_name(sample: Sample, root: Path) -> str:
@@ -48,7 +48,7 @@ def write_plan(path: Path, plans: Mapping[str, Plan]) -> None:
 
 
 def read_plan(path: Path, dataset: str) -> Plan:
-    """The part of a plan that speaks of ``dataset``.
+    """The part of a plan about ``dataset``.
 
     Raises:
         UserError: there is no such file, it is not a plan, or it does not mention ``dataset``.

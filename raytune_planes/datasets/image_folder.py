@@ -55,7 +55,7 @@ class ImageFolder(Reader):
         pictures = [p for p in survey.pictures if p.is_relative_to(base) and not p.is_relative_to(root / "masks")]
         if base != root:
             elsewhere = [p for p in survey.pictures if not p.is_relative_to(base)]
-            survey.leave("picture(s) lie beside images/ and were left out", set(elsewhere) - set(masks.values()))
+            survey.leave("picture(s) are outside of images/ and were left out", set(elsewhere) - set(masks.values()))
         labelled = self._labelled(survey, base, pictures)
         classes = labelled.classes
         samples = tuple(

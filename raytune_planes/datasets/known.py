@@ -1,6 +1,6 @@
 """Finds a dataset's decoded entry again without reading a picture, as long as no file below its root has changed.
 
-Listing a dataset opens its pictures and labels, and cuts scenes into tiles. What came of it is kept in the cache, by
+Listing a dataset opens its pictures and labels, and cuts scenes into tiles. The result is kept in the cache, by
 the names, sizes and times of all files below the root: whatever is added, removed or changed has the dataset listed
 again, and every file accounted for.
 """

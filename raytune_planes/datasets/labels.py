@@ -76,7 +76,7 @@ def another_size(place: str, stated: tuple[object, object], picture: Path, size:
     shown = " x ".join(printable(str(side)[:20]) for side in stated)
     return UserError(
         f"{place}: says that {printable(picture.name)} has {shown} pixels, and it has {size[0]} x {size[1]}; its boxes "
-        f"would lie in other places: bring the picture as it was labelled, or export again"
+        f"would lie in other places: provide the picture as it was labelled, or export again"
     )
 
 

@@ -45,7 +45,7 @@ def out_of_place(survey: Survey) -> str:
     form = label_formats.format_of(paths[0])
     return (
         f"{some(paths)} hold(s) boxes as {form} has them, and no picture has such a name: a "
-        f"label file has the name of its picture, and lies beside it or in a folder labels/."
+        f"label file has the name of its picture, and is next to it or in a folder labels/."
     )
 
 
@@ -60,7 +60,7 @@ def too_deep(base: Path, pictures: Sequence[Path], setting: str) -> str:
     inside = sorted({parent.relative_to(shared).parts[0] for parent in parents if parent != shared})
     root = shared.parent if shared.name == "images" and shared.parent != base else shared
     folders = some([f"{name}/" for name in inside])
-    place = f"All pictures lie below {printable(shared)} ({folders})"
+    place = f"All pictures are below {printable(shared)} ({folders})"
     why = "if these folders are the classes or splits, an archive was unpacked a level too deep"
     return f"{place}: {why}; set {setting}.root={printable(root)}."
 

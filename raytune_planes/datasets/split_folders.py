@@ -52,7 +52,7 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
             f"{base} holds {_folders(named)} and {_folders(alike)} with the same folders inside: are they splits or "
             f"classes? Name two splits or more (train/, val/, test/), or move away what does not belong to the dataset"
         )
-    reason = f"picture(s) lie beside {_folders(named)}, in a folder that names no split, and were left out"
+    reason = f"picture(s) are outside of {_folders(named)}, in a folder that names no split, and were left out"
     parts = {path: path.relative_to(base).parts for path in pictures}
     survey.leave(reason, [path for path, own in parts.items() if own[0] not in named])
     return _recognised(
@@ -75,7 +75,7 @@ def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str]
         at = {path: NAMES.get(own[level].lower()) for path, own in parts.items() if len(own) > level}
         if "train" in at.values() and {"val", "test"} & set(at.values()):
             names = sorted({"/".join(parts[path][: level + 1]) for path, split in at.items() if split})
-            reason = f"picture(s) lie beside {_folders(names)}, in a folder that names no split, and were left out"
+            reason = f"picture(s) are outside of {_folders(names)}, in a folder that names no split, and were left out"
             survey.leave(reason, [path for path in pictures if not at.get(path)])
             return _recognised({path: split for path, split in at.items() if split}, names)
     return None, []

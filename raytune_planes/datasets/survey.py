@@ -17,7 +17,7 @@ UNUSED = "picture(s) that this reader does not use"
 
 
 class Survey:
-    """What lies below ``root``. ``account`` lists, with the reason, whatever ``read`` did not take.
+    """The files below ``root``. ``account`` lists, with the reason, whatever ``read`` did not take.
 
     A folder is read once, at its own place where that is below the root: links to it, and so loops of links, are left
     out.

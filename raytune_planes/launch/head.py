@@ -36,7 +36,7 @@ def head_at(note: Path) -> Head:
 
     Everybody may write to ``/tmp``, and Ray opens the folder that it makes there to all. So the note and its folder
     must belong to this user, the address must be one of this machine, and a process of this user must listen there.
-    Nothing is sent to anybody to find that out.
+    This sends nothing.
     """
     try:
         for path, is_kind in ((note.parent, stat.S_ISDIR), (note, stat.S_ISREG)):

@@ -1,4 +1,4 @@
-"""The sentences that speak of each class, and the one vector that several of them give."""
+"""The sentences that describe each class, and the one vector for several of them."""
 
 from __future__ import annotations
 

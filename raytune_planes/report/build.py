@@ -78,8 +78,8 @@ def study_report(study: StudyFiles, importance: Importance | Missing, pictures: 
     """Of a study in whatever state: what is not there yet, or never will be, is named as missing.
 
     Args:
-        importance: computed by whoever may use Optuna.
-        pictures: figures of what the best trial's model says, from whoever may open it.
+        importance: computed where Optuna may be imported.
+        pictures: figures of the best trial's predictions, computed where torch may be imported.
     """
     summary = summarise(study)
     sections = [_answer(study, summary), _search(study, importance), *_courses(study, summary)]

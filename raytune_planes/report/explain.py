@@ -1,4 +1,4 @@
-"""Why the best trial is best: what a final check says of its gain, who rested, what lies beside it, how to go on."""
+"""Why the best trial is best: the gain in the final check, rests, the nearest other trials, and the next commands."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Missing:
-    """Stands where a figure's numbers would: why there are none, for people."""
+    """Replaces the numbers of a figure: why there are none, as a message."""
 
     why: str
 

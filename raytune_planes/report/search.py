@@ -142,7 +142,7 @@ def front(study: StudyFiles) -> Front | Missing:
 
 
 def timeline(study: StudyFiles, most: int = 40) -> Timeline | Missing:
-    """The latest ``most`` trials. A running one reaches to the last that was heard of the study."""
+    """The latest ``most`` trials. A running one extends to the study's latest record."""
     if not study.trials:
         return Missing("no trial has started")
     times_ms = [e.time_ms for t in study.trials for e in t.epochs] + [t.ended_ms for t in study.trials]

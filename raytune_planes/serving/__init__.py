@@ -1,4 +1,4 @@
-"""Trained models outside of training: they look at pictures, alone, as ensembles, or behind MLflow."""
+"""Trained models outside of training: prediction for pictures by one model, by ensembles, or served by MLflow."""
 
 from raytune_planes.serving.predictor import Predictor
 from raytune_planes.serving.served import serve

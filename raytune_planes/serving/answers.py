@@ -1,4 +1,4 @@
-"""What is told of a picture: by which dataset's head, its classes, its planes; the same on the terminal and served."""
+"""The answer about a picture: the head that was used, classes, planes; the same on the terminal and served."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from raytune_planes.serving.routing import by_size
 from raytune_planes.tracking.validation import probabilities
 
 SHOWN = 5
-"""Classes that are told."""
+"""Classes that an answer lists."""
 
 
 class Label(NamedTuple):

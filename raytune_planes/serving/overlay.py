@@ -1,6 +1,6 @@
 """An answer drawn onto its picture: the mask as a tint, a numbered box around each of its parts, and the words.
 
-A detector's boxes stand beside them with their scores, in another colour.
+A detector's boxes are drawn as well, with their scores, in another colour.
 """
 
 from __future__ import annotations

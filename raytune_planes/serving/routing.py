@@ -9,7 +9,7 @@ from raytune_planes.serving.learnt import Learnt
 
 
 def by_size(learnt: Mapping[str, Learnt], width: int, height: int, place: str = "") -> tuple[str, str]:
-    """The dataset's name, and why, for people. ``place`` begins the message of a refusal.
+    """The dataset's name, and the reason as a message. ``place`` begins the message of a refusal.
 
     Raises:
         UserError: the size fits none, or several: what is in a picture cannot tell, since every head finds something.

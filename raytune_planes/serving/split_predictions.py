@@ -1,4 +1,4 @@
-"""What a model says of a whole split, as probabilities, from which ensembles are built and evaluated."""
+"""A model's predictions for a whole split, as probabilities, from which ensembles are built and evaluated."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SplitPrediction:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a dataset's split really shows."""
+    """The ground truth of a dataset's split."""
 
     labels_N: np.ndarray
     masks_NHW: np.ndarray | None
@@ -46,7 +46,7 @@ def truth(arrays: Arrays, split: str, seen: Seen | None = None) -> Truth:
 
 
 def predict_split(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> SplitPrediction:
-    """Look at every picture of a split, without augmentation."""
+    """Predict every picture of a split, without augmentation."""
     seen = predictor.learnt[dataset].seen
     pixels_NHWC = seen.pixels(np.asarray(arrays.images_NHWC)[arrays.splits[split]])
     prediction = predictor.predict(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))

@@ -118,7 +118,7 @@ def trial_config(space: Space, drawn: Mapping[str, Value]) -> TrialConfig:
 
 
 def describe(space: Space) -> str:
-    """The space as a table for people: every dimension with its range, default and condition."""
+    """The space as a table of text: every dimension with its range, default and condition."""
     flat = overlaid(space.fixed, space.start)
     goal = [f"{o.mode} {o.metric}" for o in space.goal.objectives]
     goal += [f"keep {metric} >= {floor:g}" for metric, floor in space.goal.floors.items()]

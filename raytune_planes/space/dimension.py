@@ -48,7 +48,7 @@ class StudySettings(Section):
     stall_minutes: Positive | None = 360.0
     """A trial that reports no epoch for this long hangs: it is ended as failed. None for never."""
     free_gib: Annotated[float, Field(ge=0)] = 0.25
-    """No trial starts while less is free on the disk of the results: those that run shall come to their end."""
+    """No trial starts while less is free on the disk of the results: running trials continue."""
     fork: bool = True
     """Leading stages of a plan that all trials have in common are trained once, and the others begin after them."""
     sampler: Literal["tpe", "random", "nsga2", "gp"] = "tpe"
@@ -110,7 +110,7 @@ class Dimension:
         return tuple(whole) if len(whole) <= MANY else (whole[0], whole[-1])
 
     def text(self) -> str:
-        """The range for people: ``0.1 .. 2 (log)``, ``256 | 512``."""
+        """The range as text: ``0.1 .. 2 (log)``, ``256 | 512``."""
         if self.kind == "choice":
             return " | ".join(show(c) for c in self.choices)
         step = f", step {self.step:g}" if self.step else ""

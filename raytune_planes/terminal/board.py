@@ -26,7 +26,7 @@ class Outline:
     about: str = ""
     """One line: the question, the machine, where results go."""
     has_places: bool = False
-    """Whether trials run on several hosts or kinds of them, so that each one's is worth telling."""
+    """Whether trials run on several hosts or kinds of hosts, so that each trial's is shown."""
     earlier: tuple[TrialRecord, ...] = ()
     """Trials that ended before the study was resumed."""
 

@@ -90,7 +90,7 @@ class Tracker(Protocol):
         """``artifacts`` are files to keep with the trial."""
 
     def end_study(self, end: StudyEnd) -> None:
-        """Returns once nothing is left to write, or when waiting longer would be of no use."""
+        """Returns when everything is written, or when waiting longer would not help."""
 
 
 def _problem(name: str, row: Any) -> str:

@@ -44,7 +44,7 @@ class Gain:
 
 
 def defaults_trial(study: StudyFiles) -> TrialRecord | None:
-    """Trial 0, when it got as far as an epoch."""
+    """Trial 0, if it completed an epoch."""
     return next((t for t in study.trials if t.number == 0 and t.epochs), None)
 
 

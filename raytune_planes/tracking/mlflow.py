@@ -33,7 +33,7 @@ NOTE_REST = 20.0
 
 
 class MlflowTracker:
-    """Sends what the files hold and the store lacks, whenever something is told. Put it after ``JsonlTracker``.
+    """Sends what the files hold and the store lacks, at every event. Place it after ``JsonlTracker``.
 
     It keeps no records of its own. A store that is away is tried again now and then; what it missed is found by
     comparing with the files, at the latest at the end of the study or by ``sync``.

@@ -122,7 +122,7 @@ class MlflowStore:
             analyze(database)
 
     def attach(self, paths: Sequence[Path], inside: str) -> None:
-        """Put a report's files, its page first, into the folder ``inside`` of the study's own run, and say so there."""
+        """Put a report's files, its page first, into the folder ``inside`` of the study's run, and note it there."""
         for path in paths:
             self._client.log_artifact(self.parent_run_id, str(path), inside)
         note = self._client.get_run(self.parent_run_id).data.tags.get("mlflow.note.content", "")
@@ -150,7 +150,7 @@ class MlflowStore:
         sent.epochs |= {(e.epoch, e.time_ms) for e in missing}
 
     def _new(self, sent: _Sent, points: list[Point]) -> list[Point]:
-        """The results that the run does not show already: one that is resumed or mended comes to the same again."""
+        """The results that the run does not show already: a resumed or repaired run has the same results again."""
         shown = self._client.get_run(sent.run_id).data.metrics if sent.was_there else {}
         return [point for point in points if repr(shown.get(point[0])) != repr(point[1])]
 
@@ -230,6 +230,6 @@ def _dataset_inputs(start: StudyStart) -> list[DatasetInput]:
 
 
 def _kept(folder: Path) -> list[Path]:
-    """A trial's files worth keeping, without those that a writer has not finished."""
+    """A trial's files to keep, without those that are still being written."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
     return [p for p in files if p.name not in NOT_KEPT and not p.name.startswith(".")]

@@ -28,7 +28,7 @@ class Origin:
 
 
 def origin_of(folder: Path) -> Origin | None:
-    """When, over which space and with which data the study in ``folder`` was started; None where no file says so.
+    """When, over which space and with which data the study in ``folder`` was started; None where no file states it.
 
     Raises:
         UserError: a newer version of this program wrote it.

@@ -37,7 +37,7 @@ class StudyFiles:
     end: StudyEnd | None = None
     """None while it runs, and after its driver was killed."""
     warnings: tuple[str, ...] = ()
-    """What could not be read and was left out, for people."""
+    """What could not be read and was left out, as messages."""
     alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By dataset: validation metrics that it reached when trained alone, with as many samples as trial 0 gave it."""
 
@@ -102,7 +102,7 @@ def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
 
 
 def read_trial(folder: Path) -> tuple[TrialRecord, tuple[str, ...]]:
-    """A trial's record and what was left out of it, for people.
+    """A trial's record, and messages about what was left out of it.
 
     Raises:
         UserError: a newer version of this program wrote it.
@@ -133,7 +133,7 @@ def has_ended(folder: Path) -> bool:
 
 
 def _read_end(path: Path, trial_id: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """How a trial ended, and why that was left out; empty where nothing says so, and the trial then is running."""
+    """How a trial ended, and why that was left out; empty where no file states it: the trial is then running."""
     if not path.is_file():
         return {}, ()
     try:

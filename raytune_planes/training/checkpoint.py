@@ -53,7 +53,7 @@ class Checkpoint:
         """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``.
 
         Raises:
-            OSError: there is no room, or no longer such a folder: a checkpoint without its records is of no use.
+            OSError: there is no room, or no longer such a folder: a checkpoint without its records cannot be used.
         """
         folder.stat()
         if self.is_best:

@@ -63,7 +63,7 @@ def train(
         How the trial ended, and why.
 
     Raises:
-        UserError: ``resume`` cannot be read or belongs to another configuration, or ``start`` is of no use.
+        UserError: ``resume`` cannot be read or belongs to another configuration, or ``start`` cannot be used.
     """
     worker = worker or LocalWorker(config.devices.vision)
     torch.set_num_threads(config.devices.threads)

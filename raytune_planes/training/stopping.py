@@ -89,7 +89,7 @@ def _maybe_wake(
         return woken, Action.WAKE, f"fell to {value:.4g}, below {threshold:.4g} = best {now.best:.4g} x (1 - margin)"
     gained = now.reference + max(_needed(now, stop), stop.margin * abs(now.reference))
     if value > gained and (stop.target is None or value < stop.target):
-        return woken, Action.WAKE, f"rose to {value:.4g} at rest, above {gained:.4g}: it has not learnt all it can"
+        return woken, Action.WAKE, f"rose to {value:.4g} while resting, above {gained:.4g}: it has not converged"
     return now, None, ""
 
 

@@ -227,7 +227,7 @@ class Recorder(tune.Callback):
     def _settings(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return flatten(self._task.config(drawn))
-        except UserError:  # the trial will say so, and fail
+        except UserError:  # the trial reports it, and fails
             return {k: v for layer in (*self._task.layers, drawn) for k, v in layer.items()}
 
 

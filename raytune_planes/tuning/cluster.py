@@ -105,7 +105,7 @@ def may_start(text: str) -> list[tuple[int, Node]]:
     """``4 x 4 CPU 1 GPU, 8 x 8 CPU`` as numbers of machines of a kind.
 
     Raises:
-        UserError: it says something else.
+        UserError: it cannot be parsed.
     """
     kinds = []
     for part in filter(None, (p.strip() for p in text.split(","))):
@@ -130,7 +130,7 @@ def connected() -> Iterator[Cluster]:
     import ray
 
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told with the trial it happened to
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported with the trial in which they occurred
     named, choice = os.environ.get("RAY_ADDRESS"), choose(os.environ)
     if not choice.address and choice.note:  # processes of our own Ray must not look there either
         os.environ.pop("RAY_ADDRESS", None)
@@ -164,7 +164,7 @@ def connected() -> Iterator[Cluster]:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Ray's and torch's remarks about their own future are not for people who run a study."""
+    """Ray's and torch's deprecation warnings are not for users of this program."""
     with warnings.catch_warnings():
         for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
             warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")

@@ -67,7 +67,7 @@ def choose(trials: Sequence[TrialRecord], goal: Goal, best: int) -> list[TrialRe
 
 
 def describe(confirmed: Sequence[Confirmed]) -> str:
-    """A table for people: one line per metric that grows with quality, one column per configuration."""
+    """A table as text: one line per metric that grows with quality, one column per configuration."""
     keys = sorted(
         {k for c in confirmed for k in c.metrics if (parts := split_metric(k)) and parts[2] in HIGHER_IS_BETTER}
     )

@@ -73,7 +73,7 @@ class Guard:
         os._exit(FAILED)
 
     def _take_stock(self) -> None:
-        """Note who came of the daemons while they live: their children are nobody's once they are dead."""
+        """Record the daemons' children while they live: after their death the children have no parent."""
         for process in self._started:
             with suppress(psutil.Error):
                 self._known.update(process.children(recursive=True))

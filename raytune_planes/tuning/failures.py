@@ -1,4 +1,4 @@
-"""Why a trial failed, for people; and whether its process was lost, so that it may be tried again."""
+"""Why a trial failed, as a message; and whether its process was lost, so that it may be tried again."""
 
 from __future__ import annotations
 

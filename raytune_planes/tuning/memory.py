@@ -37,7 +37,7 @@ def open_search(
 
     Args:
         earlier: the study's trials on record.
-        digest: of the space that the study was started with, where a record says so.
+        digest: of the space that the study was started with, where a record states it.
         options: of ``Search``.
 
     Raises:
@@ -79,7 +79,7 @@ def open_search(
 def rebuild(
     space: Space, database: Path | None, records: Sequence[TrialRecord], say: Say = lambda _: None, **options: Any
 ) -> Search:
-    """A search that knows what one knows that handed out ``records`` and heard of all that they hold, in their order.
+    """A search in the state that handing out ``records`` and receiving their results, in their order, leads to.
 
     A number that is missing among them is asked again: it has the draws of its turn, and is running.
     """

@@ -124,7 +124,7 @@ def _check_last(trial: Path, record: TrialRecord, say: Say) -> None:
     try:
         theirs = load(trial / files.LAST).get("config", {})
     except UserError:
-        return  # there is none yet; or the trial says so, and starts from its beginning
+        return  # there is none yet; or the trial reports it, and starts from its beginning
     other = next((k for k, v in record.drawn.items() if k in theirs and theirs[k] != v), "")
     if other:
         _begin_again(trial, record, f"{files.LAST} is of a trial with another {other}", say)
@@ -143,7 +143,7 @@ def _begin_again(trial: Path, record: TrialRecord, why: str, say: Say) -> None:
 
 
 def _fault(trial: Path, record: TrialRecord, space: Space, *, whole: bool) -> str:
-    """Why the weights of a trial that ended are of no use; ``whole``: read them too."""
+    """Why the weights of a trial that ended cannot be used; ``whole``: read them too."""
     best = record.best(space.goal)
     if best is None or not math.isfinite(space.goal.score(best.metrics)):
         return ""

@@ -1,4 +1,4 @@
-"""Everything a study is asked to do, settled before the first trial; and the data that its trials will need."""
+"""The plan of a study, complete before the first trial, and the data that its trials need."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Material:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """A study, as asked."""
+    """A study as requested."""
 
     name: str
     space: Space
@@ -92,7 +92,7 @@ class StudyPlan:
         return make_config(*self.layers, drawn, source=f"search space {self.space.name}")
 
     def task(self, folder: Path) -> Task:
-        """What every trial of the study in ``folder`` is told; writes the prompts there."""
+        """What every trial of the study in ``folder`` receives; writes the prompts there."""
         prompts = {}
         for i, (model, embeddings) in enumerate(self.material.prompts.items()):
             path = folder.resolve() / f"prompts-{i}.npz"
@@ -111,7 +111,7 @@ class StudyPlan:
         )
 
     def as_record(self) -> StudyStart:
-        """What trackers are told of the study, started now."""
+        """What trackers receive of the study, started now."""
         return StudyStart(
             name=self.name,
             goal=self.space.goal,

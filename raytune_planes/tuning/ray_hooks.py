@@ -60,7 +60,7 @@ def use_token() -> None:
 def worker_group_callback() -> type[Any] | None:
     """The class whose methods Ray Train calls in the controller of a worker group; None where there is none.
 
-    The public ``ray.train.UserCallback`` hears reports only: a group that is lost before its first would stay unknown.
+    The public ``ray.train.UserCallback`` receives reports only: a group that is lost before its first stays unknown.
     """
     callback: type[Any] | None = getattr(
         _module("ray.train.v2._internal.execution.callback"), "WorkerGroupCallback", None

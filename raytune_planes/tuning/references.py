@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 class References:
     """The trainings of a study's datasets, each alone, beside its trials; what an earlier study trained is read.
 
-    Each has the settings of trial 0 and as many samples of its dataset as trial 0 gives it, none at rest.
+    Each has the settings of trial 0 and as many samples of its dataset as trial 0 gives it, without rests.
     """
 
     def __init__(self, plan: StudyPlan, task: Task, folder: Path, say: Say) -> None:
@@ -84,7 +84,7 @@ class References:
         return not self._waiting
 
     def stop(self) -> None:
-        """End those that run; each goes on from its last epoch when the study does."""
+        """End those that run; each continues from its last epoch when the study does."""
         import ray
 
         for reference in self._waiting:
@@ -129,7 +129,7 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
 
     Args:
         first: the settings of trial 0 that the space varies.
-        folder: where its checkpoint and result are kept; a training that was cut off goes on from there.
+        folder: where its checkpoint and result are kept; an interrupted training continues from there.
 
     Returns:
         ``metrics``: of the validation split at the epoch that is best in the dataset's primary metric, with
@@ -175,7 +175,7 @@ def alone(task: Task, first: Mapping[str, Value], name: str) -> TrialConfig:
 
 
 def _key(config: TrialConfig, fingerprint: str) -> str:
-    """A short hash of what the training comes to: its settings, but for those of absent datasets, and its pictures."""
+    """A short hash of what determines the training: its settings, except absent datasets, and its pictures."""
     others = tuple(f"datasets.{name}." for name in config.datasets if name not in config.active)
     flat = {k: v for k, v in flatten(config).items() if not k.startswith(others)}
     return hashlib.sha256(json.dumps([flat, fingerprint], sort_keys=True).encode()).hexdigest()[:16]

@@ -204,7 +204,7 @@ class Search:
         return self._study.get_trials(deepcopy=False, states=(state,))
 
     def _trial(self, frozen: FrozenTrial) -> optuna.Trial:
-        """The trial as one that continues: what ``Study.ask`` returned to whoever began it."""
+        """The trial as one that continues: what ``Study.ask`` returned when it began."""
         with quiet():
             study = self._storage.get_study_id_from_name(self._study.study_name)
             return optuna.Trial(

@@ -20,7 +20,7 @@ class TuneSearcher(Searcher):
 
     A trial's configuration is ``{"trial_id", "number", "drawn", "pool"}``; it waits until a pool has a place. A resumed
     trial keeps the id it had, whatever Tune calls it now: that id ties trial, MLflow run and checkpoint. What happens
-    to a trial reaches ``Search.report`` and ``Search.tell`` from whoever keeps the records, because Tune's own result
+    to a trial reaches ``Search.report`` and ``Search.tell`` from the recorder, because Tune's own result
     says neither why a trial ended nor which of its epochs was the best.
     """
 
@@ -63,7 +63,7 @@ class TuneSearcher(Searcher):
         self._finished = True
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Its place is free; ``Search.tell`` hears of the rest from the records."""
+        """Frees its slot; ``Search.tell`` receives the rest from the records."""
         assert self._pools is not None
         self._pools.release(trial_id)
 

@@ -93,7 +93,7 @@ def test_a_dataset_that_cannot_be_listed_is_told_and_the_others_looked_at(
     ("arguments", "message"),
     [
         (["no/such"], "no folder no/such; name one that holds datasets, or folders of classes"),
-        ([], "nothing to look at: give DIR"),
+        ([], "nothing to check: give DIR"),
         (["."], "holds 0 folder(s) of pictures; two classes are the least"),
         ([*SCENES, "--set", "datasets.mine.root=gone"], "no folder gone"),
         ([".", "--set", "datasets.mnie.root=x"], "no dataset 'mnie'"),

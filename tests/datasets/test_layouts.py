@@ -109,7 +109,7 @@ def test_an_archive_unpacked_too_deep_is_told_with_its_level(tmp_path: Path, ins
     classes(tmp_path / inside)
     picture(tmp_path / "cover.png")
     said = refusal(tmp_path)
-    assert f"All pictures lie below {tmp_path / inside} (big_jet/, glider/): if these folders" in said
+    assert f"All pictures are below {tmp_path / inside} (big_jet/, glider/): if these folders" in said
     assert f"set datasets.mine.root={tmp_path / inside}.\n" in said
     assert len(reader("mine", Dataset(reader="image_folder", root=str(tmp_path / inside)), None).scan().samples) == 20
 

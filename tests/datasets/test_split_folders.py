@@ -71,7 +71,7 @@ def test_scenes_beside_the_splits_are_left_out_and_named(tmp_path: Path) -> None
             scene(tmp_path, f"{split}/images", f"{split}/labels", f"{split}{n}")
     listing = reader(tmp_path).scan()
     assert tops(listing, tmp_path) == {"train": {"train"}, "val": {"valid"}, "test": {"test"}}
-    left = "2 picture(s) lie beside test/, train/, valid/, in a folder that names no split, and were left out"
+    left = "2 picture(s) are outside of test/, train/, valid/, in a folder that names no split, and were left out"
     assert f"{left}: sample/images/sample0.jpg, sample/images/sample1.jpg" in listing.warnings
 
 

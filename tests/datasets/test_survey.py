@@ -85,7 +85,7 @@ def test_a_stray_folder_beside_the_splits_is_left_out_and_no_class(tmp_path: Pat
     listing = reader(tmp_path).scan()
     assert listing.info.classes == ("A", "B", "C")
     assert {split: len(index) for split, index in listing.splits.items()}["val"] == 15
-    reason = "picture(s) lie beside train/, valid/, in a folder that names no split, and were left out"
+    reason = "picture(s) are outside of train/, valid/, in a folder that names no split, and were left out"
     assert len(listing.account.left_out[reason]) == 9
     assert f"9 {reason}: sample/A/00.png, sample/A/01.png, sample/A/02.png and 6 more" in listing.warnings
     assert examine(reader(tmp_path)).faults["pictures left out"] == 9
@@ -116,7 +116,7 @@ def test_pictures_beside_a_folder_of_images_are_named(tmp_path: Path) -> None:
     classes(tmp_path / "images")
     picture(tmp_path / "glider" / "more.png")
     listing = reader(tmp_path).scan()
-    assert listing.account.left_out == {"picture(s) lie beside images/ and were left out": ("glider/more.png",)}
+    assert listing.account.left_out == {"picture(s) are outside of images/ and were left out": ("glider/more.png",)}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What was found in a dataset, as lines for people."""
+"""The findings about a dataset, as lines of text."""
 
 from __future__ import annotations
 

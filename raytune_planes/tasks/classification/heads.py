@@ -13,7 +13,7 @@ class Mlp(nn.Sequential):
     """``depth`` hidden layers of ``width`` units with GELU, then a linear layer; dropout before every linear layer."""
 
     margin: float = 0.0
-    """By how many logits the true class must lead in training, for the loss; every head says so."""
+    """By how many logits the true class must lead in training, for the loss; every head states it."""
 
     def __init__(self, features: int, classes: int, settings: Head) -> None:
         hidden, wide = _hidden(features, settings)
