@@ -123,8 +123,10 @@ class Pixels:
         return Pixels(arrays, self._device, 0, self._targets, self.seen)
 
     def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
-        # np.asarray: indexing np.memmap costs a Python call that looks for its file each time.
-        return torch.from_numpy(np.array(array)).to(self._device) if resident else np.asarray(array)
+        if resident:
+            return torch.from_numpy(np.array(array)).to(self._device)
+        # np.asarray: indexing np.memmap costs a Python call that looks for its file each time. Records are no array.
+        return np.asarray(array) if isinstance(array, np.ndarray) else array
 
     def _crops(
         self, images: np.ndarray | Tensor, masks: np.ndarray | Tensor | None, chosen: np.ndarray, windows: np.ndarray

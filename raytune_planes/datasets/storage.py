@@ -89,6 +89,38 @@ class Blank:
         self._file.close()
 
 
+class Growing:
+    """A ``.npy`` file of bytes, one after the other, whose number is told when all are written."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        share(self._file)
+        self._length = 0
+        self._start = self._header()
+
+    def append(self, data: bytes) -> tuple[int, int]:
+        """Where it begins and ends among the bytes. Raises OSError when the disk is full."""
+        start = self._length
+        self._file.write(data)
+        self._length += len(data)
+        return start, self._length
+
+    def finish(self) -> None:
+        self._file.seek(0)
+        start = self._header()
+        assert start == self._start, "numpy leaves room for the number of rows to grow"
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _header(self) -> int:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (self._length,)}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._file.flush()
+        return self._file.tell()
+
+
 def save(path: Path, array: np.ndarray) -> None:
     """``np.save`` that is on the disk when it returns."""
     with path.open("wb") as file:
@@ -125,7 +157,7 @@ def evict(cache: Path, limit_bytes: int, keep: Path) -> list[Path]:
     removed = []
     with guard(cache):
         entries = [p for p in cache.iterdir() if ENTRY.fullmatch(p.name) and p.is_dir()]
-        sizes = {p: sum(f.stat().st_size for f in p.iterdir()) for p in entries}
+        sizes = {p: size(p) for p in entries}
         total = sum(sizes.values())
         for folder in sorted(entries, key=lambda p: p.stat().st_mtime_ns):
             if total <= limit_bytes:
@@ -135,6 +167,17 @@ def evict(cache: Path, limit_bytes: int, keep: Path) -> list[Path]:
                 total -= sizes[folder]
                 removed.append(folder)
     return removed
+
+
+def used_bytes(cache: Path) -> int:
+    """Size of the entries that a living process has open. Call under ``guard``."""
+    entries = [p for p in cache.iterdir() if ENTRY.fullmatch(p.name) and p.is_dir()]
+    return sum(size(p) for p in entries if not _idle(p))
+
+
+def size(folder: Path) -> int:
+    """Of an entry's files, in bytes."""
+    return sum(f.stat().st_size for f in folder.iterdir())
 
 
 def _idle(folder: Path) -> bool:

@@ -41,14 +41,14 @@ def truth(arrays: Arrays, split: str, seen: Seen | None = None) -> Truth:
     pictures_N = np.asarray(arrays.splits[split])
     masks_NHW = None
     if arrays.masks_NHW is not None:
-        masks_NHW = (seen or Seen()).masks(np.asarray(arrays.masks_NHW)[pictures_N])
+        masks_NHW = (seen or Seen()).masks(np.asarray(arrays.masks_NHW[pictures_N]))
     return Truth(np.asarray(arrays.labels_N)[pictures_N], masks_NHW, pictures_N, arrays.groups_N[pictures_N])
 
 
 def predict_split(predictor: Predictor, dataset: str, arrays: Arrays, split: str) -> SplitPrediction:
     """Predict every picture of a split, without augmentation."""
     seen = predictor.learnt[dataset].seen
-    pixels_NHWC = seen.pixels(np.asarray(arrays.images_NHWC)[arrays.splits[split]])
+    pixels_NHWC = seen.pixels(np.asarray(arrays.images_NHWC[arrays.splits[split]]))
     prediction = predictor.predict(dataset, torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2))
     mask_NHW = None if prediction.mask_BHW is None else prediction.mask_BHW.half().numpy()
     assert prediction.probability_BK is not None, "every dataset has classes"
