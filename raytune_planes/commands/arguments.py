@@ -58,7 +58,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         type=at_least(0, float),
         default=20.0,
         metavar="GIB",
-        help="above this size of that folder, what was unused longest is removed from it (default: 20)",
+        help="above this size of that folder, what was unused longest is removed from it, and pictures that do not fit "
+        "are kept compressed without loss (default: 20)",
     )
 
 

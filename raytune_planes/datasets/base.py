@@ -113,6 +113,8 @@ class Reader(ABC):
         self.options = options or Options()
         self.values = self.options.values
         """That range, once it is known: see ``Info.values``."""
+        self.shared: images.Decoded | None = None
+        """What readers of other sizes that go through the same files have decoded of the last one."""
 
     @abstractmethod
     def scan(self) -> Listing:
@@ -154,6 +156,7 @@ class Reader(ABC):
                 shown=self.options.bands,
                 framing=self.options.framing,
                 box=box,
+                shared=self.shared,
             )
         return self.scene(source, window[2] - window[0]).crop(self.image_size, window)
 
@@ -186,7 +189,10 @@ class Reader(ABC):
     def decoded(self, source: Source, *, coarsest: float = 1.0, fit: int = 0) -> images.Picture:
         """``images.decode`` with this dataset's options."""
         most, bands = self.options.max_pixels, self.options.bands
-        return images.decode(source, coarsest=coarsest, fit=fit, most=most, values=self.values, shown=bands)
+        values, shared = self.values, self.shared
+        return images.decode(
+            source, coarsest=coarsest, fit=fit, most=most, values=values, shown=bands, shared=shared
+        )
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
+
+import numpy as np
 
 from raytune_planes.datasets import building, notes, scene_files, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
-from raytune_planes.datasets.cleaning import Plan, cleaned
-from raytune_planes.datasets.filling import Progress, fill
-from raytune_planes.datasets.fingerprint import fingerprint
-from raytune_planes.datasets.known import Found, Known
+from raytune_planes.datasets.cleaning import Plan
+from raytune_planes.datasets.filling import MASKS, Progress, Target, fill
+from raytune_planes.datasets.known import Known
+from raytune_planes.datasets.records import Records
 from raytune_planes.datasets.sizes import Sizes
+from raytune_planes.datasets.wanted import Wanted, others, together
 from raytune_planes.errors import DISK_FULL, UserError
 from raytune_planes.paths import local, own_folder
 from raytune_planes.processors import allowed
 
 LIMIT_GIB = 20.0
+"""Of the cache, unless ``--cache-limit`` says otherwise."""
+SMALL_BYTES = 64 * 2**20
+"""An entry up to this size is always kept ready to be mapped."""
 
 
 def default_cache() -> Path:
@@ -45,6 +52,7 @@ def decode(
     cache: Path,
     *,
     plan: Plan | None = None,
+    beside: Sequence[Reader] = (),
     progress: Progress | None = None,
     workers: int | None = None,
     limit_bytes: int = round(LIMIT_GIB * 2**30),
@@ -53,16 +61,19 @@ def decode(
     """The reader's dataset as read-only arrays: built on the first call, opened from then on.
 
     Files are identified by name, size and time of change; while none below the root has changed, none is opened again.
-    An entry appears whole or not at all, so a killed build is never read. Of processes that ask for one entry at the
-    same time, also on machines that share the folder, one builds it and the others wait.
+    An entry that does not fit into the limit beside those in use is kept compressed, without loss: its arrays hold the
+    same numbers, and decode what is indexed. An entry appears whole or not at all, so a killed build is never read. Of
+    processes that ask for one entry at the same time, also on machines that share the folder, one builds it and the
+    others wait.
 
     Args:
         plan: what is left out; a picture that it drops is never decoded.
+        beside: readers of the same files at other sizes, for later calls: where pictures are decoded, their entries are
+            built in the same pass. Every size holds what it would hold alone.
         progress: called in this thread with (pictures done, pictures in all) while building.
-        workers: decoding threads; None for one per processor that this process may use. Pillow decodes without
-            holding Python's lock.
+        workers: decoding threads; None for one per processor that this process may use.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
-        say: called when another process is waited for.
+        say: called when another process is waited for, and when pictures are compressed.
 
     Raises:
         UserError: the dataset is missing or malformed, pictures cannot be decoded (names the first few, counts all),
@@ -73,20 +84,16 @@ def decode(
     with _refusing(cache, reader):
         arrays = found and _opened_again(entry(cache, found.fingerprint))
     if not found or not arrays:
-        listing = reader.scan() if plan is None else cleaned(reader.scan(), reader.root, plan)
-        assert listing.samples, f"{type(reader).__name__} listed nothing"
-        found = Found(fingerprint(reader, listing), tuple(listing.warnings))
-        folder = entry(cache, found.fingerprint)
-        size = len(listing.samples) * reader.image_size**2 * (4 if listing.info.has_masks else 3)
-        with _refusing(cache, reader, size):
-            cache.mkdir(parents=True, exist_ok=True)
-            arrays = building.once(
-                folder,
-                ready=lambda: _sound(folder),
-                build=lambda room: fill(reader, listing, room, folder.name, workers or allowed(), progress),
-                say=lambda text: say(f"{listing.info.name}: {text}"),
-            )
-        known.remember(found)
+        own = Wanted.of(reader, cache, plan, known)
+        every, found = [own, *others(own, cache, plan, beside)], own.found
+
+        def fill_all(targets: Sequence[Target]) -> None:
+            _fill_within(limit_bytes, cache, targets, workers or allowed(), progress, tell)
+
+        def tell(text: str) -> None:
+            say(f"{reader.name_in_study}: {text}")
+
+        arrays = _built(every, cache, fill_all, tell)
     with _refusing(cache, reader):
         storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
     return replace(arrays, warnings=(*found.warnings, *notes.warnings_of(arrays.info)))
@@ -103,6 +110,59 @@ def open_cached(folder: Path) -> Arrays:
             return _open(folder)
     except (OSError, ValueError) as error:
         raise UserError(f"no decoded dataset at {folder} ({error}); decode the dataset again") from error
+
+
+def _built(
+    every: Sequence[Wanted], cache: Path, fill_all: Callable[[Sequence[Target]], None], tell: Callable[[str], None]
+) -> Arrays:
+    """The arrays of the first of ``every``; all of them are there afterwards."""
+    own = every[0]
+    with _refusing(cache, own.reader, sum(wanted.size for wanted in every)):
+        cache.mkdir(parents=True, exist_ok=True)
+        together(sorted(every, key=lambda wanted: wanted.reader.image_size), (), _sound, fill_all, tell)
+        arrays = building.once(own.folder, lambda: _sound(own.folder), lambda room: fill_all([own.into(room)]), tell)
+    for wanted in every:
+        wanted.known.remember(wanted.found)
+    return arrays
+
+
+def _fill_within(
+    limit_bytes: int,
+    cache: Path,
+    targets: Sequence[Target],
+    workers: int,
+    progress: Progress | None,
+    tell: Callable[[str], None],
+) -> None:
+    """Fill the targets, compressed where the limit asks for it, and tell what became of these."""
+    fitted = _fitted(targets, cache, limit_bytes, tell)
+    fill(fitted, workers, progress)
+    for target in fitted:
+        if target.compressed:
+            held = storage.size(target.folder)
+            still = ", still more than the limit: raise it or lower image_size" if held > limit_bytes else ""
+            tell(f"compressed to {held / 2**30:.1f} GiB{still}")
+
+
+def _fitted(
+    targets: Sequence[Target], cache: Path, limit_bytes: int, tell: Callable[[str], None]
+) -> tuple[Target, ...]:
+    """The targets, those compressed that do not fit into the limit beside the entries that are in use."""
+    with storage.guard(cache):
+        used = storage.used_bytes(cache)
+    fitted = []
+    for target in targets:
+        small = target.size <= SMALL_BYTES or used + target.size <= limit_bytes
+        if not small:
+            beside = f", beside {used / 2**30:.1f} GiB in use," if used else ""
+            tell(
+                f"{target.size / 2**30:.1f} GiB of pictures at {target.reader.image_size} px{beside} are more than the "
+                f"{limit_bytes / 2**30:.1f} GiB of --cache-limit; they are kept compressed without loss, which costs "
+                f"about 1 ms for each picture of 224 px whenever it is read"
+            )
+        used += target.size
+        fitted.append(replace(target, compressed=not small))
+    return tuple(fitted)
 
 
 @contextmanager
@@ -139,20 +199,25 @@ def _open(folder: Path) -> Arrays:
     """Call under ``storage.guard``: no other process may remove the folder between two of its files."""
     about = json.loads((folder / "info.json").read_text(encoding="utf-8"))
     info = Info.of_json(about["info"])
+
+    def pictures(name: str) -> np.ndarray:
+        shape = about["compressed"].get(name)
+        return storage.mapped(folder / name) if shape is None else cast(np.ndarray, Records(folder / name, shape))
+
     with suppress(OSError):  # a cache that is read-only to us
         os.utime(folder)
-    images_NHWC = storage.mapped(folder / storage.WITNESS)
+    images_NHWC = pictures(storage.WITNESS)
     return Arrays(
         info=info,
         images_NHWC=images_NHWC,
         labels_N=storage.mapped(folder / "labels.npy"),
-        masks_NHW=storage.mapped(folder / "masks.npy") if info.has_masks else None,
+        masks_NHW=pictures(MASKS) if info.has_masks else None,
         boxes_NM4=storage.mapped(folder / "boxes.npy") if info.has_boxes else None,
         splits={split: storage.mapped(folder / f"{split}.npy") for split in SPLITS},
-        fingerprint=about["fingerprint"],
+        fingerprint=folder.name,
         synthetic=about["synthetic"],
         warnings=tuple(about["warnings"]),
         of_group_N=storage.mapped(folder / "groups.npy"),
         sizes=Sizes.of_json(about["sizes"]),
-        scenes=scene_files.opened(folder, images_NHWC.shape[1]) if about.get("scenes") else None,
+        scenes=scene_files.opened(folder, images_NHWC.shape[1], bool(about["compressed"])) if about["scenes"] else None,
     )

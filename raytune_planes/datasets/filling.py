@@ -5,61 +5,119 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
+from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from raytune_planes.datasets import boxes, files, ranges, storage
+from raytune_planes.datasets import boxes, files, ranges, records, scene_files, storage
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
-from raytune_planes.datasets.scene_files import Writer
+from raytune_planes.datasets.images import Decoded
 from raytune_planes.errors import UserError
 
 Progress = Callable[[int, int], None]
+Written = storage.Blank | records.Writer
+MASKS = "masks.npy"
 
 
-def fill(
-    reader: Reader, listing: Listing, folder: Path, fingerprint: str, workers: int, progress: Progress | None
-) -> None:
-    """Write the entry of ``fingerprint`` into ``folder``, which is empty; all is on the disk when it returns.
+def shapes(reader: Reader, listing: Listing) -> dict[str, tuple[int, ...]]:
+    """Of the decoded arrays of bytes, by the names of their files: N x H x W x 3, and N x H x W for masks."""
+    count, side = len(listing.samples), reader.image_size
+    found: dict[str, tuple[int, ...]] = {storage.WITNESS: (count, side, side, 3)}
+    return {**found, MASKS: (count, side, side)} if listing.info.has_masks else found
+
+
+def size(reader: Reader, listing: Listing) -> int:
+    """Bytes of the decoded pictures and masks, and of the scenes that they are tiles of."""
+    return sum(map(prod, shapes(reader, listing).values())) + scene_files.size(reader, listing)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One size of a dataset, and the empty folder that it is decoded into."""
+
+    reader: Reader
+    listing: Listing
+    folder: Path
+    compressed: bool = False
+    """Whether pictures and masks are kept as ``records``, instead of ready to be mapped."""
+
+    @property
+    def kind(self) -> type[Written]:
+        return records.Writer if self.compressed else storage.Blank
+
+    @property
+    def size(self) -> int:
+        """Bytes of the decoded pictures, masks and scenes."""
+        return size(self.reader, self.listing)
+
+    @property
+    def groups(self) -> tuple[np.ndarray, np.ndarray]:
+        """The groups, sorted, and the number of each sample's."""
+        names, numbers_N = np.unique([sample.group for sample in self.listing.samples], return_inverse=True)
+        return names, numbers_N
+
+    def scenes(self) -> scene_files.Writer:
+        return scene_files.Writer(self.reader, self.listing, self.folder, self.groups[0].tolist(), self.compressed)
+
+
+def fill(targets: Sequence[Target], workers: int, progress: Progress | None = None) -> None:
+    """Write all files of the targets' entries; they are on the disk when this returns.
+
+    Args:
+        targets: of the same samples at several sizes. Each file is gone through once: what a size needs to decode of it
+            serves every other that needs the same, so that all are as if each had been decoded alone.
 
     Raises:
         UserError: pictures cannot be decoded; names the first few, counts all.
         OSError: the files cannot be written.
     """
-    listing = ranges.with_range(reader, listing, workers)
-    count, side, info = len(listing.samples), reader.image_size, listing.info
+    first, *others = targets
+    listing = ranges.with_range(first.reader, first.listing, workers)
+    for other in others:  # the same pictures have the same range
+        other.reader.values = first.reader.values
     with ExitStack() as stack:
-        images = stack.enter_context(closing(storage.Blank(folder / storage.WITNESS, (count, side, side, 3))))
-        masks = None
-        if info.has_masks:
-            masks = stack.enter_context(closing(storage.Blank(folder / "masks.npy", (count, side, side))))
-        numbered, groups_N = np.unique([s.group for s in listing.samples], return_inverse=True)
-        scenes = None
-        if listing.scenes:
-            scenes = stack.enter_context(closing(Writer(reader, listing, folder, numbered.tolist())))
-        _decode_all(reader, listing.samples, images, masks, scenes, workers, progress)
-        images.finish()
-        if scenes is not None:
-            scenes.finish()
-        if masks is not None:
-            masks.finish()
-    if info.has_boxes:
+        written = [
+            {
+                name: stack.enter_context(closing(target.kind(target.folder / name, shape)))
+                for name, shape in shapes(target.reader, target.listing).items()
+            }
+            for target in targets
+        ]
+        scenes = [stack.enter_context(closing(target.scenes())) if listing.scenes else None for target in targets]
+        into = [(w[storage.WITNESS], w.get(MASKS), s) for w, s in zip(written, scenes, strict=True)]
+        _decode_all([target.reader for target in targets], listing.samples, into, workers, progress)
+        for *files_of_one, scenes_of_one in into:
+            for file in (*files_of_one, scenes_of_one):
+                if file is not None:
+                    file.finish()
+    sizes = asdict(first.reader.sizes(listing))
+    for target in targets:
+        info = replace(target.listing.info, values=listing.info.values)
+        _describe(replace(target, listing=replace(target.listing, info=info)), sizes)
+
+
+def _describe(target: Target, sizes: Mapping[str, Any]) -> None:
+    """Write all but pictures and masks. ``sizes``: of the training pictures' files, as plain values."""
+    folder, listing = target.folder, target.listing
+    if listing.info.has_boxes:
         storage.save(folder / "boxes.npy", boxes.padded(listing.samples))
     storage.save(folder / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
-    storage.save(folder / "groups.npy", groups_N.astype(np.int64))
+    storage.save(folder / "groups.npy", target.groups[1].astype(np.int64))
     for split in SPLITS:
         storage.save(folder / f"{split}.npy", np.array(listing.splits[split], np.int64))
     about = {
-        "info": asdict(info),
-        "fingerprint": fingerprint,
+        "info": asdict(listing.info),
         "synthetic": listing.synthetic,
         "warnings": list(listing.warnings),
-        "sizes": asdict(reader.sizes(listing)),
+        "sizes": sizes,
         "scenes": bool(listing.scenes),
+        "compressed": shapes(target.reader, listing) if target.compressed else {},
     }
     with (folder / "info.json").open("w", encoding="utf-8") as file:
         json.dump(about, file)
@@ -69,30 +127,32 @@ def fill(
 
 
 def _decode_all(
-    reader: Reader,
+    readers: Sequence[Reader],
     samples: tuple[Sample, ...],
-    images: storage.Blank,
-    masks: storage.Blank | None,
-    scenes: Writer | None,
+    written: Sequence[tuple[Written, Written | None, scene_files.Writer | None]],
     workers: int,
     progress: Progress | None,
 ) -> None:
     def decode_run(run: range) -> tuple[int, dict[Path, str]]:
-        own, wrong = copy.copy(reader), {}  # a reader may remember the last scene it decoded
+        own, wrong = list(map(copy.copy, readers)), dict[Path, str]()  # one may remember the last scene it decoded
+        shared = Decoded() if len(own) > 1 else None
+        for reader in own:
+            reader.shared = shared
         for row in run:
             if samples[row].path in wrong:
                 continue
-            try:
-                image, mask = own.load(samples[row])
-            except UserError as error:
-                wrong[samples[row].path] = str(error)
-                continue
-            images.write(row, image)
-            assert (mask is None) == (masks is None), f"info.has_masks and the mask of {samples[row].path} disagree"
-            if masks is not None and mask is not None:
-                masks.write(row, mask)
-            if scenes is not None:
-                scenes.write(own, samples[row].path)
+            for reader, (images, masks, scenes) in zip(own, written, strict=True):
+                try:
+                    image, mask = reader.load(samples[row])
+                except UserError as error:
+                    wrong[samples[row].path] = str(error)
+                    break
+                images.write(row, image)
+                assert (mask is None) == (masks is None), f"has_masks and the mask of {samples[row].path} disagree"
+                if masks is not None and mask is not None:
+                    masks.write(row, mask)
+                if scenes is not None:
+                    scenes.write(reader, samples[row].path)
         return len(run), wrong
 
     unreadable: dict[Path, str] = {}

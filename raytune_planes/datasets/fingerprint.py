@@ -10,7 +10,7 @@ from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.datasets.framing import Framing
 from raytune_planes.errors import UserError
 
-FORMAT = 6
+FORMAT = 7
 """Raise it when a reader decodes differently or the files of an entry change: old entries are then never read."""
 
 

@@ -196,11 +196,12 @@ class HRPlanes(Reader):
     def _tiles(
         self, picture: Path, tiling: Tiling, width: int, height: int, boxes: tuple[Box, ...]
     ) -> Iterable[Sample]:
+        group = self._group(picture)
         for window in tiles.windows(width, height, tiling.side, tiling.overlap):
             parts, slivers = tiles.parts_inside(boxes, window)
             if parts or not slivers:
                 uncut = tiles.uncut_inside(boxes, window)
-                yield Sample(picture, int(bool(parts)), self._group(picture), window, parts, uncut)
+                yield Sample(picture, int(bool(parts)), group, window, parts, uncut)
 
     def _balanced(self, samples: list[Sample], split_of: dict[Path, str]) -> tuple[list[Sample], list[str]]:
         """At most one empty tile for each tile with a plane, per split, drawn by a hash; and warnings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +64,22 @@ def pixels_of(side: int, step: float) -> int:
     return max(1, int(side / step + 1e-6))
 
 
+class Decoded:
+    """What was decoded of the last file, for whoever needs the same of it at another size. For one thread."""
+
+    def __init__(self) -> None:
+        self._source: Source = b""
+        self._pictures: dict[tuple[int, int], Picture] = {}
+
+    def of(self, source: Source, size: tuple[int, int], decode: Callable[[], Picture]) -> Picture:
+        """The picture in the ``size`` that the decoder gives."""
+        if source != self._source:
+            self._source, self._pictures = source, {}
+        if size not in self._pictures:
+            self._pictures[size] = decode()
+        return self._pictures[size]
+
+
 def size_of(source: Source, most: int = MOST_PIXELS) -> tuple[int, int]:
     """Width and height of an upright picture, from its header alone. Raises UserError naming the file."""
     try:
@@ -85,18 +102,19 @@ def decode(
     most: int = MOST_PIXELS,
     values: Range | None = None,
     shown: Bands = (),
+    shared: Decoded | None = None,
 ) -> Picture:
     """The whole picture, upright and RGB; of several frames the first.
 
     The decoder goes by the content, not by the suffix: many public ``.jpg`` files are PNG.
 
     Args:
-        coarsest: how many source pixels may become one. JPEG then decodes at 1/2, 1/4 or 1/8 of its size: four times
-            faster for a scene of 13 megapixels.
+        coarsest: how many source pixels may become one; JPEG then decodes at 1/2, 1/4 or 1/8, up to 4 times as fast.
         fit: instead of ``coarsest``, the least side in pixels that is needed of the whole picture; 0 for all.
         most: pixels that the picture may have.
         values: of a picture with more than 8 bits, the numbers that become black and white: one range for a dataset.
         shown: of a TIFF of more bands than colours, those that are red, green and blue.
+        shared: with whom the last file is decoded, where several sizes of it are needed.
 
     Raises:
         UserError: the file is missing, truncated, too large or no picture, has more than 8 bits and no range is
@@ -109,16 +127,21 @@ def decode(
             image = _upright(flat, chosen.orientation).convert("RGB")
             return Picture(image, image.width, image.height)
         with opened(source, most) as image:
-            deep = is_deep(image)  # before the search for EXIF, which may decode
-            width, height = _upright_size(image)
-            if deep:
+            sides = image.size
+            if is_deep(image):  # before the search for EXIF, which may decode
+                turned = _orientation(image)
                 grey = shades(lambda: opened(source, most), name_of(source), values)
-                return Picture(_upright(grey, _orientation(image)).convert("RGB"), width, height)
-            factor = min(width, height) / fit if fit else coarsest
+                return Picture(_upright(grey, turned).convert("RGB"), *_standing(sides, turned))
+            factor = min(sides) / fit if fit else coarsest
             if factor >= 2:
                 image.draft("RGB", (int(image.width / factor), int(image.height / factor)))
-            ImageOps.exif_transpose(image, in_place=True)  # no copy of what stands upright
-            return Picture(_rgb(image), width, height)
+
+            def decoded() -> Picture:
+                width, height = _standing(sides, _orientation(image))
+                ImageOps.exif_transpose(image, in_place=True)  # no copy of what stands upright
+                return Picture(_rgb(image), width, height)
+
+            return shared.of(source, image.size, decoded) if shared else decoded()
     except DAMAGE as error:
         raise unreadable(source, error) from None
 
@@ -133,6 +156,7 @@ def load(
     shown: Bands = (),
     framing: Framing | None = None,
     box: Window | None = None,
+    shared: Decoded | None = None,
 ) -> np.ndarray:
     """One picture as uint8 [size, size, 3], without its last ``trim_bottom`` rows. Raises UserError naming the file.
 
@@ -147,9 +171,9 @@ def load(
         if min(right - left, bottom - top) < 1:
             raise UserError(f"{name_of(path)}: the box of its object {box} lies outside of the picture; correct it")
         coarsest = max(1.0, min(right - left, bottom - top) / size)
-        picture = decode(path, coarsest=coarsest, most=most, values=values, shown=shown)
+        picture = decode(path, coarsest=coarsest, most=most, values=values, shown=shown, shared=shared)
     else:
-        picture = decode(path, fit=size + trim_bottom, most=most, values=values, shown=shown)
+        picture = decode(path, fit=size + trim_bottom, most=most, values=values, shown=shown, shared=shared)
     if picture.height <= trim_bottom:
         name = "the picture" if isinstance(path, bytes) else path
         raise UserError(f"{name} has {picture.height} rows, and its last {trim_bottom} are cut off as a banner")
@@ -157,8 +181,11 @@ def load(
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    turned = _orientation(image) in _TURNED
-    return (image.height, image.width) if turned else (image.width, image.height)
+    return _standing(image.size, _orientation(image))
+
+
+def _standing(sides: tuple[int, int], orientation: int | None) -> tuple[int, int]:
+    return sides[::-1] if orientation in _TURNED else sides
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -78,6 +78,10 @@ class Writer:
     def write(self, row: int, values: np.ndarray) -> None:
         """Raises OSError when the disk is full."""
         assert (values.shape, values.dtype) == (self.shape[1:], np.uint8), f"got {values.shape} {values.dtype}"
+        self.put(row, values)
+
+    def put(self, row: int, values: np.ndarray) -> None:
+        """The same for a picture of any size, which the record itself tells."""
         data = encoded(values)
         with self._lock:
             self._places_N2[row] = self._file.append(data)

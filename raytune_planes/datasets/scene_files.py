@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytune_planes.datasets import storage
+from raytune_planes.datasets import records, storage
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
 from raytune_planes.datasets.images import pixels_of
 from raytune_planes.datasets.whole_scenes import COLUMNS, Scenes, step_of
@@ -18,8 +18,13 @@ PIXELS, TABLE, BOXES, TILES = "scenes.npy", "scene_table.npy", "scene_boxes.npy"
 class Writer:
     """Writes the scenes of a listing into a folder of the cache, each when it is decoded anyway."""
 
-    def __init__(self, reader: Reader, listing: Listing, folder: Path, groups: Sequence[str]) -> None:
-        """``groups``: of the dataset's samples, sorted; their places are the groups' numbers."""
+    def __init__(
+        self, reader: Reader, listing: Listing, folder: Path, groups: Sequence[str], compressed: bool = False
+    ) -> None:
+        """``groups``: of the dataset's samples, sorted; their places are the groups' numbers.
+
+        ``compressed``: whether each scene is kept as one of ``records``.
+        """
         self._folder, self._reader, self._listing = folder, reader, listing
         numbers = {group: n for n, group in enumerate(groups)}
         self._row = {scene.path: n for n, scene in enumerate(listing.scenes)}
@@ -32,7 +37,9 @@ class Writer:
             rows.append((start, width, height, group, split_of[n], len(scene.boxes), *source))
             start += 3 * width * height
         self._table_NC = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
-        self._file = storage.Blank(folder / PIXELS, (start,))
+        self._file: storage.Blank | records.Writer = (
+            records.Writer(folder / PIXELS, (len(rows),)) if compressed else storage.Blank(folder / PIXELS, (start,))
+        )
         self._left = dict.fromkeys(self._row)
 
     def write(self, reader: Reader, path: Path) -> None:
@@ -40,9 +47,11 @@ class Writer:
         if path not in self._left:
             return
         del self._left[path]
-        start = int(self._table_NC[self._row[path], 0])
-        side = min(reader.tile, *_size(self._listing.scenes[self._row[path]]))
-        self._file.put(start, reader.scene(path, side).scaled(side / reader.image_size))
+        row = self._row[path]
+        side = min(reader.tile, *_size(self._listing.scenes[row]))
+        scaled_HWC = reader.scene(path, side).scaled(side / reader.image_size)
+        # As records they have numbers, else places among the bytes.
+        self._file.put(row if isinstance(self._file, records.Writer) else int(self._table_NC[row, 0]), scaled_HWC)
 
     def finish(self) -> None:
         """Decode what no tile is from, and write the rest. Raises UserError: a scene cannot be decoded."""
@@ -65,12 +74,20 @@ class Writer:
         return row, sample.window[0] / step, sample.window[1] / step
 
 
-def opened(folder: Path, image_size: int) -> Scenes:
+def size(reader: Reader, listing: Listing) -> int:
+    """Bytes of the decoded scenes; 0 where there are none."""
+    sides = (_scaled(_size(scene), reader) for scene in listing.scenes)
+    return sum(3 * width * height for width, height in sides)
+
+
+def opened(folder: Path, image_size: int, compressed: bool = False) -> Scenes:
     """What ``Writer`` left. Raises OSError, ValueError: a file is missing or cut short."""
     table_NC = storage.mapped(folder / TABLE)
     splits = {split: np.flatnonzero(table_NC[:, 4] == n) for n, split in enumerate(SPLITS)}
     boxes_B4, tile_N3 = storage.mapped(folder / BOXES), storage.mapped(folder / TILES)
-    return Scenes(storage.mapped(folder / PIXELS), table_NC, boxes_B4, tile_N3, image_size, splits)
+    path = folder / PIXELS
+    pixels = records.Records(path, (len(table_NC),)) if compressed else storage.mapped(path)
+    return Scenes(pixels, table_NC, boxes_B4, tile_N3, image_size, splits)
 
 
 def _size(scene: Sample) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raytune_planes.datasets.records import Records
+
 COLUMNS = ("start", "width", "height", "group", "split", "boxes", "source_width", "source_height")
 
 
@@ -14,8 +16,8 @@ COLUMNS = ("start", "width", "height", "group", "split", "boxes", "source_width"
 class Scenes:
     """Scenes at the scale of their tiles: ``step`` source pixels, the same in both directions, became one."""
 
-    pixels: np.ndarray
-    """uint8, one scene after the other: rows of RGB."""
+    pixels: np.ndarray | Records
+    """uint8, one scene after the other: rows of RGB; or a record for each."""
     table_NC: np.ndarray
     """int64, ``COLUMNS`` of each scene."""
     boxes_B4: np.ndarray
@@ -31,7 +33,9 @@ class Scenes:
         return len(self.table_NC)
 
     def image(self, scene: int) -> np.ndarray:
-        """uint8 [height, width, 3]; a view of the file."""
+        """uint8 [height, width, 3]; a view of the file, or decoded for this call."""
+        if isinstance(self.pixels, Records):
+            return self.pixels[scene]
         start, width, height = self.table_NC[scene, :3].tolist()
         return np.asarray(self.pixels[start : start + 3 * width * height]).reshape(height, width, 3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from raytune_planes.catalog import entry
@@ -39,10 +40,13 @@ def open_data(
     cache: Path | None,
     say: Say = lambda _: None,
     limit_gib: float = LIMIT_GIB,
+    beside: Sequence[TrialConfig] = (),
 ) -> dict[str, Arrays]:
     """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
 
     ``limit_gib``: size of ``cache`` above which unused entries are removed, longest unopened first.
+
+    ``beside``: what will be asked for later: where pictures are decoded, they are at these sizes as well.
 
     Without ``data`` the standard datasets are synthetic, unless they have a root; any other dataset needs its root.
 
@@ -52,9 +56,13 @@ def open_data(
     out = {}
     for name, settings in config.active.items():
         plan = read_plan(Path(settings.clean), name) if settings.clean else None
+        more = dict.fromkeys(other.datasets[name] for other in beside if name in other.active)
+        size = {"image_size": settings.image_size, "decoded_size": settings.decoded_size}
+        same = [other for other in more if other.model_copy(update=size) == settings]
         arrays = decode(
             reader_of(name, settings, data, cache, say),
             cache or default_cache(),
+            beside=[reader(name, other, folder, SEED) for other in same],
             progress=_quarters(name, say),
             limit_bytes=round(limit_gib * 2**30),
             plan=plan,

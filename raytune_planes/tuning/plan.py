@@ -173,8 +173,9 @@ def prepare(
             shown.add(text)
             say(text)
 
-    for config in (stage for variant in _variants(space) for _, stage in variant.staged):
-        arrays = open_data(config, data, cache, say_once, limit_gib)
+    configs = [stage for variant in _variants(space) for _, stage in variant.staged]
+    for config in configs:
+        arrays = open_data(config, data, cache, say_once, limit_gib, configs)
         for name, opened in arrays.items():
             settings = config.datasets[name]
             folder = str(entry(cache, opened.fingerprint))

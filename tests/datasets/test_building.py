@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.datasets import building, cache, storage
+from raytune_planes.datasets.fingerprint import fingerprint
 from tests.datasets.test_cache import Dots, dots, draw, elsewhere, entries, line, same
 
 
@@ -111,7 +112,7 @@ def test_a_builder_of_another_machine_is_waited_for_until_it_is_no_longer_renewe
     monkeypatch.setattr(building, "STALE_S", 1.0)
     folder = tmp_path / "cache"
     reader = dots(root)
-    claim = holder(folder, cache.fingerprint(reader, reader.scan()))
+    claim = holder(folder, fingerprint(reader, reader.scan()))
     renewals = 0
 
     def renew() -> None:

@@ -24,6 +24,7 @@ from PIL import Image
 
 from raytune_planes.datasets import cache, filling, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
+from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.errors import UserError
 
@@ -151,7 +152,7 @@ def test_whether_there_are_boxes_changes_the_fingerprint(root: Path) -> None:
 
     Unboxed.__module__, Unboxed.__qualname__ = Boxed.__module__, Boxed.__qualname__
     readers = (boxed(root), Unboxed(root, name="dots", image_size=16, tile=320))
-    one, other = (cache.fingerprint(reader, reader.scan()) for reader in readers)
+    one, other = (fingerprint(reader, reader.scan()) for reader in readers)
     assert one != other
 
 
@@ -198,7 +199,7 @@ def test_every_cause_of_other_arrays_changes_the_fingerprint(root: Path, tmp_pat
         splits = ((0, 2), (1,), (3,))
 
     def of(reader: Reader) -> str:
-        return cache.fingerprint(reader, reader.scan())
+        return fingerprint(reader, reader.scan())
 
     seen = [of(dots(root)), of(dots(root, image_size=8)), of(dots(root, tile=100)), of(dots(root, seed=1))]
     seen += [of(kind(root, name="dots", image_size=16, tile=320)) for kind in (Other, Resplit)]
@@ -278,7 +279,7 @@ def test_a_picture_that_vanished_is_named(root: Path) -> None:
     listing = reader.scan()
     (root / "0-2.png").unlink()
     with pytest.raises(UserError, match=r"0-2\.png is listed but cannot be read: No such file"):
-        cache.fingerprint(reader, listing)
+        fingerprint(reader, listing)
 
 
 def test_a_folder_that_is_no_entry_is_refused(tmp_path: Path) -> None:

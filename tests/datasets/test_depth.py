@@ -15,8 +15,9 @@ from PIL import Image, TiffImagePlugin
 from raytune_planes.config import Dataset
 from raytune_planes.datasets import images, opening, reader
 from raytune_planes.datasets.base import Info, Reader
-from raytune_planes.datasets.cache import decode, fingerprint
+from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.depth import range_of
+from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.hygiene import examine
 from raytune_planes.errors import UserError
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from raytune_planes.datasets.base import SPLITS, Listing
-from raytune_planes.datasets.cache import decode, fingerprint
+from raytune_planes.datasets.cache import decode
+from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.image_folder import ImageFolder
 from raytune_planes.errors import UserError
 
