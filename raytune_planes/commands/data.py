@@ -51,6 +51,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a model that learnt boxes or masks, as predict names it, for pictures without",
     )
+    parser.add_argument(
+        "--estimate",
+        action="store_true",
+        help="also what a study with these settings needs: disk, time to decode, memory, samples an hour",
+    )
     parser.add_argument("--strict", action="store_true", help="exit with 1 when there are faults")
 
 

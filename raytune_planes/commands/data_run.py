@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from raytune_planes.catalog import entry
 from raytune_planes.commands import data_pictures
@@ -53,6 +54,10 @@ def run(args: argparse.Namespace) -> int:
                 raise
             print(f"{name} cannot be listed: {error}", file=sys.stderr)
     reports = [each.as_json() for each in findings]
+    costs, sentences = _costs(args, selected, findings, readers) if args.estimate else ({}, [])
+    if costs:
+        training = costs["training"]
+        reports = [{**r, "estimate": {**costs["datasets"][r["dataset"]], "training": training}} for r in reports]
     if args.json:
         print(json.dumps(reports, indent=1))
     else:
@@ -60,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
             print("\n".join(lines(each)))
         count = sum(each["pictures"] for each in reports)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+        for sentence in sentences:
+            print(sentence)
         print(f"{count:,} pictures in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
     if args.clean:
         plans = {each.name: each.plan(args.conflicts) for each in findings}
@@ -76,6 +83,21 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         _draw(findings, readers, reports, args.out)
     return 1 if failed or (args.strict and any(sum(each.faults.values()) for each in findings)) else 0
+
+
+def _costs(
+    args: argparse.Namespace,
+    selected: Mapping[str, Dataset],
+    findings: Sequence[Findings],
+    readers: Mapping[str, Reader],
+) -> tuple[dict[str, Any], list[str]]:
+    """What a study on the datasets that could be listed needs, as JSON holds it and in sentences."""
+    from raytune_planes.commands import data_estimate  # torch, which looking at pictures does without
+
+    there = {each.name: selected[each.name] for each in findings}
+    config = make_config(assigned(args)).model_copy(update={"datasets": there})
+    costs = data_estimate.of_datasets(findings, readers, config)
+    return costs, list(data_estimate.lines(costs))
 
 
 def _datasets(args: argparse.Namespace) -> dict[str, Dataset]:

@@ -190,9 +190,7 @@ class Reader(ABC):
         """``images.decode`` with this dataset's options."""
         most, bands = self.options.max_pixels, self.options.bands
         values, shared = self.values, self.shared
-        return images.decode(
-            source, coarsest=coarsest, fit=fit, most=most, values=values, shown=bands, shared=shared
-        )
+        return images.decode(source, coarsest=coarsest, fit=fit, most=most, values=values, shown=bands, shared=shared)
 
 
 @dataclass(frozen=True)

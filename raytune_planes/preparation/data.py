@@ -62,7 +62,7 @@ def open_data(
         arrays = decode(
             reader_of(name, settings, data, cache, say),
             cache or default_cache(),
-            beside=[reader(name, other, folder, SEED) for other in same],
+            beside=[reader_of(name, other, data, cache, say) for other in same],
             progress=_quarters(name, say),
             limit_bytes=round(limit_gib * 2**30),
             plan=plan,

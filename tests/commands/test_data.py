@@ -9,8 +9,15 @@ import pytest
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.commands import data_estimate
+from raytune_planes.config import Dataset
+from raytune_planes.datasets import estimate, reader
+from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.cleaning import read_plan
+from raytune_planes.datasets.records import encoded
 from raytune_planes.datasets.synthetic import synthesise
+from raytune_planes.errors import UserError
+from raytune_planes.settings import make_config
 from tests.datasets.hygiene.test_copies import smooth
 from tests.datasets.label_formats.exports import BOXES, coco, scene
 
@@ -133,3 +140,78 @@ def test_a_reader_that_is_named_reads_the_folder_itself(tmp_path: Path, capsys: 
     assert main(["data", str(tmp_path), "--json", "--set", "datasets.mine.reader=hrplanes"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["dataset"], told["pictures"], told["boxes"]["boxes"]) == ("mine", 6, 12)
+
+
+SMALL = ["model.backbone.width=8", "model.dit.heads=2", "model.decoder.width=4", "budget.batch_size=4"]
+
+
+def test_an_estimate_tells_the_exact_size_and_what_was_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is decoded afterwards has this size to the byte."""
+    synthesise(tmp_path / "data", planesnet=24, hrplanes=3, fgvc=0, fgvc_classes=2, seed=0, scene_side=320)
+    sizes = ["datasets.planesnet.image_size=24", "datasets.hrplanes.image_size=32", "datasets.hrplanes.tile=100"]
+    given = [part for setting in (*SMALL, *sizes) for part in ("--set", setting)]
+    monkeypatch.setattr(data_estimate, "SECONDS", 0.0)
+    assert main(["data", str(tmp_path / "data"), "--json", "--estimate", *given]) == 0
+    told = {each["dataset"]: each["estimate"] for each in json.loads(capsys.readouterr().out)}
+    assert told.keys() == {"planesnet", "hrplanes"}
+    config = make_config({path: int(v) for path, v in (setting.split("=") for setting in (*SMALL, *sizes))})
+    for name, own in told.items():
+        arrays = decode(reader(name, config.datasets[name], tmp_path / "data"), tmp_path / "cache")
+        masks = 0 if arrays.masks_NHW is None else arrays.masks_NHW.nbytes
+        scenes = 0 if arrays.scenes is None else arrays.scenes.pixels.nbytes
+        assert own["decoded_bytes"] == own["disk_bytes"] == arrays.images_NHWC.nbytes + masks + scenes
+        assert own["samples"] == len(arrays.labels_N)
+        assert own["compressed"] is False
+        assert own["decode_seconds"] > 0
+        assert own["processors"] >= 1
+        assert 0 < own["measured_on"] <= own["samples"]
+    assert told["planesnet"]["decoded_bytes"] == 24 * 24 * 24 * 3
+    training = told["planesnet"]["training"]
+    assert training == told["hrplanes"]["training"]
+    assert training["shared_bytes"] == sum(own["disk_bytes"] for own in told.values())
+    assert training["samples_per_hour"] == pytest.approx(4 * training["steps_per_hour"], abs=4)
+    budget = config.budget
+    assert training["trial_samples"] == budget.epochs * budget.steps_per_epoch * 4
+    expected = training["trial_samples"] / training["samples_per_hour"] * 3600
+    assert training["trial_seconds"] == pytest.approx(expected, rel=0.01, abs=0.1)
+    assert training["memory_bytes"] > 2**20
+    assert training["steps_per_hour"] > 0
+
+
+def test_an_estimate_is_told_in_sentences(
+    pictures: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_estimate, "SECONDS", 0.0)
+    given = [part for setting in SMALL for part in ("--set", setting)]
+    assert main(["data", str(pictures), "--estimate", *given]) == 0
+    said = capsys.readouterr().out
+    assert "mine: 25 samples take 0.3 MiB in the cache; decoding takes about " in said
+    assert "training: about " in said
+    assert " samples (" in said
+    assert "0.3 MiB of decoded pictures; a trial of " in said
+
+
+def test_what_exceeds_the_limit_is_estimated_as_it_would_be_kept(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "SMALL_BYTES", 0)
+    own = reader("mine", Dataset(reader="image_folder", root=str(pictures), image_size=64), None)
+    size = 25 * 64 * 64 * 3
+    listing = own.scan()
+    assert estimate.measure(own, listing, size)[0].disk_bytes == size
+    found, arrays = estimate.measure(own, listing, size - 1)
+    assert found.compressed
+    assert found.decoded_bytes == size
+    assert found.measured == 25
+    assert found.disk_bytes == sum(len(encoded(picture)) for picture in arrays.images_NHWC)
+
+
+def test_a_dataset_of_which_nothing_can_be_decoded_has_no_estimate(pictures: Path) -> None:
+    own = reader("mine", Dataset(reader="image_folder", root=str(pictures)), None)
+    listing = own.scan()
+    for path in pictures.rglob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"nothing can be estimated, as none of 25 files can be decoded: .*png"):
+        estimate.measure(own, listing)

@@ -1,0 +1,105 @@
+"""What a study on the datasets that were looked at will need: disk, time to decode, memory, and time to train."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import psutil
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets import estimate
+from raytune_planes.datasets.base import Arrays, Reader
+from raytune_planes.datasets.hygiene import Findings
+from raytune_planes.processors import tensor_threads
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
+
+TEXT_WIDTH = 384
+"""Of the packaged text encoder; what a step costs hardly depends on it."""
+STEPS, SECONDS = 4, 4.0
+"""Steps of a round for each dataset, and how long rounds are measured for."""
+
+
+def of_datasets(found: Sequence[Findings], readers: Mapping[str, Reader], config: TrialConfig) -> dict[str, Any]:
+    """By dataset what it costs, as JSON holds it; under ``training`` what all of them cost together.
+
+    Args:
+        config: of the study, with just these datasets.
+
+    Raises:
+        UserError: no picture of a dataset can be decoded, or the settings do not fit the datasets.
+    """
+    told: dict[str, Any] = {}
+    data: dict[str, Arrays] = {}
+    for each in found:
+        decoding, data[each.name] = estimate.measure(readers[each.name], each.listing)
+        told[each.name] = {
+            "samples": decoding.samples,
+            "decoded_bytes": decoding.decoded_bytes,
+            "disk_bytes": decoding.disk_bytes,
+            "compressed": decoding.compressed,
+            "decode_seconds": round(decoding.seconds, 1 if decoding.seconds > 10 else 4),
+            "processors": decoding.processors,
+            "measured_on": decoding.measured,
+        }
+    shared = sum(own["disk_bytes"] for own in told.values())
+    return {"datasets": told, "training": {**_training(data, config), "shared_bytes": shared}}
+
+
+def lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """``told`` is what ``of_datasets`` gives."""
+    for name, own in told["datasets"].items():
+        kept = f", compressed to {_size(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
+        yield (
+            f"{name}: {own['samples']:,} samples take {_size(own['decoded_bytes'])}{kept}; decoding takes about "
+            f"{_time(own['decode_seconds'])} on {own['processors']} processor(s), by {own['measured_on']:,} of them"
+        )
+    own = told["training"]
+    yield (
+        f"training: about {own['samples_per_hour']:,} samples ({own['steps_per_hour']:,} steps) an hour for a trial "
+        f"with {own['threads']} thread(s), {_size(own['memory_bytes'])} of memory for each trial, and for all of them "
+        f"together up to {_size(own['shared_bytes'])} of decoded pictures; a trial of {own['trial_samples']:,} samples "
+        f"takes about {_time(own['trial_seconds'])} and its validation"
+    )
+
+
+def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]:
+    random = np.random.default_rng(0)
+    rows = {name: random.normal(size=(len(a.info.classes), TEXT_WIDTH)) for name, a in data.items()}
+    prompts = {name: (r / np.linalg.norm(r, axis=1, keepdims=True)).astype(np.float32) for name, r in rows.items()}
+    with tensor_threads(config.devices.threads):
+        trainer = Trainer(config, data, prompts, LocalWorker(config.devices.vision))
+        trainer.begin()
+
+        def round_of_steps() -> int:
+            order = trainer.mixer.epoch(STEPS * len(data))
+            trainer.train_epoch(order)
+            return len(order)
+
+        round_of_steps()  # the first one allocates
+        steps, started = 0, time.perf_counter()
+        while steps == 0 or time.perf_counter() - started < SECONDS:
+            steps += round_of_steps()
+        per_hour = 3600 * steps / (time.perf_counter() - started)
+    samples = config.budget.epochs * config.budget.steps_per_epoch * config.budget.batch_size
+    return {
+        "steps_per_hour": round(per_hour),
+        "samples_per_hour": round(per_hour * config.budget.batch_size),
+        "threads": config.devices.threads,
+        "trial_samples": samples,
+        "trial_seconds": round(samples / (per_hour * config.budget.batch_size) * 3600, 1),
+        "memory_bytes": psutil.Process().memory_info().rss,
+    }
+
+
+def _size(size: float) -> str:
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
