@@ -38,9 +38,9 @@ class Relative:
         Raises:
             ValueError: it has another form, or names another reference.
         """
-        found = _FORM.fullmatch(text.strip())
-        if found is None or found["reference"] not in REFERENCES:
+        match = _FORM.fullmatch(text.strip())
+        if match is None or match["reference"] not in REFERENCES:
             examples = "'defaults - 0.01', 'alone - 0.02' or 'defaults - 5 %'"
             raise ValueError(f"{text!r} is neither a number nor a floor like {examples}")
-        size = float(found["size"] or 0) / (100 if found["part"] else 1)
-        return Relative(found["reference"], -size if found["sign"] == "-" else size, bool(found["part"]))
+        size = float(match["size"] or 0) / (100 if match["part"] else 1)
+        return Relative(match["reference"], -size if match["sign"] == "-" else size, bool(match["part"]))

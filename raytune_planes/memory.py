@@ -14,12 +14,12 @@ GIB = 2**30
 
 def limits(proc: Path | None = None) -> list[int]:
     """Bytes that the control groups of a process, and those above them, grant; none where there is no limit."""
-    found = []
+    sizes = []
     for folder, kind in control_groups("memory", proc):
         with suppress(OSError, ValueError):
             # "max" in version 2 stands for no limit; version 1 has a number above the memory of any machine.
-            found.append(int((folder / ("memory.max" if kind == V2 else "memory.limit_in_bytes")).read_text()))
-    return found
+            sizes.append(int((folder / ("memory.max" if kind == V2 else "memory.limit_in_bytes")).read_text()))
+    return sizes
 
 
 def granted(proc: Path | None = None) -> int:

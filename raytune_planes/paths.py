@@ -118,8 +118,8 @@ def _elsewhere(name: str, what: str, setting: str, why: str, temporary: str) -> 
     folder = Path(temporary) / f"{name}-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
         raise UserError(f"no folder for {what}: {why}, and {folder} belongs to someone else; name one with {setting}")
     log.warning("%s, so %s are kept in %s; %s names another place", why, what, folder, setting)
     return folder

@@ -29,7 +29,7 @@ def detect_with(name: str) -> Detect:
         )
 
     def detect(picture: Path) -> list[Box]:
-        found = answer(model, picture, able[0])
-        return list(found.planes) if found.boxes is None else [box for box, score in found.boxes if score >= SURE]
+        result = answer(model, picture, able[0])
+        return list(result.planes) if result.boxes is None else [box for box, score in result.boxes if score >= SURE]
 
     return detect

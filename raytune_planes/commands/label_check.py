@@ -43,30 +43,30 @@ def check_labels(
         limit: GiB of the cache.
     """
     arrays = open_data(config, data, cache, limit_gib=limit)
-    told: dict[str, Any] = {}
+    reports: dict[str, Any] = {}
     for name, given in predictions.items():
-        found = check(probabilities(given.logits_NK), given.labels_N)
+        checked = check(probabilities(given.logits_NK), given.labels_N)
         names = picture_names(name, config.active[name], data, cache)
-        told[name] = _as_json(found, given, arrays[name], names)
+        reports[name] = _as_json(checked, given, arrays[name], names)
         print(
-            f"{name}: {len(found.suspects):,} of {len(given.labels_N):,} labels look wrong to models that did not "
-            f"train on their pictures (estimated: {found.wrong:.1%}); the list: {out / FILE}"
+            f"{name}: {len(checked.suspects):,} of {len(given.labels_N):,} labels look wrong to models that did not "
+            f"train on their pictures (estimated: {checked.wrong:.1%}); the list: {out / FILE}"
         )
-        if found.suspects:
+        if checked.suspects:
             figure = Figure(
                 f"labels-{name}",
                 f"{name}: labels that look wrong",
                 "The least probable labels first; above each picture its label, and what the models find instead.",
-                _sheet(found, given, arrays[name]),
+                _sheet(checked, given, arrays[name]),
             )
             print(f"  a contact sheet: {save(figure, out, synthetic=arrays[name].synthetic)[0]}")
-    write_whole(out / FILE, json.dumps(told, indent=1) + "\n")
+    write_whole(out / FILE, json.dumps(reports, indent=1) + "\n")
 
 
-def _as_json(found: LabelCheck, given: Predictions, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]:
+def _as_json(checked: LabelCheck, given: Predictions, arrays: Arrays, names: Sequence[str]) -> dict[str, Any]:
     classes, likely_NK = arrays.info.classes, probabilities(given.logits_NK)
 
-    def told(suspect: Suspect) -> dict[str, Any]:
+    def as_row(suspect: Suspect) -> dict[str, Any]:
         return {
             "picture": names[int(given.pictures_N[suspect.row])],
             "label": classes[suspect.given],
@@ -77,18 +77,18 @@ def _as_json(found: LabelCheck, given: Predictions, arrays: Arrays, names: Seque
 
     return {
         "pictures": len(given.labels_N),
-        "estimated_share_of_wrong_labels": round(found.wrong, 4),
-        "suspects": [told(suspect) for suspect in found.suspects],
+        "estimated_share_of_wrong_labels": round(checked.wrong, 4),
+        "suspects": [as_row(suspect) for suspect in checked.suspects],
     }
 
 
-def _sheet(found: LabelCheck, given: Predictions, arrays: Arrays) -> Sheet:
+def _sheet(checked: LabelCheck, given: Predictions, arrays: Arrays) -> Sheet:
     def shown(suspect: Suspect) -> SheetPicture:
         names = [_cut(printable(arrays.info.classes[k])) for k in (suspect.given, suspect.likely)]
         image_HWC = np.asarray(arrays.images_NHWC[int(given.pictures_N[suspect.row])])
         return SheetPicture(image_HWC, about=f"{names[0]}\n{names[1]}?")
 
-    worst = found.suspects[: ROWS * COLUMNS]
+    worst = checked.suspects[: ROWS * COLUMNS]
     rows = [worst[start : start + COLUMNS] for start in range(0, len(worst), COLUMNS)]
     return Sheet(
         tuple(

@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"Warning: {caution}")
     goal = _goal_of_study(args.config)
     place = named_place(args.out, args.tracking_uri, args.experiment)
-    if place and (told := place.in_words()):
-        print(told)
+    if place and (message := place.in_words()):
+        print(message)
     where = {
         "place": place,
         "data": args.data,

@@ -52,34 +52,34 @@ def splits(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str] | 
     if path is None or not any(named.values()):
         return None, []
     split_of: dict[Path, str] = {}
-    told, lost, shown = [], [], printable(path.name)
+    messages, lost, shown = [], [], printable(path.name)
     for split, places in named.items():
         mine: set[Path] = set()
         for place in places if isinstance(places, list) else [places] if places else []:
-            found, warnings = _below(survey, path.parent, str(tree.get("path") or ""), str(place), pictures)
-            lost += [] if found else [f"{split}: {place}"]
-            mine |= found
-            told += warnings
+            listed, warnings = _below(survey, path.parent, str(tree.get("path") or ""), str(place), pictures)
+            lost += [] if listed else [f"{split}: {place}"]
+            mine |= listed
+            messages += warnings
         if split != "train" and mine and mine >= {p for p, own in split_of.items() if own == "train"}:
-            told.append(f"{shown} names the pictures of train for {split} as well; they stay in train")
+            messages.append(f"{shown} names the pictures of train for {split} as well; they stay in train")
             continue
         split_of |= dict.fromkeys(mine, split)
     if lost:
-        told.append(f"{len(lost):,} entry(s) of {shown} lead to no picture of the dataset: {some(lost)}")
+        messages.append(f"{len(lost):,} entry(s) of {shown} lead to no picture of the dataset: {some(lost)}")
     if "train" not in split_of.values():
-        return None, told
+        return None, messages
     counts = ", ".join(f"{split} {sum(own == split for own in split_of.values()):,}" for split in SPLITS)
     reason = f"picture(s) are in no split of {shown} and were left out"
     survey.leave(reason, [picture for picture in pictures if picture not in split_of])
-    return split_of, [f"splits as {shown} gives them: {counts} picture(s)", *told]
+    return split_of, [f"splits as {shown} gives them: {counts} picture(s)", *messages]
 
 
 def _tree(survey: Survey) -> tuple[Path | None, dict[str, Any]]:
     """The file nearest to the root and what it says."""
-    found = [path for path in survey.files if path.name.lower() in FILES]
-    if not found:
+    paths = [path for path in survey.files if path.name.lower() in FILES]
+    if not paths:
         return None, {}
-    path = min(found, key=lambda p: len(p.parts))
+    path = min(paths, key=lambda p: len(p.parts))
     survey.read([path])
     try:
         return path, strict_yaml(path.read_text(encoding="utf-8-sig"), printable(path), "class names and folders")
@@ -91,12 +91,12 @@ def _below(
     survey: Survey, folder: Path, base: str, place: str, pictures: Sequence[Path]
 ) -> tuple[set[Path], list[str]]:
     """The pictures in the folder that ``place`` names, or in the list, or the picture itself; and warnings."""
-    for found in _candidates(survey.root, folder, base, place):
-        if found.suffix.lower() == ".txt" and found.is_file():
-            survey.read([found])
-            listed, warnings = yolo.assign({"train": found}, pictures)
+    for candidate in _candidates(survey.root, folder, base, place):
+        if candidate.suffix.lower() == ".txt" and candidate.is_file():
+            survey.read([candidate])
+            listed, warnings = yolo.assign({"train": candidate}, pictures)
             return set(listed), warnings
-        inside = {picture for picture in pictures if picture.is_relative_to(found)}
+        inside = {picture for picture in pictures if picture.is_relative_to(candidate)}
         if inside:
             return inside, []
     return set(), []

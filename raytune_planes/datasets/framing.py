@@ -27,9 +27,9 @@ class Framing:
         """The part of a picture that is shown, in its pixels. ``box`` counts where ``to_box`` says so."""
         left, top, right, bottom = 0.0, 0.0, float(width), float(height)
         if self.to_box and box is not None:
-            beside = self.margin * max(box[2] - box[0], box[3] - box[1])
-            left, top = max(left, box[0] - beside), max(top, box[1] - beside)
-            right, bottom = min(right, box[2] + beside), min(bottom, box[3] + beside)
+            margin = self.margin * max(box[2] - box[0], box[3] - box[1])
+            left, top = max(left, box[0] - margin), max(top, box[1] - margin)
+            right, bottom = min(right, box[2] + margin), min(bottom, box[3] + margin)
         if self.fit == "crop":
             half, across, down = min(right - left, bottom - top) / 2, (left + right) / 2, (top + bottom) / 2
             left, top, right, bottom = across - half, down - half, across + half, down + half

@@ -110,8 +110,8 @@ def _parts(mask: Image.Image) -> list[Box]:
     values_HW = np.asarray(mask).max(2)
     numbered_HW, count = ndimage.label(values_HW > (127 if values_HW.max() > 1 else 0), np.ones((3, 3)))
     sizes = np.bincount(numbered_HW.ravel(), minlength=count + 1)
-    found = [part for n, part in enumerate(ndimage.find_objects(numbered_HW), 1) if sizes[n] >= FEWEST]
-    return [(float(x.start), float(y.start), float(x.stop), float(y.stop)) for y, x in found]
+    parts = [part for n, part in enumerate(ndimage.find_objects(numbered_HW), 1) if sizes[n] >= FEWEST]
+    return [(float(x.start), float(y.start), float(x.stop), float(y.stop)) for y, x in parts]
 
 
 def _with_margin(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -44,13 +44,13 @@ def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Se
 def transfer(study: StudyFiles, gains: Sequence[Gain]) -> list[str]:
     """A sentence for the goal's metrics of each dataset that was trained alone: whether the others help or cost it."""
     named = {*(o.metric for o in study.start.goal.objectives), *study.start.goal.floors}
-    told = []
+    lines = []
     for gain in gains:
         if gain.metric in named and math.isfinite(gain.alone):
             difference = gain.after - gain.alone
             kind = "positive transfer" if difference > 0 else "negative transfer" if difference < 0 else "no transfer"
-            told.append(f"{gain.metric}: {kind}, {difference:+.4f} beside the dataset trained alone")
-    return told
+            lines.append(f"{gain.metric}: {kind}, {difference:+.4f} beside the dataset trained alone")
+    return lines
 
 
 def columns(best: TrialRecord, gains: Sequence[Gain]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

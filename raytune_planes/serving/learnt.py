@@ -97,11 +97,11 @@ def learnt(state: Mapping[str, Any], config: TrialConfig) -> dict[str, Learnt]:
     out = {}
     for name in state["infos"]:
         sizes, synthetic = (stated.get(name, {}).get(key) for key in ("sizes", "synthetic"))
-        found = reader(name, config.datasets[name], Path())
+        of_dataset = reader(name, config.datasets[name], Path())
         info = Info.of_json(state["infos"][name])
-        found.values, found.tile = info.values, info.tile or found.tile
+        of_dataset.values, of_dataset.tile = info.values, info.tile or of_dataset.tile
         seen = Seen.of(config.datasets[name])
-        out[name] = Learnt(found, Sizes.of_json(sizes) if sizes else None, synthetic, seen)
+        out[name] = Learnt(of_dataset, Sizes.of_json(sizes) if sizes else None, synthetic, seen)
     return out
 
 

@@ -88,15 +88,15 @@ class Slide:
         mean_YX = ndimage.uniform_filter(score_YX, 3, mode="nearest")
         peaks_YX = (mean_YX == ndimage.maximum_filter(mean_YX, 2 * round(APART * STEPS) + 1)) & (score_YX > SURE)
         rows, columns = np.nonzero(peaks_YX)
-        found: list[tuple[int, int, float]] = []
+        windows: list[tuple[int, int, float]] = []
         for n in np.argsort(-mean_YX[peaks_YX], kind="stable").tolist():
             x, y, score = across[columns[n]], down[rows[n]], float(score_YX[rows[n], columns[n]])
             if all(
-                max(abs(x - a), abs(y - b)) >= APART * self.side for a, b, _ in found
+                max(abs(x - a), abs(y - b)) >= APART * self.side for a, b, _ in windows
             ):  # equal means lie side by side
-                found.append((x, y, score))
-        found.sort(key=lambda place: -place[2])
+                windows.append((x, y, score))
+        windows.sort(key=lambda place: -place[2])
         return tuple(
             ((x * self.scale, y * self.scale, (x + self.side) * self.scale, (y + self.side) * self.scale), score)
-            for x, y, score in found
+            for x, y, score in windows
         )

@@ -58,8 +58,8 @@ def read_study(folder: Path) -> StudyFiles:
 def _read_alone(path: Path) -> dict[str, dict[str, float]]:
     """By dataset; empty where none was trained alone, or the file is damaged: resuming makes it again."""
     try:
-        found = load_json(path)["alone"] if path.is_file() else {}
-        return {str(d): {str(k): float(v) for k, v in metrics.items()} for d, metrics in found.items()}
+        stored = load_json(path)["alone"] if path.is_file() else {}
+        return {str(d): {str(k): float(v) for k, v in metrics.items()} for d, metrics in stored.items()}
     except (OSError, *MALFORMED):
         return {}
 

@@ -153,9 +153,9 @@ def connected() -> Iterator[Cluster]:
             if not address:
                 raise
             raise no_answer(address, str(error)) from None
-    told = tuple(filter(None, notes))
+    messages = tuple(filter(None, notes))
     try:
-        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), notes=told)
+        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), notes=messages)
     finally:
         ray.shutdown()
         if named is not None:

@@ -41,14 +41,14 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | N
     for name, settings in config.active.items():
         match = [e for e in entries if (e.dataset, e.decoded_as) == (name, settings.decoded_as)]
         if not match:
-            there = "; ".join(_told(e.decoded_as) for e in entries if e.dataset == name) or "nothing"
-            raise UserError(f"dataset '{name}' is not decoded with {_told(settings.decoded_as)}; there is: {there}")
+            there = "; ".join(_in_words(e.decoded_as) for e in entries if e.dataset == name) or "nothing"
+            raise UserError(f"dataset '{name}' is not decoded with {_in_words(settings.decoded_as)}; there is: {there}")
         folder = Path(match[0].folder)
         arrays[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
     return arrays
 
 
-def _told(decoded_as: tuple[tuple[str, Any], ...]) -> str:
+def _in_words(decoded_as: tuple[tuple[str, Any], ...]) -> str:
     return ", ".join(f"{name} {value}" for name, value in decoded_as)
 
 

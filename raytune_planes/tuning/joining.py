@@ -48,7 +48,7 @@ def choose(environment: Mapping[str, str]) -> Choice:
     address = head.address if named in ("", "auto", "local") else named
     if named == address != "" and not listens_at(named):
         raise no_answer(named, "nothing listens there")
-    if address and not answers(address, environment):
+    if address and not is_reachable(address, environment):
         source = "RAY_ADDRESS" if named == address else str(note_of_head(environment))
         return Choice(
             note=f"at {address} (from {source}) no Ray answered within {PATIENCE_S:g} s: another program has its port, "
@@ -64,7 +64,7 @@ def no_answer(address: str, why: str) -> UserError:
     )
 
 
-def answers(address: str, environment: Mapping[str, str] = os.environ) -> bool:
+def is_reachable(address: str, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a Ray is at ``address`` (``host:port`` or ``ray://host:port``), told within ``PATIENCE_S``.
 
     A Ray that asks for a token, and one behind TLS, count as such: Ray's own client has the keys.

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from raytune_planes.tuning import joining
-from raytune_planes.tuning.joining import LONGEST, SOCKET, Choice, answers, choose, temporary_folder
+from raytune_planes.tuning.joining import LONGEST, SOCKET, Choice, choose, is_reachable, temporary_folder
 from tests.tuning.heads import ray_head
 
 
@@ -45,14 +45,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("status", [None, grpc.StatusCode.UNAUTHENTICATED])
 def test_a_head_is_known_by_its_answer_also_where_it_asks_for_a_token(status: grpc.StatusCode | None) -> None:
     with ray_head(lambda: status) as address:
-        assert answers(address)
+        assert is_reachable(address)
         assert choose({"RAY_ADDRESS": address}) == Choice(address)
 
 
 def test_a_program_of_the_same_protocol_is_a_ray_only_where_its_client_is_asked_for() -> None:
     with ray_head(lambda: None, "/other.Service/Question") as address:
-        assert not answers(address)
-        assert answers(f"ray://{address}")
+        assert not is_reachable(address)
+        assert is_reachable(f"ray://{address}")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -75,7 +75,7 @@ def test_a_note_whose_port_another_program_has_is_told_and_not_followed(website:
 
 
 def test_a_cluster_behind_tls_is_left_to_rays_own_client(silent: str) -> None:
-    assert answers(silent, {"RAY_USE_TLS": "1"})
+    assert is_reachable(silent, {"RAY_USE_TLS": "1"})
 
 
 def test_a_folder_in_which_rays_sockets_have_room_is_rays_own_choice(tmp_path: Path) -> None:
@@ -102,7 +102,8 @@ def test_a_study_starts_a_ray_of_its_own_whatever_the_environment_says(silent: s
         "starting.is_limited, starting.granted = lambda: True, lambda: 3 * 2**30\n"
         "with starting.connected() as cluster:\n"
         "    joining.PATIENCE_S = 60.0\n"
-        "    print(joining.answers(ray.get_runtime_context().gcs_address), cluster.started_here, len(cluster.notes))\n"
+        "    here = joining.is_reachable(ray.get_runtime_context().gcs_address)\n"
+        "    print(here, cluster.started_here, len(cluster.notes))\n"
         "    print(ray.get(ray.remote(lambda: os.environ.get('RAY_ADDRESS')).remote()))\n"
         "    offered = ray.cluster_resources()\n"
         "    print(round(offered['memory'] / 2**30, 2), round(offered['object_store_memory'] / 2**30, 2))\n"

@@ -92,7 +92,7 @@ class _Collected:
     def found(self, sizes: Mapping[Path, tuple[int, int]]) -> Found:
         """All together."""
         lost, twice = some(self.lost), some([picture.name for picture in self.twice])
-        told = {
+        messages = {
             UNLISTED: self.unlisted,
             f"listed picture(s) are not there: {lost}": len(self.lost),
             f"picture(s) are in files of two splits: {twice}": len(self.twice),
@@ -104,7 +104,7 @@ class _Collected:
             self.files,
             {kind: number for kind, number in self.called if ids[number] == known[kind] == 1},
             {picture: split for picture, split in self.split_of.items() if split},
-            [f"{count:,} {what}" for what, count in told.items() if count],
+            [f"{count:,} {what}" for what, count in messages.items() if count],
         )
 
 
@@ -132,35 +132,35 @@ def _records(values: list[Any], place: str) -> Iterator[tuple[str, dict[str, Any
 
 def _kinds(categories: list[Any], place: str) -> dict[str, str]:
     """The name of each id."""
-    found = {}
+    kinds = {}
     for here, what in _records(categories, place):
         name = what.get("name")
         if not isinstance(name, str) or not name.strip():
             raise UserError(f"{here}: a category without a name")
-        found[str(what.get("id"))] = name.strip()
-    return found
+        kinds[str(what.get("id"))] = name.strip()
+    return kinds
 
 
 def _pictures(
     images: list[Any], path: Path, names: Names, sizes: Mapping[Path, tuple[int, int]], split: str
 ) -> tuple[dict[str, Path | None], list[str]]:
     """The picture of each id, None where it is not there; and the names of those that are not."""
-    found: dict[str, Path | None] = {}
+    picture_of: dict[str, Path | None] = {}
     lost = []
     for place, what in _records(images, f"{printable(path)}: images"):
         number, name = str(what.get("id")), what.get("file_name")
         if not isinstance(name, str) or not name:
             raise UserError(f"{place}: a picture without a file_name")
-        if number in found:
+        if number in picture_of:
             raise UserError(f"{place}: the id {printable(number)} is there twice")
-        picture = found[number] = names.match(name, place, path.parent, split)
+        picture = picture_of[number] = names.match(name, place, path.parent, split)
         if picture is None:
             lost.append(name)
             continue
-        told = what.get("width") or sizes[picture][0], what.get("height") or sizes[picture][1]
-        if told != sizes[picture]:
-            raise another_size(place, told, picture, sizes[picture])
-    return found, lost
+        stated = what.get("width") or sizes[picture][0], what.get("height") or sizes[picture][1]
+        if stated != sizes[picture]:
+            raise another_size(place, stated, picture, sizes[picture])
+    return picture_of, lost
 
 
 def _box(what: Mapping[str, Any], place: str) -> tuple[Box, str]:

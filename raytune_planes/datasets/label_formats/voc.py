@@ -49,9 +49,9 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
             raise UserError(f"{place}: {printable(picture.name)} has a second label file, {first}; remove one")
         of_picture[picture] = path
         size = sizes[picture]
-        told = _size(tree, "width", place) or size[0], _size(tree, "height", place) or size[1]
-        if told != size:
-            raise another_size(place, told, picture, size)
+        stated = _size(tree, "width", place) or size[0], _size(tree, "height", place) or size[1]
+        if stated != size:
+            raise another_size(place, stated, picture, size)
         found.labels_of[picture] = clipped([_object(each, place) for each in tree.iter("object")], *size)
     if lost:
         found.warnings.append(f"{len(lost):,} label file(s) are of no picture that is there: {some(lost)}")
