@@ -87,7 +87,8 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
                 if i not in boxes_of:
                     shutil.copyfile(path, folder / f"{stem}{path.suffix}")
                     continue
-                whole = images.decode(path, most=reader.options.max_pixels, values=values).image
+                bands = reader.options.bands if kind == "images" else ()
+                whole = images.decode(path, most=reader.options.max_pixels, values=values, shown=bands).image
                 for k, box in enumerate(boxes_of[i]):
                     whole.crop(_with_margin(box, whole.size)).save(folder / f"{stem}-{k}.png")
             count += len(boxes_of.get(i, ()))

@@ -11,7 +11,7 @@ from raytune_planes.datasets.matching import Names
 from raytune_planes.datasets.yolo_lines import read_boxes
 from raytune_planes.errors import UserError
 
-__all__ = ["Box", "assign", "find_lists", "label_file", "label_files", "read_boxes", "write_boxes"]
+__all__ = ["Box", "assign", "find_lists", "label_files", "read_boxes", "write_boxes"]
 
 FOLDERS = ("labels", "labelTxt", "labelTxt-v1.0", "labelTxt-v1.5", "annfiles")
 """What folders of label files are called in exports, DOTA's among them."""
@@ -41,11 +41,6 @@ def label_files(pictures: Iterable[Path], root: Path) -> dict[Path, Path]:
         paths = (place / f"{picture.stem}.txt" for place in folders[picture.parent])
         label_of[picture] = next((path for path in paths if path.is_file()), None)
     return {picture: path for picture, path in label_of.items() if path}
-
-
-def label_file(picture: Path, root: Path) -> Path | None:
-    """The label file of one picture; None where it has none."""
-    return label_files([picture], root).get(picture)
 
 
 def _places(parent: Path, root: Path) -> Iterator[Path]:

@@ -14,6 +14,7 @@ from raytune_planes.datasets import images, reader
 from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.hygiene import examine
+from raytune_planes.datasets.objects import Several, split_objects
 from raytune_planes.datasets.ranges import with_range
 from raytune_planes.errors import UserError
 
@@ -127,6 +128,18 @@ def test_data_and_training_say_what_to_set(tmp_path: Path) -> None:
     assert "has 6 bands: set datasets.<name>.bands" in found.pictures.unreadable["a/0.tif"]
     with pytest.raises(UserError, match=r"20 pictures cannot be decoded(.|\n)*has 6 bands: set datasets"):
         decode(read, tmp_path / "cache")
+
+
+def test_objects_are_cut_out_of_the_bands_that_are_seen(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        for n in range(10):
+            numbers = tiff(tmp_path / "data" / name / f"{n}.tif")
+    read = reader("mine", Dataset(reader="image_folder", root=str(tmp_path / "data"), bands="3,2,1"), None)
+    several = [Several(0, ((5.0, 5.0, 9.0, 9.0), (15.0, 5.0, 19.0, 9.0)))]
+    assert split_objects(read, read.scan(), several, tmp_path / "out") == 2
+    (cut,) = (tmp_path / "out").rglob("*-1.png")
+    with Image.open(cut) as picture:
+        assert np.asarray(picture)[0, -1].tolist() == numbers[5, 18, [2, 1, 0]].tolist()
 
 
 @pytest.mark.parametrize("bands", ["1,2", "1,2,3,4", ",", "1,,2", " "])

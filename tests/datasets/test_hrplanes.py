@@ -174,7 +174,6 @@ def test_labels_of_yolo_folders_by_split_are_found(tmp_path: Path) -> None:
     (tmp_path / "labels/train/a.txt").touch()
     pictures = [tmp_path / "images/train/a.jpg", tmp_path / "images/train/b.jpg"]
     assert yolo.label_files(pictures, tmp_path) == {pictures[0]: tmp_path / "labels/train/a.txt"}
-    assert yolo.label_file(pictures[1], tmp_path) is None
 
 
 @pytest.mark.parametrize("content", ["", "\n  \n\n", None])
