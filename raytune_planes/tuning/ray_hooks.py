@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import sys
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -51,10 +50,12 @@ def keep_from_trials(secret: str) -> None:
 
 def use_token() -> None:
     """Authenticate with the user's token, as a head does that was started where there is one."""
-    with suppress(ImportError):  # Ray 2.55 does so only where RAY_AUTH_MODE says it
-        from ray._private.authentication import authentication_token_setup
-
-        authentication_token_setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    setup = _module("ray._private.authentication.authentication_token_setup")
+    enable = getattr(setup, "maybe_enable_token_auth_if_token_available", None)
+    if enable is None:
+        _lost("maybe_enable_token_auth_if_token_available", "for a head with a token, set RAY_AUTH_MODE=token")
+    else:
+        enable(warn_if_disabled=False)
 
 
 def worker_group_callback() -> type[Any] | None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from ray._private import ray_constants
+from ray._private.authentication import authentication_token_setup
 from ray.train.v2._internal.execution import callback
 from ray.tune.execution import class_cache
 
@@ -45,6 +46,14 @@ def test_a_tune_without_its_list_of_variables_says_that_keys_may_travel(
     monkeypatch.delattr(class_cache, "ENV_VARS_TO_PROPAGATE")
     ray_hooks.keep_from_trials("KEY")
     assert "ENV_VARS_TO_PROPAGATE: cloud keys of this environment may reach trials and Ray's logs" in caplog.text
+
+
+def test_a_ray_that_cannot_look_for_a_token_says_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(authentication_token_setup, "maybe_enable_token_auth_if_token_available")
+    ray_hooks.use_token()
+    assert "for a head with a token, set RAY_AUTH_MODE=token" in caplog.text
 
 
 def test_a_train_without_callbacks_of_groups_trains_and_says_what_stays_taken(
