@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
             continue
         told.append({"picture": str(path), **found.to_dict(), **({"drawn": str(drawn)} if drawn else {})})
         if not args.json:
-            print(_in_words(path, found), flush=True)
+            print(_in_words(path, found) + (f"\n  drawn: {printable(drawn)}" if drawn else ""), flush=True)
     if args.json:
         print(json.dumps(told, indent=1))
     if not told:

@@ -58,6 +58,11 @@ def test_it_is_trained_with_no_other_data_and_predicts(
     assert "across" in said or "down" in said
 
 
+def test_data_tells_that_masks_were_found(root: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["data", str(root)]) == 0
+    assert "  masks: 60 pictures have one; validation measures iou and dice\n" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 def test_a_training_is_in_mlflow_where_the_environment_names_a_store_and_nowhere_else(

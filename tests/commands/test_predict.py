@@ -48,6 +48,8 @@ def test_the_same_as_json_with_drawings(weights: Path, chips: Path, capsys: pyte
         assert picture.size[0] == 320
     assert sorted(p.name for p in drawn.iterdir()) == ["0000-a.png", "0001-b.png"]
     assert second["drawn"] == str(drawn / "0001-b.png")
+    assert main(["predict", str(weights.parent), str(chips / "a.png"), "--out", str(drawn)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"  drawn: {drawn / '0000-a.png'}"
 
 
 def test_a_picture_that_cannot_be_read_is_told_and_the_rest_is_answered(

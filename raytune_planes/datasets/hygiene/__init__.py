@@ -83,6 +83,7 @@ class Findings:
             "misnamed": int(pictures.misnamed_N.sum()),
             "brightness": _spread(pictures.brightness_N),
             "contrast": _spread(pictures.contrast_N),
+            "masks": sum(sample.mask is not None for sample in self.listing.samples),
             "boxes": _boxes(list(self.listing.boxes_of.values())),
             "unreadable": pictures.unreadable,
             "copies": self._copies_json(),

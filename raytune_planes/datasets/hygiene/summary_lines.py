@@ -34,6 +34,8 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"  brightness: mean {light['mean']:.2f}, {light['least']:.2f} to {light['most']:.2f}; "
             f"contrast: mean {contrast['mean']:.2f}"
         )
+    if report["masks"]:
+        yield f"  masks: {report['masks']:,} pictures have one; validation measures iou and dice"
     boxes = report["boxes"]
     if boxes["scenes"]:
         yield (
