@@ -33,6 +33,11 @@ class Plugin:
     version: str
 
 
+def named(where: str) -> Any:
+    """What ``module:attribute`` names; imports the module."""
+    return EntryPoint("", where, "").load()
+
+
 def installed(kind: str) -> tuple[Plugin, ...]:
     """The plugins of one kind, by name, whether or not they can be loaded."""
     return tuple(
@@ -94,7 +99,7 @@ class Joined(Mapping[str, Row]):
         return self._rows
 
     def _loaded(self, name: str, row: Row | str) -> Row:
-        loaded: Any = EntryPoint(name, row, self._kind).load() if isinstance(row, str) else row
+        loaded: Any = named(row) if isinstance(row, str) else row
         assert not (why := self._problem(name, loaded)), f"{self._kind}/{name}: {why}"
         return cast(Row, loaded)
 

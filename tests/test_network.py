@@ -13,8 +13,8 @@ from torch import Tensor
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.network import Network
 from raytune_planes.tasks.contrastive.implementation import TEMPERATURES
-from raytune_planes.tasks.implementation import terms
 from raytune_planes.tasks.outputs import tensors
+from raytune_planes.tasks.terms import terms
 from tests.toy import INFOS, SIDE, toy_config, toy_data, toy_prompts
 
 PROMPTS = {name: torch.from_numpy(rows) for name, rows in toy_prompts().items()}

@@ -23,7 +23,7 @@ from raytune_planes.space import Space, StudySettings, cautioned, check, load_sp
 from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import make_view
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.base import DataDescription, Trackers, of_plugins
+from raytune_planes.tracking.base import DataDescription, Trackers, of_table
 from raytune_planes.tracking.commit import commit
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     # Both ask the store for nothing yet; records on disk come first, they are the source.
     mlflow = MlflowTracker(plan.out, args.tracking_uri, experiment=args.experiment)
     own = JsonlTracker(plan.out), mlflow
-    trackers = Trackers(*own, *of_plugins(plan.out))
+    trackers = Trackers(*own, *of_table(plan.out))
     view = make_view(sys.stdout)
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
     if message := mlflow.place.in_words():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from raytune_planes.catalog import CATALOG
@@ -13,6 +12,7 @@ from raytune_planes.datasets.framing import Framing
 from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.options import Options
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.plugins import named
 
 
 def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Reader:
@@ -35,8 +35,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
             f"dataset '{name}' has no folder: set datasets.{name}.root, or give --data DIR (with {entry.folder}/ in it)"
         )
     root = Path(config.root).expanduser() if config.root or data is None else data / entry.folder
-    module, _, attribute = entry.reader.partition(":")
-    reader_class: type[Reader] = getattr(importlib.import_module(module), attribute)
+    reader_class: type[Reader] = named(entry.reader)
     if reader_class.tiled and config.eval_crop < 1:
         raise UserError(
             f"datasets.{name}.eval_crop = {config.eval_crop:g}: scenes of '{kind}' are evaluated whole, tile by tile; "

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from raytune_planes.config import Backbone
 from raytune_planes.encoders import encoder
 from raytune_planes.model.backbones import Pyramid
+from raytune_planes.plugins import named
 
 
 def build_encoder(settings: Backbone) -> Pyramid:
@@ -15,6 +14,5 @@ def build_encoder(settings: Backbone) -> Pyramid:
     Raises:
         UserError: timm has no such network, or it gives no maps of features.
     """
-    module, _, name = encoder(settings.kind).network.partition(":")
-    network: Pyramid = getattr(import_module(module), name)(settings)
+    network: Pyramid = named(encoder(settings.kind).network)(settings)
     return network

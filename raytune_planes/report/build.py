@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from raytune_planes.records import End
+from raytune_planes.plugins import named
+from raytune_planes.records import End, TrialRecord, split_metric
 from raytune_planes.report import compare, explain, gained, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.formatting import shown, signed, value_text
@@ -13,6 +14,7 @@ from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.log import Log, of_trial
 from raytune_planes.report.search import Importance
 from raytune_planes.report.summary import Summary, summarise
+from raytune_planes.tasks import TASKS
 from raytune_planes.tracking.gains import defaults_trial, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -183,7 +185,15 @@ def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
     lines = explain.rests_text(shown_trial) or ["No dataset rested."]
     figures = six(of_trial(shown_trial, study.start))
     figures[1:1] = [_compared(study, shown_trial.number)] if first and first is not shown_trial else []
+    figures += _of_tasks(shown_trial)
     return [Section(f"Course of {name}", lines, [], figures)]
+
+
+def _of_tasks(trial: TrialRecord) -> list[Figure]:
+    """The tasks' own figures, of those that the trial measured."""
+    parts = (split_metric(key) for epoch in trial.epochs for key in epoch.metrics)
+    measured = {part[2] for part in parts if part}
+    return [named(task.figure)(trial, task) for task in TASKS.values() if task.figure and measured & {*task.measures}]
 
 
 def _compared(study: StudyFiles, number: int) -> Figure:

@@ -24,7 +24,8 @@ class Figure:
     caption: str
     """How to read it, in one or two sentences."""
     numbers: Any
-    """A dataclass that ``drawing.DRAW`` has a line for, or ``Missing``."""
+    """A dataclass that ``drawing.DRAW`` has a line for, or one with a method ``draw`` that returns a figure of
+    matplotlib's (begin it with ``drawing.style.canvas``), or ``Missing``."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raytune_planes.records import Decision
-from raytune_planes.report.figure import Missing
+from raytune_planes.records import Decision, TrialRecord, metric, split_metric
+from raytune_planes.report.figure import Figure, Missing
 from raytune_planes.report.log import Log
+from raytune_planes.tasks.base import Task
 
 BINS = 12
 SPLITS = ("train", "val", "test")
@@ -26,12 +27,14 @@ class Counts:
 
 @dataclass(frozen=True)
 class Curves:
-    """Accuracy per epoch."""
+    """A metric in [0, 1] per epoch."""
 
     epochs: tuple[int, ...]
     lines: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]]
-    """Dataset -> training and validation accuracy per epoch, either of them empty when not measured."""
+    """Dataset -> its value of the training and the validation set per epoch, either of them empty when never measured,
+    NaN in an epoch that did not measure it."""
     decisions: tuple[Decision, ...]
+    metric: str = "accuracy"
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,21 @@ def accuracy(log: Log) -> Curves | Missing:
     lines = {d: (log.series("train", d, "accuracy"), log.series("val", d, "accuracy")) for d in log.datasets}
     lines = {d: pair for d, pair in lines.items() if any(pair)}
     return Curves(log.epochs, lines, log.decisions) if lines else Missing("no accuracy was recorded")
+
+
+def course(trial: TrialRecord, task: Task) -> Figure:
+    """The primary metric of ``task`` over the epochs of ``trial``."""
+    name, epochs = task.metrics[0], trial.epochs
+    keys = [found for e in epochs for key in e.metrics if (found := split_metric(key)) and found[2] == name]
+    lines = {}
+    for dataset in sorted({d for _, d, _ in keys}):
+        of_splits = [tuple(e.metrics.get(metric(s, dataset, name), math.nan) for e in epochs) for s in ("train", "val")]
+        train, val = (series if any(map(math.isfinite, series)) else () for series in of_splits)
+        lines[dataset] = (train, val)
+    numbers = Curves(tuple(e.epoch for e in epochs), lines, trial.decisions, name)
+    title = f"{task.name.capitalize()}: {name} per epoch, training dashed, validation solid"
+    caption = "Rings mark where a dataset begins to rest (z) or wakes (!)."
+    return Figure(task.name, title, caption, numbers if lines else Missing(f"no {name} was recorded"))
 
 
 def losses(log: Log) -> Boxes | Missing:

@@ -29,6 +29,9 @@ class Task:
     """Its metrics that are better when smaller, beside the loss itself."""
     freeze_as: str = ""
     """The name under which ``freeze`` holds its part of the model; empty for the task's own name."""
+    figure: str = ""
+    """``module:function``, (``TrialRecord``, this task) -> ``report.figure.Figure``, for every report on a trial that
+    measured the task; empty for none."""
     optional: bool = False
     """Whether the model has this part only where the weight is above 0. Other tasks are measured at weight 0 too."""
 

@@ -1,20 +1,25 @@
-"""What a task does once there is a model: the targets it needs, its part of the model, its loss, its counts."""
+"""What a task does once there is a model: the targets it needs, its part of the model, its loss, its counts.
+
+Imports no torch, so that a small task can be one file: settings, which everything reads, and a subclass of
+``Implementation`` whose methods import torch where they need it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from raytune_planes.config import TrialConfig
-from raytune_planes.datasets.base import Info
-from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks.base import Task
 from raytune_planes.tasks.prediction import Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from raytune_planes.config import TrialConfig
+    from raytune_planes.datasets.base import Info
+    from raytune_planes.datasets.loaders import Batch
 
 
 @dataclass(frozen=True)
@@ -130,22 +135,3 @@ class Implementation(ABC):
     def kept(self, answer: Any) -> Tensor | None:
         """A row for each picture that is kept with the validation answers, for ensembles; None for most tasks."""
         return None
-
-
-def identity(tensor: Tensor) -> Tensor:
-    """The gathered batch of a single worker."""
-    return tensor
-
-
-def terms(
-    tasks: Mapping[str, Implementation],
-    outputs: Mapping[str, Any],
-    batch: Batch,
-    prompts_KW: Tensor,
-    gather: Callable[[Tensor], Tensor] = identity,
-) -> dict[str, Tensor]:
-    """The scalar terms that apply to ``batch``, by task, in float32."""
-    classes = len(prompts_KW)
-    with torch.autocast(batch.image_BCHW.device.type, enabled=False):
-        case = Case(batch, batch.target(classes), prompts_KW, gather, outputs)
-        return {name: tasks[name].loss(answer, case) for name, answer in outputs.items() if answer is not None}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
+from raytune_planes.plugins import named
 from raytune_planes.tasks import TASKS
 from raytune_planes.tasks.implementation import Implementation
 
@@ -15,8 +15,7 @@ def make_tasks(config: TrialConfig, infos: Mapping[str, Info]) -> dict[str, Impl
     """Every task of the table that at least one dataset wants, in the table's order."""
     made = {}
     for name, task in TASKS.items():
-        module, _, kind = task.implementation.partition(":")
-        implementation: Implementation = getattr(import_module(module), kind)(task, config, infos)
+        implementation: Implementation = named(task.implementation)(task, config, infos)
         if any(implementation.wants(dataset) for dataset in infos):
             made[name] = implementation
     return made

@@ -97,18 +97,24 @@ def _problem(name: str, row: Any) -> str:
     return "" if callable(row) else f"{row!r} cannot be called with the folder of the results"
 
 
-TRACKERS: Joined[Callable[[Path], Tracker]] = joined("trackers", {}, _problem)
-"""Name -> (folder of the results) -> tracker, of other packages. Files and MLflow have arguments of their own."""
+TRACKERS: Joined[Callable[[Path], Tracker]] = joined(
+    "trackers",
+    {
+        # "mine": "raytune_planes.tracking.mine:Mine",
+    },
+    _problem,
+)
+"""Name -> (folder of the results) -> tracker. Files and MLflow have arguments of their own and are not listed."""
 
 
-def of_plugins(out: Path) -> tuple[Tracker, ...]:
-    """A tracker of each plugin for the studies in ``out``; one that cannot be made is logged and left out."""
+def of_table(out: Path) -> tuple[Tracker, ...]:
+    """A tracker of each row for the studies in ``out``; one that cannot be made is logged and left out."""
     made = []
     for name, make in TRACKERS.items():
         try:
             made.append(make(out))
         except Exception as error:  # whatever a foreign package raises
-            log.exception("plugin trackers/%s is left out of this study: %s", name, error)
+            log.exception("the tracker %s is left out of this study: %s", name, error)
     return tuple(made)
 
 

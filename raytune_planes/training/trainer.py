@@ -22,7 +22,7 @@ from raytune_planes.datasets.pixels import Targets, pixels_of
 from raytune_planes.network import Network
 from raytune_planes.records import EpochRecord, metric
 from raytune_planes.settings import flatten
-from raytune_planes.tasks.implementation import identity, terms
+from raytune_planes.tasks.terms import identity, terms
 from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other

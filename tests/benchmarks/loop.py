@@ -14,7 +14,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.network import Network
-from raytune_planes.tasks.implementation import terms
+from raytune_planes.tasks.terms import terms
 from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.schedule import rate
 from raytune_planes.training.trainer import Trainer

@@ -162,7 +162,7 @@ def test_a_plugins_tracker_hears_a_study_and_one_that_cannot_be_made_stops_nothi
     printed, errors = command(here, site, "tune", "mine.yaml", "--data=data", "--trials=1", "--name=first", told)
     lines = (here / "results" / "lines.txt").read_text().splitlines()
     assert lines == ["study first", "trial 0", "epoch 1", "epoch 2", "trial 0 completed", "study completed"]
-    assert "plugin trackers/board is left out of this study: no key for the board" in errors
+    assert "the tracker board is left out of this study: no key for the board" in errors
     assert "val/shades/brightness_within" in printed
 
 

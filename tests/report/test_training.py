@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raytune_planes.errors import UserError
-from raytune_planes.records import End
+from raytune_planes.records import End, EpochRecord
 from raytune_planes.report import training
-from raytune_planes.report.build import six
+from raytune_planes.report.build import six, study_report
 from raytune_planes.report.drawing import save
 from raytune_planes.report.figure import Missing
 from raytune_planes.report.log import Log, of_trial, read_log
+from raytune_planes.tasks.segmentation.settings import SEGMENTATION
+from raytune_planes.tracking.reading import StudyFiles
 from tests.tracking.studies import START, ended, epoch, trial
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared" / "real" / "baseline_log.json"
@@ -167,3 +170,34 @@ def test_the_published_log_shows_what_its_report_says() -> None:
     counted = training.counts(read_log(PUBLISHED))
     assert isinstance(counted, training.Counts)
     assert counted.counts["planesnet"] == {"train": 28800, "val": 3200}
+
+
+def test_the_course_of_a_task_has_its_primary_metric_for_each_dataset_that_measures_it() -> None:
+    def measured(number: int, **metrics: float) -> EpochRecord:
+        return replace(epoch(number, 0.5), metrics={key.replace("__", "/"): v for key, v in metrics.items()})
+
+    record = ended(
+        trial(0),
+        End.COMPLETED,
+        "done",
+        measured(1, val__hrplanes__iou=0.25, train__hrplanes__iou=0.125, val__fgvc__accuracy=0.75),
+        measured(2, val__hrplanes__iou=0.5, val__own__iou=1.0),
+    )
+    figure = training.course(record, SEGMENTATION)
+    (train, val), own = figure.numbers.lines["hrplanes"], figure.numbers.lines["own"]
+    assert (figure.name, figure.numbers.metric, figure.numbers.epochs) == ("segmentation", "iou", (1, 2))
+    assert set(figure.numbers.lines) == {"hrplanes", "own"}
+    assert val == (0.25, 0.5)
+    assert (train[0], math.isnan(train[1])) == (0.125, True)
+    assert (own[0], math.isnan(own[1][0]), own[1][1]) == ((), True, 1.0)
+    assert isinstance(training.course(ended(trial(0), End.FAILED, "x"), SEGMENTATION).numbers, Missing)
+
+
+def test_a_report_has_the_figures_of_the_tasks_that_the_trial_measured(tmp_path: Path) -> None:
+    record = ended(trial(0), End.COMPLETED, "done", replace(epoch(1, 0.5), metrics={"val/hrplanes/iou": 0.5}))
+    report = study_report(StudyFiles(tmp_path, START, (record,)), Missing(""), Missing(""))
+    names = [f.name for section in report.sections for f in section.figures]
+    assert "segmentation" in names
+    assert "detection" not in names
+    figure = next(f for section in report.sections for f in section.figures if f.name == "segmentation")
+    assert [path.name for path in save(figure, tmp_path)] == ["segmentation.png", "segmentation.svg"]

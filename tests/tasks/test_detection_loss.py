@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raytune_planes.tasks.detection.detector import REACH, centres, decoded
 from raytune_planes.tasks.detection.loss import aims, detection
-from raytune_planes.tasks.implementation import identity
+from raytune_planes.tasks.terms import identity
 
 BOXES = torch.tensor(
     [

@@ -14,8 +14,8 @@ from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks.classification.hierarchy import groups, hierarchy
 from raytune_planes.tasks.classification.implementation import Logits
-from raytune_planes.tasks.implementation import terms
 from raytune_planes.tasks.loading import make_tasks
+from raytune_planes.tasks.terms import terms
 from tests.toy import INFOS, toy_config, toy_prompts
 
 TREE = {"family": (0, 0, 1, 2), "manufacturer": (0, 0, 1, 1)}

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from raytune_planes.tasks.implementation import identity
 from raytune_planes.tasks.reconstruction.loss import LEAST, reconstruction
 from raytune_planes.tasks.reconstruction.patch_decoder import cover
+from raytune_planes.tasks.terms import identity
 
 
 def pictures() -> tuple[Tensor, Tensor, Tensor]:

@@ -15,10 +15,10 @@ from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks import TASKS
 from raytune_planes.tasks.classification.implementation import Logits
 from raytune_planes.tasks.contrastive.implementation import Similarity
-from raytune_planes.tasks.implementation import identity, terms
 from raytune_planes.tasks.loading import make_tasks
 from raytune_planes.tasks.outputs import mapped, tensors
 from raytune_planes.tasks.reconstruction.implementation import Reconstructed
+from raytune_planes.tasks.terms import identity, terms
 from tests.toy import INFOS, toy_config, toy_prompts
 
 Predictions = dict[str, Any]

@@ -39,7 +39,7 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     looked.CopyPairs: data.copies,
     looked.Sheet: data.sheet,
 }
-"""Numbers -> the function that draws them."""
+"""Numbers -> the function that draws them. Numbers of a task's own figure may draw themselves."""
 SUFFIXES = (".png", ".svg")
 NOTE = "SYNTHETIC DATA"
 
@@ -55,7 +55,8 @@ def save(figure: Figure, folder: Path, *, synthetic: bool = False) -> tuple[Path
 
     paths = tuple(folder / f"{figure.name}{suffix}" for suffix in SUFFIXES)
     with matplotlib.rc_context(style.LOOK):  # type: ignore[arg-type]  # it wants the literal names of all its settings
-        drawn = DRAW[type(figure.numbers)](figure.numbers)
+        draw = DRAW.get(type(figure.numbers))
+        drawn = draw(figure.numbers) if draw else figure.numbers.draw()
         note = f"   [{NOTE}]" if synthetic else ""
         drawn.suptitle("\n".join(textwrap.wrap(figure.title + note, 62)), x=0.01, ha="left", fontsize=13, weight="bold")
         for path in paths:

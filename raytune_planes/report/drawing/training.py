@@ -63,7 +63,7 @@ def accuracy(numbers: Curves) -> Figure:
     percent(axes)
     axes.set_xticks(_ticks(numbers.epochs))
     axes.set_xlabel("epoch")
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel(numbers.metric)
     key_below(figure, axes, 2)
     return figure
 

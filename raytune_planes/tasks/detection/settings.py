@@ -20,5 +20,6 @@ DETECTION = Task(
     implementation="raytune_planes.tasks.detection.implementation:Detection",
     metrics=("ap50",),
     freeze_as="decoder",
+    figure="raytune_planes.report.training:course",
     optional=True,
 )

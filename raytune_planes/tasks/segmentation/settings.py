@@ -24,4 +24,5 @@ SEGMENTATION = Task(
     metrics=("iou", "dice", *SCENE_METRICS),
     errors=("mask_cross_entropy", *SCENE_ERRORS),
     freeze_as="decoder",
+    figure="raytune_planes.report.training:course",
 )
