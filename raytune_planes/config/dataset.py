@@ -84,7 +84,7 @@ class Dataset(Section):
     """Side in source pixels of the tiles that large scenes are cut into, side by side; ignored by datasets of small
     pictures. ``auto``: the smallest side at which at most a tenth of the training boxes is whole in no tile, where
     neighbours share a quarter of their side."""
-    train_tiles: Literal["moved", "fixed"] = "fixed"
+    train_tiles: Literal["moved", "fixed"] = "moved"
     """``moved``: each time it is trained, a tile is cut out of its whole scene anew, up to half its side beside its own
     place; its mask, boxes and label follow. ``fixed``: it stays. Validation and test tiles always stay."""
     mask_shape: Literal["rectangle", "ellipse"] = "rectangle"

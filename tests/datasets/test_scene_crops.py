@@ -11,6 +11,7 @@ import torch
 from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import cache, tiles
 from raytune_planes.datasets.base import Arrays, Options
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
 from raytune_planes.datasets.loaders import TrainStream, eval_batches
 from raytune_planes.datasets.pixels import Pixels, Targets
@@ -110,3 +111,17 @@ def test_fixed_tiles_are_those_of_the_cache_and_evaluation_always_sees_them(tmp_
     (seen,) = eval_batches(whole, "val", 512)
     expected = torch.from_numpy(whole.images_NHWC[whole.splits["val"]].copy()).permute(0, 3, 1, 2).float() / 255
     assert torch.equal(seen.image_BCHW, (expected - 0.5) / 0.25)
+
+
+def test_moved_tiles_of_a_larger_decoding_are_seen_at_the_model_s_size(tmp_path: Path) -> None:
+    settings = Dataset(image_size=16, decoded_size=SIDE, augment=STILL, train_tiles="moved")
+    whole = arrays(tmp_path)
+    seen = Pixels(whole, targets=Targets(boxes=True), seen=Seen.of(settings))
+    batch = TrainStream(whole, settings, 32, seed=3, pixels=seen).batch(0)
+    assert batch.image_BCHW.shape == (32, 3, 16, 16)
+    assert batch.mask_BHW is not None
+    assert batch.boxes_BM4 is not None
+    assert ((batch.image_BCHW[:, 2] > 0) != (batch.mask_BHW > 0.5)).float().mean() < 0.04
+    for boxes_M4, mask_HW in zip(batch.boxes_BM4, batch.mask_BHW, strict=True):
+        present = tuple(map(tuple, boxes_M4[boxes_M4[:, 2] > 0].tolist()))
+        assert np.abs(tiles.mask(present, 1, 1, 16) - mask_HW.numpy()).mean() < 0.06
