@@ -1,4 +1,4 @@
-"""A text encoder that trains along: what moves, what stays, what a checkpoint holds, and what nobody else pays for."""
+"""A text encoder that is trained jointly: what moves, what stays, what a checkpoint holds; a frozen one is free."""
 
 from __future__ import annotations
 
