@@ -107,7 +107,7 @@ class Answer:
             **{"dataset": self.dataset, "chosen": self.chosen, "size": [self.width, self.height], "tiles": self.tiles},
             "synthetic": None if self.synthetic is None else list(self.synthetic),
             **({"window": self.window} if self.window else {}),
-            **({"labels": [label._asdict() for label in self.labels]} if self.labels else {}),
+            **({"labels": [{"label": label, "probability": p} for label, p in self.labels]} if self.labels else {}),
             **counted,
             **(masked if self.mask is not None else {}),
             **(boxes if self.boxes is not None else {}),

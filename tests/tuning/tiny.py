@@ -36,6 +36,7 @@ def write_entry(arrays: Arrays, folder: Path) -> None:
         np.save(folder / f"{split}.npy", index)
     about = {"info": asdict(arrays.info), "fingerprint": arrays.fingerprint, "synthetic": True, "warnings": []}
     about["sizes"] = asdict(Sizes.of([(SIDE, SIDE)]))
+    about |= {"compressed": {}, "scenes": False}
     (folder / "info.json").write_text(json.dumps(about))
 
 
