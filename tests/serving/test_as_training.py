@@ -153,7 +153,7 @@ def test_a_scene_of_one_tile_is_answered_as_that_tile(shape: str, tmp_path: Path
         # Cut out, a tile's edge has no neighbours for the filter that reduces it: some pixels differ.
         assert look.mask_HW is not None
         side = read.image_size  # scenes are joined as they are decoded
-        assert look.mask_HW == pytest.approx(resized(kept.mask_NHW[row][None], side, side)[0], abs=0.05)
+        assert look.mask_HW == pytest.approx(resized(kept.mask_NHW[row][None], side, side)[0], abs=0.1)
 
 
 def test_a_scene_is_read_by_predict_as_by_the_evaluation_bit_for_bit(tmp_path: Path) -> None:
