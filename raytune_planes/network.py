@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,20 +48,25 @@ class Network(nn.Module):
             self._parts[name] = tuple(built)
         self.measured_only: Mapping[str, Sequence[str]] = {}
         """Dataset -> the tasks whose answers train nothing, and so are detached; what that is, training finds out."""
+        self.stored: Mapping[str, Callable[[Tensor], Mapping[str, Tensor]]] = {}
+        """Dataset -> the maps of a frozen encoder that are kept, by their places."""
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None) -> dict[str, Any]:
+    def forward(
+        self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None, place_B: Tensor | None = None
+    ) -> dict[str, Any]:
         """What each task says of images of ``dataset``: float32, normalised, sides that divide by 8.
 
         Args:
             dataset: Its name.
             image_BCHW: The images.
             hidden_BHW: bool, the pixels to be reconstructed, in a second pass of the encoder.
+            place_B: Where ``stored`` has the maps of the images, which then are not read.
 
         Returns:
             By task, of those that the dataset has: see each ``Implementation.forward``.
         """
-        *skips, grid_BCHW = self.backbone(image_BCHW)
+        *skips, grid_BCHW = self._pyramid(dataset, image_BCHW, place_B)
         grid_BCHW = self.refinement(grid_BCHW, self.datasets[dataset])
         # The maximum keeps small parts that the mean drowns: on twenty real types, 500 steps and three seeds, the two
         # together reached 57-59 %, the mean 50-54 %, CLIP's attention pooling (one seed) 51 %.
@@ -83,6 +88,13 @@ class Network(nn.Module):
         # Several workers wait for the gradient of every parameter that an output leads to.
         measured_only = self.measured_only.get(dataset, ())
         return {name: detached(a) if name in measured_only else a for name, a in outputs.items()}
+
+    def _pyramid(self, dataset: str, image_BCHW: Tensor, place_B: Tensor | None) -> list[Tensor]:
+        if place_B is None:
+            found: list[Tensor] = self.backbone(image_BCHW)
+            return found
+        maps = {name: map_BCHW.to(image_BCHW.device) for name, map_BCHW in self.stored[dataset](place_B).items()}
+        return self.backbone.of_maps(maps, *image_BCHW.shape[-2:])
 
     def parts(self, task: str) -> dict[str, Any]:
         """The parts that ``task`` built, by attribute name."""

@@ -31,6 +31,10 @@ class Backbone(Section):
     file of the network's weights (.safetensors, .pth), or a folder with model.safetensors."""
     freeze: bool = False
     """Keep the network as it is: only the projections of its maps are trained. Not for ``residual``."""
+    views: Annotated[int, Field(ge=0, le=64)] = 0
+    """Of a frozen encoder: so many augmented views of each training picture, whose features are computed once, kept in
+    the cache beside the decoded pictures, and shared by all trials with the same encoder, size and augmentation. 0 for
+    a view of its own in every step, and its features computed afresh."""
 
 
 class Dit(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -41,6 +42,8 @@ class Batch:
     """bool, the pixels that are to be reconstructed; None where no task asks."""
     boxes_BM4: Tensor | None = None
     """float32, the objects (see ``datasets.boxes``); None where no task asks, or the dataset has none."""
+    place_B: Tensor | None = None
+    """int64, where the features of a frozen encoder stand, in place of the images; None where they are computed."""
 
     def __len__(self) -> int:
         return len(self.label_B)
@@ -63,9 +66,25 @@ class Batch:
         return Batch(self.dataset, *moved)  # type: ignore[arg-type]
 
     @property
+    def seen(self) -> tuple[Tensor | None, ...]:
+        """What the model is given."""
+        return self.image_BCHW, self.hidden_BHW, self.place_B
+
+    @property
     def _rows(self) -> tuple[Tensor | None, ...]:
-        beside = self.other_B, self.share_B, self.hidden_BHW, self.boxes_BM4
+        beside = self.other_B, self.share_B, self.hidden_BHW, self.boxes_BM4, self.place_B
         return self.image_BCHW, self.label_B, self.mask_BHW, *beside
+
+
+class BatchStream(Protocol):
+    """The training batches of one dataset, by number."""
+
+    size: int
+    batch_size: int
+
+    def batch(self, index: int, rank: int = 0, world: int = 1) -> Batch:
+        """Batch ``index`` (0 is the first), or the part of worker ``rank`` of ``world``."""
+        ...
 
 
 class TrainStream:
@@ -132,10 +151,15 @@ class TrainStream:
         random = sampling.seeds(self._seed, self._pixels.name, sampling.AUGMENT, index)
         generator = torch.Generator().manual_seed(int(random.generate_state(1, np.uint64)[0]))
         draws_BD = transforms.draw(self.batch_size, generator)[rows]
+        random = sampling.seeds(self._seed, self._pixels.name, sampling.MOVE, index)
+        places_B2 = np.random.Generator(np.random.PCG64(random)).random((self.batch_size, 2))[rows]
+        return self.drawn(chosen, draws_BD, places_B2)
+
+    def drawn(self, chosen: np.ndarray, draws_BD: Tensor, places_B2: np.ndarray) -> Batch:
+        """The images ``chosen``, augmented with the random numbers of ``transforms.draw``, and where tiles are moved in
+        their scenes, by ``places_B2`` in [0, 1)."""
         pixels = self._pixels
         if self._crops is not None:
-            random = sampling.seeds(self._seed, self._pixels.name, sampling.MOVE, index)
-            places_B2 = np.random.Generator(np.random.PCG64(random)).random((self.batch_size, 2))[rows]
             pixels = self._pixels.of(self._crops.near(chosen, places_B2))
             chosen = np.arange(len(chosen))
         windows_B4 = None

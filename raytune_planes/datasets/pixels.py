@@ -96,6 +96,11 @@ class Pixels:
         """boxes_BM4 of the same, float32 on the CPU (see ``datasets.boxes``), or None where no task asks for any."""
         return self._placed(chosen, windows_B4) if self._targets.boxes else None
 
+    @property
+    def has_boxes(self) -> bool:
+        """Whether ``boxes`` gives any."""
+        return self._targets.boxes and self._boxes_NM4 is not None
+
     def hidden(self, count: int, seeds: np.random.SeedSequence) -> Tensor | None:
         """hidden_BHW of ``count`` images, or None where no task asks for any."""
         settings = self._targets.hidden

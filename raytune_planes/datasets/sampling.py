@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-SUBSET, SHUFFLE, AUGMENT, BLEND, HIDE, MOVE = range(6)
+SUBSET, SHUFFLE, AUGMENT, BLEND, HIDE, MOVE, VIEW = range(7)
 """Purposes of a draw: each has random numbers of its own."""
 
 

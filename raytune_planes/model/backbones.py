@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,30 @@ class Pyramid(nn.Module, ABC):
     @abstractmethod
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         """The three maps, finest first, for sides that divide by 8."""
+
+    held_prefix: str = ""
+    """What the names of ``held`` begin with in ``state_dict``."""
+
+    def held(self) -> dict[str, Tensor]:
+        """What decides ``held_maps``, where the encoder is frozen."""
+        return dict(self.state_dict())
+
+    @property
+    def as_held(self) -> str:
+        """What else decides them, but for the picture."""
+        return type(self).__name__
+
+    def held_maps(self, image_BCHW: Tensor, *, fine: bool) -> dict[str, Tensor]:
+        """What a frozen encoder computes of images that no training changes, by names of its own.
+
+        ``fine``: also what the finer two maps need.
+        """
+        maps = self(image_BCHW)
+        return {str(i): map_BCHW for i, map_BCHW in enumerate(maps) if fine or i + 1 == len(maps)}
+
+    def of_maps(self, maps: Mapping[str, Tensor], height: int, width: int) -> list[Tensor]:
+        """``forward``, from ``held_maps`` of images of these sides; the last map alone without the finer ones."""
+        return list(maps.values())
 
     def take(self, weights: str) -> None:
         """What ``model.backbone.weights`` says: nothing for ``random``. Raises UserError as ``load_weights`` does."""

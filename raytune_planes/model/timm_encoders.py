@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -111,11 +112,29 @@ class TimmPyramid(Pyramid):
         assert height % STRIDE == 0, f"sides {height}, {width} do not divide by {STRIDE}"
         assert width % STRIDE == 0, f"sides {height}, {width} do not divide by {STRIDE}"
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
-            maps = self.maps(image_BCHW)
+            maps = self.held_maps(image_BCHW, fine=True)
+        return self.of_maps(maps, height, width)
+
+    held_prefix = "net."
+
+    def held(self) -> dict[str, Tensor]:
+        return dict(self.net.state_dict())
+
+    @property
+    def as_held(self) -> str:
+        return f"timm {timm.__version__} {self.name} x{self._enlarge} {self._mean} {self._deviation}"
+
+    def held_maps(self, image_BCHW: Tensor, *, fine: bool) -> dict[str, Tensor]:
+        """timm's own maps by their index."""
+        found = {str(index): map_BCHW for index, map_BCHW in self.maps(image_BCHW).items()}
+        return found if fine else {index: found[index] for index in self.coarse}
+
+    def of_maps(self, maps: Mapping[str, Tensor], height: int, width: int) -> list[Tensor]:
         fine = []
         for project, stride in zip(self.fine, FINE, strict=True):
-            fine.append(_sized(project(maps[self._source(stride)]), height // stride, width // stride))
-        parts = [_sized(self.coarse[i](maps[int(i)]), height // STRIDE, width // STRIDE) for i in self.coarse]
+            if (source := str(self._source(stride))) in maps:
+                fine.append(_sized(project(maps[source]), height // stride, width // stride))
+        parts = [_sized(self.coarse[i](maps[i]), height // STRIDE, width // STRIDE) for i in self.coarse]
         return [*fine, torch.stack(parts).sum(0)]
 
     def load_weights(self, weights: str) -> None:

@@ -93,6 +93,10 @@ class Tally(ABC):
 class Implementation(ABC):
     """A task of one configuration and its datasets. Its weights are in the model, under the names of ``build``."""
 
+    reads_pictures: bool = True
+    """Whether it reads the images of ``Features`` or of a batch. Where a frozen encoder's features are stored, there
+    are none, so a task that does keeps them from being stored."""
+
     def __init__(self, task: Task, config: TrialConfig, infos: Mapping[str, Info]) -> None:
         self.task, self.config, self.infos = task, config, infos
         self.settings: Any = getattr(config.losses, task.name)
@@ -100,6 +104,10 @@ class Implementation(ABC):
     def wants(self, dataset: str) -> bool:
         """Whether the model learns, or at least measures, this task on ``dataset``."""
         return not self.task.optional or self.settings.weight > 0
+
+    def reads_fine_maps(self, dataset: str) -> bool:
+        """Whether it reads more of the pyramid of ``dataset``'s images than the last map."""
+        return True
 
     def targets(self) -> dict[str, Any]:
         """What batches must hold beside images, masks and labels: fields of ``datasets.pixels.Targets``."""

@@ -21,7 +21,7 @@ class Average:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self._decay, self._updates = decay, 0
-        self._weights: dict[str, nn.Parameter] = dict(model.named_parameters()) if decay else {}
+        self._weights: dict[str, nn.Parameter] = _learning(model) if decay else {}
         self._shadow: dict[str, Tensor] = {}
         self.begin()
 
@@ -60,4 +60,9 @@ class Average:
         """Go on from ``state``; an empty one, of a checkpoint from before there were averages, changes nothing."""
         self._updates = state.get("updates", 0)
         for name, shadow in state.get("shadow", {}).items():
-            self._shadow[name].copy_(shadow)
+            if name in self._shadow:  # earlier checkpoints hold what is frozen as well
+                self._shadow[name].copy_(shadow)
+
+
+def _learning(model: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

@@ -22,6 +22,7 @@ from raytune_planes.paths import regular
 from raytune_planes.settings import overlaid
 from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
 from raytune_planes.tracking.validation import Predictions, write_validation
+from raytune_planes.training.left_out import put_back
 
 MARK = b"raytune-planes sha256 "
 COMMENT = len(MARK) + 64
@@ -77,11 +78,14 @@ def sealed(archive: bytes) -> bytes:
     return body + MARK + hashlib.sha256(body).hexdigest().encode()
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path, *, whole: bool = True) -> dict[str, Any]:
     """Read what ``save`` wrote, on the CPU, without running any code from the file.
 
+    ``whole``: with the weights of a frozen encoder, which the file only names (see ``left_out``).
+
     Raises:
-        UserError: there is no such file, it is cut short or changed, or another version wrote it.
+        UserError: there is no such file, it is cut short or changed, another version wrote it, or weights that it names
+            are unavailable.
     """
     try:
         raw = regular(path).read_bytes()
@@ -100,7 +104,10 @@ def load(path: Path) -> dict[str, Any]:
             f"{path} has checkpoint format {content.get('format')}, this version reads {FORMAT}; "
             "open it with the version of raytune-planes that wrote it"
         )
-    return dict(content)
+    if not whole:
+        return dict(content)
+    with content_of(path):
+        return put_back(content, path)
 
 
 def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str) -> None:

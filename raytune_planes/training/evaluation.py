@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from raytune_planes.records import metric
 from raytune_planes.tasks.implementation import Implementation
 from raytune_planes.tasks.prediction import predicted
 from raytune_planes.tracking.validation import Predictions
+from raytune_planes.training.frozen_features import Features
 from raytune_planes.training.measures import Measures
 from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.scene_evaluation import SceneEvaluation
@@ -45,6 +47,8 @@ class Evaluation:
         self._data, self._pixels, self._tasks, self._judge = data, pixels, tasks, judge
         self._measures, self._worker = measures, worker
         self._rows: tuple[str, dict[str, list[Tensor]]] = "", {}
+        self.stored: Mapping[str, Features] = {}
+        """The features of validation pictures that are kept, by dataset."""
         seen = {name: own.seen for name, own in pixels.items()}
         self._whole = SceneEvaluation(data, lambda name, rows: predicted(tasks, say(name, rows)), worker, seen)
 
@@ -54,12 +58,16 @@ class Evaluation:
 
         ``scenes``: also those of whole scenes.
         """
+        stored = self.stored if split == "val" else {}
         sums = self._measures.sums()
         rows: dict[str, list[Tensor]] = {name: [] for name in self._data}
         for name, arrays in self._data.items():
             place = self._worker.rank, self._worker.world
             size = eval_batch(self._pixels[name].side)
-            for batch in eval_batches(arrays, split, size, *place, self._pixels[name]):
+            for i, batch in enumerate(eval_batches(arrays, split, size, *place, self._pixels[name])):
+                if name in stored:
+                    start = (self._worker.rank + i * self._worker.world) * size
+                    batch = replace(batch, place_B=stored[name].validation(start, len(batch)))
                 batch = batch.to(self._worker.device)
                 outputs, losses = self._judge(batch)
                 sums[name].add(batch, outputs, losses, training=False)

@@ -77,10 +77,12 @@ def train(
     elif config.start:
         say(begin_with(trainer.model, Path(config.start)))
         trainer.average.begin()
-    return fit(trainer, goal, best, report)
+    return fit(trainer, goal, best, report, say)
 
 
-def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End, str]:
+def fit(
+    trainer: Trainer, goal: Goal, best: float, report: Report, say: Callable[[str], None] = lambda _: None
+) -> tuple[End, str]:
     """Train to the end of the budget, from where ``trainer`` stands; see ``train``.
 
     ``best``: the highest score so far; an epoch must exceed it for its weights to be kept.
@@ -92,7 +94,7 @@ def fit(trainer: Trainer, goal: Goal, best: float, report: Report) -> tuple[End,
         UserError: terms that have a weight train nothing.
     """
     budget = trainer.config.budget
-    trainer.begin()
+    trainer.begin(say)
     while trainer.epoch < budget.epochs and not trainer.stopping.all_rest:
         record = run_epoch(trainer, goal)
         bad = not_finite(record.metrics)

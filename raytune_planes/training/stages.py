@@ -132,7 +132,7 @@ def train_stages(
         trainer = Trainer(stage, *supply(stage), worker)
         trainer.pieces = pieces
         best = _begin(trainer, before, (name, stages[i - 1][0]), say)
-        end, reason = fit(trainer, goal, best, _counted(report, name, before.done))
+        end, reason = fit(trainer, goal, best, _counted(report, name, before.done), say)
         reason = f"stage {name}: {reason}"
         if not end.is_complete:
             break

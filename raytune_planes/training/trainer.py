@@ -17,7 +17,7 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays, described
 from raytune_planes.datasets.folds import parted
-from raytune_planes.datasets.loaders import Batch, TrainStream
+from raytune_planes.datasets.loaders import Batch, BatchStream, TrainStream
 from raytune_planes.datasets.pixels import Targets, pixels_of
 from raytune_planes.network import Network
 from raytune_planes.records import EpochRecord, metric
@@ -27,6 +27,8 @@ from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.evaluation import Evaluation
+from raytune_planes.training.feature_files import feature_streams, frozen_features
+from raytune_planes.training.left_out import LeftOut
 from raytune_planes.training.measures import Measures, tasks_by_dataset, term_weights
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, set_rate
@@ -62,6 +64,7 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.model = Network(infos, config, text_width, text)
         self.model.backbone.take(config.model.backbone.weights)
+        self._left_out = LeftOut(self.model.backbone, config.model.backbone)
         self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
         self._parallel = worker.prepare(self.model)
         if text is not None:
@@ -81,26 +84,22 @@ class Trainer:
         self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
         targets = Targets(**{k: v for task in self.model.tasks.values() for k, v in task.targets().items()})
         self._pixels = pixels_of(self.data, datasets, worker.device, targets)
-        self._streams = {
+        self._streams: dict[str, BatchStream] = {
             name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed, self._pixels[name])
             for name, d in datasets.items()
         }
-        self.mixer = Mixer(
-            config.mixing,
-            config.stopping,
-            {name: d.share for name, d in datasets.items()},
-            {name: stream.size for name, stream in self._streams.items()},
-        )
+        sizes = {name: stream.size for name, stream in self._streams.items()}
+        self.mixer = Mixer(config.mixing, config.stopping, {name: d.share for name, d in datasets.items()}, sizes)
         self._measures = Measures(tasks, self._weights, worker)
         tasks_of, judges = self.model.tasks, (self._judge, self._say)
         self._evaluation = Evaluation(self.data, self._pixels, tasks_of, *judges, self._measures, worker)
 
-    def begin(self) -> None:
-        """Have the model detach what no weighted term trains. Every worker must ask, before its first epoch.
-
-        Raises:
-            UserError: terms that have a weight train nothing.
-        """
+    def begin(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Take the features of a frozen encoder that are kept, and have the model detach what no weighted term trains.
+        Every worker must ask, before its first epoch. Raises UserError as ``frozen_features`` and ``measured_only``."""
+        kept = frozen_features(self.config, self.model, self.data, self._pixels, self._streams, self._precision, say)
+        self.model.stored = self._evaluation.stored = kept
+        self._streams |= feature_streams(kept, self._streams, self.config)
         learn(self.model, self._frozen)
         batches = [stream.batch(0, 0, self.worker.world).to(self.worker.device) for stream in self._streams.values()]
         self.model.measured_only = measured_only(batches, self._judge, self._weights, self.config.frozen)
@@ -167,16 +166,16 @@ class Trainer:
 
     def _forward(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with self._precision():
-            outputs = self._parallel(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+            outputs = self._parallel(batch.dataset, *batch.seen)
             return outputs, self._terms(outputs, batch, self.worker.gather)
 
     def _judge(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        outputs = self._say(batch.dataset, batch.image_BCHW, batch.hidden_BHW)
+        outputs = self._say(batch.dataset, *batch.seen)
         return outputs, self._terms(outputs, batch, identity)
 
-    def _say(self, dataset: str, image_BCHW: Tensor, hidden_BHW: Tensor | None = None) -> dict[str, Any]:
+    def _say(self, dataset: str, *seen: Tensor | None) -> dict[str, Any]:
         with self._precision():
-            return dict(self.model(dataset, image_BCHW, hidden_BHW))
+            return dict(self.model(dataset, *seen))
 
     def _terms(self, outputs: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
         return terms(self.model.tasks, outputs, batch, self._prompts[batch.dataset], gather)
@@ -206,6 +205,7 @@ class Trainer:
             "step": self.step,
             "drawn": dict(self._drawn),
             **{part: getattr(self, part).state_dict() for part in (*PARTS, *LATER_PARTS)},
+            **self._left_out.of("model", self.model.state_dict()),
         }
 
     def restore(self, state: Mapping[str, Any], source: str) -> float:
@@ -238,7 +238,7 @@ class Trainer:
             "config": flatten(self.config),
             **described(self.data),
             "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
-            "weights": self.weights(),
+            **self._left_out.of("weights", self.weights()),
             "epoch": record.epoch,
             "metrics": dict(record.metrics),
         }

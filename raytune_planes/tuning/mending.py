@@ -156,7 +156,7 @@ def _fault(trial: Path, record: TrialRecord, space: Space, *, whole: bool) -> st
 def _unusable(trial: Path, record: TrialRecord) -> str:
     """Why ``best.pt`` holds no weights of this trial; empty where it does."""
     try:
-        metrics: Mapping[str, Any] = load(trial / files.WEIGHTS).get("metrics", {})
+        metrics: Mapping[str, Any] = load(trial / files.WEIGHTS, whole=False).get("metrics", {})
     except UserError as error:
         return str(error)
     known = {_text(e.metrics) for e in record.epochs}

@@ -43,9 +43,14 @@ class Logits:
 class Classification(Implementation):
     """Only the named dataset's own head takes part: the others get no gradient at all."""
 
+    reads_pictures = False
+
     def __init__(self, task: Task, config: TrialConfig, infos: Mapping[str, Info]) -> None:
         super().__init__(task, config, infos)
         self._levels: dict[tuple[str, torch.device], tuple[Tensor, ...]] = {}
+
+    def reads_fine_maps(self, dataset: str) -> bool:
+        return False
 
     def build(self, shape: Shape) -> dict[str, nn.Module | nn.Parameter]:
         heads = {}

@@ -33,6 +33,11 @@ class Similarity:
 class Contrastive(Implementation):
     """The projection to the text encoder's space is the shared encoder's; the temperature is the task's own."""
 
+    reads_pictures = False
+
+    def reads_fine_maps(self, dataset: str) -> bool:
+        return False
+
     def build(self, shape: Shape) -> dict[str, nn.Module | nn.Parameter]:
         return {"log_temperature": nn.Parameter(torch.tensor(math.log(self.settings.temperature)))}
 

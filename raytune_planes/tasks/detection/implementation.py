@@ -18,8 +18,13 @@ from raytune_planes.tasks.prediction import Prediction
 class Detection(Implementation):
     """One detector for all datasets with boxes. It answers with cells_B5HW at stride 4 (``Detector``)."""
 
+    reads_pictures = False
+
     def wants(self, dataset: str) -> bool:
         return super().wants(dataset) and self.infos[dataset].has_boxes
+
+    def reads_fine_maps(self, dataset: str) -> bool:
+        return self.infos[dataset].has_boxes
 
     def targets(self) -> dict[str, Any]:
         return {"boxes": True}

@@ -26,6 +26,9 @@ class Reconstructed:
 class Reconstruction(Implementation):
     """Each image passes the encoder a second time, with its hidden pixels covered."""
 
+    def reads_fine_maps(self, dataset: str) -> bool:
+        return False
+
     def targets(self) -> dict[str, Any]:
         return {"hidden": Hiding(self.settings.mask, self.settings.patch)}
 

@@ -19,7 +19,12 @@ from raytune_planes.tasks.segmentation.loss import segmentation
 class Segmentation(Implementation):
     """One decoder for all datasets with masks. It answers with logits [B, H, W] at the image's resolution."""
 
+    reads_pictures = False
+
     def wants(self, dataset: str) -> bool:
+        return self.infos[dataset].has_masks
+
+    def reads_fine_maps(self, dataset: str) -> bool:
         return self.infos[dataset].has_masks
 
     def build(self, shape: Shape) -> dict[str, nn.Module | nn.Parameter]:

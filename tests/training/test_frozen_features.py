@@ -1,0 +1,212 @@
+"""Features of a frozen encoder: computed once, equal to those computed afresh, and trained from."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from raytune_planes.config import TrialConfig
+from raytune_planes.datasets import storage
+from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.loaders import TrainStream
+from raytune_planes.errors import UserError
+from raytune_planes.records import End, EpochRecord
+from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.frozen_features import view_draws
+from raytune_planes.training.loop import train
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
+from tests.toy import toy_config, toy_data, toy_prompts
+from tests.training.test_loop import GOAL
+
+VIEWS = 2
+FROZEN: dict[str, Any] = {
+    "model__backbone__kind": "timm/mobilenetv3_small_050",
+    "model__backbone__freeze": True,
+    "model__backbone__views": VIEWS,
+    "losses__detection__weight": 1.0,
+}
+
+
+def frozen(**more: Any) -> TrialConfig:
+    return toy_config(**{**FROZEN, **more})
+
+
+def trainer(config: TrialConfig, data: Mapping[str, Arrays], told: list[str] | None = None) -> Trainer:
+    made = Trainer(config, data, toy_prompts(), LocalWorker("cpu"))
+    made.begin((told if told is not None else []).append)
+    return made
+
+
+def cached(cache: Path, images: int = 48) -> dict[str, Arrays]:
+    """The toy data with its pictures in files of a cache."""
+    found = {}
+    for number, (name, arrays) in enumerate(toy_data(images).items()):
+        folder = cache / f"{number:032x}"
+        folder.mkdir(parents=True, exist_ok=True)
+        storage.save(folder / storage.WITNESS, arrays.images_NHWC)
+        storage.save(folder / "labels.npy", arrays.labels_N)
+        images_NHWC, labels_N = storage.mapped(folder / storage.WITNESS), storage.mapped(folder / "labels.npy")
+        found[name] = replace(arrays, images_NHWC=images_NHWC, labels_N=labels_N)
+    return found
+
+
+def features_in(cache: Path) -> list[Path]:
+    return sorted(p for p in cache.iterdir() if storage.ENTRY.fullmatch(p.name) and not p.name.startswith("0" * 31))
+
+
+@pytest.mark.parametrize("name", ["planesnet", "hrplanes", "fgvc"])
+def test_stored_features_are_those_of_the_same_view_computed_afresh(name: str) -> None:
+    made = trainer(frozen(), data := toy_data())
+    batch = made._streams[name].batch(0)
+    train_N = data[name].splits["train"]
+    assert batch.place_B is not None
+    view_B, at_B = batch.place_B // len(train_N), batch.place_B % len(train_N)
+    views = [view_draws(name, view, len(train_N)) for view in range(VIEWS)]
+    pairs = list(zip(view_B.tolist(), at_B.tolist(), strict=True))
+    draws_BD = torch.stack([views[view][0][at] for view, at in pairs])
+    places_B2 = np.stack([views[view][1][at] for view, at in pairs])
+    stream = TrainStream(data[name], made.config.datasets[name], 8, 0, made._pixels[name])
+    shown = stream.drawn(train_N[at_B], draws_BD, places_B2)
+    for kept, wanted in ((batch.mask_BHW, shown.mask_BHW), (batch.boxes_BM4, shown.boxes_BM4)):
+        assert (kept is None) == (wanted is None)
+        assert kept is None or torch.equal(kept, wanted)  # type: ignore[arg-type]
+    assert torch.equal(batch.label_B, shown.label_B)
+    made.model.eval()
+    with torch.no_grad():
+        afresh = made.model.backbone.held_maps(shown.image_BCHW, fine=True)
+        for key, kept_BCHW in made.model.stored[name](batch.place_B).items():
+            torch.testing.assert_close(kept_BCHW, afresh[key], rtol=2**-10, atol=1e-4)  # 16 bits
+    assert len(view_B.unique()) == VIEWS
+
+
+def test_validation_on_stored_features_gives_the_metrics_of_pictures() -> None:
+    data = toy_data()
+    with_features, without = trainer(frozen(), data), trainer(frozen(model__backbone__views=0), data)
+    assert with_features.model.stored
+    assert not without.model.stored
+    kept, afresh = with_features.evaluate("val"), without.evaluate("val")
+    assert kept.keys() == afresh.keys()
+    assert kept == pytest.approx(afresh, rel=2e-3, abs=2e-3)
+
+
+def test_a_training_on_stored_features_never_asks_the_encoder_again() -> None:
+    made = trainer(frozen(), toy_data())
+    asked: list[int] = []
+    made.model.backbone.net.conv_stem.register_forward_hook(lambda *_: asked.append(1))  # type: ignore[union-attr]
+    before = {name: p.clone() for name, p in made.model.named_parameters() if p.requires_grad}
+    metrics = made.train_epoch(["planesnet", "hrplanes", "fgvc"] * 3) | made.evaluate("val")
+    assert not asked
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert any(not torch.equal(p, before[n]) for n, p in made.model.named_parameters() if n in before)
+    made.evaluate("test")  # of which no study may keep anything
+    assert asked
+
+
+def test_a_training_learns_from_stored_features() -> None:
+    config, data, seen = frozen(budget__epochs=4, optim__lr=0.01), toy_data(), list[EpochRecord]()
+
+    def report(record: EpochRecord, kept: Checkpoint) -> None:
+        seen.append(record)
+
+    end, _ = train(config, data, toy_prompts(), GOAL, report=report)
+    assert end.is_complete or end is End.PRUNED
+    assert (
+        seen[-1].metrics["train/planesnet/classification_loss"] < seen[0].metrics["train/planesnet/classification_loss"]
+    )
+
+
+def test_features_are_computed_once_for_all_trials_of_a_study(tmp_path: Path) -> None:
+    torch.save(timm.create_model("mobilenetv3_small_050").state_dict(), tmp_path / "net.pth")
+    same = {"model__backbone__weights": str(tmp_path / "net.pth")}
+    first = trainer(frozen(seed=1, **same), cached(tmp_path))
+    entries = features_in(tmp_path)
+    times = {path: path.stat().st_mtime_ns for entry in entries for path in entry.iterdir()}
+    assert len(entries) == 3
+    second = trainer(frozen(seed=2, **same, optim__lr=0.01, datasets__fgvc__head__depth=0), cached(tmp_path))
+    assert features_in(tmp_path) == entries
+    assert {path: path.stat().st_mtime_ns for entry in entries for path in entry.iterdir()} == times
+    place_B = torch.arange(20)
+    for name in first.data:
+        one, other = first.model.stored[name](place_B), second.model.stored[name](place_B)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model__backbone__views": 3},
+        {"model__backbone__enlarge": 1},
+        {"datasets__fgvc__augment__rotate": 3.0},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_other_features_have_an_entry_of_their_own(tmp_path: Path, other: dict[str, Any]) -> None:
+    trainer(frozen(), cached(tmp_path))
+    before = set(features_in(tmp_path))
+    trainer(frozen(**other), cached(tmp_path))
+    expected = 1 if "datasets__fgvc__augment__rotate" in other else 3
+    assert len(set(features_in(tmp_path)) - before) == expected
+
+
+def test_features_count_in_the_limit_of_the_cache_and_stay_while_they_are_used(tmp_path: Path) -> None:
+    made = trainer(frozen(), cached(tmp_path))
+    keep = tmp_path / "none"
+    storage.evict(tmp_path, 0, keep)
+    assert len(features_in(tmp_path)) == 3
+    made.model.stored[name := "fgvc"](torch.arange(2))
+    assert name in made.data
+    del made
+    gc.collect()
+    storage.evict(tmp_path, 0, keep)
+    assert not features_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"datasets__fgvc__augment__mixup": 0.2}, "fgvc: .* afresh in every step: datasets.fgvc.augment.mixup and"),
+        ({"losses__reconstruction__weight": 1.0}, "planesnet: .* losses.reconstruction reads the pictures themselves"),
+    ],
+)
+def test_what_cannot_be_stored_is_computed_afresh_and_said(more: dict[str, Any], why: str) -> None:
+    told: list[str] = []
+    made = trainer(frozen(**more), toy_data(), told)
+    assert any(re.match(why, line) for line in told), told
+    assert set(made.model.stored) == ({"planesnet", "hrplanes"} if "fgvc" in why else set())
+    assert all(np.isfinite(v) for v in made.train_epoch(["fgvc", "planesnet", "hrplanes"]).values())
+
+
+def test_an_encoder_that_learns_has_no_stored_features() -> None:
+    assert not trainer(frozen(model__backbone__freeze=False), toy_data()).model.stored
+
+
+def test_the_own_encoder_is_stored_where_freeze_names_it() -> None:
+    config = toy_config(freeze="backbone", model__backbone__views=1)
+    made = trainer(config, data := toy_data())
+    name = "hrplanes"
+    batch = made._streams[name].batch(0)
+    assert batch.place_B is not None
+    shapes = [tuple(m.shape[1:]) for m in made.model.stored[name](batch.place_B).values()]
+    assert shapes == [(8, 8, 8), (16, 4, 4), (32, 2, 2)]  # segmentation reads all of them
+    assert list(made.model.stored["fgvc"](batch.place_B)) == ["2"]
+    assert set(made.model.stored) == set(data)
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    data = cached(tmp_path)
+    monkeypatch.setattr("raytune_planes.datasets.storage.save", full)
+    with pytest.raises(UserError, match=r"no room for \d+ MiB of features .* model.backbone.views=0"):
+        trainer(frozen(), data)
