@@ -76,8 +76,9 @@ def _trainer(
 ) -> Trainer:
     """The trial's model over its data. Raises UserError: the data is not there, or is not what the study saw."""
     where, cached = places(study, data, cache)
-    if where is None and not study.start.synthetic:
-        raise UserError("the study's data is not known; name its folder with --data")
+    without_root = [n for n, d in study.start.data.items() if not d.synthetic and not config.datasets[n].root]
+    if where is None and without_root:
+        raise UserError(f"the folder of {', '.join(without_root)} is not known; name it with --data")
     arrays = open_data(config, data_folder(where), cached)
     for name, described in study.start.data.items():
         if name in arrays and dict(described.counts) != arrays[name].counts():
@@ -103,7 +104,7 @@ def _confusions(predictions: Mapping[str, Predictions], classes: Mapping[str, tu
             worst = worst_pairs(matrix)
             caption = "Mistakes in both directions, of the pictures of both classes."
             if not isinstance(worst, Missing):
-                caption += f" These {len(worst.pairs)} pairs hold {worst.share:.0%} of all mistakes."
+                caption += f" Pairs shown: {len(worst.pairs)}, with {worst.share:.0%} of all mistakes."
             yield Figure("worst_pairs", f"{name}: the pairs most often confused", caption, worst)
 
 

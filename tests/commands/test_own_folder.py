@@ -173,3 +173,5 @@ def test_it_is_tuned_and_reported_with_the_packaged_space(
     assert "val/mine/class_accuracy" in capsys.readouterr().out
     study = json.loads((tmp_path / "out" / "own" / "study.json").read_text())
     assert list(study["start"]["data"]) == ["mine"]
+    drawn = {path.name for path in (tmp_path / "out" / "plots" / "own").iterdir()}
+    assert {"examples_mine.png", "masks_mine.png"} <= drawn
