@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, TrialRecord, best_trial, metric, split_metric
+from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.tracking.reading import StudyFiles
 
-BY_SCENE = ("iou", "dice", "ap50")
-"""Metrics of masks and boxes. Their sample is the scenes: tiles of one scene show the same ground and light."""
+BY_SCENE = ("iou", "dice", "ap50", *SCENE_METRICS, *SCENE_ERRORS)
+"""Metrics of masks, boxes and whole scenes. Their sample is the scenes: tiles of one scene show the same ground and
+light."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from raytune_planes.report.summary import as_text, summarise, table
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
 from raytune_planes.tracking import JsonlTracker, StudyFiles, read_study
+from raytune_planes.tracking.gains import sample_of
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
 
 
@@ -65,6 +66,12 @@ def test_where_the_defaults_win_no_gain_is_listed_and_no_floor_is_named_that_is_
     assert column(text, "val/hrplanes/accuracy") == ["val/hrplanes/accuracy", "0.9000", "96", "pictures"]
     assert "0.0000" not in text
     assert "floor" not in text
+
+
+@pytest.mark.parametrize("name", ["scene_iou", "scene_ap50", "scene_map"])
+def test_a_metric_of_whole_scenes_is_shown_with_the_number_of_scenes(name: str) -> None:
+    metrics = {f"val/hrplanes/{name}": 0.4, "val/hrplanes/images": 96.0, "val/hrplanes/scenes": 6.0}
+    assert str(sample_of(f"val/hrplanes/{name}", metrics)) == "6 scenes"
 
 
 def test_below_a_floor_the_score_is_the_mean_of_the_objectives_without_a_penalty() -> None:
