@@ -156,7 +156,7 @@ class HRPlanes(Reader):
         parts, source = picture.relative_to(self.root).parts, split_folders.source_name(picture.name)
         if source is None:
             return "/".join(parts)
-        return "/".join([*(part for part in parts[:-1] if part.lower() not in split_folders.NAMES), source])
+        return "/".join([*(part for part in parts[:-1] if not split_folders.split_of(part)), source])
 
     def _planes(
         self, found: Found, sizes: Mapping[Path, tuple[int, int]]

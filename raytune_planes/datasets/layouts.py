@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raytune_planes.datasets import label_formats
 from raytune_planes.datasets.files import some
-from raytune_planes.datasets.split_folders import NAMES
+from raytune_planes.datasets.split_folders import split_of
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
 from raytune_planes.printing import printable
@@ -71,7 +71,7 @@ def refuse_doubled_splits(base: Path, pictures: Sequence[Path]) -> None:
     deeper = set()
     for path in pictures:
         top, *more = path.relative_to(base).parts[:-1] or ("",)
-        if top.lower() in NAMES and more:
+        if split_of(top) and more:
             below.setdefault(top, set()).add(more[0])
             deeper |= {top} if len(more) > 1 else set()
     for top, names in sorted(below.items()):

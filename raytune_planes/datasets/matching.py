@@ -54,7 +54,7 @@ def _agreement(path: Path, parts: Sequence[str], near: Path | None, split: str) 
     """Whether the entry leads there from ``near``; then how many folders of the path are those of the entry, from the
     end, and those of ``near``, from the start; and whether one of them tells the split."""
     leads = near is not None and path.parent == near.joinpath(*parts[:-1])
-    of_split = split in {split_folders.NAMES.get(part.lower()) for part in path.parts[:-1]}
+    of_split = split in {split_folders.split_of(part) for part in path.parts[:-1]}
     return leads, _alike(path.parts[-2::-1], parts[-2::-1]), _alike(path.parts, near.parts) if near else 0, of_split
 
 

@@ -18,8 +18,17 @@ NAMES: Mapping[str, str] = {
     **{"test": "test", "testing": "test"},
 }
 """What folders of splits are called, in any case."""
+YEAR = re.compile(r"[-_]?(19|20)\d\d")
+"""Behind the name of a split, as in COCO's ``train2017``."""
 COPY = re.compile(r"(?P<stem>.+?)(_(?P<suffix>[A-Za-z0-9]{3,4}))?\.rf\.[0-9A-Za-z]{8,}(?P<own>\.\w+)?")
 """An export of Roboflow: ``X_jpg.rf.HASH.jpg`` is ``X.jpg``, perhaps mirrored, turned or brightened; X has several."""
+
+
+def split_of(folder: str) -> str | None:
+    """``"train"`` for a folder called ``Train``, ``training`` or ``train2017``; None for one that names no split."""
+    name = folder.lower()
+    year = YEAR.search(name)
+    return NAMES.get(name[: year.start()] if year and year.end() == len(name) else name)
 
 
 def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tuple[dict[Path, str] | None, list[str]]:
@@ -35,7 +44,7 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
     for path in pictures:
         top, *more = path.relative_to(base).parts[:-1] or ("",)
         below.setdefault(top, set()).update(more[:1])
-    named = {top: NAMES[top.lower()] for top in below if top.lower() in NAMES and below[top]}
+    named = {top: split for top in below if (split := split_of(top)) and below[top]}
     strays = sorted(top for top in below if top and top not in named)
     if "train" not in named.values():
         if named and not strays:
@@ -62,7 +71,7 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
 
 def are_splits(folders: Iterable[str]) -> bool:
     """Whether the names are those of train and another split: nobody has two such classes."""
-    named = {NAMES.get(folder.lower()) for folder in folders}
+    named = {split_of(folder) for folder in folders}
     return "train" in named and bool({"val", "test"} & named)
 
 
@@ -72,7 +81,7 @@ def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str]
     is left out."""
     parts = {path: path.relative_to(survey.root).parts[:-1] for path in pictures}
     for level in range(max(map(len, parts.values()), default=0)):
-        at = {path: NAMES.get(own[level].lower()) for path, own in parts.items() if len(own) > level}
+        at = {path: split_of(own[level]) for path, own in parts.items() if len(own) > level}
         if "train" in at.values() and {"val", "test"} & set(at.values()):
             names = sorted({"/".join(parts[path][: level + 1]) for path, split in at.items() if split})
             reason = f"picture(s) are outside of {_folders(names)}, in a folder that names no split, and were left out"

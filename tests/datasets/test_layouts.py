@@ -52,7 +52,17 @@ def test_flat_splits_of_a_coco_export_are_no_classes(tmp_path: Path) -> None:
     assert "test/_annotations.coco.json makes it an export as COCO" in said
 
 
-@pytest.mark.parametrize("names", [("Train", "val"), ("sample", "test", "training")])
+def test_the_folders_of_coco_are_splits_and_no_classes(tmp_path: Path) -> None:
+    for split in ("train2017", "val2017", "test2017"):
+        for n in range(4):
+            scene(tmp_path / split / f"{split}{n}.jpg")
+        coco(tmp_path / "annotations" / f"instances_{split}.json", {f"{split}{n}.jpg": BOXES for n in range(4)})
+    said = refusal(tmp_path)
+    assert f"{tmp_path} holds the splits test2017, train2017, val2017 and no folders of classes inside\n" in said
+    assert f"annotations/instances_test2017.json makes it an export as COCO: {ADVICE}" in said
+
+
+@pytest.mark.parametrize("names", [("Train", "val"), ("sample", "test", "training"), ("train_2019", "val_2019")])
 def test_flat_splits_are_no_classes(tmp_path: Path, names: tuple[str, ...]) -> None:
     said = refusal(classes(tmp_path, 4, names))
     assert f"holds the splits {', '.join(names)} and no folders of classes inside" in said

@@ -52,6 +52,15 @@ def test_the_splits_of_an_export_are_kept(tmp_path: Path, layout: str) -> None:
     assert listing.warnings[0] == f"splits as the folders {folders} give them: train 14, val 4, test 2 picture(s)"
 
 
+def test_folders_of_splits_may_end_with_a_year(tmp_path: Path) -> None:
+    for split, count in (("train2017", 7), ("val2017", 2), ("test2017", 1)):
+        for n in range(count):
+            scene(tmp_path, f"images/{split}", f"labels/{split}", f"{split}_{n}")
+    listing = reader(tmp_path).scan()
+    assert tops(listing, tmp_path, 1) == {"train": {"train2017"}, "val": {"val2017"}, "test": {"test2017"}}
+    assert [len(listing.scene_splits[split]) for split in SPLITS] == [7, 2, 1]
+
+
 def test_an_export_without_test_takes_it_from_train_by_source(tmp_path: Path) -> None:
     for n in range(30):
         scene(tmp_path, "train/images", "train/labels", f"a{n // 3}_jpg.rf.{n:032x}")

@@ -69,7 +69,7 @@ def test_the_folders_of_an_export_give_the_splits_and_names_may_repeat(tmp_path:
 def test_the_names_of_the_files_give_the_splits(tmp_path: Path) -> None:
     for split, numbers in (("train", range(4)), ("val", range(4, 6)), ("test", range(6, 8))):
         for n in numbers:
-            scene(tmp_path / f"{split}2017" / f"{n}.png")
+            scene(tmp_path / "images" / f"{n}.png")
         coco(tmp_path / "annotations" / f"instances_{split}2017.json", {f"{n}.png": BOXES for n in numbers})
     listing = reader(tmp_path).scan()
     assert {split: len({listing.samples[i].path for i in listing.splits[split]}) for split in SPLITS} == {
