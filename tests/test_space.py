@@ -266,13 +266,25 @@ def test_a_faulty_space_is_refused_with_a_reason(tmp_path: Path, text: str, mess
         ("datasets.fgvc.head.depth: {int: [0, 4]}", "datasets.fgvc.head.depth: 4 would be refused"),
         ("model.dit.heads: {int: [1, 8]}", "model.dit.heads: 5, 7 would be refused .*does not divide"),
         ("optim.lr: {float: [0.1, 0.2], when: {}}", "when: expected {other.setting"),
-        ("optim.lr: {float: [0.1, 0.2], when: {stopping.rule: [none]}}", "when: stopping.rule is not searched"),
+        (
+            "optim.lr: {float: [0.1, 0.2], when: {stopping.rule: [none]}}",
+            "rule is not searched; put it under 'search' as",
+        ),
         ("optim.lr: {float: [0.1, 0.2], when: {optim.lr: [0.1]}}", "wait for each other; break the circle"),
     ],
 )
 def test_a_faulty_dimension_is_refused_with_a_reason(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         dimension(tmp_path, line)
+
+
+def test_a_condition_on_a_setting_that_is_not_searched_is_not_answered_with_the_dimension_itself(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(UserError) as told:
+        dimension(tmp_path, "datasets.fgvc.head.width: {int: [8, 16], when: {datasets.fgvc.head.depth: [1]}}")
+    assert "datasets.fgvc.head.depth is not searched; put it under 'search' as well" in str(told.value)
+    assert "did you mean" not in str(told.value)
 
 
 @pytest.mark.parametrize(

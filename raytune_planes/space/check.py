@@ -153,7 +153,8 @@ def _condition_misfit(dimension: Dimension, searched: Mapping[str, Dimension], s
     for path, allowed in dimension.when.items():
         other = searched.get(path)
         if other is None:
-            why = "is fixed, not searched" if path in space.fixed else f"is not searched{did_you_mean(path, searched)}"
+            near = did_you_mean(path, searched.keys() - {dimension.path}) or "; put it under 'search' as well"
+            why = "is fixed, not searched" if path in space.fixed else f"is not searched{near}"
             return f"search: {dimension.path}: when: {path} {why}"
         if other.kind == "float":
             return (
