@@ -23,6 +23,8 @@ class Model:
     """A trained model that answers for pictures.
 
     >>> model = rp.load_model("first")
+    >>> model
+    Model('planesnet', 'fgvc')
     >>> model.datasets
     ('planesnet', 'fgvc')
     >>> answer = model.predict("chip.png", dataset="planesnet")
@@ -32,6 +34,9 @@ class Model:
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
+
+    def __repr__(self) -> str:
+        return f"Model({', '.join(map(repr, self.datasets))})"
 
     @property
     def datasets(self) -> tuple[str, ...]:

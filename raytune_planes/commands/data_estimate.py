@@ -55,7 +55,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         kept = f", compressed to {_size(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
         yield (
             f"{name}: {own['samples']:,} samples take {_size(own['decoded_bytes'])}{kept}; decoding takes about "
-            f"{_time(own['decode_seconds'])} on {own['processors']} processor(s), by {own['measured_on']:,} of them"
+            f"{_time(own['decode_seconds'])} on {own['processors']} processor(s), measured on "
+            f"{own['measured_on']:,} of them"
         )
     own = told["training"]
     yield (

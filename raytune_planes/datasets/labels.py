@@ -111,7 +111,8 @@ def chosen(
     messages = []
     if others:
         count = sum(kinds[kind] for kind in others)
-        messages.append(f"{count:,} box(es) of classes that are no planes ({files.some(others)}) count as background")
+        names = files.some([known[kind] if kind.isdecimal() else kind for kind in others])
+        messages.append(f"{count:,} box(es) of classes that are no planes ({names}) count as background")
     if not requested and planes not in ((), ("0",)):
         messages.append(
             f"{kinds[planes[0]]:,} box(es) of class {printable(known[planes[0]])}, the only one, count as planes"

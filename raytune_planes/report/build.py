@@ -161,11 +161,11 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
         Figure("importance", "Which settings matter, by dataset", "Share of the spread that fANOVA gives to each "
                "setting; pruned trials count with the best they had reached.", importance),
         Figure("slices", "Gain of each setting", "One dot a trial; each dataset by the metric that it is judged by."
-               + _left_out(cuts, "settings"), cuts),
+               + _left_out(cuts, "setting"), cuts),
         Figure("parallel", "Settings of every trial", "Darker is better, the thick line is the best trial; a line "
-               "has a dot on each axis whose setting was drawn." + _left_out(lines, "settings"), lines),
+               "has a dot on each axis whose setting was drawn." + _left_out(lines, "setting"), lines),
         Figure("timeline", "When trials ran and how they ended", "Strokes are epochs; squares are datasets that come "
-               "to rest, triangles those that wake." + _left_out(spans, "earlier trials"), spans),
+               "to rest, triangles those that wake." + _left_out(spans, "earlier trial"), spans),
     ]  # fmt: skip
     rows = tuple(
         (f"{r.number}", shown(r.value), *([("yes" if r.feasible else "no") if r.metrics else "-"] if floors else []),
@@ -228,4 +228,4 @@ def _question(study: StudyFiles) -> Section:
 
 def _left_out(numbers: object, what: str) -> str:
     count = getattr(numbers, "left_out", 0)
-    return f" {count} {what} are left out." if count else ""
+    return f" {count} {what}(s) left out." if count else ""

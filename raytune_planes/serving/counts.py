@@ -20,7 +20,7 @@ class Measured:
     def __str__(self) -> str:
         return (
             f"measured with other models on {self.scenes} real scenes: off by {self.error:.1f} of "
-            f"{self.planes:.1f} planes on average, and a constant by {self.constant:.1f}"
+            f"{self.planes:.1f} planes on average; the same count for every scene is off by {self.constant:.1f}"
         )
 
 

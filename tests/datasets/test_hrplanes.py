@@ -265,7 +265,7 @@ def test_of_several_class_ids_a_setting_says_which_are_planes(root: Path) -> Non
         reader(root).scan()
     planes = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("0",))).scan()
     assert planes.boxes_of["img/GBG_2 (2).jpg"] == 2
-    assert "1 box(es) of classes that are no planes (1) count as background" in planes.warnings
+    assert "1 box(es) of classes that are no planes (1 ship) count as background" in planes.warnings
     ships = HRPlanes(
         root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("airplane", "Ship"))
     ).scan()

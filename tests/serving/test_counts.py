@@ -36,7 +36,7 @@ def test_without_a_detector_parts_of_the_mask_are_counted(weights: Path) -> None
 def test_the_measured_error_stands_beside_the_count_in_words() -> None:
     assert str(Count(3, "detections")) == (
         "3 plane(s), counted by detections (measured with other models on 27 real scenes: off by 7.5 of 35.2 planes on "
-        "average, and a constant by 14.5)"
+        "average; the same count for every scene is off by 14.5)"
     )
     assert str(Count(0, "sliding windows")) == "0 plane(s), counted by sliding windows (error not measured)"
 

@@ -191,7 +191,7 @@ def _panel(axes: Axes, panel: Panel, numbers: Front) -> None:
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=1.2, zorder=2) if line else None
     for floor, draw in zip(panel.floors, (axes.axvline, axes.axhline), strict=True):
         if floor is not None:
-            draw(floor, color=BEST, linestyle=":", linewidth=2, label=f"floor {floor:g}")
+            draw(floor, color=BEST, linestyle=":", linewidth=2, label=f"floor {floor:.4g}")
     axes.set_xlabel(metric_name(panel.x))
     axes.set_ylabel(metric_name(panel.y))
     axes.margins(0.1)
