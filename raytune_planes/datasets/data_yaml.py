@@ -60,7 +60,8 @@ def splits(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str] | 
             lost += [] if listed else [f"{split}: {place}"]
             mine |= listed
             messages += warnings
-        if split != "train" and mine and mine >= {p for p, own in split_of.items() if own == "train"}:
+        of_train = {picture for picture, own in split_of.items() if own == "train"}
+        if split != "train" and of_train and mine >= of_train:
             messages.append(f"{shown} names the pictures of train for {split} as well; they stay in train")
             continue
         split_of |= dict.fromkeys(mine, split)
@@ -91,8 +92,9 @@ def _below(
     survey: Survey, folder: Path, base: str, place: str, pictures: Sequence[Path]
 ) -> tuple[set[Path], list[str]]:
     """The pictures in the folder that ``place`` names, or in the list, or the picture itself; and warnings."""
+    files = set(survey.files)
     for candidate in _candidates(survey.root, folder, base, place):
-        if candidate.suffix.lower() == ".txt" and candidate.is_file():
+        if candidate.suffix.lower() == ".txt" and candidate in files:
             survey.read([candidate])
             listed, warnings = yolo.assign({"train": candidate}, pictures)
             return set(listed), warnings

@@ -104,3 +104,17 @@ def test_a_file_that_is_no_yaml_is_refused(root: Path) -> None:
     (root / "data.yaml").write_text("train: [images/a\n")
     with pytest.raises(UserError, match=r"data\.yaml cannot be read as YAML"):
         reader(root).scan()
+
+
+def test_a_list_whose_name_no_disk_takes_leads_to_no_picture(root: Path) -> None:
+    (root / "data.yaml").write_text(f"train: [images/a, {'x' * 300}.txt]\nval: images/b\ntest: images/c\n")
+    listing = reader(root).scan()
+    assert {split: len(names) for split, names in parts(listing).items()} == {"train": 4, "val": 2, "test": 2}
+    assert any(w.startswith("1 entry(s) of data.yaml lead to no picture") for w in listing.warnings)
+
+
+def test_where_train_names_no_picture_val_is_not_said_to_name_those_of_train(root: Path) -> None:
+    (root / "data.yaml").write_text("train: images/absent\nval: images/b\n")
+    warnings = reader(root).scan().warnings
+    assert not [w for w in warnings if "names the pictures of train" in w]
+    assert "1 entry(s) of data.yaml lead to no picture of the dataset: train: images/absent" in warnings

@@ -18,7 +18,7 @@ from raytune_planes.datasets.labels import OUTLINE, Box, Found, another_size, cl
 from raytune_planes.datasets.matching import Names
 from raytune_planes.datasets.split_folders import NAMES
 from raytune_planes.datasets.survey import Survey
-from raytune_planes.errors import UserError
+from raytune_planes.errors import UserError, first_line
 from raytune_planes.paths import regular, start
 from raytune_planes.printing import printable
 
@@ -27,6 +27,8 @@ LARGEST = 2**29
 LOOKED_INTO = 2**26
 """Bytes of a file that is parsed only to say what it is."""
 KEYS = ("images", "annotations", "categories")
+OPENING = re.compile(rb'"(images|annotations|categories|info|licenses)"\s*:\s*[\[{]')
+"""How a file of the format begins; other JSON files are told with the files that are not used."""
 CROWD = "region(s) of many objects (iscrowd) were taken as a box each"
 UNLISTED = "object(s) are of pictures that their file does not list, and were left out"
 
@@ -81,13 +83,13 @@ class _Collected:
             self.twice |= {there: None} if before and split and before != split else {}
             self.split_of[there] = max(before, split, key=("", *SPLITS).index)
         for place, what in _records(table["annotations"], f"{printable(path)}: annotations"):
-            number, kind = str(what.get("image_id")), str(what.get("category_id"))
+            number, kind = _id(what.get("image_id")), _id(what.get("category_id"))
             if number not in pictures:
                 self.unlisted += 1
             elif (picture := pictures[number]) is not None:
                 if kind not in kinds:
                     raise UserError(f"{place}: no category has the id {printable(kind)}")
-                self.rows[picture].append((kinds[kind], *_box(what, place)))
+                self.rows[picture].append((kinds[kind], *_box(what, place, picture, sizes[picture])))
 
     def found(self, sizes: Mapping[Path, tuple[int, int]]) -> Found:
         """All together."""
@@ -118,8 +120,15 @@ def _table(path: Path) -> dict[str, Any] | None:
                 f"{printable(path)} is larger than {LARGEST:,} bytes; move it out of the dataset, or cut it"
             )
         table = json.loads(regular(path).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (OSError, RecursionError):
         return None
+    except ValueError as error:
+        if not OPENING.search(start(path)):
+            return None
+        raise UserError(
+            f"{printable(path)} looks like a label file of COCO and cannot be read as JSON in UTF-8: "
+            f"{printable(first_line(error))}; export or copy it again, or move it out of the dataset"
+        ) from None
     return table if all(isinstance(table.get(key), list) for key in KEYS) else None
 
 
@@ -137,7 +146,12 @@ def _kinds(categories: list[Any], place: str) -> dict[str, str]:
         name = what.get("name")
         if not isinstance(name, str) or not name.strip():
             raise UserError(f"{here}: a category without a name")
-        kinds[str(what.get("id"))] = name.strip()
+        number = _id(what.get("id"))
+        if kinds.setdefault(number, name.strip()) != name.strip():
+            raise UserError(
+                f"{here}: the id {printable(number)} stands for {printable(kinds[number])} and for {printable(name)}; "
+                f"give each class an id of its own"
+            )
     return kinds
 
 
@@ -148,7 +162,7 @@ def _pictures(
     picture_of: dict[str, Path | None] = {}
     lost = []
     for place, what in _records(images, f"{printable(path)}: images"):
-        number, name = str(what.get("id")), what.get("file_name")
+        number, name = _id(what.get("id")), what.get("file_name")
         if not isinstance(name, str) or not name:
             raise UserError(f"{place}: a picture without a file_name")
         if number in picture_of:
@@ -158,13 +172,18 @@ def _pictures(
             lost.append(name)
             continue
         stated = what.get("width") or sizes[picture][0], what.get("height") or sizes[picture][1]
-        if stated != sizes[picture]:
+        if tuple(map(_id, stated)) != tuple(map(_id, sizes[picture])):
             raise another_size(place, stated, picture, sizes[picture])
     return picture_of, lost
 
 
-def _box(what: Mapping[str, Any], place: str) -> tuple[Box, str]:
-    """Left, top, right, bottom of an object, and what was odd."""
+def _id(value: Any) -> str:
+    """A number as a text, the same for 1, 1.0 and "1": programs that work with tables write whole numbers so."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _box(what: Mapping[str, Any], place: str, picture: Path, size: tuple[int, int]) -> tuple[Box, str]:
+    """Left, top, right, bottom of an object of a picture of this size (width, height), and what was odd."""
     outline, odd = what.get("segmentation"), ""
     if outline:
         odd = OUTLINE
@@ -175,7 +194,11 @@ def _box(what: Mapping[str, Any], place: str) -> tuple[Box, str]:
         x, y, width, height = _numbers(box, 4, f"{place}.bbox")
         return (x, y, x + width, y + height), odd
     if isinstance(outline, dict):
-        return rle.enclosing(outline, f"{place}.segmentation"), odd
+        box = rle.enclosing(outline, f"{place}.segmentation")
+        height, width = map(int, outline["size"])
+        if (width, height) != size:
+            raise another_size(f"{place}.segmentation", (width, height), picture, size)
+        return box, odd
     if isinstance(outline, list) and outline:
         corners = [n for part in outline for n in _numbers(part, 0, f"{place}.segmentation")]
         return enclosing(corners[::2], corners[1::2]), odd

@@ -24,7 +24,9 @@ def enclosing(mask: Mapping[str, Any], place: str) -> Box:
         height, width = map(int, mask["size"])
         counts = mask["counts"]
         runs = np.array(_unpacked(counts) if isinstance(counts, str) else counts, np.int64)
-        sound = runs.ndim == 1 and bool((runs >= 0).all()) and int(runs.sum()) == height * width > 0
+        # Each run is compared, since the sum of large ones wraps around.
+        fits = runs.ndim == 1 and bool(((runs >= 0) & (runs <= height * width)).all())
+        sound = fits and int(runs.sum()) == height * width > 0
     except (KeyError, TypeError, ValueError, OverflowError, IndexError):
         sound = False
     if not sound:

@@ -244,3 +244,40 @@ def test_of_two_formats_the_one_that_labels_more_pictures_is_read_and_the_other_
     assert set(listing.boxes_of.values()) == {1}
     reason = "label file(s) of COCO were left out, since YOLO labels as many pictures or more"
     assert listing.account.left_out == {reason: ("annotations.json",)}
+
+
+def test_ids_and_sizes_are_the_same_as_whole_numbers_with_a_point_and_as_texts(tmp_path: Path) -> None:
+    table = flat(tmp_path)
+    table["images"][0] |= {"width": str(table["images"][0]["width"]), "height": float(table["images"][0]["height"])}
+    for what in table["annotations"]:
+        what |= {"image_id": float(what["image_id"]), "category_id": str(what["category_id"])}
+    written(tmp_path / "annotations.json", table)
+    assert reader(tmp_path).scan().boxes_of == {f"images/{n}.png": 2 for n in range(6)}
+
+
+def test_an_id_of_two_classes_is_refused(tmp_path: Path) -> None:
+    table = flat(tmp_path)
+    table["categories"].append(table["categories"][0] | {"name": "tower"})
+    written(tmp_path / "annotations.json", table)
+    with pytest.raises(UserError, match=r"categories\[\d\]: the id 1 stands for airplane and for tower"):
+        reader(tmp_path).scan()
+
+
+def test_a_mask_of_another_size_than_its_picture_is_refused(tmp_path: Path) -> None:
+    table = flat(tmp_path)
+    changed(tmp_path, table, bbox=[], segmentation={"size": [4, 4], "counts": [4, 4, 8]})
+    with pytest.raises(UserError, match=r"annotations\[0\].segmentation: says that 0.png has 4 x 4 pixels, and it has"):
+        reader(tmp_path).scan()
+
+
+def test_runs_whose_sum_wraps_around_are_refused() -> None:
+    with pytest.raises(UserError, match="runs that do not fill a picture"):
+        rle.enclosing({"size": [48, 64], "counts": [2**62, 2**62, 2**62, 2**62, 48 * 64]}, "here")
+
+
+def test_a_label_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    flat(tmp_path)
+    whole = (tmp_path / "annotations.json").read_bytes()
+    (tmp_path / "annotations.json").write_bytes(whole[:-9])
+    with pytest.raises(UserError, match=r"annotations.json looks like a label file of COCO and cannot be read as JSON"):
+        reader(tmp_path).scan()
