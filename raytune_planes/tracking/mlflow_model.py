@@ -91,16 +91,15 @@ def fetch(address: str, uri: str, file: str) -> Path:
     Raises:
         UserError: the store does not answer, or has nothing of that name with such a file.
     """
-    connect(uri)
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
     where = without_secrets(uri)
     try:
+        connect(uri)
+        import mlflow
+
         with current_store(uri):  # an argument would not reach the registry
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
-    except (MlflowException, OSError) as error:
-        why = first_line(error)
+    except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's, SQLite's and the system's
+        why = without_secrets(first_line(error))
         raise UserError(f"no {address} in {where}: {why}; --tracking-uri names another store") from None
     files = [folder] if folder.name == file else sorted(folder.rglob(file))
     if not files:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from raytune_planes.printing import printable
 from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
 
 URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
@@ -51,7 +52,7 @@ class MlflowPlace:
         if not self.variables:
             return ""
         return (
-            f"MLflow: {without_secrets(self.uri)}, experiment '{self.experiment}' "
+            f"MLflow: {without_secrets(self.uri)}, experiment '{printable(self.experiment)}' "
             f"(from {' and '.join(self.variables)}; --tracking-uri and --experiment count before)"
         )
 

@@ -123,6 +123,20 @@ def test_a_model_is_found_where_the_environment_says(
     assert sorted(found.infos) == sorted(Predictor.load(weights).infos)
 
 
+@pytest.mark.parametrize(
+    "uri", ["nonsense://me:secret@x", "/dev/null", "sqlite:////dev/null/x.db", "http://[::x", "http://127.0.0.1:9"]
+)
+def test_a_store_that_is_none_is_named_where_a_model_is_looked_for(uri: str) -> None:
+    with pytest.raises(UserError, match=r"no runs:/a in .*; --tracking-uri names another store") as told:
+        fetch("runs:/a", uri, "best.pt")
+    assert "secret" not in str(told.value)
+
+
+def test_control_characters_of_an_experiment_name_are_not_printed(tmp_path: Path) -> None:
+    place = MlflowPlace.of(tmp_path, environment={EXPERIMENT_NAME: "a\x1b[31m\n"})
+    assert place.in_words().isprintable()
+
+
 def test_a_deleted_experiment_is_told_with_the_ways_on_and_both_lead_on(out: Path) -> None:
     play(JsonlTracker(out))
     sync(out / "quick-1")
