@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from raytune_planes.catalog import CATALOG, standard
 from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.invocation import command
 from raytune_planes.paths import regular
 from raytune_planes.records import stage_names
 from raytune_planes.strict_yaml import strict_yaml
@@ -52,7 +53,7 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
     try:
         return TrialConfig.model_validate(nest(flat))
     except ValidationError as error:
-        raise listed([_explain(e) for e in error.errors()], source) from None
+        raise listed(_explained(error, flat), source) from None
 
 
 def overlaid(*layers: Mapping[str, Value]) -> dict[str, Value]:
@@ -235,11 +236,27 @@ def _documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
             yield path, (kind, field.description or "")
 
 
-def _explain(error: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in error["loc"])
+def _explained(error: ValidationError, flat: Mapping[str, Value]) -> list[str]:
+    """A sentence for each setting that is wrong; of one that may be of several kinds, what each of them asks."""
+    wrong: dict[str, list[ErrorDetails]] = {}
+    for each in error.errors():
+        parts = [str(part) for part in each["loc"]]
+        while len(parts) > 1 and ".".join(parts) not in flat:  # behind the setting stands the kind that was tried
+            parts.pop()
+        wrong.setdefault(".".join(parts), []).append(each)
+    return [_explain(path, errors) for path, errors in wrong.items()]
+
+
+def _explain(path: str, errors: Sequence[ErrorDetails]) -> str:
     if not path:
-        return str(error["ctx"]["error"]) if "ctx" in error and "error" in error["ctx"] else error["msg"]
-    return f"{path} = {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        return "; ".join(str(e["ctx"]["error"]) if "ctx" in e and "error" in e["ctx"] else e["msg"] for e in errors)
+    reasons = [
+        f"it has another form; '{command(f'settings {path}')}' tells which"
+        if error["type"] == "string_pattern_mismatch"
+        else f"{error['msg'][0].lower()}{error['msg'][1:]}"
+        for error in errors
+    ]
+    return f"{path} = {errors[0]['input']!r}: {', or '.join(reasons)}"
 
 
 def is_number(kind: object) -> bool:

@@ -152,7 +152,7 @@ def test_only_lets_exactly_the_named_datasets_take_part() -> None:
 
 def test_a_prompt_says_where_the_class_goes() -> None:
     assert make_config({"datasets.fgvc.prompt": "a {class} from above"}).datasets["fgvc"].prompt
-    with pytest.raises(UserError, match="datasets.fgvc.prompt = 'a plane': string should match pattern"):
+    with pytest.raises(UserError, match="datasets.fgvc.prompt = 'a plane': it has another form"):
         make_config({"datasets.fgvc.prompt": "a plane"})
 
 
@@ -171,3 +171,22 @@ def test_paths_are_made_absolute_and_nothing_else(tmp_path: Path, monkeypatch: p
 def test_a_file_full_of_strangers_is_refused_without_naming_each() -> None:
     with pytest.raises(UserError, match=r"21 problems(.|\n)*no setting 'x0'(.|\n)*and 480 more that are no settings"):
         make_config({f"x{n}": 1 for n in range(500)})
+
+
+@pytest.mark.parametrize("name", ["classes", "bands"])
+def test_an_id_may_be_given_as_a_number(name: str) -> None:
+    given = parse_assignments([f"datasets.hrplanes.{name}=3"])
+    assert flatten(make_config(given))[f"datasets.hrplanes.{name}"] == "3"
+
+
+def test_a_setting_of_several_kinds_is_named_once_and_as_it_is_typed() -> None:
+    with pytest.raises(UserError) as told:
+        make_config({"datasets.hrplanes.tile": 0})
+    assert str(told.value) == (
+        "settings: datasets.hrplanes.tile = 0: input should be greater than or equal to 16, or input should be 'auto'"
+    )
+
+
+def test_where_a_text_has_another_form_no_pattern_is_shown() -> None:
+    with pytest.raises(UserError, match=r"bands = '3,2': it has another form; '.*settings datasets.hrplanes.bands'"):
+        make_config({"datasets.hrplanes.bands": "3,2"})

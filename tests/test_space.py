@@ -218,6 +218,11 @@ def test_a_floor_that_follows_a_reference_is_read_written_and_part_of_the_digest
             SMALL + "floors: {val/planesnet/accuracy: alone}\nfixed: {plan: 'a', stages.a.optim.lr: 0.1}\n",
             "needs a dataset trained alone, which a plan of stages has not",
         ),
+        (
+            SMALL + "floors: {val/fgvc/accuracy: alone}\n"
+            "fixed: {datasets.planesnet.enabled: false, datasets.hrplanes.enabled: false}\n",
+            "needs a dataset trained alone, and here there is one dataset: follow the defaults, or give a number",
+        ),
         (SMALL + "floors: {val/planesnet/acc: 0.5}\n", "floors: no metric 'acc'"),
         (SMALL + "floors: 3\n", "floors: expected lines like"),
         (SMALL + "about: [1]\n", "about: .* is no text"),

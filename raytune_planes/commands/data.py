@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from raytune_planes.commands.arguments import add_set, place
+from raytune_planes.errors import UserError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +28,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--conflicts",
         choices=("drop", "one", "keep"),
-        default="drop",
         help="what the plan does with copies (identical, flipped, turned or resized) that have several labels: "
         "leave out all of them (default), all but one, or none",
     )
@@ -60,6 +60,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    for option, partner in (("conflicts", "clean"), ("detector", "split_objects")):
+        if getattr(args, option) and not getattr(args, partner):
+            needed = partner.replace("_", "-")
+            raise UserError(f"--{option} says how --{needed} works; give --{needed} too, or leave --{option} out")
     from raytune_planes.commands import data_run
 
     return data_run.run(args)

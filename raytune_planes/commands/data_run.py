@@ -19,7 +19,7 @@ from raytune_planes.config import Dataset
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.cleaning import write_plan
-from raytune_planes.datasets.hygiene import Findings, examine
+from raytune_planes.datasets.hygiene import CONFLICTS, Findings, examine
 from raytune_planes.datasets.hygiene.summary_lines import lines
 from raytune_planes.datasets.objects import find_several, split_objects
 from raytune_planes.datasets.splits import SEED
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             print(sentence)
         print(f"{count:,} pictures in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
     if args.clean:
-        plans = {each.name: each.plan(args.conflicts) for each in findings}
+        plans = {each.name: each.plan(args.conflicts or CONFLICTS[0]) for each in findings}
         write_plan(args.clean, plans)
         dropped = sum(len(plan.drop) for plan in plans.values())
         print(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from raytune_planes.catalog import CATALOG
 from raytune_planes.config.augmentation import Augment
@@ -15,6 +15,11 @@ from raytune_planes.section import Fraction, NotNegative, Section
 
 DECODED_FOR = ("image_size", "decoded_size", "tile", "mask_shape", "fit", "crop_to_box", "box_margin")
 """Settings that decide how a dataset's pictures are decoded: each of their values is prepared before a study starts."""
+
+
+def number_as_text(value: object) -> object:
+    """A whole number as a text: ``classes=0`` is read as a number, and names an id."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Head(Section):
@@ -91,13 +96,17 @@ class Dataset(Section):
     """What masks are drawn in from boxes, which tell no outline: the boxes, filled, or the ellipses inscribed."""
     max_pixels: Annotated[int, Field(ge=256)] = 64_000_000
     """Pixels that one of its pictures may have; a larger one is refused before it is decoded."""
-    classes: Annotated[str, Field(pattern=r"^$|^[^,]*[^, ][^,]*(,[^,]*[^, ][^,]*)*$")] = ""
+    classes: Annotated[
+        str, BeforeValidator(number_as_text), Field(pattern=r"^$|^[^,]*[^, ][^,]*(,[^,]*[^, ][^,]*)*$")
+    ] = ""
     """Classes of the boxes that are planes, by id or name, such as ``0, 3`` or ``plane, helicopter``, where labels have
     several; any other object is background. Empty for the only class there is."""
     values: Annotated[str, Field(pattern=r"^$|^-?[0-9.e+-]+ *, *-?[0-9.e+-]+$")] = ""
     """Of pictures with more than 8 bits, the numbers that are shown as black and as white, such as ``0, 2047``; empty
     for the range that the dataset's files use."""
-    bands: Annotated[str, Field(pattern=r"^$|^[^,]*[^, ][^,]*((,[^,]*[^, ][^,]*){2})?$")] = ""
+    bands: Annotated[
+        str, BeforeValidator(number_as_text), Field(pattern=r"^$|^[^,]*[^, ][^,]*((,[^,]*[^, ][^,]*){2})?$")
+    ] = ""
     """Of TIFF files of more bands than colours, those that are seen as red, green and blue, by number from 1 or by the
     name that the file gives them, such as ``3,2,1`` or ``red, green, blue``; one for grey. Without it, such a file is
     refused."""

@@ -93,6 +93,11 @@ def _goal_problems(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
         elif isinstance(floor, Relative):
             if floor.reference == ALONE and base["plan"]:
                 yield f"floors: {metric}: '{floor}' needs a dataset trained alone, which a plan of stages has not"
+            elif floor.reference == ALONE and sum(bool(base[path]) for path in base if _takes_part(path)) < 2:
+                yield (
+                    f"floors: {metric}: '{floor}' needs a dataset trained alone, and here there is one dataset: follow "
+                    f"the defaults, or give a number"
+                )
             elif not -1 < floor.offset < 1:
                 yield f"floors: {metric}: '{floor}' is off its reference by more than a metric in [0, 1] can be"
         elif not 0 < floor <= 1:
@@ -110,7 +115,7 @@ def _unmeasured(space: Space, base: Mapping[str, Value]) -> Iterator[str]:
 
 
 def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
-    names = [path.split(".")[1] for path in base if path.startswith("datasets.") and path.endswith(".enabled")]
+    names = [path.split(".")[1] for path in base if _takes_part(path)]
     parts = split_metric(key)
     if parts is None:
         return f"no metric '{key}'; metrics are named val/<dataset>/<name>, such as val/fgvc/accuracy"
@@ -129,6 +134,10 @@ def _metric_problem(key: str, base: Mapping[str, Value]) -> str:
     if name in NEEDS_WEIGHT and not base[NEEDS_WEIGHT[name]]:
         return f"'{key}' is not measured where {NEEDS_WEIGHT[name]} is 0; keep it above 0"
     return ""
+
+
+def _takes_part(path: str) -> bool:
+    return path.startswith("datasets.") and path.endswith(".enabled")
 
 
 def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> str:

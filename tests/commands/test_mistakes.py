@@ -57,6 +57,8 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["tune", "--data", "no/such/folder"], "no folder no/such/folder; --data names a folder that holds planesnet/"),
         (["tune", "--set", "datasets.fvgc.head.depth=1"], "did you mean 'fgvc'"),
         (["tune", "--set", "optim.lr"], "has no '='"),
+        (["data", ".", "--conflicts", "one"], "--conflicts says how --clean works; give --clean too"),
+        (["data", ".", "--detector", "first"], "--detector says how --split-objects works"),
         (["tune", "--config", "gone.yaml"], "no file gone.yaml"),
         (["tune", "--start-from", "gone.yaml"], "no file gone.yaml"),
         (["tune", "--resume", "gone"], "no study 'gone' to resume"),

@@ -141,7 +141,7 @@ def _records(values: list[Any], place: str) -> Iterator[tuple[str, dict[str, Any
 
 def _kinds(categories: list[Any], place: str) -> dict[str, str]:
     """The name of each id."""
-    kinds = {}
+    kinds: dict[str, str] = {}
     for here, what in _records(categories, place):
         name = what.get("name")
         if not isinstance(name, str) or not name.strip():
