@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from raytune_planes.catalog import CATALOG, standard
 from raytune_planes.config import Dataset, TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
-from raytune_planes.invocation import command
+from raytune_planes.misfits import explained
 from raytune_planes.paths import regular
 from raytune_planes.records import stage_names
 from raytune_planes.strict_yaml import strict_yaml
@@ -53,7 +52,7 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
     try:
         return TrialConfig.model_validate(nest(flat))
     except ValidationError as error:
-        raise listed(_explained(error, flat), source) from None
+        raise listed(explained(error, flat), source) from None
 
 
 def overlaid(*layers: Mapping[str, Value]) -> dict[str, Value]:
@@ -234,29 +233,6 @@ def _documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
             yield from _documented(kind, path + ".")
         else:
             yield path, (kind, field.description or "")
-
-
-def _explained(error: ValidationError, flat: Mapping[str, Value]) -> list[str]:
-    """A sentence for each setting that is wrong; of one that may be of several kinds, what each of them asks."""
-    wrong: dict[str, list[ErrorDetails]] = {}
-    for each in error.errors():
-        parts = [str(part) for part in each["loc"]]
-        while len(parts) > 1 and ".".join(parts) not in flat:  # behind the setting stands the kind that was tried
-            parts.pop()
-        wrong.setdefault(".".join(parts), []).append(each)
-    return [_explain(path, errors) for path, errors in wrong.items()]
-
-
-def _explain(path: str, errors: Sequence[ErrorDetails]) -> str:
-    if not path:
-        return "; ".join(str(e["ctx"]["error"]) if "ctx" in e and "error" in e["ctx"] else e["msg"] for e in errors)
-    reasons = [
-        f"it has another form; '{command(f'settings {path}')}' tells which"
-        if error["type"] == "string_pattern_mismatch"
-        else f"{error['msg'][0].lower()}{error['msg'][1:]}"
-        for error in errors
-    ]
-    return f"{path} = {errors[0]['input']!r}: {', or '.join(reasons)}"
 
 
 def is_number(kind: object) -> bool:

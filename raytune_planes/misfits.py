@@ -1,0 +1,34 @@
+"""What is wrong with values of settings, in words, from what the library that checks them reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from raytune_planes.invocation import command
+
+
+def explained(error: ValidationError, flat: Mapping[str, Any]) -> list[str]:
+    """A sentence for each setting that is wrong; of one that may be of several kinds, what each of them asks."""
+    wrong: dict[str, list[ErrorDetails]] = {}
+    for each in error.errors():
+        parts = [str(part) for part in each["loc"]]
+        while len(parts) > 1 and ".".join(parts) not in flat:  # behind the setting stands the kind that was tried
+            parts.pop()
+        wrong.setdefault(".".join(parts), []).append(each)
+    return [_explain(path, errors) for path, errors in wrong.items()]
+
+
+def _explain(path: str, errors: Sequence[ErrorDetails]) -> str:
+    if not path:
+        return "; ".join(str(e["ctx"]["error"]) if "ctx" in e and "error" in e["ctx"] else e["msg"] for e in errors)
+    reasons = [
+        f"it has another form; '{command(f'settings {path}')}' tells which"
+        if error["type"] == "string_pattern_mismatch"
+        else f"{error['msg'][0].lower()}{error['msg'][1:]}"
+        for error in errors
+    ]
+    return f"{path} = {errors[0]['input']!r}: {', or '.join(reasons)}"
