@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import as_path, there
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.study import Study
 from raytune_planes.tracking import files, reading
@@ -48,7 +49,7 @@ class Model:
         picture: str | Path | bytes,
         *,
         dataset: str | None = None,
-        texts: Iterable[str] = (),
+        texts: str | Iterable[str] = (),
         scale: float | None = None,
     ) -> Answer:
         """What the model sees in one picture.
@@ -56,7 +57,7 @@ class Model:
         Args:
             picture: A picture file, or the bytes of one.
             dataset: Whose head answers; None for the only one that learnt pictures of that size.
-            texts: Sentences that are compared with the picture.
+            texts: Sentences, or one, that are compared with the picture.
             scale: Of scenes: pixels of the scene for each pixel of the training pictures, such as 6 for a scene of
                 0.5 m per pixel and chips of 3 m; None for 1.
 
@@ -69,7 +70,13 @@ class Model:
         """
         from raytune_planes.serving.answers import answer
 
-        return answer(self._loaded, picture if isinstance(picture, bytes) else Path(picture), dataset, [*texts], scale)
+        source = picture if isinstance(picture, bytes) else as_path(picture, "picture")
+        sentences = [texts] if isinstance(texts, str) else [*texts]
+        if not all(isinstance(text, str) for text in sentences) or not isinstance(scale, int | float | None):
+            raise UserError(
+                f"texts={sentences!r:.80}, scale={scale!r:.20}: give sentences as str, and scale as a number"
+            )
+        return answer(self._loaded, source, None if dataset is None else str(dataset), sentences, scale)
 
 
 def tune(
@@ -105,10 +112,11 @@ def tune(
     """
     from raytune_planes.space import load_space
 
-    name = resume or name or f"{load_space(space).name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    words = ["--resume", name] if resume else [str(space), "--name", name]
-    _run("tune", [*words, *_words({"data": data, "out": out, **options}), *_set(settings)])
-    return Study(files.study_folder(Path(out), name))
+    folder = as_path(out, "out")
+    name = str(resume or name or f"{load_space(space).name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    words = [f"--resume={name}"] if resume else [str(space), f"--name={name}"]
+    _run("tune", [*words, *_words({"data": data, "out": folder, **options}), *_set(settings)])
+    return Study(files.study_folder(folder, name))
 
 
 def train(
@@ -138,8 +146,8 @@ def train(
     """
     if options.get("folds"):
         raise UserError("train(folds=...) trains several models; use the command `raytune-planes train --folds`")
-    status = _run("train", [*_words({"data": data, "out": out, **options}), *_set(settings)])
-    folder = Path(out)
+    folder = as_path(out, "out")
+    status = _run("train", [*_words({"data": data, "out": folder, **options}), *_set(settings)])
     epochs, _ = reading.read_epochs(folder / files.EPOCHS)
     from raytune_planes.settings import load
 
@@ -166,8 +174,10 @@ def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
     Raises:
         UserError: there is no such study.
     """
-    path = Path(study)
-    return Study(path if (path / files.STUDY).is_file() else files.find_study(Path(out), str(study)))
+    path = as_path(study, "study")
+    if there(path) and (path / files.STUDY).is_file():
+        return Study(path)
+    return Study(files.find_study(as_path(out, "out"), str(study)))
 
 
 def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: str | None = None) -> Model:
@@ -190,7 +200,7 @@ def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: 
     """
     from raytune_planes.commands.find_model import find_model
 
-    return Model(find_model(str(model), Path(out), tracking_uri))
+    return Model(find_model(str(model), as_path(out, "out"), tracking_uri))
 
 
 def _run(verb: str, words: list[str]) -> int:
@@ -207,6 +217,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise UserError(message or "no option 'help'; help(raytune_planes.tune) tells them")
+
 
 def _words(options: Mapping[str, Any]) -> list[str]:
     words: list[str] = []
@@ -215,11 +228,19 @@ def _words(options: Mapping[str, Any]) -> list[str]:
         if value is True:
             words.append(option)
         elif value is not None and value is not False:
-            words += [
-                w for each in (value if isinstance(value, list | tuple) else [value]) for w in (option, str(each))
-            ]
+            # In one word, so that a value may begin with a dash.
+            words += [f"{option}={each}" for each in (value if isinstance(value, list | tuple) else [value])]
     return words
 
 
 def _set(settings: Mapping[str, Any] | None) -> list[str]:
-    return [word for path, value in (settings or {}).items() for word in ("--set", f"{path}={json.dumps(value)}")]
+    if not isinstance(settings, Mapping | None):
+        raise UserError(f"settings={settings!r}: give dotted path -> value, such as {{'optim.lr': 0.001}}")
+    return [f"--set={path}={json.dumps(value, default=_plain)}" for path, value in (settings or {}).items()]
+
+
+def _plain(value: object) -> object:
+    """A path as a text, a number of NumPy as one of Python."""
+    if isinstance(value, Path) or hasattr(value, "item"):
+        return str(value) if isinstance(value, Path) else value.item()
+    raise UserError(f"settings: {value!r} is no number, text, true, false or None")

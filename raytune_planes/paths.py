@@ -51,6 +51,23 @@ def regular(path: Path) -> Path:
     return path
 
 
+def as_path(value: object, name: str) -> Path:
+    """The argument ``name`` of a Python function as a path. Raises UserError: it is none."""
+    if not isinstance(value, str | Path):
+        raise UserError(f"{name}={value!r:.80}: give the path of a file or folder, as str or pathlib.Path")
+    return Path(value)
+
+
+def there(path: Path) -> bool:
+    """Whether a file or folder is at ``path``; there is none where the name is longer than a disk takes."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def special(path: Path) -> str:
     """What ``path`` is, for people, where it is neither file nor folder; empty for those. Raises OSError."""
     return KINDS.get(stat.S_IFMT(path.stat().st_mode), "")

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import raytune_planes as rp
+from raytune_planes.datasets.synthetic import synthesise
 
 SPACE = """
 objectives: [{metric: val/fgvc/accuracy}]
@@ -90,7 +91,7 @@ def test_importing_the_package_imports_neither_torch_nor_ray() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"trails": 3}, "unrecognized arguments: --trails 3"),
+        ({"trails": 3}, "unrecognized arguments: --trails=3"),
         ({"trials": 0}, "argument --trials: 0 is too small; give 1 or more"),
         ({"sampler": "tpee"}, "argument --sampler: invalid choice: 'tpee'"),
     ],
@@ -103,3 +104,42 @@ def test_a_wrong_option_is_an_error_that_says_what_is_allowed(options: dict[str,
 def test_a_name_that_is_not_public_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'tunes'"):
         _ = rp.tunes
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: rp.tune("quick", settings="optim.lr=1"), "settings='optim.lr=1': give dotted path -> value"),
+        (lambda: rp.train("planesnet"), "settings='planesnet': give dotted path -> value"),
+        (lambda: rp.tune("quick", settings={"optim.lr": object()}), "is no number, text, true, false or None"),
+        (lambda: rp.tune("quick", settings={"optim.lr": np.float32(50)}), r"optim.lr = 50.0: input should be less"),
+        (lambda: rp.train({"datasets.mine.root": Path("x")}), "datasets.mine.reader"),
+        (lambda: rp.tune("quick", out=None), "out=None: give the path of a file or folder"),
+        (lambda: rp.tune("quick", help=True), "no option 'help'"),
+        (lambda: rp.tune("quick", name="-x"), "'-x' cannot name a study"),
+        (lambda: rp.tune("quick", name=5, data="gone"), "no folder gone"),
+        (lambda: rp.load_study(None), "study=None: give the path"),
+        (lambda: rp.load_study("x" * 300), "no study "),
+        (lambda: rp.load_model("x" * 300), "no model 'xxx"),
+    ],
+)
+def test_an_argument_of_another_kind_is_an_error_that_says_what_is_allowed(
+    call: Callable[[], object], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(rp.UserError, match=told):
+        call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_sentence_is_one_text_and_no_list_of_letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = {"budget.epochs": 1, "budget.steps_per_epoch": 1, "budget.batch_size": 4}
+    synthesise(tmp_path / "data", planesnet=24, hrplanes=3, fgvc=12, fgvc_classes=2, seed=0, scene_side=320)
+    rp.train(small, data="data", out="run", only="planesnet")
+    model = rp.load_model("run/best.pt")
+    picture = next((tmp_path / "data").rglob("*.png"))
+    one, several = (model.predict(picture, dataset="planesnet", texts=t) for t in ("a plane", ["a plane"]))
+    assert one.to_dict() == several.to_dict()
+    with pytest.raises(rp.UserError, match="give sentences as str, and scale as a number"):
+        model.predict(picture, dataset="planesnet", texts=[5])  # type: ignore[list-item]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raytune_planes.errors import UserError
-from raytune_planes.paths import local
+from raytune_planes.paths import local, there
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Ensemble
 from raytune_planes.serving.predictor import Model, Predictor
@@ -33,9 +33,7 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
         from raytune_planes.tracking.mlflow_place import MlflowPlace
 
         return Predictor.load(fetch(name, MlflowPlace.of(out, tracking_uri).uri, files.WEIGHTS))
-    path = local(name)
-    if not path.exists() and (out / name).exists():
-        path = out / name
+    path = next((path for path in (local(name), out / name) if there(path)), Path())
     if path.is_file():
         return Predictor.load(path)
     if (path / files.WEIGHTS).is_file():
