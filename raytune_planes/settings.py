@@ -170,7 +170,7 @@ def _is_file(path: str, value: str) -> bool:
 
 def _scalar(text: str) -> Value:
     value = yaml.safe_load(text)
-    if isinstance(value, str):  # YAML 1.1 reads 1e-5 as text
+    if isinstance(value, str) and value == text.strip():  # YAML 1.1 reads 1e-5 as text; '0' in quotes is one
         try:
             return float(value)
         except ValueError:

@@ -190,3 +190,8 @@ def test_a_setting_of_several_kinds_is_named_once_and_as_it_is_typed() -> None:
 def test_where_a_text_has_another_form_no_pattern_is_shown() -> None:
     with pytest.raises(UserError, match=r"bands = '3,2': it has another form; '.*settings datasets.hrplanes.bands'"):
         make_config({"datasets.hrplanes.bands": "3,2"})
+
+
+def test_a_number_in_quotes_is_a_text() -> None:
+    given = parse_assignments(["datasets.hrplanes.classes='07'", "optim.lr=1e-5"])
+    assert given == {"datasets.hrplanes.classes": "07", "optim.lr": 1e-5}
