@@ -65,7 +65,7 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
     Raises:
         UserError: ``out`` holds something already, cannot be written, or two classes would share a folder.
     """
-    names = [re.sub(r"[/\\\0]", "_", name) for name in listing.info.classes]
+    names = [re.sub(r"^\.|[/\\\0]", "_", name) for name in listing.info.classes]
     if len({name.casefold() for name in names}) < len(names):  # a Mac's folders differ by more than case
         raise UserError(f"the classes of '{reader.name_in_study}' cannot be folders: two of them have one name there")
     if out.exists() and any(out.iterdir()):

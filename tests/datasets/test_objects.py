@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,14 @@ def test_classes_that_would_share_a_folder_are_refused(names: tuple[str, str], r
     own = reader(root)
     with pytest.raises(UserError, match="cannot be folders: two of them have one name there"):
         split_objects(own, own.scan(), (), tmp_path / "cut")
+
+
+@pytest.mark.parametrize("name", ["..", ".", ".jet"])
+def test_a_class_whose_name_begins_with_a_dot_stays_a_class(name: str, root: Path, tmp_path: Path) -> None:
+    own = reader(root)
+    listing = own.scan()
+    named = tuple(name if each == "jet" else each for each in listing.info.classes)
+    split_objects(own, replace(listing, info=replace(listing.info, classes=named)), (), tmp_path / "cut")
+    again = reader(tmp_path / "cut").scan()
+    assert again.info.classes == tuple(sorted(("glider", f"_{name[1:]}")))
+    assert len(again.samples) == len(listing.samples)
