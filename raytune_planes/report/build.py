@@ -123,7 +123,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
         return Section("Answer", [*filter(None, question), *failed[:10]])
     confirmed = explain.uncertainty(study, summary.best)
     if summary.best.number and not confirmed:
-        question.append("One seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split.")
+        question.append(f"One seed each: to tell gain from luck, on the test split: {explain.confirmation(study)}")
     heads, columns = gained.columns(summary.best, summary.gains)
     rows = [(g.metric, *row, str(g.sample or "-")) for g, row in zip(summary.gains, columns, strict=True)]
     gains = Table(("metric", *heads, "n"), tuple(rows))

@@ -67,6 +67,11 @@ def uncertainty(study: StudyFiles, trial: TrialRecord) -> dict[str, Interval]:
     return confirmed_gains(read_confirmed(study.folder), trial.number)
 
 
+def confirmation(study: StudyFiles) -> str:
+    """The command that trains the best trials and the defaults again, with other seeds."""
+    return command(f"tune --resume {study.start.name} --out {quoted(study.folder.parent)} --confirm 3")
+
+
 def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ...]:
     """What people do next with a trial, and the exact line for it."""
     folder = trial_folder(study.folder, trial.number, trial.trial_id)

@@ -32,7 +32,7 @@ def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Se
         else:
             at += f", and at epoch {before.epoch} of the defaults"
         if not explain.uncertainty(study, best):
-            note.append("  one seed each: tune --resume STUDY --confirm K tells gain from luck, on the test split")
+            note.append(f"  one seed each: to tell gain from luck, on the test split: {explain.confirmation(study)}")
     rows = [
         (g.metric, *values, str(g.sample or "-"), _role(goal, g.metric))
         for g, values in zip(gains, numbers, strict=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from raytune_planes.records import End, best_trial
+from raytune_planes.floors import Relative
+from raytune_planes.records import End, Goal, best_trial
 from raytune_planes.tracking import trial_folder
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST
@@ -87,6 +89,26 @@ def test_sorting_by_score_finds_the_best_trial_of_the_records(out: Path) -> None
     result = best.best(GOAL)
     assert result is not None
     assert first.data.metrics["score"] == GOAL.score(result.metrics)
+
+
+def test_floors_that_become_known_while_a_study_runs_count_for_the_scores_in_the_store(out: Path) -> None:
+    floor = {"val/planesnet/accuracy": Relative("defaults", -0.01)}
+    start = replace(START, goal=Goal(GOAL.objectives, {}, floor))
+    tracker = tracked(out)
+    tracker.start_study(start)
+    first = ended(trial(0), End.COMPLETED, "done", epoch(1, 0.3, planesnet=0.95))
+    below = ended(trial(1, {"optim.lr": 0.004}), End.COMPLETED, "done", epoch(1, 0.5, planesnet=0.9))
+    for record in (first, below):
+        tracker.start_trial(replace(record, epochs=(), end=End.RUNNING))
+        tracker.log_epoch(record.trial_id, record.epochs[0])
+        tracker.end_trial(record)
+        if record is first:
+            tracker.start_study(replace(start, goal=start.goal.with_references(first.epochs[0].metrics)))
+    tracker.end_study(FINISH)
+    found = contents(default_uri(out))
+    assert "score" in found["trial 000 (defaults)"]["metrics"]
+    assert "score" not in found["trial 001"]["metrics"], "it is 0.04 below the floor of 0.94"
+    assert found["quick-1"]["tags"]["best_trial"] == "trial 000 (defaults)"
 
 
 def test_the_parents_note_says_what_was_asked_and_what_it_bought(out: Path) -> None:
