@@ -50,6 +50,7 @@ class Recorder(tune.Callback):
         earlier: Sequence[TrialRecord] = (),
         finish: Callable[[], None],
         is_interrupted: Callable[[], bool] = lambda: False,
+        each_step: Callable[[], None] = lambda: None,
         pools: Pools | None = None,
         watch: Watch | None = None,
     ) -> None:
@@ -60,7 +61,8 @@ class Recorder(tune.Callback):
         self.core_time: dict[str, CoreTime] = {}
         """Of the trials of this run, by id."""
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
-        self._rungs, self._budget, self._finish, self._is_interrupted = rungs, budget, finish, is_interrupted
+        self._rungs, self._budget, self._finish = rungs, budget, finish
+        self._is_interrupted, self._each_step = is_interrupted, each_step
         self._pools = pools
         self._watch = watch or Watch()
         self._here: set[str] = set()
@@ -75,6 +77,7 @@ class Recorder(tune.Callback):
         if self._is_interrupted():
             raise KeyboardInterrupt
         self._watch.folder()
+        self._each_step()
         if self._pools:
             waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -40,12 +42,14 @@ class References:
 
     def __init__(self, plan: StudyPlan, task: Task, folder: Path, say: Say) -> None:
         self._plan, self._task, self._folder, self._say = plan, replace(task, workers=1), folder, say
-        self._waiting: dict[ray.ObjectRef[dict[str, Any]], str] = {}
+        self._asked = deque[tuple[str, Path]]()
+        self._running: dict[ray.ObjectRef[dict[str, Any]], str] = {}
+        self._train: Callable[[str, Path], ray.ObjectRef[dict[str, Any]]]
         self.metrics: dict[str, dict[str, float]] = {}
         """By dataset: its validation metrics at its best epoch."""
 
     def start(self, gpus: float) -> None:
-        """Ask Ray for every training that no study did before; ``gpus``: the share of each."""
+        """Read what earlier studies trained, and note the rest for ``advance``; ``gpus``: the share of each."""
         import ray
 
         plan, config = self._plan, self._plan.config(self._plan.space.first())
@@ -55,25 +59,31 @@ class References:
                 + ("the space has a plan of stages" if config.plan else "there is one dataset")
             )
             return
-        task = ray.put(self._task)
+        task, first = ray.put(self._task), plan.space.first()
         remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=2)(train_alone)
+        self._train = lambda name, folder: remote.remote(task, first, name, folder)
         for name in config.active:
-            own, fingerprint = alone(self._task, plan.space.first(), name), plan.material.data[name].fingerprint
+            own, fingerprint = alone(self._task, first, name), plan.material.data[name].fingerprint
             place = plan.out / SHARED / f"{name}-{_key(own, fingerprint)}"
             if known := _read(place / RESULT):
                 self._take(name, known)
             else:
-                self._waiting[remote.remote(task, plan.space.first(), name, place)] = name
+                self._asked.append((name, place))
         self._keep()
 
+    @property
     def ready(self) -> bool:
-        """Whether all have ended; takes in those that did."""
+        """Whether all have ended."""
+        return not self._asked and not self._running
+
+    def advance(self, at_once: int) -> None:
+        """Take in those that have ended, and let up to ``at_once`` run."""
         import ray
 
-        waiting = list(self._waiting)
-        done = ray.wait(waiting, num_returns=len(waiting), timeout=0)[0] if waiting else []
+        running = list(self._running)
+        done = ray.wait(running, num_returns=len(running), timeout=0)[0] if running else []
         for reference in done:
-            name = self._waiting.pop(reference)
+            name = self._running.pop(reference)
             try:
                 result = ray.get(reference)
             except ray.exceptions.RayError as error:
@@ -81,15 +91,30 @@ class References:
             self._take(name, result)
         if done:
             self._keep()
-        return not self._waiting
+        while self._asked and len(self._running) < at_once:
+            name, place = self._asked.popleft()
+            self._running[self._train(name, place)] = name
+
+    def finish(self, at_once: int, is_interrupted: Callable[[], bool]) -> None:
+        """Train what is left, once no trial does.
+
+        Raises:
+            KeyboardInterrupt: ``is_interrupted`` says so.
+        """
+        while not self.ready:
+            if is_interrupted():
+                raise KeyboardInterrupt
+            self.advance(at_once)
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """End those that run; each continues from its last epoch when the study does."""
         import ray
 
-        for reference in self._waiting:
+        for reference in self._running:
             ray.cancel(reference, force=True)
-        self._waiting.clear()
+        self._running.clear()
+        self._asked.clear()
 
     def _take(self, name: str, result: Mapping[str, Any]) -> None:
         if "failed" in result:

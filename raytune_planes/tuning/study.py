@@ -114,6 +114,7 @@ class _Study:
             earlier=self._earlier,
             finish=self._searcher.finish,
             is_interrupted=lambda: interrupt.requested,
+            each_step=self._each_step,
             pools=pools,
             watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
         )
@@ -125,7 +126,7 @@ class _Study:
         end, reason = End.FAILED, "the driver broke down"
         try:
             self._tune()
-            self._end_references()
+            self._references.finish(self._pools.at_once, lambda: self._interrupt.requested)
             end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
@@ -148,14 +149,18 @@ class _Study:
             cores=cores,
         )
 
+    @property
+    def _ended_defaults(self) -> TrialRecord | None:
+        """Trial 0 once it has ended."""
+        ended = (t for t in self._recorder.trials.values() if t.end not in (End.RUNNING, End.INTERRUPTED))
+        return next((t for t in ended if t.number == 0), None)
+
     def _may_start(self) -> bool:
         """Whether trials after the defaults may start: no floor waits for its reference any more."""
-        ready = self._references.ready()
         if self._plan.space.goal.unknown and not self._settled:
-            first = next((t for t in self._recorder.trials.values() if t.number == 0), None)
-            if not ready or first is None or first.end in (End.RUNNING, End.INTERRUPTED):
+            if self._ended_defaults is None or not self._references.ready:
                 return False
-            self._settle(first)
+            self._settle(self._ended_defaults)
         return True
 
     def _settle(self, first: TrialRecord) -> None:
@@ -174,11 +179,9 @@ class _Study:
             )
             self._view.note(f"the floor of {key}, {goal.relative[key]}, {known}")
 
-    def _end_references(self) -> None:
-        while not self._references.ready():
-            if self._interrupt.requested:
-                raise KeyboardInterrupt
-            time.sleep(0.2)
+    def _each_step(self) -> None:
+        """Datasets are trained alone beside the trials, and leave a place to the defaults, which all wait for."""
+        self._references.advance(self._pools.at_once - (self._ended_defaults is None))
 
     def _tune(self) -> None:
         from ray import tune
