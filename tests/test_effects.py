@@ -6,7 +6,7 @@ import pytest
 
 from raytune_planes.config import Stop
 from raytune_planes.records import Goal, Objective
-from raytune_planes.space import Dimension, Space, cautioned, load_space, packaged
+from raytune_planes.space import Dimension, Space, cautioned
 from raytune_planes.space.effects import earliest_rest, is_of_stopping
 from raytune_planes.training.stopping import Stopping
 
@@ -43,10 +43,6 @@ def test_a_patience_of_one_dataset_is_named_where_others_can_rest() -> None:
     (caution,) = cautioned(space(8, RULE, PATIENCE, **slow))
     assert caution.startswith("datasets.fgvc.stop.patience is searched without effect: no dataset 'fgvc' can rest")
     assert cautioned(space(10, RULE, PATIENCE, **slow)) == ()
-
-
-def test_no_packaged_space_searches_a_stopping_that_cannot_act() -> None:
-    assert {name: cautioned(load_space(name)) for name in packaged()} == dict.fromkeys(packaged(), ())
 
 
 def test_stages_have_settings_of_stopping_too() -> None:

@@ -13,7 +13,7 @@ from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, spl
 from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import Dimension, Space, show
 from raytune_planes.space.drawable import drawable, refused
-from raytune_planes.space.effects import without_effect
+from raytune_planes.space.effects import is_of_stopping, without_effect
 from raytune_planes.space.types import Types
 
 METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
@@ -32,12 +32,14 @@ def check(space: Space, *layers: Mapping[str, Value]) -> None:
 
 def cautioned(space: Space) -> tuple[str, ...]:
     """What a valid space does and hardly anyone wants: ``config.cautions`` of its trials, settings without effect."""
-    paths = [*space.fixed, *space.start, *(d.path for d in space.search)]
-    if not any(path.rsplit(".", 1)[-1] == "freeze" for path in paths):
-        return tuple(without_effect(space))
+    searched = [d.path for d in space.search]
+    freezes = any(path.rsplit(".", 1)[-1] == "freeze" for path in (*space.fixed, *space.start, *searched))
+    if not freezes and not any(map(is_of_stopping, searched)):
+        return ()
     base = flatten(make_config(space.fixed, space.start))
-    of_draws = [cautions(TrialConfig.model_validate(nest({**base, **drawn}))) for drawn in drawable(space)]
-    return (*dict.fromkeys(each for some in of_draws for each in some), *without_effect(space))
+    configs = [TrialConfig.model_validate(nest({**base, **drawn})) for drawn in drawable(space)]
+    of_trials = dict.fromkeys(each for config in configs for each in cautions(config))
+    return (*of_trials, *without_effect(searched, configs))
 
 
 def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
