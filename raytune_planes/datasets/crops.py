@@ -92,20 +92,19 @@ def drawn(
 
 def cut(pixels_HWC: np.ndarray | Tensor, window: np.ndarray, size: int) -> Tensor:
     """The window of one picture, uint8 [H, W, C], at ``size`` x ``size``."""
-    left, top, right, bottom = window.tolist()
-    part_HWC = pixels_HWC[top:bottom, left:right]
-    if not isinstance(part_HWC, Tensor):
-        part_HWC = torch.from_numpy(np.array(part_HWC))
-    return resized(part_HWC[None], size)[0]
+    return resized(_part(pixels_HWC, window)[None], size)[0]
 
 
 def cut_mask(mask_HW: np.ndarray | Tensor, window: np.ndarray, size: int) -> Tensor:
     """The window of one mask, uint8 in {0, 1} [H, W], at ``size`` x ``size``."""
+    return resized_masks(_part(mask_HW, window)[None], size)[0]
+
+
+def _part(array_HW: np.ndarray | Tensor, window: np.ndarray) -> Tensor:
+    """The window of a picture or a mask, whose first two axes are height and width."""
     left, top, right, bottom = window.tolist()
-    part_HW = mask_HW[top:bottom, left:right]
-    if not isinstance(part_HW, Tensor):
-        part_HW = torch.from_numpy(np.array(part_HW))
-    return resized_masks(part_HW[None], size)[0]
+    part_HW = array_HW[top:bottom, left:right]
+    return part_HW if isinstance(part_HW, Tensor) else torch.from_numpy(np.array(part_HW))
 
 
 def resized(pixels_NHWC: Tensor, size: int) -> Tensor:
