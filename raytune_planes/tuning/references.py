@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -130,22 +130,24 @@ class References:
 
 def settled(plan: StudyPlan, folder: Path) -> StudyPlan:
     """The plan with the floors that an earlier run of the study in ``folder`` settled."""
-    if not plan.space.goal.relative:
+    goal = plan.space.goal
+    if not goal.relative:
         return plan
     with suppress(DamagedFile):
         known = read_ends(folder)[0].goal.floors
-        goal = plan.space.goal
         mine = {key: known[key] for key in goal.relative if key in known}
-        return replace(plan, space=replace(plan.space, goal=replace(goal, floors={**goal.floors, **mine})))
+        return _with_goal(plan, replace(goal, floors={**goal.floors, **mine}))
     return plan
 
 
-def with_floors(plan: StudyPlan, trials: Sequence[TrialRecord], alone: Mapping[str, Mapping[str, float]]) -> StudyPlan:
-    """The plan with every floor that trial 0 among ``trials`` and the references ``alone`` settle."""
+def with_floors(plan: StudyPlan, defaults: TrialRecord, alone: Mapping[str, Mapping[str, float]]) -> StudyPlan:
+    """The plan with every floor that trial 0, which has ended, and the references ``alone`` settle."""
     goal = plan.space.goal
-    first = next((t for t in trials if t.number == 0 and t.end.is_complete), None)
-    best = first.best(goal) if first else None
-    goal = goal.with_references(best.metrics if best else {}, alone)
+    best = defaults.best(goal) if defaults.end.is_complete else None
+    return _with_goal(plan, goal.with_references(best.metrics if best else {}, alone))
+
+
+def _with_goal(plan: StudyPlan, goal: Goal) -> StudyPlan:
     return replace(plan, space=replace(plan.space, goal=goal))
 
 
@@ -190,7 +192,7 @@ def alone(task: Task, first: Mapping[str, Value], name: str) -> TrialConfig:
     """The configuration of trial 0 with ``name`` as its one dataset, which gets the steps that trial 0 begins with."""
     joint = task.config(first)
     arrays = task.supply(joint)[0] if joint.mixing.rule == "temperature" else {}
-    sizes = {name: int(a.splits["train"].size) for name, a in arrays.items()}
+    sizes = {d: int(a.splits["train"].size) for d, a in arrays.items()}
     shares = {d: settings.share for d, settings in joint.active.items()}
     part = Mixer(joint.mixing, joint.stopping, shares, sizes).shares()[name]
     steps = max(1, round(part * joint.budget.steps_per_epoch))

@@ -163,15 +163,15 @@ class _Study:
             self._settle(self._ended_defaults)
         return True
 
-    def _settle(self, first: TrialRecord) -> None:
+    def _settle(self, defaults: TrialRecord) -> None:
         """Floors that follow a reference become numbers, for all that judge by them."""
         self._settled = True
-        self._plan = plan = with_floors(self._plan, [first], self._references.metrics)
+        self._plan = plan = with_floors(self._plan, defaults, self._references.metrics)
         goal = plan.space.goal
         self._search.goal = goal
         self._budget.take_goal(goal)
         self._recorder.take_rungs(_rungs(plan, tuple(self._recorder.trials.values())))
-        self._trackers.start_study(self._plan.as_record())
+        self._trackers.start_study(plan.as_record())
         self._view.goal(goal)
         for key in goal.relative:
             known = (
