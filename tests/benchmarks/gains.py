@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
-import multiprocessing
-import os
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import t as student
-
 from raytune_planes.processors import allowed
-from raytune_planes.records import Goal, Objective
 from raytune_planes.report.intervals import LEAST
-from raytune_planes.space import Space, StudySettings
-from tests.benchmarks.tables import Missing, Table
+from tests.benchmarks.tables import Table
+from tests.benchmarks.trainings import (
+    METRICS,
+    SEEDS,
+    Result,
+    chosen,
+    folder_of,
+    half_width,
+    pictures,
+    task_of,
+    train_all,
+)
 from tests.benchmarks.variants import VARIANTS
 
-SEEDS = (1, 2, 3)
 KEPT = Path("results/gains")
 """One folder a training, so that the benchmark goes on where it was stopped."""
 BUDGET = {"budget.epochs": 4, "budget.steps_per_epoch": 90, "stopping.rule": "none"}
 """Half of the default number of samples; nothing rests, so that all see as many."""
-METRICS = ("test/planesnet/accuracy", "test/hrplanes/iou", "test/fgvc/accuracy")
-GOAL = Goal(tuple(Objective(key.replace("test", "val", 1)) for key in METRICS))
 
 
 def measure(quick: bool) -> Table:
     """Raises Missing when the pictures are not here."""
-    data = os.environ.get("RAYTUNE_PLANES_PICTURES", "")
-    if not data or not Path(data).is_dir():
-        raise Missing("RAYTUNE_PLANES_PICTURES names no folder; it should hold planesnet/, hrplanes/ and so on")
+    data = pictures()
     seeds = SEEDS[:2] if quick else SEEDS
-    wanted = os.environ.get("RAYTUNE_PLANES_VARIANTS", "")
-    chosen = {label: v for label, v in VARIANTS.items() if not wanted or wanted in label or not v}
-    found = _train_all(chosen, seeds, Path(data))
-    rows = [_row(label, found[label], found[next(iter(VARIANTS))]) for label in chosen]
-    figures = {label: {key: [r.get(key) for r in found[label]] for key in METRICS} for label in chosen}
+    trained = train_all("gains", train_one, chosen(VARIANTS), seeds, data, allowed())
+    found = {label: [result.get("metrics", {}) for result in results] for label, results in trained.items()}
+    rows = [_row(label, found[label], found[next(iter(VARIANTS))]) for label in found]
+    figures = {label: {key: [r.get(key) for r in found[label]] for key in METRICS} for label in found}
     notes = (
         f"Differences from the defaults on the test split, seed by seed ({len(seeds)} seeds), with the 95 % interval",
         "of their mean; accuracy and IoU in points. The first row gives the defaults' own means.",
@@ -50,40 +45,15 @@ def measure(quick: bool) -> Table:
     return Table("gains", ("variant", "PlanesNet", "HRPlanes IoU", "fine-grained"), rows, figures, notes)
 
 
-def _train_all(
-    variants: Mapping[str, Mapping[str, Any]], seeds: Sequence[int], data: Path
-) -> dict[str, list[dict[str, float]]]:
-    found: dict[str, list[dict[str, float]]] = {label: [{} for _ in seeds] for label in variants}
-    workers = allowed()
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        jobs = {
-            pool.submit(train_one, dict(settings), seed, data): (label, i)
-            for i, seed in enumerate(seeds)
-            for label, settings in variants.items()
-        }
-        for done, job in enumerate(as_completed(jobs), 1):
-            label, i = jobs[job]
-            result = job.result()
-            print(f"gains: {done} of {len(jobs)}: {label}, seed {seeds[i]}: {result}", file=sys.stderr, flush=True)
-            found[label][i] = result.get("metrics", {})
-    return found
-
-
-def train_one(settings: dict[str, Any], seed: int, data: Path) -> dict[str, Any]:
+def train_one(settings: dict[str, Any], seed: int, data: Path) -> Result:
     """Train ``settings`` over the budget and judge the best epoch by the test split, unless that was done before."""
     from raytune_planes.tuning.confirm import RESULT, train_again
-    from raytune_planes.tuning.plan import StudyPlan, prepare
 
-    name = hashlib.sha256(json.dumps([settings, seed], sort_keys=True).encode()).hexdigest()[:16]
-    folder = KEPT / name
+    folder = folder_of(KEPT, settings, seed)
     if (folder / RESULT).is_file():
-        kept: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
+        kept: Result = json.loads((folder / RESULT).read_bytes())
         return kept
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "asked.json").write_text(json.dumps({"settings": settings, "seed": seed}))
-    space = Space("gains", "What does it gain?", GOAL, {**BUDGET, **settings}, (), StudySettings())
-    plan = StudyPlan("gains", space, KEPT, prepare(space, data, None, lambda _: None), space.study)
-    return train_again(plan.task(folder), {}, seed, folder)
+    return train_again(task_of("gains", {**BUDGET, **settings}, data, folder), {}, seed, folder)
 
 
 def _row(label: str, mine: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
@@ -98,8 +68,6 @@ def _row(label: str, mine: Sequence[Mapping[str, float]], base: Sequence[Mapping
 
 def _cell(gains: Sequence[float]) -> str:
     """Mean in points, with half the width of Student's 95 % interval over the seeds where there are three or more."""
-    mean, n = statistics.fmean(gains), len(gains)
-    if n < LEAST:
+    if len(gains) < LEAST:
         return ", ".join(f"{100 * gain:+.1f}" for gain in gains)
-    half = float(student.ppf(0.975, n - 1)) * statistics.stdev(gains) / math.sqrt(n)
-    return f"{100 * mean:+.1f} ± {100 * half:.1f}"
+    return f"{100 * statistics.fmean(gains):+.1f} ± {100 * half_width(gains):.1f}"
