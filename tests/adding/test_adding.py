@@ -19,14 +19,17 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = Path(__file__).parent / "files"
+SHADES = ROOT / "tests" / "plugins" / "shades"
+"""A package of plugins: what it brings by entry points is added here as files of the project."""
 
 
 class Addition(NamedTuple):
     """What is added to a copy of the project: a whole file, and a line after another one."""
 
     what: str
+    source: Path
+    """Holds the content of ``file``."""
     file: str
-    """Its content is in ``FILES``, under the name of what it is."""
     table: str
     after: str
     line: str
@@ -35,13 +38,15 @@ class Addition(NamedTuple):
 ADDITIONS = (
     Addition(
         "a dataset",
+        SHADES / "reading.py",
         "raytune_planes/datasets/greys.py",
         "raytune_planes/catalog.py",
         '        "image_folder": ',
-        '        "greys": Entry("raytune_planes.datasets.greys:Greys", "greys", {"image_size": 16}, "accuracy"),',
+        '        "greys": Entry("raytune_planes.datasets.greys:Shades", "greys", {"image_size": 16}, "accuracy"),',
     ),
     Addition(
         "a task with its own head, loss, metric and figure",
+        FILES / "task.py",
         "raytune_planes/tasks/brightness.py",
         "raytune_planes/tasks/__init__.py",
         '        "detection": ',
@@ -49,6 +54,7 @@ ADDITIONS = (
     ),
     Addition(
         "a backbone",
+        SHADES / "seeing.py",
         "raytune_planes/model/squares.py",
         "raytune_planes/encoders.py",
         '        "residual": ',
@@ -56,6 +62,7 @@ ADDITIONS = (
     ),
     Addition(
         "a tracker",
+        SHADES / "telling.py",
         "raytune_planes/tracking/lines.py",
         "raytune_planes/tracking/base.py",
         '        # "mine": ',
@@ -64,6 +71,7 @@ ADDITIONS = (
 )
 DIMENSION = Addition(
     "a search dimension",
+    FILES / "dimension.yaml",
     "",
     "mine.yaml",
     "search:",
@@ -99,13 +107,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for addition in ADDITIONS:
         before = touched(ROOT, copy)
-        kind = addition.what.split()[1]
-        shutil.copy(FILES / f"{kind}.py", copy / addition.file)
+        shutil.copy(addition.source, copy / addition.file)
         insert(copy / addition.table, addition.after, addition.line)
         now = {name: cost for name, cost in touched(ROOT, copy).items() if name not in before}
         assert now == {addition.file: (0, 0), addition.table: (1, 0)}
-    shutil.copy(FILES / "dimension.yaml", copy / "mine.yaml")
-    insert(copy / "mine.yaml", DIMENSION.after, DIMENSION.line)
+    shutil.copy(DIMENSION.source, copy / DIMENSION.table)
+    insert(copy / DIMENSION.table, DIMENSION.after, DIMENSION.line)
     (copy / "data" / "greys").mkdir(parents=True)
     for grey in range(0, 256, 8):
         pixels = np.random.default_rng(grey).integers(max(0, grey - 9), min(255, grey + 9), (16, 16, 1), dtype=np.uint8)
