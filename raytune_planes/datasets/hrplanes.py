@@ -198,9 +198,8 @@ class HRPlanes(Reader):
     ) -> Iterable[Sample]:
         group = self._group(picture)
         for window in tiles.windows(width, height, tiling.side, tiling.overlap):
-            parts, slivers = tiles.parts_inside(boxes, window)
+            parts, uncut, slivers = tiles.inside(boxes, window)
             if parts or not slivers:
-                uncut = tiles.uncut_inside(boxes, window)
                 yield Sample(picture, int(bool(parts)), group, window, parts, uncut)
 
     def _balanced(self, samples: list[Sample], split_of: dict[Path, str]) -> tuple[list[Sample], list[str]]:

@@ -63,11 +63,11 @@ class SceneCrops:
         side, boxes = self._scenes.image_size, self._scaled(scene)
         for left, top in places_2:
             window: TileWindow = (int(left), int(top), int(left) + side, int(top) + side)
-            parts, slivers = tiles.parts_inside(boxes, window)
+            parts, uncut, slivers = tiles.inside(boxes, window)
             if parts or not slivers:
                 break
         image_SSC = self._scenes.image(scene)[window[1] : window[3], window[0] : window[2]]
-        return image_SSC, parts, tiles.uncut_inside(boxes, window)
+        return image_SSC, parts, uncut
 
     def _scaled_boxes(self, scene: int) -> list[Box]:
         step = self._scenes.step(scene, self._arrays.info.tile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,16 +36,22 @@ def windows(width: int, height: int, tile: int, overlap: float = 0.0) -> Iterato
             yield left, top, left + side, top + side
 
 
-def parts_inside(boxes: Sequence[Box], window: TileWindow) -> tuple[tuple[Box, ...], int]:
-    """The parts of ``boxes`` within ``window``, in its pixels, and how many slivers were too small to count."""
-    parts = list(_visible(boxes, window))
-    kept = tuple(part for part, _, counts in parts if counts)
-    return kept, len(parts) - len(kept)
+class Inside(NamedTuple):
+    """The boxes that reach into a window, in its pixels."""
+
+    parts: tuple[Box, ...]
+    """What lies inside of those that count."""
+    uncut: tuple[Box, ...]
+    """The same boxes, whole."""
+    slivers: int
+    """Others, of which too little lies inside to count."""
 
 
-def uncut_inside(boxes: Sequence[Box], window: TileWindow) -> tuple[Box, ...]:
-    """The boxes of which ``parts_inside`` keeps a part, whole, in the window's pixels and the same order."""
-    return tuple(whole for _, whole, counts in _visible(boxes, window) if counts)
+def inside(boxes: Sequence[Box], window: TileWindow) -> Inside:
+    """The ``boxes`` of a scene that ``window`` shows."""
+    visible = list(_visible(boxes, window))
+    kept = [(part, whole) for part, whole, counts in visible if counts]
+    return Inside(tuple(part for part, _ in kept), tuple(whole for _, whole in kept), len(visible) - len(kept))
 
 
 def mask(boxes: Sequence[Box], width: float, height: float, size: int | tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,8 @@ from raytune_planes.datasets import tiles
 def test_a_plane_larger_than_a_tile_shows_in_each_of_its_tiles() -> None:
     box = (0.0, 0.0, 300.0, 300.0)
     for window in tiles.windows(300, 300, 100):
-        assert tiles.parts_inside([box], window) == (((0, 0, 100, 100),), 0)
+        found = tiles.inside([box], window)
+        assert (found.parts, found.slivers) == (((0, 0, 100, 100),), 0)
 
 
 @settings(max_examples=80, deadline=None)

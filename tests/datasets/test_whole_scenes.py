@@ -73,7 +73,7 @@ def test_tiles_know_their_scene(root: Path) -> None:
         assert sample.window is not None
         assert listed.scenes[int(scene)].path == sample.path
         assert (2 * left, 2 * top) == sample.window[:2]
-        parts = tiles.parts_inside(arrays.scenes.boxes(int(scene)).tolist(), sample.window)[0]
+        parts = tiles.inside(arrays.scenes.boxes(int(scene)).tolist(), sample.window).parts
         assert np.array(parts) == pytest.approx(np.array(sample.boxes))
 
 
