@@ -12,6 +12,7 @@ from torch import Tensor
 from raytune_planes.datasets import tiles
 from raytune_planes.datasets.images import Picture
 from raytune_planes.datasets.tiles import TileWindow
+from raytune_planes.datasets.whole_scenes import step_of
 
 OVERLAP = 0.5
 """Share of a tile's side that its neighbour sees as well: what one tile cuts, another sees whole."""
@@ -42,7 +43,7 @@ class Grid:
     def of(picture: Picture, tile: int, image_size: int) -> Grid:
         """``tile`` source pixels became ``image_size`` in training; a smaller picture is one tile of its shorter side,
         as in training."""
-        step = min(tile, picture.width, picture.height) / image_size
+        step = step_of(picture.width, picture.height, tile, image_size)
         return Grid(picture.scaled(step), step, image_size, picture.width, picture.height)
 
     def pixels(self) -> Iterator[np.ndarray]:
