@@ -178,7 +178,7 @@ def _export(
 def _objects() -> tuple[bytes, ...]:
     boxes = [{"image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "iscrowd": 0, "segmentation": []}]
     boxes += [{"image_id": 1, "category_id": 3, "segmentation": [[1, 2, 3, 4, 5, 6]]}]
-    masks = [{"size": [4, 3], "counts": counts} for counts in ("615", [12])]
+    masks = [{"size": [48, 64], "counts": counts} for counts in ("T3d0Xl2", [100, 20, 2952])]
     boxes += [{"image_id": 2, "category_id": 3, "segmentation": mask} for mask in masks]
     images = [{"id": 1, "file_name": "a.png", "width": 640, "height": 480}, {"id": 2, "file_name": "b/a.png"}]
     table = {"images": images, "annotations": boxes, "categories": [{"id": 3, "name": "plane"}]}
