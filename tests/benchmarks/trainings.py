@@ -17,6 +17,7 @@ from typing import Any
 from scipy.stats import t as student
 
 from raytune_planes.records import Goal, Objective
+from raytune_planes.settings import parse_assignments
 from raytune_planes.space import Space, StudySettings
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.trial import Task
@@ -41,6 +42,11 @@ def pictures() -> Path:
     return Path(data)
 
 
+def of_pictures() -> Mapping[str, Any]:
+    """Settings in ``RAYTUNE_PLANES_SETTINGS`` that these pictures need, such as ``datasets.fgvc.view=overhead``."""
+    return parse_assignments(os.environ.get("RAYTUNE_PLANES_SETTINGS", "").split())
+
+
 def chosen(variants: Variants) -> Variants:
     """Those whose label holds ``RAYTUNE_PLANES_VARIANTS``, and the defaults, which change nothing."""
     part = os.environ.get("RAYTUNE_PLANES_VARIANTS", "")
@@ -49,8 +55,8 @@ def chosen(variants: Variants) -> Variants:
 
 def folder_of(root: Path, settings: Mapping[str, Any], seed: int) -> Path:
     """The folder below ``root`` that keeps this training; made, and told what it is, when it is new."""
-    asked = {"settings": dict(settings), "seed": seed}
-    folder = root / hashlib.sha256(json.dumps([dict(settings), seed], sort_keys=True).encode()).hexdigest()[:16]
+    asked = {"settings": {**of_pictures(), **settings}, "seed": seed}
+    folder = root / hashlib.sha256(json.dumps([*asked.values()], sort_keys=True).encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "asked.json").write_text(json.dumps(asked))
     return folder
@@ -58,7 +64,7 @@ def folder_of(root: Path, settings: Mapping[str, Any], seed: int) -> Path:
 
 def task_of(name: str, fixed: Mapping[str, Any], data: Path, folder: Path) -> Task:
     """What a trial of a study that searches nothing is told."""
-    space = Space(name, "", GOAL, fixed, (), StudySettings())
+    space = Space(name, "", GOAL, {**of_pictures(), **fixed}, (), StudySettings())
     return StudyPlan(name, space, folder.parent, prepare(space, data, None, lambda _: None), space.study).task(folder)
 
 
