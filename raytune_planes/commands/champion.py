@@ -1,49 +1,85 @@
-"""Put a study's best model into MLflow's registry, with an example of what it answers."""
+"""Put a study's best model into MLflow's registry, and make it the champion where no dataset loses by that."""
 
 from __future__ import annotations
 
 import io
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
+from raytune_planes.report.confirmed import read_confirmed
+from raytune_planes.report.explain import quoted
+from raytune_planes.report.standing import RESULTS, Standing, judge, standing
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow_model import LoggedModel
-from raytune_planes.tracking.mlflow_registry import MODEL, register_champion
+from raytune_planes.tracking.mlflow_place import MlflowPlace
+from raytune_planes.tracking.mlflow_registry import CHAMPION, MODEL, champion, make_champion, register_version
 
 REQUIRED = ("torch", "numpy", "scipy", "pillow", "pydantic", "pyyaml", "pandas")
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
-def register(folder: Path, uri: str | None = None, experiment: str | None = None) -> str:
-    """Register the best trial of the study in ``folder``; returns a message.
+def register(folder: Path, uri: str | None = None, experiment: str | None = None, *, promote: bool = False) -> str:
+    """Register the best trial of the study in ``folder``; it becomes the champion where that is safe.
+
+    Args:
+        uri, experiment: As ``MlflowPlace.of`` takes them.
+        promote: Make it the champion also where it cannot be compared with the present one, or is worse.
+
+    Returns:
+        A message of one line or more, with the numbers that were compared.
 
     Raises:
         UserError: no complete trial keeps every floor, or its weights are gone.
     """
     study = reading.read_study(folder)
-    best = best_of(study)
-    epoch = best.best(study.start.goal) if best else None
-    if best is None or epoch is None or not study.start.goal.feasible(epoch.metrics):
+    best, goal = best_of(study), study.start.goal
+    epoch = best.best(goal) if best else None
+    if best is None or epoch is None or not goal.feasible(epoch.metrics):
         raise UserError("no complete trial keeps every floor, so none becomes the champion")
     weights = files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS
-    model = LoggedModel(
+    if not weights.is_file():
+        raise UserError(f"the weights of trial {best.number} are gone: there is no {weights}")
+    mine = standing(study.start, best, goal, read_confirmed(folder))
+    place = MlflowPlace.of(folder.parent, uri, experiment)
+    tags = {RESULTS: mine.to_tag()}
+    version = register_version(folder, best, epoch.epoch, _model(weights, list(study.start.data)), tags, place)
+    kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
+    held, here = champion(place.uri), f"models:/{MODEL}@{CHAMPION} (version {version.number}{kind})"
+    if held is None or held.number == version.number:
+        make_champion(place.uri, version)
+        return here
+    judged = judge(mine, Standing.from_tag(held.tags.get(RESULTS, "")), goal)
+    if promote or judged.promoted:
+        make_champion(place.uri, version)
+        asked = "" if judged.promoted else " as asked, although"
+        return "\n".join(
+            [f"{here}, in place of version {held.number}{asked or ':'} {judged.reason}", *judged.as_lines()]
+        )
+    again = command(f"sync {study.start.name} --out {quoted(folder.parent)} --promote")
+    return "\n".join(
+        [
+            f"models:/{MODEL}/{version.number}{kind}; @{CHAMPION} stays version {held.number}: {judged.reason}",
+            *judged.as_lines(),
+            f"  to make it the champion all the same: {again}",
+        ]
+    )
+
+
+def _model(weights: Path, datasets: list[str]) -> LoggedModel:
+    return LoggedModel(
         loader="raytune_planes.serving:serve",
         artifacts={"checkpoint": weights},
-        input_example=_example(list(study.start.data)),
+        input_example=_example(datasets),
         output_example=None,  # answers differ in what applies to their picture, so no schema holds them
-        requirements=[f"{name}=={version(name)}" for name in REQUIRED],
+        requirements=[f"{name}=={installed(name)}" for name in REQUIRED],
         code=[PACKAGE],
     )
-    mine, champion = register_champion(folder, model, uri, experiment)
-    kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
-    if mine == champion:
-        return f"models:/{MODEL}@champion (version {mine}{kind})"
-    return f"models:/{MODEL}/{mine}{kind}; @champion stays version {champion}, which scored higher on the same data"
 
 
 def _example(datasets: list[str]):  # type: ignore[no-untyped-def]  # a pandas.DataFrame

@@ -56,6 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if args.confirm and status == 0:
         _say(f"\nFinal check: the {args.confirm} best and the defaults, {args.seeds} seeds each, from scratch")
         _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
+    if status == 0:  # after the final check, whose intervals count
+        _register(plan, mlflow.place)
     if not outcome.interrupted:
         _draw(plan, mlflow.place)
     return status
@@ -127,16 +129,13 @@ def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
 
 
 def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int:
-    """Tell how the study ended and what it found; keep the best model in the registry."""
+    """Tell how the study ended and what it found."""
     _say(f"\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
     _say(summary.as_text(outcome.study, tracking_uri=args.tracking_uri or "", experiment=args.experiment or ""))
     if outcome.interrupted:
         _say(f"Continue it with: {command(f'tune --resume {plan.name}{_out(args)}')}")
         return 130
-    if best_of(outcome.study) is None:
-        return 1
-    _register(plan, MlflowPlace.of(plan.out, args.tracking_uri, args.experiment))
-    return 0
+    return 1 if best_of(outcome.study) is None else 0
 
 
 def _space(args: argparse.Namespace) -> tuple[Space, str]:
@@ -169,7 +168,7 @@ def _register(plan: StudyPlan, place: MlflowPlace) -> None:
     except Exception as error:
         _say(f"The best model is not in MLflow's registry ({type(error).__name__}: {str(error).splitlines()[0]})")
     else:
-        _say(f"Model: {model} in {without_secrets(place.uri)}")
+        _say(f"Model, in {without_secrets(place.uri)}: {model}")
 
 
 def _draw(plan: StudyPlan, place: MlflowPlace) -> None:

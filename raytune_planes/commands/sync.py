@@ -9,6 +9,11 @@ from raytune_planes.commands.arguments import add_mlflow, add_out
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")
+    parser.add_argument(
+        "--promote",
+        action="store_true",
+        help="make its model the champion, also where that cannot be compared with the present one, or is worse",
+    )
     add_mlflow(parser)
     add_out(parser)
 
@@ -20,5 +25,10 @@ def run(args: argparse.Namespace) -> None:
 
     if message := MlflowPlace.of(args.out, args.tracking_uri, args.experiment).in_words():
         print(message)
-    changed = sync(find_study(args.out, args.study), args.tracking_uri, experiment=args.experiment)
+    folder = find_study(args.out, args.study)
+    changed = sync(folder, args.tracking_uri, experiment=args.experiment)
     print(f"Sent to MLflow: {', '.join(changed)}" if changed else "MLflow has all of it already")
+    if args.promote:
+        from raytune_planes.commands.champion import register
+
+        print(f"Model: {register(folder, args.tracking_uri, args.experiment, promote=True)}")

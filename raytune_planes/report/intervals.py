@@ -37,10 +37,16 @@ def of_mean(values: Sequence[float], n: int) -> tuple[float, float] | None:
     total = seeds + pictures
     effective = p * (1 - p) / total if total > 0 else float(n)
     freedom = (len(values) - 1) * (total / seeds) ** 2 if seeds > 0 else math.inf
-    z = float(student.ppf(0.975, freedom))
-    middle, half = p + z**2 / (2 * effective), z * math.sqrt(p * (1 - p) / effective + (z / effective) ** 2 / 4)
-    whole = 1 + z**2 / effective
-    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
+    return _wilson(p, effective, float(student.ppf(0.975, freedom)))
+
+
+def of_pictures(value: float, n: int) -> tuple[float, float] | None:
+    """Wilson's interval of one training's ``value`` over its ``n`` pictures or scenes; it says nothing of other seeds.
+
+    Returns:
+        Its ends, or None without pictures, or of a value outside [0, 1].
+    """
+    return _wilson(value, float(n), statistics.NormalDist().inv_cdf(0.975)) if n >= 1 and 0 <= value <= 1 else None
 
 
 def of_difference(
@@ -57,3 +63,10 @@ def of_difference(
     low = value - baseline - math.hypot(value - interval[0], baseline_interval[1] - baseline)
     high = value - baseline + math.hypot(interval[1] - value, baseline - baseline_interval[0])
     return max(-1.0, low), min(1.0, high)
+
+
+def _wilson(p: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's score interval of ``p`` over ``n`` independent pictures, at the quantile ``z``."""
+    middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + (z / n) ** 2 / 4)
+    whole = 1 + z**2 / n
+    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)

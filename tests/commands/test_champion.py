@@ -1,4 +1,4 @@
-"""The registered champion answers over HTTP what ``predict`` says of the same pictures."""
+"""The champion: who becomes it, and that it answers over HTTP what ``predict`` says of the same pictures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,84 @@ from PIL import Image
 
 from raytune_planes.cli import main
 from raytune_planes.commands.champion import register
+from raytune_planes.errors import UserError
+from raytune_planes.records import End
 from raytune_planes.tracking import DataDescription, JsonlTracker
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from tests.serving.test_answers import scene
 from tests.toy import INFOS, toy_data
-from tests.tracking.studies import START, play, three_trials
+from tests.tracking.studies import START, ended, epoch, play, three_trials, trial
 
 CHAMPION = "models:/raytune-planes@champion"
+
+
+N = {"val/fgvc/images": 100.0, "val/hrplanes/scenes": 50.0, "val/planesnet/images": 100.0}
+
+
+def a_study(
+    out: Path, name: str, weights: Path, fgvc: float, iou: float, planesnet: float, *, end: End = End.COMPLETED
+) -> Path:
+    """A study of one trial that reached this; its folder."""
+    data = {dataset: DataDescription("f00d", {}) for dataset in INFOS}
+    record = ended(trial(0), end, "3 epochs", epoch(1, fgvc, iou, planesnet, **N))
+    start = replace(START, name=name, goal=replace(START.goal, floors={}), data=data)
+    play(JsonlTracker(out), start=start, trials=(record,))
+    folder = out / name
+    shutil.copy(weights, trial_folder(folder, 0, record.trial_id) / "best.pt")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
+def test_the_alias_moves_only_where_no_dataset_loses_more_than_its_interval(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, uri = tmp_path / "results", default_uri(tmp_path / "results")
+
+    def register_one(*reached: float) -> str:
+        name = f"study-{len(list(out.glob('*/study.json')))}"
+        return register(a_study(out, name, weights, *reached), uri)
+
+    def holder() -> str:
+        return str(connect(uri).get_model_version_by_alias("raytune-planes", "champion").version)
+
+    assert register_one(0.5, 0.5, 1.0) == f"{CHAMPION} (version 1)", "the first one"
+    said = register_one(0.9, 0.9, 0.96).splitlines()
+    assert holder() == "1", "planesnet lies below 0.9630, where the interval of 100 right of 100 begins"
+    assert said[0] == (
+        "models:/raytune-planes/2; @champion stays version 1: planesnet/accuracy is worse by more than the interval"
+    )
+    assert said[2].split() == ["fgvc/accuracy", "0.9000", "0.5000", "[0.4038,", "0.5962]", "100", "pictures"]
+    assert said[-1].endswith(f"raytune-planes sync study-1 --out {out} --promote")
+    capsys.readouterr()
+    assert main(["sync", "study-1", "--out", str(out), "--promote"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[1] == (
+        f"Model: {CHAMPION} (version 2), in place of version 1 as asked, although planesnet/accuracy is worse by more "
+        "than the interval"
+    )
+    assert holder() == "2"
+
+    said = register_one(0.95, 0.95, 0.95).splitlines()
+    assert holder() == "3", "better, and within the interval where it is worse"
+    assert said[0].startswith(f"{CHAMPION} (version 3), in place of version 2: no dataset is worse")
+    connect(uri).delete_model_version_tag("raytune-planes", "3", "results")
+    assert (
+        "@champion stays version 3: what the champion reached is not recorded, so the two cannot be compared"
+        in register_one(1.0, 1.0, 1.0)
+    )
+    assert holder() == "3"
+
+
+def test_a_study_without_a_model_has_no_champion(weights: Path, tmp_path: Path) -> None:
+    failed = a_study(tmp_path, "failed", weights, 0.1, 0.1, 0.1, end=End.FAILED)
+    with pytest.raises(UserError, match="no complete trial keeps every floor, so none becomes the champion"):
+        register(failed, default_uri(tmp_path))
+    lost = a_study(tmp_path, "lost", weights, 0.1, 0.1, 0.1)
+    (trial_folder(lost, 0, "ab00") / "best.pt").unlink()
+    with pytest.raises(UserError, match=r"the weights of trial 0 are gone: there is no .*0000-ab00/best\.pt"):
+        register(lost, default_uri(tmp_path))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The best trial's model in the registry: it loads from its files and answers as it did."""
+"""A trial's model in the registry: it loads from its files and answers as it did."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from raytune_planes.errors import UserError
-from raytune_planes.records import End
 from raytune_planes.tracking import JsonlTracker
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_model import LoggedModel
-from raytune_planes.tracking.mlflow_registry import register_champion
-from tests.tracking.studies import START, artifact, ended, epoch, play, three_trials, trial
+from raytune_planes.tracking.mlflow_place import MlflowPlace
+from raytune_planes.tracking.mlflow_registry import Version, champion, make_champion, register_version
+from tests.tracking.studies import START, artifact, play, three_trials
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,7 +32,8 @@ def load(artifacts: Mapping[str, str]) -> Callable[[np.ndarray], np.ndarray]:
     return lambda batch: batch * factor
 
 
-def register(out: Path, checkpoint: Path | None = None) -> tuple[str, str]:
+def register(out: Path, checkpoint: Path | None = None, **tags: str) -> Version:
+    """Register the best trial of the study ``quick-1``, and make it the champion."""
     model = LoggedModel(
         loader="tests.tracking.test_mlflow_registry:load",
         artifacts={"checkpoint": checkpoint or artifact(out / "scratch", "best.json", b'{"factor": 3.0}')},
@@ -41,7 +41,11 @@ def register(out: Path, checkpoint: Path | None = None) -> tuple[str, str]:
         output_example=np.full((2, 4), 3.0, dtype=np.float32),
         requirements=["numpy"],
     )
-    return register_champion(out / "quick-1", model)
+    place = MlflowPlace.of(out)
+    version = register_version(out / "quick-1", three_trials()[3], 2, model, tags, place)
+    make_champion(place.uri, version)
+    assert champion(place.uri) == version
+    return version
 
 
 def test_the_champion_is_the_best_trials_model_with_a_signature_and_answers(
@@ -51,7 +55,8 @@ def test_the_champion_is_the_best_trials_model_with_a_signature_and_answers(
 
     play(JsonlTracker(out))
     before = mlflow.get_tracking_uri()
-    assert register(out) == ("1", "1")
+    assert champion(default_uri(out)) is None
+    assert register(out).number == "1"
     assert mlflow.get_tracking_uri() == before
     client = connect(default_uri(out))
     version = client.get_model_version_by_alias("raytune-planes", "champion")
@@ -85,39 +90,20 @@ def test_nothing_of_ours_is_pickled(out: Path) -> None:
     assert list((out / "mlartifacts").rglob("mlflow_serving.py"))
 
 
-def test_registering_again_makes_no_second_version(out: Path) -> None:
+def test_registering_again_makes_no_second_version_and_brings_its_tags_up_to_date(out: Path) -> None:
     play(JsonlTracker(out))
-    assert register(out) == register(out) == ("1", "1")
+    first, second = register(out, results="{}"), register(out, results='{"val": {}}')
+    assert (first.number, second.number) == ("1", "1")
+    kept = connect(default_uri(out)).get_model_version("raytune-planes", "1").tags
+    assert (first.tags["results"], second.tags["results"], kept["results"]) == ("{}", '{"val": {}}', '{"val": {}}')
 
 
-@pytest.mark.parametrize(("score", "champion"), [("99.0", "1"), ("-99.0", "2")])
-def test_the_alias_moves_only_to_a_model_that_scores_no_less_for_the_same_goal_on_the_same_data(
-    out: Path, score: str, champion: str
-) -> None:
-    play(JsonlTracker(out))
-    register(out)
-    client = connect(default_uri(out))
-    client.set_model_version_tag("raytune-planes", "1", "trial_id", "of another study")
-    client.set_model_version_tag("raytune-planes", "1", "score", score)
-    assert register(out) == ("2", champion)
-    assert client.get_model_version_by_alias("raytune-planes", "champion").version == int(champion)
-
-
-def test_a_better_study_takes_the_alias(out: Path) -> None:
+def test_another_study_has_a_version_of_its_own(out: Path) -> None:
     play(JsonlTracker(out))
     register(out)
     (out / "quick-1").rename(out / "aside")
     play(JsonlTracker(out), start=replace(START, started_ms=START.started_ms + 1))
-    assert register(out) == ("2", "2")
-    champion = connect(default_uri(out)).get_model_version_by_alias("raytune-planes", "champion")
-    assert str(champion.version) == "2"
-
-
-def test_a_study_without_a_complete_trial_has_no_champion(out: Path) -> None:
-    failed = ended(trial(0), End.FAILED, "it raised", epoch(1, 0.1))
-    play(JsonlTracker(out), trials=(failed,))
-    with pytest.raises(UserError, match="study quick-1 has no complete trial, so there is no model to register"):
-        register(out)
+    assert register(out).number == "2"
 
 
 def test_requirements_are_not_inferred(out: Path) -> None:
