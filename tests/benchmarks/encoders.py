@@ -84,7 +84,7 @@ def train_one(settings: dict[str, Any], seed: int, data: Path) -> Result:
 
     Returns:
         ``metrics`` on the test split, ``epochs``: processor seconds of each (training and validation), ``steps`` an
-        epoch, and ``validation``: processor seconds of one validation.
+        epoch, and ``validation``: processor seconds of one validation without whole scenes.
     """
     from raytune_planes.settings import make_config
     from raytune_planes.tracking.files import WEIGHTS
@@ -110,8 +110,9 @@ def train_one(settings: dict[str, Any], seed: int, data: Path) -> Result:
     assert end is not End.FAILED, reason
     trainer = Trainer(config, *task.supply(config), LocalWorker(config.devices.vision))
     trainer.use(load(folder / WEIGHTS)["weights"])
+    trainer.begin()  # validation by stored features, as in training
     began = time.process_time()
-    trainer.evaluate("val")
+    trainer.evaluate("val", scenes=False)
     result = {
         "validation": time.process_time() - began,
         "epochs": [after - before for before, after in itertools.pairwise(ended)],
