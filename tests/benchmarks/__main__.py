@@ -17,6 +17,7 @@ from tests.benchmarks import (
     cores,
     data,
     encoders,
+    frozen,
     fullsize,
     fuzz,
     gains,
@@ -26,6 +27,7 @@ from tests.benchmarks import (
     memory,
     oracle,
     overhead,
+    scenes,
     soak,
     startup,
     switches,
@@ -51,6 +53,8 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "soak": soak.measure,
     "gains": gains.measure,
     "encoders": encoders.measure,
+    "frozen": frozen.measure,
+    "scenes": scenes.measure,
 }
 """Each takes whether to run a reduced version."""
 

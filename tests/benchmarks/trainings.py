@@ -62,16 +62,29 @@ def folder_of(root: Path, settings: Mapping[str, Any], seed: int) -> Path:
     return folder
 
 
-def task_of(name: str, fixed: Mapping[str, Any], data: Path, folder: Path) -> Task:
-    """What a trial of a study that searches nothing is told."""
+def task_of(name: str, fixed: Mapping[str, Any], data: Path, folder: Path, cache: Path | None = None) -> Task:
+    """What a trial of a study that searches nothing is told.
+
+    ``cache``: of decoded pictures; None for the usual one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     space = Space(name, "", GOAL, {**of_pictures(), **fixed}, (), StudySettings())
-    return StudyPlan(name, space, folder.parent, prepare(space, data, None, lambda _: None), space.study).task(folder)
+    return StudyPlan(name, space, folder.parent, prepare(space, data, cache, lambda _: None), space.study).task(folder)
 
 
 def train_all(
-    title: str, train: Train, variants: Variants, seeds: Sequence[int], data: Path, workers: int
+    title: str,
+    train: Train,
+    variants: Variants,
+    seeds: Sequence[int],
+    data: Path,
+    workers: int,
+    keys: Sequence[str] = METRICS,
 ) -> dict[str, list[Result]]:
-    """The results of every variant by seed, each training in a process of its own, ``workers`` at once."""
+    """The results of every variant by seed, each training in a process of its own, ``workers`` at once.
+
+    ``keys``: the metrics that are told of each.
+    """
     found: dict[str, list[Result]] = {label: [{} for _ in seeds] for label in variants}
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         jobs = {
@@ -82,7 +95,7 @@ def train_all(
         for done, job in enumerate(as_completed(jobs), 1):
             label, i = jobs[job]
             found[label][i] = result = job.result()
-            figures = result.get("failed") or [round(result["metrics"][key], 4) for key in METRICS]
+            figures = result.get("failed") or [round(result["metrics"][key], 4) for key in keys]
             print(f"{title}: {done} of {len(jobs)}: {label}, seed {seeds[i]}: {figures}", file=sys.stderr, flush=True)
     return found
 
