@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +24,17 @@ for variable in OF_THE_CALLER:
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
-WITHOUT_RAY = ("model", "oracle", "report", "search_spaces", "tracking", "training")
-"""Folders whose slow tests start no Ray."""
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``-n 2`` one process takes every file that may start Ray, the other begins with the rest, file by file.
+    from tests.order import RayFirst
 
-    So no two Rays start at the same time, and what a file's tests share is made once.
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class BySpeed(LoadScopeScheduling):  # type: ignore[misc]
-        def _split_scope(self, nodeid: str) -> str:
-            path = nodeid.partition("::")[0]
-            return "ray" if _starts_ray(config.rootpath / path) else path
-
-    return BySpeed(config, log)
+    return RayFirst(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that start Ray come first: the process that takes them has the most to do. Then the other slow ones."""
-    items.sort(key=lambda item: (not _starts_ray(item.path), not _has_slow_tests(item.path)))
+    from tests.order import longest_first
 
-
-def _starts_ray(path: Path) -> bool:
-    return _has_slow_tests(path) and path.parent.name not in WITHOUT_RAY
-
-
-@cache
-def _has_slow_tests(path: Path) -> bool:
-    return "pytest.mark.slow" in path.read_text(encoding="utf-8")
+    items.sort(key=longest_first)
 
 
 @pytest.fixture(scope="session")
