@@ -298,3 +298,18 @@ def test_a_class_with_a_dollar_sign_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     paths = save(Figure("c", r"$\frac{1}$", "", found), tmp_path / "x")
     assert [p.name for p in paths] == ["c.png", "c.svg"]
+
+
+def test_a_figure_is_laid_out_once_for_both_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    laid_out, execute = [], ConstrainedLayoutEngine.execute
+
+    def counted(engine: ConstrainedLayoutEngine, figure: object) -> object:
+        laid_out.append(figure)
+        return execute(engine, figure)
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", counted)
+    paths = save(Figure("f", "title", "", Importance({"val/own/accuracy": {"optim.lr": 1.0}}, 12)), tmp_path)
+    assert [path.suffix for path in paths if path.stat().st_size] == [".png", ".svg"]
+    assert len(laid_out) == 1
