@@ -51,6 +51,12 @@ class Panel:
     floors: tuple[float | None, float | None]
     """Of x and of y."""
 
+    @property
+    def floors_by_metric(self) -> dict[str, float]:
+        """Of the two metrics, those that have a floor."""
+        named = zip((self.x, self.y), self.floors, strict=True)
+        return {key: floor for key, floor in named if floor is not None}
+
 
 @dataclass(frozen=True)
 class Front:

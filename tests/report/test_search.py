@@ -10,6 +10,8 @@ import pytest
 
 from raytune_planes.records import Action, End, Goal, Objective, TrialRecord
 from raytune_planes.report import search, varied
+from raytune_planes.report.drawing import results as drawing
+from raytune_planes.report.drawing.style import BEST
 from raytune_planes.report.figure import Missing
 from raytune_planes.tracking import DataDescription, StudyFiles
 from tests.tracking.studies import FINISH, START, ended, epoch, three_trials, trial
@@ -59,6 +61,32 @@ def test_the_front_has_a_panel_for_each_other_objective_and_floor() -> None:
         (3, 0.5, 0.6),
     ]
     assert (found.front, found.best, found.defaults) == ((3,), 3, 0)
+
+
+def test_every_floor_in_the_plane_of_a_panel_is_drawn_and_named_and_no_other() -> None:
+    goal = Goal(
+        (Objective("val/fgvc/accuracy"), Objective("val/hrplanes/iou")),
+        {"val/fgvc/accuracy": 0.2, "val/hrplanes/iou": 0.3, "val/planesnet/accuracy": 0.9, "val/own/f1": 0.5},
+    )
+    found = search.front(study(*three_trials(), goal=goal))
+    assert isinstance(found, search.Front)
+    drawn = drawing.front(found)
+    names = [text.get_text() for text in drawn.legends[0].get_texts()]
+    assert [name for name in names if "floor of" in name] == [
+        "floor of fgvc accuracy: 20%",
+        "floor of hrplanes iou: 30%",
+        "floor of planesnet accuracy: 90%",
+    ]
+    assert len({line.get_linestyle() for line in drawn.legends[0].get_lines()[-3:]}) == 3, "each in a style of its own"
+    lines = [
+        [
+            (line.get_xdata(), line.get_ydata())
+            for line in axes.lines
+            if line.get_color() == BEST and len(line.get_xdata())
+        ]
+        for axes in drawn.axes
+    ]
+    assert lines == [[([0.2, 0.2], [0, 1]), ([0, 1], [0.3, 0.3])], [([0.2, 0.2], [0, 1]), ([0, 1], [0.9, 0.9])]]
 
 
 def test_one_objective_without_floors_has_no_front() -> None:

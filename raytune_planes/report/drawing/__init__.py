@@ -12,7 +12,7 @@ from raytune_planes.report import data as looked
 from raytune_planes.report import predictions as said
 from raytune_planes.report import search as found
 from raytune_planes.report import training as trained
-from raytune_planes.report.drawing import data, predictions, search, style, training
+from raytune_planes.report.drawing import data, predictions, results, search, style, training
 from raytune_planes.report.figure import Figure, Missing
 
 DRAW: Mapping[type, Callable[[Any], Any]] = {
@@ -22,8 +22,8 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     trained.Correlation: training.correlation,
     trained.Scatter: training.scatter,
     trained.Histogram: training.contrastive,
-    found.History: search.history,
-    found.Front: search.front,
+    found.History: results.history,
+    found.Front: results.front,
     found.Timeline: search.timeline,
     found.Importance: search.importance,
     varied.Lines: search.parallel,

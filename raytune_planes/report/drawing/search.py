@@ -1,4 +1,4 @@
-"""Draws a study's own figures."""
+"""Draws a study's settings and times: when trials ran, what each setting gains, and two trials side by side."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from raytune_planes.records import Action
 from raytune_planes.report.compare import Comparison
 from raytune_planes.report.drawing.style import (
-    BEST,
     ENDS,
     FAINT,
     INK,
@@ -21,46 +20,12 @@ from raytune_planes.report.drawing.style import (
     percent,
     short,
 )
-from raytune_planes.report.search import Front, History, Importance, Panel, Result, Timeline
+from raytune_planes.report.search import Importance, Timeline
 from raytune_planes.report.varied import Axis, Lines, Slices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-
-def history(numbers: History) -> Figure:
-    figure, axes = canvas(4.6)
-    order = range(1, len(numbers.results) + 1)
-    if any(map(math.isfinite, numbers.best)):
-        axes.step(order, numbers.best, where="post", color=INK, label="best so far")
-    for at, r in zip(order, numbers.results, strict=True):
-        _dot(axes, r, at, r.value)
-    lost = [at for at, r in zip(order, numbers.results, strict=True) if math.isnan(r.value)]
-    for at in lost:
-        axes.plot(at, 0.03, "X", color=ENDS[numbers.results[at - 1].end][0], transform=axes.get_xaxis_transform())
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("trials, in the order in which they ended")
-    axes.set_ylabel(numbers.label if len(numbers.label) < 30 else "mean of the objectives")
-    _ends(axes, numbers.results)
-    key_below(figure, axes)
-    return figure
-
-
-def front(numbers: Front) -> Figure:
-    figure, grid = canvas(1.0 + 3.6 * len(numbers.panels), rows=len(numbers.panels), squeeze=False)
-    for axes, panel in zip(grid[:, 0], numbers.panels, strict=True):
-        _panel(axes, panel, numbers)
-    axes = grid[0, 0]
-    _ends(axes, [r for panel in numbers.panels for r, _, _ in panel.points])
-    if numbers.best is not None:
-        axes.scatter([], [], marker="*", s=160, color=BEST, edgecolor=INK, label="best")
-    if numbers.defaults is not None:
-        axes.scatter([], [], marker="o", s=130, facecolor="none", edgecolor=INK, label="defaults")
-    if numbers.front:
-        axes.plot([], [], "-", color=INK, linewidth=1.2, label="front")
-    key_below(figure, axes, 4)
-    return figure
 
 
 def timeline(numbers: Timeline) -> Figure:
@@ -175,39 +140,6 @@ def comparison(numbers: Comparison) -> Figure:
     grid[-1, 0].set_xlabel("training images seen")
     key_below(figure, grid[0, 0], 2)
     return figure
-
-
-def _panel(axes: Axes, panel: Panel, numbers: Front) -> None:
-    for r, x, y in panel.points:
-        _dot(axes, r, x, y)
-        if r.number == numbers.best:
-            axes.scatter(x, y, marker="*", s=260, color=BEST, edgecolor=INK, zorder=5)
-        if r.number == numbers.defaults:
-            axes.scatter(x, y, marker="o", s=190, facecolor="none", edgecolor=INK, zorder=4)
-        if r.number in (*numbers.front, numbers.best, numbers.defaults):
-            axes.annotate(str(r.number), (x, y), xytext=(9, 6), textcoords="offset points", fontsize=10)
-    if panel.floors[1] is None:
-        line = sorted((x, y) for r, x, y in panel.points if r.number in numbers.front)
-        axes.plot(*zip(*line, strict=True), color=INK, linewidth=1.2, zorder=2) if line else None
-    for floor, draw in zip(panel.floors, (axes.axvline, axes.axhline), strict=True):
-        if floor is not None:
-            draw(floor, color=BEST, linestyle=":", linewidth=2, label=f"floor {floor:.4g}")
-    axes.set_xlabel(metric_name(panel.x))
-    axes.set_ylabel(metric_name(panel.y))
-    axes.margins(0.1)
-    percent(axes, "xy")
-
-
-def _dot(axes: Axes, r: Result, x: float, y: float) -> None:
-    """Filled when every floor is kept."""
-    shade, sign = ENDS[r.end]
-    axes.scatter(x, y, color=shade if r.feasible else "white", edgecolor=shade, marker=sign, s=50, zorder=3)
-
-
-def _ends(axes: Axes, ends: Any) -> None:
-    ends_key(axes, [r.end for r in ends])
-    if any(not r.feasible for r in ends):
-        axes.scatter([], [], facecolor="white", edgecolor=INK, s=45, label="misses a floor")
 
 
 def _height(axis: Axis, at: float) -> float:
