@@ -78,9 +78,14 @@ class EpochRecord:
     """Of the training's plan; empty where there is none."""
     began: int = 0
     """Of ``samples``, those that another trial trained: this one began with its weights after them."""
+    fold: int = 0
+    """From 1, of a trial that trains on every fold: its ``metrics`` are ``fold1/val/...``, and where a fold ends also
+    the means over the folds so far, ``val/...``."""
+    result: Mapping[str, float] = field(default_factory=dict)
+    """Where a fold ends: the metrics of its best epoch, ``val/...``."""
 
     def to_json(self) -> dict[str, Any]:
-        return {k: v for k, v in asdict(self).items() if k not in ("stage", "began") or v}
+        return {k: v for k, v in asdict(self).items() if k not in ("stage", "began", "fold", "result") or v}
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> EpochRecord:
@@ -144,8 +149,12 @@ class TrialRecord:
         """The epoch with the highest score under ``goal``; its metrics are the trial's result, its weights are kept.
 
         Of the plan's last stage alone, where there is a plan: epochs of a stage before it are not in every trial, and
-        their weights are not where the plan ends. None where the trial did not get there.
+        their weights are not where the plan ends. None where the trial did not get there. Of a trial that trains on
+        every fold, the mean over the folds that have ended.
         """
+        if any(e.fold for e in self.epochs):
+            end = next((e for e in reversed(self.epochs) if e.result), None)
+            return end and replace(end, metrics={k: v for k, v in end.metrics.items() if not k.startswith("fold")})
         last = "".join(stage_names(self.config.get("plan", ""))[-1:])
         judged = [e for e in self.epochs if e.stage == last] if last else self.epochs
         return max(judged, key=lambda e: (goal.score(e.metrics), -e.epoch), default=None)

@@ -189,9 +189,10 @@ def unstaged(path: str) -> str:
 
 
 def epochs_in_all(flat: Mapping[str, Value]) -> int:
-    """Epochs of all stages of a whole configuration together."""
+    """Epochs of a trial with a whole configuration: of all its stages, or on all its folds, together."""
     paths = [f"stages.{name}.budget.epochs" for name in stage_names(flat.get("plan", ""))]
-    return sum(value_of(flat, path) for path in paths or ["budget.epochs"])
+    once = sum(value_of(flat, path) for path in paths or ["budget.epochs"])
+    return once * (flat["split.folds"] if flat.get("split.kind") == "kfold" else 1)
 
 
 def _known(flat: Mapping[str, Value]) -> set[str]:

@@ -17,7 +17,7 @@ LEVELS = (
     ("processors", "memory", "catalog", "paths", "encoders", "misfits"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
-    ("pareto",),
+    ("pareto", "fold_metrics"),
     ("config",),
     ("settings",),
     ("space", "tracking"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from raytune_planes.fold_metrics import of_fold, together
 from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.terminal import Outline, PlainView, View, make_view
 from raytune_planes.terminal.board import Board, clock, progress
@@ -180,3 +181,22 @@ def test_neither_view_hands_a_command_to_the_terminal(monkeypatch: pytest.Monkey
         for place in ("records in", "no file", "note"):
             assert f"{place} {shown}" in " ".join(text.split()), place
     assert f"printed {shown}" in screen.getvalue()
+
+
+def test_progress_counts_the_epochs_of_all_folds_and_the_end_of_one_tells_the_mean() -> None:
+    config = {"budget.epochs": 1, "split.kind": "kfold", "split.folds": 3}
+    ended = [{KEY: 0.2}, {KEY: 0.4}]
+    epochs = [
+        EpochRecord(n, n, 100 * n, of_fold(n, ended[n - 1]) | together(ended[:n]), fold=n, result=ended[n - 1])
+        for n in (1, 2)
+    ]
+    record = TrialRecord("t", 0, {}, config, tuple(epochs))
+    stream = io.StringIO()
+    view = PlainView(stream)
+    view.start(OUTLINE)
+    view.epoch(record, epochs[1])
+    assert progress(record) == "2/3, fold 2"
+    assert stream.getvalue().splitlines()[1:] == [
+        "trial 0 epoch 2/3, fold 2: fgvc accuracy 0.400 (0.0 s)",
+        "trial 0: mean of 2 folds: fgvc accuracy 0.3000 ± 0.1000",
+    ]

@@ -85,7 +85,8 @@ def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]
         while steps == 0 or time.perf_counter() - started < SECONDS:
             steps += round_of_steps()
         per_hour = 3600 * steps / (time.perf_counter() - started)
-    samples = config.budget.epochs * config.budget.steps_per_epoch * config.budget.batch_size
+    folds = config.split.folds if config.split.kind == "kfold" else 1
+    samples = folds * config.budget.epochs * config.budget.steps_per_epoch * config.budget.batch_size
     return {
         "steps_per_hour": round(per_hour),
         "samples_per_hour": round(per_hour * config.budget.batch_size),

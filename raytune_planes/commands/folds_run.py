@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from raytune_planes.commands.label_check import check_labels
 from raytune_planes.commands.training_run import TrainingRun
 from raytune_planes.config import TrialConfig
@@ -17,7 +15,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import Goal
 from raytune_planes.settings import flatten, make_config
 from raytune_planes.tracking.files import LAST, write_whole
-from raytune_planes.tracking.validation import VALIDATION, Predictions, read_validation, write_validation
+from raytune_planes.tracking.validation import VALIDATION, out_of_fold, read_validation, write_validation
 
 FILE = "folds.json"
 
@@ -67,17 +65,3 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
 def summary(values: Sequence[float]) -> dict[str, Any]:
     """Mean and standard deviation over folds; folds share training pictures, so it is no interval of the mean."""
     return {"mean": statistics.fmean(values), "deviation": statistics.stdev(values), "values": list(values)}
-
-
-def out_of_fold(predictions: Sequence[Mapping[str, Predictions]]) -> dict[str, Predictions]:
-    """The answers of all folds as one split, in the order of the pictures."""
-    out = {}
-    for name in predictions[0]:
-        parts = [each[name] for each in predictions]
-        order = np.argsort(np.concatenate([p.pictures_N for p in parts]))
-        logits_NK, labels_N, pictures_N = (
-            np.concatenate([getattr(p, field) for p in parts])[order]
-            for field in ("logits_NK", "labels_N", "pictures_N")
-        )
-        out[name] = Predictions(logits_NK, labels_N, pictures_N)
-    return out

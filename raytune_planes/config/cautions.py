@@ -7,6 +7,11 @@ from raytune_planes.config.trial import TrialConfig
 
 def cautions(config: TrialConfig) -> tuple[str, ...]:
     """Empty where there is nothing to warn of."""
+    if config.split.kind != "holdout" and config.start:
+        return (
+            f"start = {config.start} with split.kind = {config.split.kind}: where that checkpoint was trained on these "
+            "pictures, it has seen some that validate now, and their metrics are too high",
+        )
     learnt = False  # whether the encoder holds what any training has found
     for name, stage in config.staged:
         backbone = stage.model.backbone

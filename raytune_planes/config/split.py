@@ -17,10 +17,11 @@ class Split(Section):
 
     kind: Literal["holdout", "group", "kfold"] = "holdout"
     """``holdout``: each dataset's own lists, else one in ten by group. The others pool training and validation pictures
-    and part them anew, classes in proportion. ``group``: ``share`` of them validate. ``kfold``: one of ``folds``."""
+    and part them anew, classes in proportion. ``group``: ``share`` of them validate. ``kfold``: one of ``folds``; each
+    trial of a study trains on one fold after another, and its result is the mean over them."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Validation pictures of ``group``."""
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     """Parts of ``kfold``. ``train --folds K`` trains them all and gives mean and spread."""
     fold: Annotated[int, Field(ge=0)] = 0
-    """The part of ``kfold`` that validates, from 0."""
+    """The part of ``kfold`` that validates in a single training, from 0."""

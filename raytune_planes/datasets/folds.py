@@ -38,3 +38,8 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     anew = {**arrays.splits, "train": np.setdiff1d(pool_N, val_N), "val": val_N}
     scenes = arrays.scenes and arrays.scenes.validating(np.unique(arrays.groups_N[val_N]))
     return replace(arrays, splits=anew, scenes=scenes, fingerprint=f"{arrays.fingerprint} {named}")
+
+
+def fingerprint(arrays: Arrays, split: Split) -> str:
+    """Of the pictures that a study trains and validates on: of all folds where there are any, as its trials do."""
+    return f"{arrays.fingerprint} {split.folds}-folds" if split.kind == "kfold" else parted(arrays, split).fingerprint

@@ -142,6 +142,7 @@ def describe(space: Space) -> str:
             f"{space.name}: {space.about}" if space.about else space.name,
             f"goal: {'; '.join(goal)}",
             f"ends after: {' or '.join(filter(None, limits))}",
+            *([f"each trial: trained on {flat['split.folds']} folds"] if flat["split.kind"] == "kfold" else []),
             f"sampler: {study.sampler}; {rungs if study.rungs.enabled else 'no rungs'}",
             f"{len(space.search)} dimensions:",
             *table,

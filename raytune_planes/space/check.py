@@ -14,6 +14,7 @@ from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, un
 from raytune_planes.space.dimension import Dimension, Space, show
 from raytune_planes.space.drawable import drawable, refused
 from raytune_planes.space.effects import is_of_stopping, without_effect
+from raytune_planes.space.folds import fold_problems
 from raytune_planes.space.types import Types
 
 METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
@@ -33,8 +34,8 @@ def check(space: Space, *layers: Mapping[str, Value]) -> None:
 def cautioned(space: Space) -> tuple[str, ...]:
     """What a valid space does and hardly anyone wants: ``config.cautions`` of its trials, settings without effect."""
     searched = [d.path for d in space.search]
-    freezes = any(path.rsplit(".", 1)[-1] == "freeze" for path in (*space.fixed, *space.start, *searched))
-    if not freezes and not any(map(is_of_stopping, searched)):
+    concerned = {path.rsplit(".", 1)[-1] for path in (*space.fixed, *space.start, *searched)} & {"freeze", "start"}
+    if not concerned and not any(map(is_of_stopping, searched)):
         return ()
     base = flatten(make_config(space.fixed, space.start))
     configs = [TrialConfig.model_validate(nest({**base, **drawn})) for drawn in drawable(space)]
@@ -51,6 +52,7 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
         base = flatten(make_config())
     yield from _goal_problems(space, {**base, **space.start})
     searched = {d.path: d for d in space.search}
+    yield from fold_problems(searched, {**base, **space.start})
     yield from (f"'{path}' stands under both fixed and search; keep one" for path in searched if path in space.fixed)
     if not searched:
         yield "search: nothing to vary; give at least one dimension"

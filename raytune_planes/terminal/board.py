@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from raytune_planes.fold_metrics import plain, with_error
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.settings import epochs_in_all
 
@@ -76,21 +77,26 @@ class Board:
         if not trial.epochs:
             return {}
         best = None if trial.end is End.RUNNING else trial.best(self.outline.goal)
-        at = best or trial.epochs[-1]
+        metrics = best.metrics if best else plain(trial.epochs[-1])
         resting = trial.epochs[-1].resting
         return {
-            name: f"{at.metrics[key]:.3f}{' z' if name in resting else ''}"
+            name: f"{metrics[key]:.3f}{' z' if name in resting else ''}"
             for name, key in self.outline.primary.items()
-            if key in at.metrics
+            if key in metrics
         }
 
-
-def decisions(trial: TrialRecord, epoch: EpochRecord) -> list[str]:
-    verbs = {Action.REST: "rests", Action.WAKE: "wakes"}
-    return [
-        f"trial {trial.number}: {d.dataset} {verbs[d.action]} after epoch {d.epoch}: {d.reason}"
-        for d in epoch.decisions
-    ]
+    def news(self, trial: TrialRecord, epoch: EpochRecord) -> list[str]:
+        """What else is told of an epoch: who rests and wakes, and where a fold ends the mean so far."""
+        verbs = {Action.REST: "rests", Action.WAKE: "wakes"}
+        lines = [
+            f"trial {trial.number}: {d.dataset} {verbs[d.action]} after epoch {d.epoch}: {d.reason}"
+            for d in epoch.decisions
+        ]
+        if epoch.result:
+            keys = [(name, key) for name, key in self.outline.primary.items() if key in epoch.metrics]
+            means = ", ".join(f"{name} {short_name(key)} {with_error(key, epoch.metrics)}" for name, key in keys)
+            lines.append(f"trial {trial.number}: mean of {epoch.fold} fold{'s' * (epoch.fold > 1)}: {means}")
+        return lines
 
 
 def place_of(trial: TrialRecord) -> str:
@@ -118,7 +124,8 @@ def keeps_floors(trial: TrialRecord, goal: Goal) -> bool:
 
 def progress(trial: TrialRecord) -> str:
     total = epochs_in_all(trial.config) if "budget.epochs" in trial.config else "?"
-    return f"{trial.epochs[-1].epoch if trial.epochs else 0}/{total}"
+    last = trial.epochs[-1] if trial.epochs else None
+    return f"{last.epoch if last else 0}/{total}" + (f", fold {last.fold}" if last and last.fold else "")
 
 
 def short_name(key: str) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from raytune_planes.printing import printable, safe, unguarded
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
-from raytune_planes.terminal.board import Board, Outline, clock, decisions, place_of, progress, score_text, short_name
+from raytune_planes.terminal.board import Board, Outline, clock, place_of, progress, score_text, short_name
 
 MARKS: Mapping[End, str] = {
     End.RUNNING: "cyan",
@@ -51,7 +51,8 @@ class LiveView:
         self._take(trial)
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
-        self._take(trial, *decisions(trial, epoch))
+        assert self._board is not None, "start comes first"
+        self._take(trial, *self._board.news(trial, epoch))
 
     def trial_ended(self, trial: TrialRecord) -> None:
         is_shown = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)

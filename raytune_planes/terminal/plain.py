@@ -10,7 +10,6 @@ from raytune_planes.terminal.board import (
     Board,
     Outline,
     clock,
-    decisions,
     place_of,
     progress,
     score_text,
@@ -44,7 +43,7 @@ class PlainView:
         )
         where = f" on {place_of(trial)}" if board.outline.has_places else ""
         self._say(f"trial {trial.number} epoch {progress(trial)}{where}: {values} ({epoch.seconds:.1f} s)")
-        for line in decisions(trial, epoch):
+        for line in board.news(trial, epoch):
             self._say(line)
 
     def trial_ended(self, trial: TrialRecord) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,33 @@ def probabilities(logits_NK: np.ndarray) -> np.ndarray:
     """Softmax over each row."""
     powers_NK: np.ndarray = np.exp(logits_NK - logits_NK.max(1, keepdims=True, initial=-np.inf))
     return powers_NK / powers_NK.sum(1, keepdims=True)
+
+
+def out_of_fold(predictions: Sequence[Mapping[str, Predictions]]) -> dict[str, Predictions]:
+    """The answers of all folds as one split, in the order of the pictures."""
+    out = {}
+    for name in predictions[0]:
+        parts = [each[name] for each in predictions]
+        order = np.argsort(np.concatenate([p.pictures_N for p in parts]))
+        logits_NK, labels_N, pictures_N = (
+            np.concatenate([getattr(p, field) for p in parts])[order]
+            for field in ("logits_NK", "labels_N", "pictures_N")
+        )
+        out[name] = Predictions(logits_NK, labels_N, pictures_N)
+    return out
+
+
+def join_validation(folder: Path, predictions: Mapping[str, Predictions]) -> None:
+    """Write ``predictions`` of a fold into the ``val.npz`` of ``folder``, beside those of other pictures.
+
+    Raises:
+        UserError: as ``read_validation`` does.
+    """
+    others = {}
+    for name, kept in read_validation(folder).items():
+        other_N = ~np.isin(kept.pictures_N, predictions[name].pictures_N)
+        others[name] = Predictions(kept.logits_NK[other_N], kept.labels_N[other_N], kept.pictures_N[other_N])
+    write_validation(folder, out_of_fold([others, predictions]))
 
 
 def write_validation(folder: Path, predictions: Mapping[str, Predictions]) -> None:

@@ -21,7 +21,7 @@ from raytune_planes.errors import UserError, first_line
 from raytune_planes.paths import regular
 from raytune_planes.settings import overlaid
 from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
-from raytune_planes.tracking.validation import Predictions, write_validation
+from raytune_planes.tracking.validation import Predictions, join_validation, write_validation
 from raytune_planes.training.left_out import put_back
 
 MARK = b"raytune-planes sha256 "
@@ -49,6 +49,8 @@ class Checkpoint:
     """No epoch before scored higher under the goal."""
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     """When it is the best: what it said of every validation picture, by dataset."""
+    fold: int = 0
+    """From 1, of a trial that trains on every fold: weights are kept of the first one, predictions of all."""
 
     def save(self, folder: Path) -> None:
         """Write ``last.pt`` and, when this is the best epoch, ``best.pt`` and ``val.npz``.
@@ -57,7 +59,9 @@ class Checkpoint:
             OSError: there is no room, or no longer such a folder: a checkpoint without its records cannot be used.
         """
         folder.stat()
-        if self.is_best:
+        if self.is_best and self.fold > 1:
+            join_validation(folder, self.predictions)
+        elif self.is_best:
             save(self.model, folder / WEIGHTS)
             write_validation(folder, self.predictions)
         save(self.state, folder / LAST)

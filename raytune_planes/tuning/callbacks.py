@@ -11,8 +11,8 @@ from typing import Any
 from ray import tune
 
 from raytune_planes.errors import UserError
-from raytune_planes.records import End, EpochRecord, TrialRecord, stage_names
-from raytune_planes.settings import epochs_in_all, flatten, value_of
+from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.settings import flatten
 from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.files import WEIGHTS
@@ -20,6 +20,7 @@ from raytune_planes.tracking.reading import epochs_digest
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
 from raytune_planes.tuning.cores import CoreTime
+from raytune_planes.tuning.judging import is_final
 from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
@@ -111,7 +112,7 @@ class Recorder(tune.Callback):
         )
         forget(self._folder(record))
         stopped = self._rungs.stopped(record.number) if self._rungs else None
-        if stopped and stopped.stop and record.epochs and not _is_final(record):
+        if stopped and stopped.stop and record.epochs and not is_final(record):
             stop_trial(self._folder(record), End.PRUNED, stopped.reason)  # the driver died before it arrived
         self._keep(record)
         self._trackers.start_trial(record)
@@ -188,7 +189,7 @@ class Recorder(tune.Callback):
         self._view.epoch(record, epoch)
         # An epoch that was missing, or recorded otherwise, is behind the rung that the trial stands at.
         judges = self._rungs if is_new else None
-        verdict = judges.judge(record.number, epoch, final=_is_final(record)) if judges else None
+        verdict = judges.judge(record.number, epoch, final=is_final(record)) if judges else None
         if verdict is not None and verdict.stop:
             stop_trial(self._folder(record), End.PRUNED, verdict.reason)
         self._check_budget()
@@ -232,16 +233,6 @@ class Recorder(tune.Callback):
             return flatten(self._task.config(drawn))
         except UserError:  # the trial reports it, and fails
             return {k: v for layer in (*self._task.layers, drawn) for k, v in layer.items()}
-
-
-def _is_final(record: TrialRecord) -> bool:
-    """Whether the last epoch ends the trial anyway."""
-    last = record.epochs[-1]
-    prefix = f"stages.{last.stage}." if last.stage else ""
-    switches = [k for k in record.config if k.startswith("datasets.") and k.endswith(".enabled")]
-    enabled = [k for k in switches if value_of(record.config, prefix + k)]
-    is_last = last.stage == "".join(stage_names(record.config["plan"])[-1:])
-    return last.epoch >= epochs_in_all(record.config) or (is_last and len(last.resting) >= len(enabled))
 
 
 def _now_ms() -> int:

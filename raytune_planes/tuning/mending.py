@@ -12,11 +12,13 @@ from typing import Any
 import yaml
 
 from raytune_planes.errors import UserError
+from raytune_planes.fold_metrics import course
 from raytune_planes.invocation import command
 from raytune_planes.records import End, EpochRecord, TrialRecord, best_trial
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.origin import origin_of
+from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.checkpoint import load
 
 Say = Callable[[str], None]
@@ -133,7 +135,7 @@ def _check_last(trial: Path, record: TrialRecord, say: Say) -> None:
 def _check_best(trial: Path, say: Say) -> None:
     """Let a trial that continues start from its beginning where the weights of its best epoch are lost."""
     record, _ = reading.read_trial(trial)
-    if fault := _unusable(trial, record):
+    if fault := _unusable(trial, record) or _lacks_answers(trial, record):
         _begin_again(trial, record, fault, say)
 
 
@@ -159,10 +161,18 @@ def _unusable(trial: Path, record: TrialRecord) -> str:
         metrics: Mapping[str, Any] = load(trial / files.WEIGHTS, whole=False).get("metrics", {})
     except UserError as error:
         return str(error)
-    known = {_text(e.metrics) for e in record.epochs}
+    known = {_text(e.metrics) for e in course(record)}
     if _text(metrics) in known or "began_with" in record.tags:
         return ""
     return f"{files.WEIGHTS} is of another training"
+
+
+def _lacks_answers(trial: Path, record: TrialRecord) -> str:
+    """Why the answers of earlier folds cannot be used, to which a trial on every fold adds; empty where they can."""
+    try:
+        return "" if not any(e.fold for e in record.epochs) or read_validation(trial) else "no dataset has answers"
+    except UserError as error:
+        return str(error)
 
 
 def _same(one: EpochRecord, other: EpochRecord) -> bool:

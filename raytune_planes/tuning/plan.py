@@ -14,7 +14,7 @@ import numpy as np
 from raytune_planes.config import DECODED_FOR, Backbone, TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
-from raytune_planes.datasets.folds import parted
+from raytune_planes.datasets.folds import fingerprint, parted
 from raytune_planes.errors import UserError
 from raytune_planes.model import build_encoder
 from raytune_planes.preparation.data import open_data
@@ -185,8 +185,11 @@ def prepare(
         key = prompts_key(config)
         prompts[key] = {**prompts.get(key, {}), **embedded}
     split = make_config(space.fixed, space.start).split
-    first = {e.dataset: parted(a, split) for e, a in reversed(entries.items())}
-    described = {name: DataDescription(a.fingerprint, a.counts(), a.synthetic) for name, a in first.items()}
+    first = {e.dataset: a for e, a in reversed(entries.items())}
+    described = {
+        name: DataDescription(fingerprint(a, split), parted(a, split).counts(), a.synthetic)
+        for name, a in first.items()
+    }
     return Material(tuple(entries), prompts, described, data)
 
 

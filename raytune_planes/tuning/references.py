@@ -20,8 +20,8 @@ from raytune_planes.tracking.files import CONFIG, LAST, REFERENCES, SHARED, load
 from raytune_planes.tracking.jsonl import dotted_yaml
 from raytune_planes.tracking.reading import MALFORMED, DamagedFile, read_ends
 from raytune_planes.training.checkpoint import Checkpoint, load
+from raytune_planes.training.folds import train_trial
 from raytune_planes.training.mixing import Mixer
-from raytune_planes.training.stages import train_stages
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.trial import Task
@@ -175,7 +175,7 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
 
         last = folder / LAST
         epochs += _epochs_of(last) if last.is_file() else []
-        end, reason = train_stages(config, task.supply, goal, resume=last if epochs else None, report=keep)
+        end, reason = train_trial(config, task.supply, goal, resume=last if epochs else None, report=keep)
         if end is End.FAILED:
             return {"failed": reason}
         best = TrialRecord(name, 0, {}, flatten(config), tuple(epochs)).best(goal)

@@ -91,6 +91,8 @@ class Rungs:
     ``reduction`` trials have stood, nor the baseline, nor a trial at its end.
     """
 
+    PLACED = "after epoch {epoch.epoch}: {place} at {samples:,} samples"
+
     def __init__(
         self,
         goal: Goal,
@@ -128,7 +130,8 @@ class Rungs:
         at = rung.standings
         passing = math.ceil(len(at) / self.reduction)
         order = self._order(at, passing, number)
-        reason = f"after epoch {epoch.epoch}: place {order.index(number) + 1} of {len(at)} at {rung.samples:,} samples"
+        place = f"place {order.index(number) + 1} of {len(at)}"
+        reason = self.PLACED.format(epoch=epoch, place=place, samples=rung.samples)
         reason += f", {passing} go{'es' * (passing == 1)} on"
         equals = any(at[other] == at[number] for other in order[:passing])  # itself among them, or as good as one
         if number == BASELINE or len(at) < self.reduction or equals:

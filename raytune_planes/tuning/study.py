@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from raytune_planes.catalog import primary_metric
 from raytune_planes.processors import in_words
 from raytune_planes.records import End, TrialRecord, metric
+from raytune_planes.settings import epochs_in_all, flatten
 from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, Trackers
@@ -25,12 +25,12 @@ from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.earlier import recover
 from raytune_planes.tuning.interrupt import Interrupt
+from raytune_planes.tuning.judging import rungs_of
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.references import References, settled, with_floors
 from raytune_planes.tuning.room import fit_memory
-from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, warning_of
 from raytune_planes.tuning.trial import run_trial
@@ -109,7 +109,7 @@ class _Study:
             self._search,
             trackers,
             view,
-            rungs=_rungs(plan, self._earlier),
+            rungs=rungs_of(plan, self._earlier),
             budget=self._budget,
             earlier=self._earlier,
             finish=self._searcher.finish,
@@ -170,7 +170,7 @@ class _Study:
         goal = plan.space.goal
         self._search.goal = goal
         self._budget.take_goal(goal)
-        self._recorder.take_rungs(_rungs(plan, tuple(self._recorder.trials.values())))
+        self._recorder.take_rungs(rungs_of(plan, tuple(self._recorder.trials.values())))
         self._trackers.start_study(plan.as_record())
         self._view.goal(goal)
         for key in goal.relative:
@@ -221,29 +221,16 @@ class _Study:
 
     def _outline(self, cluster: Cluster) -> Outline:
         plan = self._plan
-        stages = [stage for _, stage in plan.config(plan.space.first()).staged]
+        first = plan.config(plan.space.first())
         machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
         place = in_words() if cluster.started_here else f"a Ray cluster{machines} ({cluster.cpus:g} CPUs)"
         return Outline(
             name=plan.name,
             goal=plan.space.goal,
-            primary={n: metric("val", n, primary_metric(n, d.reader)) for n, d in stages[-1].active.items()},
+            primary={n: metric("val", n, primary_metric(n, d.reader)) for n, d in first.staged[-1][1].active.items()},
             trials=plan.settings.trials,
-            epochs=sum(stage.budget.epochs for stage in stages),
+            epochs=epochs_in_all(flatten(first)),
             about=f"{self._pools}, on {place}; records in {self._folder}",
             has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
             earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
         )
-
-
-def _rungs(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
-    """The rungs of the study, as the trials of its earlier runs left them."""
-    settings = plan.settings.rungs
-    if not settings.enabled:
-        return None
-    budgets = [stage.budget for _, stage in plan.config(plan.space.first()).staged]
-    samples = sum(budget.epochs * budget.steps_per_epoch * budget.batch_size for budget in budgets)
-    grace = max(1, round(settings.grace * samples))
-    rungs = Rungs(plan.space.goal, grace, settings.reduction, budget=samples, floors=settings.floors)
-    rungs.replay(earlier)
-    return rungs

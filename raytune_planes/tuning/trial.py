@@ -25,8 +25,9 @@ from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
 from raytune_planes.training.checkpoint import Checkpoint, content_of, load
+from raytune_planes.training.folds import train_trial
 from raytune_planes.training.loop import StopTrial
-from raytune_planes.training.stages import Fork, train_stages
+from raytune_planes.training.stages import Fork
 from raytune_planes.training.workers import Worker
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.entries import Entry, open_entries
@@ -164,7 +165,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
         except UserError as error:
             report.say(f"trial {suggested['number']} starts from the beginning: {error}")
             last = None
-    end, reason = train_stages(
+    end, reason = train_trial(
         config,
         task.supply,
         dataclasses.replace(task.goal, floors=suggested.get("floors", task.goal.floors)),

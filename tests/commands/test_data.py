@@ -191,6 +191,11 @@ def test_an_estimate_is_told_in_sentences(
     assert "training: about " in said
     assert " samples (" in said
     assert "0.3 MiB of decoded pictures; a trial of " in said
+    samples = make_config().budget.epochs * make_config().budget.steps_per_epoch * 4
+    assert f"a trial of {samples:,} samples takes" in said
+    folds = ["--set", "split.kind=kfold", "--set", "split.folds=3"]
+    assert main(["data", str(pictures), "--estimate", *given, *folds]) == 0
+    assert f"a trial of {3 * samples:,} samples takes" in capsys.readouterr().out, "it trains on every fold"
 
 
 def test_what_exceeds_the_limit_is_estimated_as_it_would_be_kept(

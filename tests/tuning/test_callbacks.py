@@ -19,8 +19,9 @@ from raytune_planes.tracking.base import StudyStart, Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.reading import read_study
 from raytune_planes.tuning.budget import Limits, StudyBudget
-from raytune_planes.tuning.callbacks import Recorder, _is_final
+from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cores import CoreTime
+from raytune_planes.tuning.judging import is_final
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.stop_requests import STOP, halve_batches, halved, stop_requested
@@ -321,4 +322,4 @@ def test_the_last_epoch_of_the_last_stage_is_final(
     own = {f"stages.one.datasets.{name}.enabled": False for name in ("planesnet", "hrplanes")}
     config = flatten(make_config({"plan": "one, two", **stages, **own}))
     record = TrialRecord("t", 1, {}, config, (EpochRecord(epoch, 9, 72, {}, resting=resting, stage=stage),))
-    assert _is_final(record) is final
+    assert is_final(record) is final
