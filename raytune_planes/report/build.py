@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from raytune_planes.fold_metrics import course
 from raytune_planes.plugins import named
 from raytune_planes.records import End, TrialRecord, split_metric
-from raytune_planes.report import compare, explain, gained, search, training, varied
+from raytune_planes.report import compare, explain, gained, over_folds, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.formatting import shown, signed, value_text
 from raytune_planes.report.intervals import METHOD
@@ -106,10 +107,10 @@ def _lead(study: StudyFiles, summary: Summary | None) -> str:
 
 
 def _epochs(study: StudyFiles, summary: Summary) -> str:
-    mine = f"{summary.epoch.epoch} of trial {summary.best.number}"
+    mine = f"{over_folds.place(summary.best, summary.epoch.epoch)} of trial {summary.best.number}"
     first = defaults_trial(study) if summary.best.number else None
     before = first.best(study.start.goal) if first else None
-    return mine + (f", {before.epoch} of the defaults" if before else "")
+    return mine + (f", {over_folds.place(first, before.epoch)} of the defaults" if first and before else "")
 
 
 def _plain(key: str) -> str:
@@ -129,6 +130,8 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     gains = Table(("metric", *heads, "n"), tuple(rows))
     question += gained.transfer(study, summary.gains)
     question.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
+    folds = over_folds.rows(summary.best, study.start.goal)
+    question += [over_folds.NOTE] if folds else []
     sure = tuple(explain.confirmed_rows(study, summary.best))
     question += [METHOD] if sure else []
     changes = tuple((c.path, value_text(c.before), value_text(c.after), c.note) for c in summary.changes)
@@ -138,6 +141,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     )
     tables = [
         gains,
+        Table(over_folds.HEADS, folds),
         Table(("confirmed on the test split", "gain over the defaults, mean over seeds", "n"), sure),
         Table(("setting", "default", "best", ""), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),
@@ -191,7 +195,7 @@ def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
 
 def _of_tasks(trial: TrialRecord) -> list[Figure]:
     """The tasks' own figures, of those that the trial measured."""
-    parts = (split_metric(key) for epoch in trial.epochs for key in epoch.metrics)
+    parts = (split_metric(key) for epoch in course(trial) for key in epoch.metrics)
     measured = {part[2] for part in parts if part}
     return [named(task.figure)(trial, task) for task in TASKS.values() if task.figure and measured & {*task.measures}]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.fold_metrics import course
 from raytune_planes.pareto import choose
 from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, TrialRecord, split_metric
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
@@ -82,7 +83,7 @@ def curves(one: Side, other: Side) -> Comparison | Missing:
     pairs = {k: pair for k, pair in pairs.items() if any(pair)}
     if not pairs:
         return Missing("neither trial has finished an epoch")
-    best = one.result.samples if one.result else None, other.result.samples if other.result else None
+    best = _kept(one), _kept(other)
     return Comparison((one.label, other.label), pairs, best)
 
 
@@ -149,8 +150,14 @@ def _texts(differs: tuple[str, Any, Any]) -> tuple[str, str, str]:
     return path, value_text(a), value_text(b)
 
 
+def _kept(side: Side) -> int | None:
+    """Samples at the epoch whose weights are kept."""
+    epoch = replace(side.trial, epochs=course(side.trial)).best(side.study.start.goal)
+    return epoch.samples if epoch else None
+
+
 def _curve(trial: TrialRecord, key: str) -> tuple[tuple[int, float], ...]:
-    return tuple((e.samples, e.metrics[key]) for e in trial.epochs if key in e.metrics)
+    return tuple((e.samples, e.metrics[key]) for e in course(trial) if key in e.metrics)
 
 
 def _is_quality(key: str) -> bool:

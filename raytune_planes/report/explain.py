@@ -79,6 +79,7 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     is_best = study.end is not None and trial is best_of(study) and whole.is_file()
     weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
     again = command(f"train --config {quoted(whole if is_best else folder / CONFIG)}")
+    again += f" --folds {trial.config['split.folds']}" if any(e.fold for e in trial.epochs) else ""
     lines = [("train it again", again + (f" --data {quoted(Path(data))}" if data else ""))]
     if weights.is_file():
         lines.append(("predict with it", command(f"predict {quoted(weights)} IMAGE...")))

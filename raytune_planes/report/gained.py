@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
-from raytune_planes.report import explain
+from raytune_planes.report import explain, over_folds
 from raytune_planes.report.formatting import shown, signed, table
 from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words
 from raytune_planes.tracking.reading import StudyFiles
@@ -20,17 +20,17 @@ def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Se
     """
     goal = study.start.goal
     heads, numbers = columns(best, gains)
-    at = f"on the validation split, at epoch {epoch.epoch} of trial {best.number}"
+    at = f"on the validation split, at {over_folds.place(best, epoch.epoch)} of trial {best.number}"
     note = list[str]()
     if best.number == 0:
         at += ", the defaults; there is no gain to show"
     else:
         first = defaults_trial(study)
         before = first.best(goal) if first else None
-        if before is None:
+        if first is None or before is None:
             note = ["  the defaults' trial has no result, so there is nothing to compare with"]
         else:
-            at += f", and at epoch {before.epoch} of the defaults"
+            at += f", and at {over_folds.place(first, before.epoch)} of the defaults"
         if not explain.uncertainty(study, best):
             note.append(f"  one seed each: to tell gain from luck, on the test split: {explain.confirmation(study)}")
     rows = [

@@ -49,6 +49,23 @@ def of_pictures(value: float, n: int) -> tuple[float, float] | None:
     return _wilson(value, float(n), statistics.NormalDist().inv_cdf(0.975)) if n >= 1 and 0 <= value <= 1 else None
 
 
+def of_folds(values: Sequence[float]) -> tuple[float, float] | None:
+    """The interval of the mean of ``values``, one per fold, by Student's t.
+
+    Each fold has validation pictures of its own, so that the spread between folds holds what pictures add to it.
+
+    Returns:
+        Its ends, or None with fewer than ``LEAST`` folds.
+    """
+    if len(values) < LEAST:
+        return None
+    from scipy.stats import t as student
+
+    half = float(student.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
 def of_difference(
     value: float, interval: tuple[float, float], baseline: float, baseline_interval: tuple[float, float]
 ) -> tuple[float, float]:

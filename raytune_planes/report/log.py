@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.fold_metrics import course
 from raytune_planes.paths import regular
 from raytune_planes.printing import printable
 from raytune_planes.records import Decision, TrialRecord
@@ -48,8 +49,10 @@ class Log:
 def of_trial(trial: TrialRecord, start: StudyStart) -> Log:
     """The course of one of our trials; rests and wakes with it."""
     name = "the defaults" if trial.number == 0 else f"trial {trial.number}"
+    name += " on its first fold" if any(e.fold for e in trial.epochs) else ""
+    decisions = tuple(d for e in course(trial) for d in e.decisions)
     counts = {d: dict(described.counts) for d, described in start.data.items()}
-    return _log(name, published_log(trial), counts=counts, decisions=trial.decisions)
+    return _log(name, published_log(trial), counts=counts, decisions=decisions)
 
 
 def read_log(path: Path) -> Log:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from raytune_planes.catalog import primary_metric
+from raytune_planes.fold_metrics import plain
 from raytune_planes.pareto import choose
 from raytune_planes.records import Action, End, Goal, TrialRecord, metric
 from raytune_planes.report.figure import Missing
@@ -162,7 +163,7 @@ def primary_metrics(study: StudyFiles) -> dict[str, str]:
     readers: dict[str, str] = {}
     for trial in study.trials[:1]:
         readers = {d: str(trial.config.get(f"datasets.{d}.reader") or "") for d in study.start.data}
-    measured = {key for t in study.trials for e in t.epochs[:1] for key in e.metrics}
+    measured = {key for t in study.trials for e in t.epochs[:1] for key in plain(e)}
     named = {d: metric("val", d, primary_metric(d, readers.get(d, ""))) for d in sorted(study.start.data)}
     return {d: key for d, key in named.items() if key in measured}
 

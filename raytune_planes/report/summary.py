@@ -11,7 +11,7 @@ from typing import Any
 from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.report import explain, gained
+from raytune_planes.report import explain, gained, over_folds
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
@@ -92,6 +92,7 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", 
     parts = [
         _verdict(summary),
         gained.as_lines(study, summary.best, summary.epoch, summary.gains),
+        over_folds.as_lines(summary.best, study.start.goal),
         explain.confirmed_text(study, summary.best),
         _changed(summary),
         explain.rested_text(summary.best),
@@ -124,7 +125,9 @@ def _question(study: StudyFiles) -> list[str]:
 def _verdict(summary: Summary) -> list[str]:
     goal, best = summary.study.start.goal, summary.best
     score = f"score {shown(goal.value(summary.epoch.metrics))}"
-    at = f"at epoch {summary.epoch.epoch} of {best.epochs[-1].epoch} ({best.end}: {best.reason or 'no reason given'})"
+    place = over_folds.place(best, summary.epoch.epoch)
+    of = "" if over_folds.results(best) else f" of {best.epochs[-1].epoch}"
+    at = f"at {place}{of} ({best.end}: {best.reason or 'no reason given'})"
     if summary.feasible:
         kept = " that keeps every floor" if goal.floors else ""
         floors = "; every floor is kept" if goal.floors else ""

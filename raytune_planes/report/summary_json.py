@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from raytune_planes.fold_metrics import results
 from raytune_planes.report import explain
 from raytune_planes.report.summary import Summary, end_counts, summarise
 from raytune_planes.tracking.gains import Sample
@@ -49,6 +50,7 @@ def _best(study: StudyFiles, summary: Summary) -> dict[str, Any]:
         "front": [t.number for t in summary.choice.front],
         "knee": summary.choice.knee.number if summary.choice.knee else None,
         "drawn": dict(summary.best.drawn),
+        "folds": [dict(metrics) for metrics in results(summary.best)],
         "metrics": {key: _number(value) for key, value in summary.epoch.metrics.items()},
         "gains": {
             g.metric: {

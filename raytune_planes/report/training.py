@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from raytune_planes.fold_metrics import course as of_training
 from raytune_planes.records import Decision, TrialRecord, metric, split_metric
 from raytune_planes.report.figure import Figure, Missing
 from raytune_planes.report.log import Log
@@ -97,14 +98,15 @@ def accuracy(log: Log) -> Curves | Missing:
 
 def course(trial: TrialRecord, task: Task) -> Figure:
     """The primary metric of ``task`` over the epochs of ``trial``."""
-    name, epochs = task.metrics[0], trial.epochs
+    name, epochs = task.metrics[0], of_training(trial)
     keys = [found for e in epochs for key in e.metrics if (found := split_metric(key)) and found[2] == name]
     lines = {}
     for dataset in sorted({d for _, d, _ in keys}):
         of_splits = [tuple(e.metrics.get(metric(s, dataset, name), math.nan) for e in epochs) for s in ("train", "val")]
         train, val = (series if any(map(math.isfinite, series)) else () for series in of_splits)
         lines[dataset] = (train, val)
-    numbers = Curves(tuple(e.epoch for e in epochs), lines, trial.decisions, name)
+    decisions = tuple(d for e in epochs for d in e.decisions)
+    numbers = Curves(tuple(e.epoch for e in epochs), lines, decisions, name)
     title = f"{task.name.capitalize()}: {name} per epoch, training dashed, validation solid"
     caption = "Rings mark where a dataset begins to rest (z) or wakes (!)."
     return Figure(task.name, title, caption, numbers if lines else Missing(f"no {name} was recorded"))

@@ -6,6 +6,7 @@ import hashlib
 import math
 from typing import Any
 
+from raytune_planes.fold_metrics import results
 from raytune_planes.printing import printable
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
@@ -161,11 +162,9 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
     before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in gained}
     short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in gained if g.metric in objectives)
     kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
+    place = f"over {len(folds)} folds" if (folds := results(best)) else f"at epoch {epoch.epoch}"
     floors = " that keep every floor" if start.goal.floors else ""
-    lines = [
-        f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} at epoch {epoch.epoch}. "
-        + short
-    ]
+    lines = [f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} {place}. " + short]
     if best.number:
         lines += ["", "| metric | defaults | best | gain | alone | n |", "|---|---:|---:|---:|---:|---:|"]
         lines += [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.fold_metrics import course
 from raytune_planes.records import EpochRecord, TrialRecord, metric, split_metric
 from raytune_planes.tracking.files import write_whole
 
@@ -32,8 +33,9 @@ def published_log(trial: TrialRecord) -> list[dict[str, Any]]:
 
     As in the published logs a term that a dataset does not have is 0; a dataset that took no step in an epoch is absent
     from that epoch's ``train``. Records of an older version hold no cross-entropy: losses that need it are left out.
+    Of a trial on every fold it is the training of the first.
     """
-    return [{"epoch": e.epoch, **{split: _of_split(split, e) for split in NAMES}} for e in trial.epochs]
+    return [{"epoch": e.epoch, **{split: _of_split(split, e) for split in NAMES}} for e in course(trial)]
 
 
 def write(trial: TrialRecord, folder: Path, study: str) -> Path:

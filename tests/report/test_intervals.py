@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from raytune_planes.report.intervals import of_difference, of_mean
+from raytune_planes.report.intervals import of_difference, of_folds, of_mean
 
 
 def test_where_seeds_agree_the_interval_is_wilsons() -> None:
@@ -80,3 +80,10 @@ def test_nineteen_of_twenty_intervals_hold_the_truth() -> None:
 
 TRUTH = float(np.mean(1 / (1 + np.exp(-(np.random.default_rng(2).normal(1.4, math.hypot(0.25, 1.2), 400_000))))))
 """Mean share of right answers over all trainings and pictures."""
+
+
+def test_the_interval_over_folds_is_students_and_needs_three() -> None:
+    low, high = of_folds([0.4, 0.5, 0.6]) or (math.nan, math.nan)
+    half = 4.302652729911275 * 0.1 / math.sqrt(3)  # t of two degrees of freedom
+    assert (low, high) == (pytest.approx(0.5 - half), pytest.approx(0.5 + half))
+    assert of_folds([0.4, 0.5]) is None

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from raytune_planes.records import Action, Decision, End, Goal, Objective, TrialRecord, best_trial
+from raytune_planes.fold_metrics import of_fold, together
+from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord, best_trial
+from raytune_planes.report import compare
+from raytune_planes.report.log import of_trial
 from raytune_planes.report.summary import as_text, summarise, table
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
-from raytune_planes.tracking import JsonlTracker, StudyFiles, read_study
+from raytune_planes.tracking import JsonlTracker, StudyFiles, published_log, read_study
 from raytune_planes.tracking.gains import sample_of
+from raytune_planes.tracking.mlflow_fields import epoch_points, result_points, study_note
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
 
 
@@ -208,3 +212,58 @@ def test_a_stopping_rule_that_put_nothing_to_rest_is_not_shown_as_a_gain(decided
         "optim.lr": "",
     }
     assert (column(as_text(study(first, best)), "stopping.rule")[-1] == "decision") is not decided
+
+
+def on_folds(record: TrialRecord, *values: float) -> TrialRecord:
+    """``record`` as a trial of as many folds, one epoch each, whose first objective has these values."""
+    epochs, ended = list[EpochRecord](), list[dict[str, float]]()
+    for fold, value in enumerate(values, start=1):
+        one = epoch(fold, value, **{"val/fgvc/images": 20.0})
+        ended.append(dict(one.metrics))
+        metrics = of_fold(fold, one.metrics) | together(ended)
+        epochs.append(replace(one, metrics=metrics, fold=fold, result=ended[-1], decisions=()))
+    config = {**record.config, "split.kind": "kfold", "split.folds": len(values)}
+    return replace(record, config=config, epochs=tuple(epochs))
+
+
+def test_a_trial_on_folds_is_shown_by_its_mean_with_error_interval_and_each_fold() -> None:
+    first, _, _, last = three_trials()
+    found = study(on_folds(first, 0.1, 0.2, 0.3), on_folds(last, 0.4, 0.5, 0.9))
+    text = as_text(found)
+    assert "best: trial 3, score 0.5500 at the best epochs of 3 folds (converged: all datasets rest)" in text
+    assert "at the best epochs of 3 folds of trial 3, and at the best epochs of 3 folds of the defaults" in text
+    assert column(text, "val/fgvc/accuracy")[1:6] == ["0.2000", "0.6000", "+0.4000", "60", "pictures"]
+    lines = text.splitlines()
+    at = lines.index("trial 3 over its 3 folds")
+    error = 0.26457513 / 3**0.5
+    assert error == pytest.approx(0.15275, abs=1e-5)
+    interval = [0.6 - 4.30265 * error, 0.6 + 4.30265 * error]
+    assert interval == pytest.approx([-0.0573, 1.2573], abs=1e-4)
+    cells = " ".join(lines[at + 2].split())
+    assert cells == "val/fgvc/accuracy 0.6000 ± 0.1528 0.0000 to 1.0000 0.4000, 0.5000, 0.9000"
+    assert as_json(found)["best"]["folds"][2]["val/fgvc/accuracy"] == 0.9
+    assert "raytune-planes train --config" in text
+    assert "config.yaml --folds 3" in text
+
+
+def test_the_course_and_the_curves_of_a_trial_on_folds_are_of_its_first() -> None:
+    first, _, _, last = three_trials()
+    trials = on_folds(first, 0.1, 0.2, 0.3), on_folds(last, 0.4, 0.5, 0.9)
+    assert [entry["val"]["fgvc"]["accuracy"] for entry in published_log(trials[1])] == [0.4]
+    log = of_trial(trials[1], START)
+    assert (log.title, log.epochs) == ("trial 3 on its first fold", (1,))
+    found = compare.curves(compare.side(study(*trials), 0), compare.side(study(*trials), 3))
+    assert isinstance(found, compare.Comparison)
+    assert found.curves["val/fgvc/accuracy"] == (((192, 0.1),), ((192, 0.4),))
+    assert found.best == (192, 192)
+
+
+def test_mlflow_gets_each_fold_under_its_own_name_and_the_mean_under_the_metrics() -> None:
+    record = on_folds(three_trials()[3], 0.4, 0.5)
+    points = {key: value for key, value, _, step in epoch_points(record.epochs[1]) if step == 2}
+    assert points["fold2/val/fgvc/accuracy"] == 0.5
+    assert points["val/fgvc/accuracy"] == pytest.approx(0.45)
+    assert points["standard_error/val/fgvc/accuracy"] == pytest.approx(0.05)
+    result = {key: value for key, value, _, _ in result_points(record, GOAL)}
+    assert result["best/fgvc/accuracy"] == pytest.approx(0.45)
+    assert "over 2 folds. val/fgvc/accuracy" in study_note(study(on_folds(three_trials()[0], 0.1, 0.1), record))
