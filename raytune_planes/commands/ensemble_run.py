@@ -13,6 +13,7 @@ from raytune_planes.catalog import primary_metric
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
+from raytune_planes.fold_metrics import results
 from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.records import End, TrialRecord, rank
@@ -80,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) -> tuple[Member, ...]:
-    """The best trial, then the next best that have weights, pruned ones too: each at its best epoch.
+    """The best trial, then the next best that have weights, pruned ones too: each at its best epoch. Trials on every
+    fold take part when they have trained on all: their validation is then out of fold.
 
     Raises:
         UserError: there are fewer than two.
@@ -91,6 +93,7 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
         return trial is best, rank(trial, goal)
 
     trials = [t for t in study.trials if t.epochs and t.end is not End.FAILED]
+    trials = [t for t in trials if t.end.is_complete or not any(e.fold for e in t.epochs)]
     candidates = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / files.WEIGHTS) for t in trials]
     kept = sorted((pair for pair in candidates if pair[1].is_file()), key=lambda pair: order(pair[0]), reverse=True)[
         :most
@@ -105,9 +108,18 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
     predictors = [Predictor.load(path) for _, path in kept]
     opened = [open_data(predictor.config, pictures, cache) for predictor in predictors]
     return tuple(
-        Member(trial, path, p, {name: parted(arrays, p.config.split) for name, arrays in data.items()}, _kept(path))
-        for (trial, path), p, data in zip(kept, predictors, opened, strict=True)
+        member(trial, path, predictor, arrays)
+        for (trial, path), predictor, arrays in zip(kept, predictors, opened, strict=True)
     )
+
+
+def member(trial: TrialRecord, path: Path, predictor: Predictor, opened: Mapping[str, Arrays]) -> Member:
+    """The model in ``path`` with its pictures of ``opened``: those that ``trial`` validated, on all of its folds."""
+    answers = _kept(path)
+    data = {name: parted(arrays, predictor.config.split) for name, arrays in opened.items()}
+    if results(trial):
+        data = {name: _out_of_fold(arrays, answers.get(name)) for name, arrays in data.items()}
+    return Member(trial, path, predictor, data, answers)
 
 
 def build(members: Sequence[Member], method: str, seed: int) -> tuple[dict[str, Rule], dict[str, Verdict]]:
@@ -149,6 +161,7 @@ def in_words(
             rows.append([f"{name} {key}", *figures, f"{signed(all_[1] - one[1])}{known}"])
             rows[-1].append(f"{verdict.specialist}: {shown(verdict.alone['test'][key])}")
     numbers = [m.trial.number for m in members]
+    folds = len(results(members[0].trial))
     lines = ["On SYNTHETIC data"] if synthetic else []
     lines += [f"{len(members)} trials ({', '.join(map(str, numbers))}); the best single one is {best}"]
     lines += table(header, rows, right=range(1, len(header)))
@@ -157,6 +170,8 @@ def in_words(
         weighed = [f"{part} {_weights(numbers, weights)}" for part, weights in parts if weights]
         forest = [f"classes by a forest over {len(rule.used)} trials, whose validation is out of fold"]
         lines.append(f"{name}: {'; '.join((forest if rule.forest else []) + weighed)}")
+        if folds and not members[0].predictor.infos[name].has_masks:
+            lines[-1] += f"; fitted on the out-of-fold answers of all {folds} folds"
     return "\n".join(lines)
 
 
@@ -183,6 +198,15 @@ def _on_val(member: Member, name: str) -> SplitPrediction:
     if kept is None or arrays.info.has_masks or not np.array_equal(kept.pictures_N, arrays.splits["val"]):
         return predict_split(member.predictor, name, arrays, "val")
     return SplitPrediction(probabilities(kept.logits_NK))
+
+
+def _out_of_fold(arrays: Arrays, kept: Predictions | None) -> Arrays:
+    """With every picture that ``kept`` answers out of fold as validation: its model, of one fold, is not asked. Masks
+    are not kept, so a dataset that has some keeps the pictures that this model was not trained on."""
+    pool_N = np.sort(np.concatenate([arrays.splits["train"], arrays.splits["val"]]))
+    if kept is None or arrays.info.has_masks or not np.array_equal(kept.pictures_N, pool_N):
+        return arrays
+    return replace(arrays, splits={**arrays.splits, "train": pool_N[:0], "val": pool_N})
 
 
 def _kept(path: Path) -> dict[str, Predictions]:

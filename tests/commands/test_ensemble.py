@@ -11,17 +11,20 @@ import pytest
 
 from raytune_planes.cli import main
 from raytune_planes.commands.ensemble import METHODS
-from raytune_planes.commands.ensemble_run import Member, build, gather, in_words
+from raytune_planes.commands.ensemble_run import Member, build, gather, in_words, member
 from raytune_planes.commands.find_model import find_model
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
-from raytune_planes.records import End, Goal, Objective, TrialRecord
+from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.serving import Predictor, ensemble, forest
 from raytune_planes.serving.answers import answer
 from raytune_planes.serving.ensemble import Ensemble
-from raytune_planes.serving.split_predictions import judged, predict_split, truth
+from raytune_planes.serving.split_predictions import SplitPrediction, Truth, judged, predict_split, truth
 from raytune_planes.tracking import JsonlTracker, reading
-from raytune_planes.tracking.validation import read_validation
+from raytune_planes.tracking.validation import probabilities, read_validation
+from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.folds import train_trial
 from raytune_planes.training.loop import train
 from raytune_planes.tuning import ensembles
 from tests.serving.test_answers import photo, png
@@ -232,3 +235,38 @@ def test_an_ensemble_that_cannot_be_written_says_where(trained: list[Path], tmp_
     assert (tmp_path / "file").is_file()
     with pytest.raises(UserError, match=r"cannot be written to .*file/e: .*; choose another --to"):
         ensemble.save(tmp_path / "file" / "e", [(m.path, {}) for m in gathered], rules, {})
+
+
+def test_trials_on_every_fold_are_weighed_by_their_out_of_fold_answers(tmp_path: Path) -> None:
+    data, folds = toy_data(), {"split__kind": "kfold", "split__folds": 3}
+    both = []
+    for seed in range(2):
+        records: list[EpochRecord] = []
+        folder = tmp_path / f"trial-{seed}"
+        folder.mkdir()
+
+        def keep(record: EpochRecord, kept: Checkpoint, folder: Path = folder, seen: list = records) -> None:
+            seen.append(record)
+            kept.save(folder)
+
+        config = toy_config(seed=seed, budget__epochs=1, budget__steps_per_epoch=24, **folds)
+        train_trial(config, lambda _: (data, toy_prompts()), GOAL, report=keep)
+        path = folder / "best.pt"
+        record = TrialRecord(f"t{seed}", seed, {}, {}, tuple(records), End.COMPLETED)
+        both.append(member(record, path, Predictor.load(path), data))
+    first = parted(data["hrplanes"], toy_config(**folds).split).splits["val"]
+    for one in both:
+        assert len(one.data["fgvc"].splits["val"]) == len(one.kept["fgvc"].pictures_N) == 40
+        assert one.data["hrplanes"].splits["val"].tolist() == first.tolist(), "its masks are answered by this model"
+    rules, verdicts = build(both, "greedy", 0)
+    real = data["fgvc"].labels_N[both[0].kept["fgvc"].pictures_N]
+    right = float((both[0].kept["fgvc"].logits_NK.argmax(1) == real).mean())
+    assert verdicts["fgvc"].single["val"]["accuracy"] == pytest.approx(right)
+    wanted, _ = ensembles.choose(
+        "greedy",
+        [SplitPrediction(probabilities(one.kept["fgvc"].logits_NK)) for one in both],
+        Truth(real, None, both[0].kept["fgvc"].pictures_N, np.arange(40)),
+    )
+    assert rules["fgvc"].classes_M == wanted.classes_M
+    text = in_words(both, "greedy", rules, verdicts, synthetic=False)
+    assert text.count("fitted on the out-of-fold answers of all 3 folds") == 2
