@@ -10,6 +10,7 @@ import numpy as np
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.crops import Seen
+from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import data_folder, open_data
@@ -81,7 +82,7 @@ def _trainer(
         raise UserError(f"the folder of {', '.join(without_root)} is not known; name it with --data")
     arrays = open_data(config, data_folder(where), cached)
     for name, described in study.start.data.items():
-        if name in arrays and dict(described.counts) != arrays[name].counts():
+        if name in arrays and dict(described.counts) != parted(arrays[name], config.split).counts():
             raise UserError(f"the pictures of {name} differ from the study's; name the right folder with --data")
     with content_of("the trial's best.pt"):
         prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}

@@ -175,3 +175,40 @@ def test_it_is_tuned_and_reported_with_the_packaged_space(
     assert list(study["start"]["data"]) == ["mine"]
     drawn = {path.name for path in (tmp_path / "out" / "plots" / "own").iterdir()}
     assert {"examples_mine.png", "masks_mine.png"} <= drawn
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_it_is_tuned_on_every_fold_and_the_winner_trained_again_has_the_same_mean(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    place = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
+    own = ["--set", f"datasets.mine.root={root}", "--set", "datasets.mine.image_size=16"]
+    folds = ["--set", "split.kind=kfold", "--set", "split.folds=3"]
+    assert main(["tune", "own", *place, *own, *SMALL, *folds, "--trials", "2", "--no-rungs", "--name", "own"]) == 0
+    capsys.readouterr()
+    out = tmp_path / "out" / "own"
+    assert main(["best", "own", "--out", str(tmp_path / "out"), "--json"]) == 0
+    best = json.loads(capsys.readouterr().out)["best"]
+    key = "val/mine/class_accuracy"
+    assert best["metrics"][key] == pytest.approx(np.mean([fold[key] for fold in best["folds"]]))
+    assert best["gains"][key]["n"] == 54, "each picture of training and validation answers once"
+    again = best["commands"]["train it again"]
+    assert again.endswith(" --folds 3")
+    drawn = {path.name for path in (tmp_path / "out" / "plots" / "own").iterdir()}
+    assert {"examples_mine.png", "masks_mine.png"} <= drawn
+    assert main(["best", "own", "--out", str(tmp_path / "out")]) == 0
+    assert f"trial {best['trial']} over its 3 folds" in capsys.readouterr().out
+
+    arguments = again.split("raytune-planes ", 1)[1].split()
+    assert main([*arguments, "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "again")]) == 0
+    told = json.loads((tmp_path / "again" / "folds.json").read_text())["metrics"]
+    assert told["val/mine/accuracy"]["mean"] == best["metrics"]["val/mine/accuracy"]
+    assert told["val/mine/iou"]["values"] == [fold["val/mine/iou"] for fold in best["folds"]]
+    number, trial_id = best["trial"], best["trial_id"]
+    mine = read_validation(out / "trials" / f"{number:04d}-{trial_id}")["mine"]
+    theirs = read_validation(tmp_path / "again")["mine"]
+    assert np.array_equal(mine.logits_NK, theirs.logits_NK)
+    assert mine.pictures_N.tolist() == theirs.pictures_N.tolist()
+    assert main(["ensemble", "own", *place]) == 0
