@@ -16,6 +16,7 @@ from raytune_planes.config import Backbone
 from raytune_planes.encoders import encoder
 from raytune_planes.errors import UserError, did_you_mean, first_line
 from raytune_planes.model.backbones import CHANNELS_PER_GROUP, STRIDE, Pyramid, as_trained, norm
+from raytune_planes.model.folding import fold
 from raytune_planes.model.pretrained import PACKAGED, checked, tensors_of
 
 FINE = (2, 4)
@@ -48,6 +49,7 @@ class TimmPyramid(Pyramid):
         if not self._strides:
             raise UserError(f"model.backbone.kind = '{self.kind}' has no map at stride 2 or above; choose another")
         self.net.prune_intermediate_layers(list(self._strides), prune_norm=not self._patch, prune_head=True)
+        self._turned = fold(self.net) if self.is_pretrained else False
         cfg = self.net.pretrained_cfg
         self._mean, self._deviation = PACKAGED.statistics.get(self.name, (tuple(cfg["mean"]), tuple(cfg["std"])))
         channels = {i: maps[i][0] for i in self._strides}
@@ -92,6 +94,8 @@ class TimmPyramid(Pyramid):
             size = [side * self._enlarge for side in (height, width)]
         if size != [height, width]:
             pixels_BCHW = F.interpolate(pixels_BCHW, size, mode="bilinear", align_corners=False)
+        if self._turned:
+            pixels_BCHW = pixels_BCHW.flip(2, 3)
         try:
             outputs = self.net.forward_intermediates(
                 pixels_BCHW, indices=list(self._strides), intermediates_only=True, norm=bool(self._patch)
@@ -105,6 +109,8 @@ class TimmPyramid(Pyramid):
                 f"({first_line(error)[:160]}); it was made for {expected}: set datasets.<name>.image_size and "
                 f"model.backbone.enlarge so that their product is that, or choose another network"
             ) from None
+        if self._turned:
+            outputs = [map_BCHW.flip(2, 3) for map_BCHW in outputs]
         return dict(zip(self._strides, outputs, strict=True))
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
