@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Target:
         """Bytes of the decoded pictures, masks and scenes."""
         return size(self.reader, self.listing)
 
-    @property
+    @cached_property
     def groups(self) -> tuple[np.ndarray, np.ndarray]:
         """The groups, sorted, and the number of each sample's."""
         names, numbers_N = np.unique([sample.group for sample in self.listing.samples], return_inverse=True)
@@ -99,12 +100,15 @@ def fill(targets: Sequence[Target], workers: int, progress: Progress | None = No
     sizes = asdict(first.reader.sizes(listing))
     for target in targets:
         info = replace(target.listing.info, values=listing.info.values)
-        _describe(replace(target, listing=replace(target.listing, info=info)), sizes)
+        _describe(target, replace(target.listing, info=info), sizes)
 
 
-def _describe(target: Target, sizes: Mapping[str, Any]) -> None:
-    """Write all but pictures and masks. ``sizes``: of the training pictures' files, as plain values."""
-    folder, listing = target.folder, target.listing
+def _describe(target: Target, listing: Listing, sizes: Mapping[str, Any]) -> None:
+    """Write all but pictures and masks of ``listing``, the target's own with the range of its pictures.
+
+    ``sizes``: of the training pictures' files, as plain values.
+    """
+    folder = target.folder
     if listing.info.has_boxes:
         storage.save(folder / "boxes.npy", boxes.padded(listing.samples))
     storage.save(folder / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
