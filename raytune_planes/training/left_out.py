@@ -28,15 +28,24 @@ class LeftOut:
         self._backbone, self._settings = backbone, settings
         comes_again = settings.freeze and settings.weights != "random"
         self._digest = digest(backbone.held()) if comes_again else ""
+        self._seen = _states(backbone), True
 
     def of(self, room: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         """``weights`` of the whole model under the key ``room``, without those that come again from where they came;
         all of them where another training has changed the encoder, as ``start`` may."""
-        if not self._digest or digest(self._backbone.held()) != self._digest:
+        if not self._digest or not self._is_as_it_came():
             return {room: dict(weights)}
         out = set(_names(self._backbone))
         named = {"sha256": self._digest, "backbone": self._settings.model_dump()}
         return {room: {name: w for name, w in weights.items() if name not in out}, NAMED: named}
+
+    def _is_as_it_came(self) -> bool:
+        """Computes the hash, a second for a large encoder, only when a tensor has been written to since the last."""
+        states, same = self._seen
+        if (now := _states(self._backbone)) != states:
+            same = digest(self._backbone.held()) == self._digest
+            self._seen = now, same
+        return same
 
 
 def put_back(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -72,6 +81,11 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()
+
+
+def _states(backbone: Pyramid) -> list[tuple[int, int]]:
+    """Where each tensor lies, and how often it has been written to."""
+    return [(tensor.data_ptr(), tensor._version) for tensor in backbone.held().values()]
 
 
 def _names(backbone: Pyramid) -> dict[str, Tensor]:

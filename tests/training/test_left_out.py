@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 import torch
+from torch import Tensor
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import EpochRecord
 from raytune_planes.serving import Predictor
-from raytune_planes.training import checkpoint
+from raytune_planes.training import checkpoint, left_out
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.loop import train
 from raytune_planes.training.start import weights_of
@@ -112,6 +114,30 @@ def test_an_encoder_that_other_weights_have_taken_the_place_of_is_held_whole(tmp
     state = made.state_dict(0.0)
     assert "frozen" not in state
     assert state["model"].keys() == made.model.state_dict().keys()
+
+
+def test_a_frozen_encoder_is_hashed_once_until_it_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed, digest = list[str](), left_out.digest
+
+    def counted(tensors: Mapping[str, Tensor]) -> str:
+        hashed.append(digest(tensors))
+        return hashed[-1]
+
+    monkeypatch.setattr(left_out, "digest", counted)
+    made = Trainer(config(tmp_path), toy_data(), toy_prompts(), LocalWorker("cpu"))
+    for _ in range(2):
+        made.train_epoch(["planesnet"])
+        assert made.state_dict(0.0)["frozen"]["sha256"] == hashed[0]
+    assert len(hashed) == 1
+    other = {name: w + 1 for name, w in made.model.state_dict().items()}
+    for changed in (other, made.model.state_dict()):
+        made.model.load_state_dict(changed)
+        assert "frozen" not in made.state_dict(0.0)
+        assert "frozen" not in made.state_dict(0.0)
+    assert len(hashed) == 3
+    assert len(set(hashed)) == 2
 
 
 def test_what_is_random_is_held_whole(tmp_path: Path) -> None:
