@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -52,9 +55,10 @@ def cached(cache: Path, images: int = 48) -> dict[str, Arrays]:
     found = {}
     for number, (name, arrays) in enumerate(toy_data(images).items()):
         folder = cache / f"{number:032x}"
-        folder.mkdir(parents=True, exist_ok=True)
-        storage.save(folder / storage.WITNESS, arrays.images_NHWC)
-        storage.save(folder / "labels.npy", arrays.labels_N)
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            storage.save(folder / storage.WITNESS, arrays.images_NHWC)
+            storage.save(folder / "labels.npy", arrays.labels_N)
         images_NHWC, labels_N = storage.mapped(folder / storage.WITNESS), storage.mapped(folder / "labels.npy")
         found[name] = replace(arrays, images_NHWC=images_NHWC, labels_N=labels_N)
     return found
@@ -139,6 +143,37 @@ def test_features_are_computed_once_for_all_trials_of_a_study(tmp_path: Path) ->
     for name in first.data:
         one, other = first.model.stored[name](place_B), second.model.stored[name](place_B)
         assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def asked(cache: Path, seconds: float) -> tuple[Trainer, int]:
+    """A trainer that has taken its features, with an encoder that takes ``seconds`` longer for each pass; how many
+    pictures it has seen."""
+    made, seen = Trainer(frozen(), cached(cache), toy_prompts(), LocalWorker("cpu")), list[int]()
+
+    def see(_: object, inputs: tuple[torch.Tensor], __: object) -> None:
+        seen.append(len(inputs[0]))
+        time.sleep(seconds)
+
+    made.model.backbone.net.conv_stem.register_forward_hook(see)  # type: ignore[union-attr,operator]
+    made.begin()
+    return made, sum(seen)
+
+
+def test_of_processes_that_ask_for_features_at_once_one_computes_them(tmp_path: Path) -> None:
+    cached(tmp_path)
+    code = f"from pathlib import Path; from {__name__} import asked; print(asked(Path({str(tmp_path)!r}), 0.2)[1])"
+    repository = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=repository) as other:
+        while not list(tmp_path.glob(f"{storage.BUILDING}*")):
+            assert other.poll() is None, "it ended before it computed anything"
+            time.sleep(0.01)
+        mine, seen = asked(tmp_path, 0)
+        told = int(other.communicate()[0])
+    splits = [arrays.splits for arrays in mine.data.values()]
+    rows = sum(VIEWS * len(split["train"]) + len(split["val"]) for split in splits)
+    shapes = len(splits)  # each process looks at one picture of each dataset for the shapes
+    assert seen + told == rows + 2 * shapes
+    assert len(features_in(tmp_path)) == len(splits)
 
 
 @pytest.mark.parametrize(
