@@ -29,6 +29,7 @@ from tests.benchmarks import (
     overhead,
     scenes,
     soak,
+    specialists,
     startup,
     switches,
 )
@@ -55,6 +56,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "encoders": encoders.measure,
     "frozen": frozen.measure,
     "scenes": scenes.measure,
+    "specialists": specialists.measure,
 }
 """Each takes whether to run a reduced version."""
 

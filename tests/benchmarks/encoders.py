@@ -14,7 +14,6 @@ from raytune_planes.records import End, EpochRecord
 from raytune_planes.report.intervals import LEAST
 from tests.benchmarks.tables import Aim, Table
 from tests.benchmarks.trainings import (
-    GOAL,
     METRICS,
     SEEDS,
     Result,
@@ -106,7 +105,7 @@ def train_one(settings: dict[str, Any], seed: int, data: Path) -> Result:
         checkpoint.save(folder)
         ended.append(time.process_time())
 
-    end, reason = train_stages(config, task.supply, GOAL, report=keep)
+    end, reason = train_stages(config, task.supply, task.goal, report=keep)
     assert end is not End.FAILED, reason
     trainer = Trainer(config, *task.supply(config), LocalWorker(config.devices.vision))
     trainer.use(load(folder / WEIGHTS)["weights"])

@@ -25,7 +25,6 @@ from tests.benchmarks.tables import Missing
 
 SEEDS = (1, 2, 3)
 METRICS = ("test/planesnet/accuracy", "test/hrplanes/iou", "test/fgvc/accuracy")
-GOAL = Goal(tuple(Objective(key.replace("test", "val", 1)) for key in METRICS))
 
 Result = dict[str, Any]
 Variants = Mapping[str, Mapping[str, Any]]
@@ -62,13 +61,21 @@ def folder_of(root: Path, settings: Mapping[str, Any], seed: int) -> Path:
     return folder
 
 
+def goal_of(settings: Mapping[str, Any]) -> Goal:
+    """The primary validation metric of every dataset that ``settings`` leave on."""
+    names = [key.replace("test", "val", 1) for key in METRICS]
+    return Goal(
+        tuple(Objective(key) for key in names if settings.get(f"datasets.{key.split('/')[1]}.enabled", True) is True)
+    )
+
+
 def task_of(name: str, fixed: Mapping[str, Any], data: Path, folder: Path, cache: Path | None = None) -> Task:
     """What a trial of a study that searches nothing is told.
 
     ``cache``: of decoded pictures; None for the usual one.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    space = Space(name, "", GOAL, {**of_pictures(), **fixed}, (), StudySettings())
+    space = Space(name, "", goal_of(fixed), {**of_pictures(), **fixed}, (), StudySettings())
     return StudyPlan(name, space, folder.parent, prepare(space, data, cache, lambda _: None), space.study).task(folder)
 
 
