@@ -34,15 +34,12 @@ SHORT = 3
 LONG = 94_080
 LITE0 = {"model.backbone.kind": "efficientnet_lite0"}
 PRETRAINED = {**LITE0, "model.backbone.weights": "pretrained"}
+FROZEN = {**PRETRAINED, "model.backbone.freeze": True, "model.backbone.views": 4}
 DEFAULT, TUNED = "default, from scratch", "EfficientNet-Lite0, pretrained, tuned"
 ENCODERS: Variants = {
     DEFAULT: {},
     TUNED: PRETRAINED,
-    "EfficientNet-Lite0, pretrained, frozen": {
-        **PRETRAINED,
-        "model.backbone.freeze": True,
-        "model.backbone.views": 4,
-    },
+    "EfficientNet-Lite0, pretrained, frozen": FROZEN,
     "EfficientNet-Lite0, from scratch": LITE0,
     "MobileNetV2, from scratch": {"model.backbone.kind": "mobilenet_v2"},
 }
