@@ -25,13 +25,13 @@ from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.trial import Task
 from tests.benchmarks.ranks import agreement, best_epoch, scores
 from tests.benchmarks.tables import Aim, Table
-from tests.benchmarks.trainings import GOAL, Result, folder_of, of_pictures, pictures, task_of
+from tests.benchmarks.trainings import Result, folder_of, goal_of, of_pictures, pictures, task_of
 
 KEPT = Path("results/frozen")
 """One folder a training, so that the benchmark goes on where it was stopped; and a cache of its own in ``cache``."""
 TRIALS, QUICK = 40, 8
 VIEWS = 4
-VALIDATION = tuple(objective.metric for objective in GOAL.objectives)
+VALIDATION = tuple(objective.metric for objective in goal_of({}).objectives)
 AIM = 20.0
 BASE: Mapping[str, Any] = {
     "model.backbone.kind": "efficientnet_lite0",
@@ -128,7 +128,7 @@ def train_one(values: Mapping[str, Any], seed: int, task: Task) -> Result:
 
     began = time.process_time()
     config = make_config(*task.layers, values, {"seed": seed}, source="frozen")
-    end, reason = train_stages(config, task.supply, GOAL, report=keep)
+    end, reason = train_stages(config, task.supply, task.goal, report=keep)
     result = {"epochs": epochs, "seconds": time.process_time() - began}
     if end is End.FAILED:
         result["failed"] = reason
