@@ -1,4 +1,4 @@
-"""The model: one encoder for all datasets, and a part for each task."""
+"""The model: an encoder that the datasets share as much of as the settings say, and a part for each task."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.model import build_encoder
 from raytune_planes.model.dit import Refinement
+from raytune_planes.model.sharing import Copies, make_adapters
 from raytune_planes.tasks.implementation import Features, Shape
 from raytune_planes.tasks.loading import make_tasks
 from raytune_planes.tasks.outputs import detached
@@ -32,6 +33,7 @@ class Network(nn.Module):
         super().__init__()
         self.text = text
         model = config.model
+        self._encoder = model.backbone
         self.backbone = build_encoder(model.backbone)
         shape = Shape(self.backbone.channels, text_width)
         self.refinement = Refinement(shape.features, model.dit.depth, model.dit.heads)
@@ -46,6 +48,13 @@ class Network(nn.Module):
                 assert not hasattr(self, attribute), f"{name} would replace the model's {attribute}"
                 setattr(self, attribute, part)
             self._parts[name] = tuple(built)
+        # After all that is drawn: with the same seed the other parts begin as they do without.
+        self.adapters = make_adapters(self.backbone, infos) if model.sharing == "adapters" else None
+        self.own: Copies | None = None
+        if model.sharing in ("stage", "own"):
+            every = [name for name, _ in self.backbone.named_parameters()]
+            names = self.backbone.last_stage if model.sharing == "stage" else every
+            self.own = Copies(self.backbone, names, infos)
         self.measured_only: Mapping[str, Sequence[str]] = {}
         """Dataset -> the tasks whose answers train nothing, and so are detached; what that is, training finds out."""
         self.stored: Mapping[str, Callable[[Tensor], Mapping[str, Tensor]]] = {}
@@ -79,7 +88,7 @@ class Network(nn.Module):
             embedding_BW=F.normalize(self.projection(pooled_BC).float(), dim=1),
             hidden_BHW=hidden_BHW,
             prompts_KW=self.text(dataset) if self.text is not None and self.training else None,
-            encode=lambda other_BCHW: self.refinement(self.backbone(other_BCHW)[-1], self.datasets[dataset]),
+            encode=lambda other_BCHW: self.refinement(self._encode(dataset, other_BCHW)[-1], self.datasets[dataset]),
             training=self.training,
         )
         outputs = {
@@ -91,10 +100,48 @@ class Network(nn.Module):
 
     def _pyramid(self, dataset: str, image_BCHW: Tensor, place_B: Tensor | None) -> list[Tensor]:
         if place_B is None:
-            found: list[Tensor] = self.backbone(image_BCHW)
-            return found
+            return self._encode(dataset, image_BCHW)
         maps = {name: map_BCHW.to(image_BCHW.device) for name, map_BCHW in self.stored[dataset](place_B).items()}
-        return self.backbone.of_maps(maps, *image_BCHW.shape[-2:])
+        height, width = image_BCHW.shape[-2:]
+        return self.backbone.of_maps(maps, height, width, self._adapters_of(dataset))
+
+    def _encode(self, dataset: str, image_BCHW: Tensor) -> list[Tensor]:
+        if self.own is not None:
+            return self.own.encode(self.backbone, dataset, image_BCHW)
+        if (adapters := self._adapters_of(dataset)) is not None:
+            return self.backbone.adapted(image_BCHW, adapters)
+        found: list[Tensor] = self.backbone(image_BCHW)
+        return found
+
+    def _adapters_of(self, dataset: str) -> nn.ModuleDict | None:
+        if self.adapters is None:
+            return None
+        adapters = self.adapters[dataset]
+        assert isinstance(adapters, nn.ModuleDict)
+        return adapters
+
+    def take(self, weights: str) -> None:
+        """Give the encoder what ``model.backbone.weights`` says, and all datasets' copies of its parts.
+
+        Raises:
+            UserError: as ``Pyramid.load_weights``.
+        """
+        if self.own is None:
+            self.backbone.take(weights)
+        elif weights != "random":
+            whole = build_encoder(self._encoder)
+            whole.take(weights)
+            self.own.give(self.backbone, whole)
+
+    @property
+    def layers(self) -> list[list[nn.Parameter]]:
+        """The parameters of the encoder and of the datasets' copies, by layers; see ``Pyramid.layers``."""
+        return self.backbone.layers if self.own is None else self.own.layers(self.backbone)
+
+    def own_parameters(self, dataset: str) -> int:
+        """How many numbers of the encoder are of this dataset alone."""
+        own = [each[dataset] for each in (self.adapters, self.own) if each is not None]
+        return sum(parameter.numel() for each in own for parameter in each.parameters())
 
     def parts(self, task: str) -> dict[str, Any]:
         """The parts that ``task`` built, by attribute name."""

@@ -65,6 +65,10 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         f"together up to {_size(own['shared_bytes'])} of decoded pictures; a trial of {own['trial_samples']:,} samples "
         f"takes about {_time(own['trial_seconds'])} and its validation"
     )
+    alone = [f"{name} {count:,}" for name, count in own["own_parameters"].items() if count]
+    yield f"model: {own['parameters']:,} parameters" + (
+        f", of which in the image encoder for one dataset alone (model.sharing): {', '.join(alone)}" if alone else ""
+    )
 
 
 def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]:
@@ -84,6 +88,7 @@ def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]
         steps, started = 0, time.perf_counter()
         while steps == 0 or time.perf_counter() - started < SECONDS:
             steps += round_of_steps()
+        model = trainer.model
         per_hour = 3600 * steps / (time.perf_counter() - started)
     folds = config.split.folds if config.split.kind == "kfold" else 1
     samples = folds * config.budget.epochs * config.budget.steps_per_epoch * config.budget.batch_size
@@ -91,6 +96,8 @@ def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]
         "steps_per_hour": round(per_hour),
         "samples_per_hour": round(per_hour * config.budget.batch_size),
         "threads": config.devices.threads,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "own_parameters": {name: model.own_parameters(name) for name in data},
         "trial_samples": samples,
         "trial_seconds": round(samples / (per_hour * config.budget.batch_size) * 3600, 1),
         "memory_bytes": psutil.Process().memory_info().rss,

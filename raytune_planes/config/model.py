@@ -54,9 +54,14 @@ class Decoder(Section):
 
 
 class Model(Section):
-    """Backbone, refinement and decoder, shared by all datasets."""
+    """Backbone, refinement and decoder."""
 
     backbone: Backbone = Backbone()
+    sharing: Literal["trunk", "adapters", "stage", "own"] = "trunk"
+    """What the datasets share of the image encoder. ``trunk``: all of it. ``adapters``: all of it, and each dataset has
+    small residual adapters (Rebuffi et al. 2017) after every stage of ``residual``, or on the maps of another network
+    before they are projected; they learn also where the encoder is frozen. ``stage``: all but the last stage. ``own``:
+    nothing. Copies begin with equal weights. What follows the encoder is shared but for the heads."""
     dit: Dit = Dit()
     decoder: Decoder = Decoder()
 

@@ -105,7 +105,14 @@ class TrialConfig(Section):
             if part not in FREEZABLE:
                 near = did_you_mean(part, FREEZABLE)
                 raise ValueError(f"freeze: no part '{part}'{near} (there are: {', '.join(FREEZABLE)})")
-        if set(self.frozen) == set(FREEZABLE):
+        sharing = self.model.sharing
+        if sharing == "own" and (self.model.backbone.freeze or "backbone" in self.frozen):
+            part = "model.backbone.freeze" if self.model.backbone.freeze else f"freeze = '{self.freeze}'"
+            raise ValueError(
+                f"{part} keeps the backbone that all datasets share, and with model.sharing = own they share none; "
+                f"choose adapters or stage, or let the backbones learn"
+            )
+        if set(self.frozen) == set(FREEZABLE) and sharing == "trunk":
             raise ValueError(f"freeze = {self.freeze} leaves nothing to train; take out at least one part")
         return self
 

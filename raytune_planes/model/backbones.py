@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,9 @@ STRIDE = 8
 """Of the coarsest map: an image's sides must divide by it."""
 
 CHANNELS_PER_GROUP = 8
+
+Adapters = nn.ModuleDict
+"""Of one dataset: a module for each of a pyramid's ``adapted_channels``, from a map to one of the same shape."""
 
 
 class Pyramid(nn.Module, ABC):
@@ -39,6 +42,25 @@ class Pyramid(nn.Module, ABC):
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
         """The three maps, finest first, for sides that divide by 8."""
 
+    @property
+    def last_stage(self) -> list[str]:
+        """The names of the parameters that make the last maps: what each dataset may have a copy of."""
+        last = set(self.layers[-1])
+        return [name for name, parameter in self.named_parameters() if parameter in last]
+
+    @property
+    def adapted_channels(self) -> dict[str, int]:
+        """Channels of the maps that adapters change, by names of its own."""
+        return {str(i): channels for i, channels in enumerate(self.channels)}
+
+    adapts_held: bool = True
+    """Whether adapters change nothing but ``held_maps``, so that these are the same for all datasets."""
+
+    def adapted(self, image_BCHW: Tensor, adapters: Adapters) -> list[Tensor]:
+        """``forward``, with adapters at the places that ``adapted_channels`` names."""
+        height, width = image_BCHW.shape[-2:]
+        return self.of_maps(self.held_maps(image_BCHW, fine=True), height, width, adapters)
+
     held_prefix: str = ""
     """What the names of ``held`` begin with in ``state_dict``."""
 
@@ -59,9 +81,11 @@ class Pyramid(nn.Module, ABC):
         maps = self(image_BCHW)
         return {str(i): map_BCHW for i, map_BCHW in enumerate(maps) if fine or i + 1 == len(maps)}
 
-    def of_maps(self, maps: Mapping[str, Tensor], height: int, width: int) -> list[Tensor]:
+    def of_maps(
+        self, maps: Mapping[str, Tensor], height: int, width: int, adapters: Adapters | None = None
+    ) -> list[Tensor]:
         """``forward``, from ``held_maps`` of images of these sides; the last map alone without the finer ones."""
-        return list(maps.values())
+        return [adapters[name](map_BCHW) if adapters else map_BCHW for name, map_BCHW in maps.items()]
 
     def take(self, weights: str) -> None:
         """What ``model.backbone.weights`` says: nothing for ``random``. Raises UserError as ``load_weights`` does."""
@@ -109,10 +133,21 @@ class Residual(Pyramid):
         raise unusable("residual", weights, "does not exist: none is published")
 
     def forward(self, image_BCHW: Tensor) -> list[Tensor]:
+        return self._maps(image_BCHW, self.stages)
+
+    adapts_held = False
+
+    def adapted(self, image_BCHW: Tensor, adapters: Adapters) -> list[Tensor]:
+        """Each stage reads what the adapter after the one before it made."""
+        return self._maps(
+            image_BCHW, (nn.Sequential(*pair) for pair in zip(self.stages, adapters.values(), strict=True))
+        )
+
+    def _maps(self, image_BCHW: Tensor, stages: Iterable[Callable[[Tensor], Tensor]]) -> list[Tensor]:
         sides = tuple(image_BCHW.shape[-2:])
         assert all(side % STRIDE == 0 for side in sides), f"sides {sides} do not divide by {STRIDE}"
         features = self.stem(image_BCHW.contiguous(memory_format=torch.channels_last))
-        return list(itertools.accumulate(self.stages, lambda maps, stage: stage(maps), initial=features))[1:]
+        return list(itertools.accumulate(stages, lambda maps, stage: stage(maps), initial=features))[1:]
 
 
 def as_trained(image_BCHW: Tensor, mean: Sequence[float], deviation: Sequence[float]) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from raytune_planes.config import Backbone
 from raytune_planes.encoders import encoder
 from raytune_planes.errors import UserError, did_you_mean, first_line
-from raytune_planes.model.backbones import CHANNELS_PER_GROUP, STRIDE, Pyramid, as_trained, norm
+from raytune_planes.model.backbones import CHANNELS_PER_GROUP, STRIDE, Adapters, Pyramid, as_trained, norm
 from raytune_planes.model.folding import fold
 from raytune_planes.model.pretrained import PACKAGED, checked, tensors_of
 
@@ -53,6 +53,7 @@ class TimmPyramid(Pyramid):
         cfg = self.net.pretrained_cfg
         self._mean, self._deviation = PACKAGED.statistics.get(self.name, (tuple(cfg["mean"]), tuple(cfg["std"])))
         channels = {i: maps[i][0] for i in self._strides}
+        self._channels = channels
         self.coarse = nn.ModuleDict(
             {str(i): _projection(channels[i], 4 * width) for i, stride in self._strides.items() if stride not in FINE}
         )
@@ -117,9 +118,26 @@ class TimmPyramid(Pyramid):
         height, width = image_BCHW.shape[-2:]
         assert height % STRIDE == 0, f"sides {height}, {width} do not divide by {STRIDE}"
         assert width % STRIDE == 0, f"sides {height}, {width} do not divide by {STRIDE}"
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self._frozen):
-            maps = self.held_maps(image_BCHW, fine=True)
-        return self.of_maps(maps, height, width)
+        return self.of_maps(self.held_maps(image_BCHW, fine=True), height, width)
+
+    @property
+    def last_stage(self) -> list[str]:
+        """What follows the map before the last one; the last quarter of the blocks where all have a single grid (a
+        transformer's blocks come in four parts, as Li et al. 2022 divide them)."""
+        infos = _infos(self.net)
+        before = f"{infos[3 * len(infos) // 4 - 1 if self._patch else -2]['module']}."
+        layers = self.layers
+        layer_of = {parameter: i for i, layer in enumerate(layers) for parameter in layer}
+        named = dict(self.net.named_parameters())
+        end = max((layer_of[p] for name, p in named.items() if name.startswith(before)), default=len(layers) - 2)
+        end = min(end, len(layers) - 2)
+        return [f"net.{name}" for name, parameter in named.items() if layer_of[parameter] > end]
+
+    @property
+    def adapted_channels(self) -> dict[str, int]:
+        """Of timm's maps, which adapters change before they are projected: these are what all its networks have in
+        common. Of a frozen network they are the same for all datasets, and can be stored."""
+        return {str(index): channels for index, channels in self._channels.items()}
 
     held_prefix = "net."
 
@@ -132,10 +150,16 @@ class TimmPyramid(Pyramid):
 
     def held_maps(self, image_BCHW: Tensor, *, fine: bool) -> dict[str, Tensor]:
         """timm's own maps by their index."""
-        found = {str(index): map_BCHW for index, map_BCHW in self.maps(image_BCHW).items()}
+        learns = any(parameter.requires_grad for parameter in self.net.parameters())
+        with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+            found = {str(index): map_BCHW for index, map_BCHW in self.maps(image_BCHW).items()}
         return found if fine else {index: found[index] for index in self.coarse}
 
-    def of_maps(self, maps: Mapping[str, Tensor], height: int, width: int) -> list[Tensor]:
+    def of_maps(
+        self, maps: Mapping[str, Tensor], height: int, width: int, adapters: Adapters | None = None
+    ) -> list[Tensor]:
+        if adapters is not None:
+            maps = {index: adapters[index](map_BCHW) for index, map_BCHW in maps.items()}
         fine = []
         for project, stride in zip(self.fine, FINE, strict=True):
             if (source := str(self._source(stride))) in maps:

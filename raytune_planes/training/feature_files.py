@@ -85,12 +85,22 @@ def frozen_features(
         assert isinstance(stream, TrainStream), f"{name} has stored features already"
         asked = config.datasets[name]
         wanted = Wanted(arrays, pixels[name], stream, asked, backbone.views, fine, precision, config.precision)
-        kept = why_not(wanted, tasks) or _stored(model.backbone, wanted)
+        kept = _trained_within(config, model.backbone) or why_not(wanted, tasks) or _stored(model.backbone, wanted)
         if isinstance(kept, Features):
             found[name] = kept
         else:
             say(f"{name}: features of the frozen encoder are computed afresh in every step: {kept}")
     return found
+
+
+def _trained_within(config: TrialConfig, backbone: Pyramid) -> str:
+    """Why what the datasets have of their own keeps features from being stored, in words; empty where it does not."""
+    sharing = config.model.sharing
+    if sharing == "stage":
+        return "model.sharing = stage trains the last stage"
+    if sharing == "adapters" and not backbone.adapts_held:
+        return f"model.sharing = adapters changes the maps between the stages of {config.model.backbone.kind}"
+    return ""
 
 
 def feature_streams(

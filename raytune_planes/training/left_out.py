@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from raytune_planes.config import Backbone
+from raytune_planes.config import Backbone, Model
 from raytune_planes.errors import UserError
 from raytune_planes.model import build_encoder
 from raytune_planes.model.backbones import Pyramid
@@ -23,10 +23,11 @@ ROOMS = ("weights", "model")
 class LeftOut:
     """The weights of a frozen encoder as they came, which need not be kept again."""
 
-    def __init__(self, backbone: Pyramid, settings: Backbone) -> None:
+    def __init__(self, backbone: Pyramid, settings: Model) -> None:
         """Call when ``backbone`` has taken its weights."""
-        self._backbone, self._settings = backbone, settings
-        comes_again = settings.freeze and settings.weights != "random"
+        self._backbone, self._settings = backbone, settings.backbone
+        is_whole = settings.sharing in ("trunk", "adapters")
+        comes_again = self._settings.freeze and self._settings.weights != "random" and is_whole
         self._digest = digest(backbone.held()) if comes_again else ""
         self._seen = _states(backbone), True
 

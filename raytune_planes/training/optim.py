@@ -45,7 +45,7 @@ def layer_factors(model: Network, settings: config.Optim) -> dict[nn.Parameter, 
     Layer i of n, counted from the image, gets backbone_factor x layer_decay^(n - i): the first layers of a pretrained
     network hold what all pictures share and move least (Clark et al. 2020; Bao et al. 2022).
     """
-    layers, factor = model.backbone.layers, settings.backbone_factor
+    layers, factor = model.layers, settings.backbone_factor
     if factor is None:
         factor = PRETRAINED_FACTOR if model.backbone.is_pretrained else 1.0
     return {

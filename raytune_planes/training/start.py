@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -59,24 +59,49 @@ def begin_with(model: Network, path: Path) -> str:
 def take(model: Network, theirs: Mapping[str, Tensor], source: str) -> str:
     """Give ``model`` the weights ``theirs``, where name and shape are equal; says which it took.
 
+    What the encoder of one side shares and that of the other does not (``model.sharing``) goes by the names within the
+    encoder: every dataset's copy takes the shared weights, and a model of a single dataset takes that dataset's.
+
     Raises:
         UserError: they have no backbone in common.
     """
     mine = model.state_dict()
-    shared = {name: w for name, w in theirs.items() if name in mine and mine[name].shape == w.shape}
+    names = {name: _source(name, theirs, list(model.datasets)) for name in mine}
+    taken = {name: n for name, n in names.items() if n in theirs and mine[name].shape == theirs[n].shape}
     # The first filters see the image's three channels: they may fit where nothing behind them does.
-    if sum(name.startswith("backbone.") and w.ndim > 1 for name, w in shared.items()) < 2:
-        raise UserError(
-            f"{source}: its backbone does not have the names and shapes of this model's; "
-            "give model.backbone the values that those weights were trained with, or take others"
-        )
-    model.load_state_dict(shared, strict=False)
-    fresh = sorted({_part(name) for name in mine.keys() - shared.keys()})
-    unused = sorted({_part(name) for name in theirs.keys() - shared.keys()})
-    parts = [f"{len(shared)} of the model's {len(mine)} weights are from {source}"]
+    if sum(name.startswith(("backbone.", "own.")) and mine[name].ndim > 1 for name in taken) < 2:
+        raise UserError(f"{source}: {_no_backbone(theirs)}, or take others")
+    model.load_state_dict({name: theirs[n] for name, n in taken.items()}, strict=False)
+    fresh = sorted({_part(name) for name in mine.keys() - taken.keys()})
+    unused = sorted({_part(name) for name in theirs.keys() - set(taken.values())})
+    copied = sorted({f"{_part(name)} from {_part(n)}" for name, n in taken.items() if n != name})
+    parts = [f"{len(taken)} of the model's {len(mine)} weights are from {source}"]
+    parts += [f"copied to {', '.join(copied)}"] if copied else []
     parts += [f"fresh in {', '.join(fresh)}"] if fresh else []
     parts += [f"unused from {', '.join(unused)}"] if unused else []
     return "; ".join(parts)
+
+
+def _source(name: str, theirs: Mapping[str, Tensor], datasets: Sequence[str]) -> str:
+    """The name among ``theirs`` of what ``name`` begins with."""
+    top, _, rest = name.partition(".")
+    if name not in theirs and top == "own":
+        return f"backbone.{rest.partition('.')[2]}"
+    if name not in theirs and top == "backbone" and len(datasets) == 1:
+        return f"own.{datasets[0]}.{rest}"
+    return name
+
+
+def _no_backbone(theirs: Mapping[str, Tensor]) -> str:
+    if any(name.startswith("own.") for name in theirs) and not any(name.startswith("backbone.") for name in theirs):
+        return (
+            "each of its datasets has a backbone of its own, and none is shared; set model.sharing=own, or train one "
+            "of its datasets alone"
+        )
+    return (
+        "its backbone does not have the names and shapes of this model's; "
+        "give model.backbone the values that those weights were trained with"
+    )
 
 
 def weights_of(path: Path) -> dict[str, Tensor]:
@@ -98,4 +123,4 @@ def weights_of(path: Path) -> dict[str, Tensor]:
 def _part(name: str) -> str:
     """``heads.fgvc.0.weight`` -> ``heads.fgvc``, ``backbone.stem.weight`` -> ``backbone``."""
     parts = name.split(".")
-    return ".".join(parts[:2]) if parts[0] in ("heads", "datasets") else parts[0]
+    return ".".join(parts[:2]) if parts[0] in ("heads", "datasets", "adapters", "own") else parts[0]

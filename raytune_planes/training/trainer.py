@@ -63,8 +63,8 @@ class Trainer:
         # The seed comes right before the weights are drawn, the same on every worker.
         torch.manual_seed(config.seed)
         self.model = Network(infos, config, text_width, text)
-        self.model.backbone.take(config.model.backbone.weights)
-        self._left_out = LeftOut(self.model.backbone, config.model.backbone)
+        self.model.take(config.model.backbone.weights)
+        self._left_out = LeftOut(self.model.backbone, config.model)
         self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
         self._parallel = worker.prepare(self.model)
         if text is not None:

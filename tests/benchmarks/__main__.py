@@ -28,6 +28,7 @@ from tests.benchmarks import (
     oracle,
     overhead,
     scenes,
+    sharing,
     soak,
     specialists,
     startup,
@@ -57,6 +58,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "frozen": frozen.measure,
     "scenes": scenes.measure,
     "specialists": specialists.measure,
+    "sharing": sharing.measure,
 }
 """Each takes whether to run a reduced version."""
 

@@ -21,12 +21,12 @@ QUICK = (DEFAULT, "resnet18", "efficientnet_lite0", "vit_b_16")
 BATCH = 8
 
 
-def build(kind: str) -> tuple[Task, Callable[[], None]]:
+def build(kind: str, sharing: str = "trunk") -> tuple[Task, Callable[[], None]]:
     """The default model with the encoder ``kind``, random weights, and a step of it on 64-pixel pictures with masks.
 
     A step is forward, all losses and backward, without the optimiser; gradients are left for who asks.
     """
-    settings: dict[str, Any] = {"model__backbone__kind": kind, "budget__batch_size": BATCH}
+    settings: dict[str, Any] = {"model__backbone__kind": kind, "model__sharing": sharing, "budget__batch_size": BATCH}
     config = workload.config(**settings)
     data = workload.pictures(config, images=2 * BATCH)
     task = Task(config, data, workload.prompts(data))

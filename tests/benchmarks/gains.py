@@ -36,7 +36,7 @@ def measure(quick: bool) -> Table:
     seeds = SEEDS[:2] if quick else SEEDS
     trained = train_all("gains", train_one, chosen(VARIANTS), seeds, data, allowed())
     found = {label: [result.get("metrics", {}) for result in results] for label, results in trained.items()}
-    rows = [_row(label, found[label], found[next(iter(VARIANTS))]) for label in found]
+    rows = [compared(label, found[label], found[next(iter(VARIANTS))]) for label in found]
     figures = {label: {key: [r.get(key) for r in found[label]] for key in METRICS} for label in found}
     notes = (
         f"Differences from the defaults on the test split, seed by seed ({len(seeds)} seeds), with the 95 % interval",
@@ -56,7 +56,8 @@ def train_one(settings: dict[str, Any], seed: int, data: Path) -> Result:
     return train_again(task_of("gains", {**BUDGET, **settings}, data, folder), {}, seed, folder)
 
 
-def _row(label: str, mine: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+def compared(label: str, mine: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]) -> tuple[str, ...]:
+    """``label``, and of each of ``METRICS`` the mean of ``mine``, or what ``mine`` gains over ``base`` seed by seed."""
     if mine is base:
         means = [statistics.fmean(r[key] for r in base) for key in METRICS]
         return (label, *(f"{100 * mean:.1f}" for mean in means))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,7 @@ def test_an_estimate_tells_the_exact_size_and_what_was_measured(
     expected = training["trial_samples"] / training["samples_per_hour"] * 3600
     assert training["trial_seconds"] == pytest.approx(expected, rel=0.01, abs=0.1)
     assert training["memory_bytes"] > 2**20
+    assert training["own_parameters"] == {"planesnet": 0, "hrplanes": 0}
     assert training["steps_per_hour"] > 0
 
 
@@ -196,6 +198,17 @@ def test_an_estimate_is_told_in_sentences(
     folds = ["--set", "split.kind=kfold", "--set", "split.folds=3"]
     assert main(["data", str(pictures), "--estimate", *given, *folds]) == 0
     assert f"a trial of {3 * samples:,} samples takes" in capsys.readouterr().out, "it trains on every fold"
+    assert re.search(r"^model: \d+,\d{3} parameters$", said, re.MULTILINE)
+
+
+def test_an_estimate_tells_what_the_encoder_has_for_each_dataset_alone(
+    pictures: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_estimate, "SECONDS", 0.0)
+    given = [part for setting in (*SMALL, "model.sharing=adapters") for part in ("--set", setting)]
+    assert main(["data", str(pictures), "--estimate", *given]) == 0
+    own = sum(2 * c * (c // 2) + c for c in (8, 16, 32))
+    assert f"in the image encoder for one dataset alone (model.sharing): mine {own:,}" in capsys.readouterr().out
 
 
 def test_what_exceeds_the_limit_is_estimated_as_it_would_be_kept(

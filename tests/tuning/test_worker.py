@@ -33,7 +33,7 @@ class GroupWorker(RayWorker):
         self.rank, self.world, self.device = rank, world, torch.device("cpu")
 
 
-def _train(rank: int, world: int, port: int, folder: str, bert: str = "") -> None:
+def _train(rank: int, world: int, port: int, folder: str, bert: str = "", sharing: str = "trunk") -> None:
     torch.set_num_threads(1)
     worker: Worker = LocalWorker("cpu")
     if world > 1:
@@ -50,7 +50,7 @@ def _train(rank: int, world: int, port: int, folder: str, bert: str = "") -> Non
     dropout = {f"datasets__{name}__head__dropout": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
     # Weights that are learnt outside of the model must be averaged as well.
     tasks = {"losses__reconstruction__weight": 0.5, "losses__detection__weight": 0.5}
-    config = toy_config(budget__epochs=1, balancing__rule="uncertainty", **dropout, **tasks)
+    config = toy_config(budget__epochs=1, balancing__rule="uncertainty", model__sharing=sharing, **dropout, **tasks)
     if bert:
         text = {"text__model": bert, "text__freeze": False, "text__lr_factor": 1.0}
         config = toy_config(budget__epochs=1, **dropout, **text)
@@ -77,6 +77,15 @@ def test_two_workers_end_an_epoch_with_equal_parameters_which_are_those_of_one_w
         np.testing.assert_array_equal(told["rows"][:, 0], [0, 0, 1, 1])
         # Two workers, each with the same loss over all rows: its gradient twice.
         np.testing.assert_array_equal(told["gradient"][:, 0], 2 * np.array([2 * rank + 1, 2 * rank + 2]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharing", ["adapters", "stage", "own"])
+def test_two_workers_train_what_is_of_one_dataset_alone(tmp_path: Path, sharing: str) -> None:
+    mp.spawn(_train, args=(2, port := _free_port(), str(tmp_path), "", sharing), nprocs=2)
+    _train(0, 1, port, str(tmp_path), "", sharing)
+    part = "adapters" if sharing == "adapters" else "own"
+    assert any(key.startswith(f"{part}.fgvc.") for key in _assert_trained_alike(tmp_path))
 
 
 @pytest.mark.slow
