@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.records import Goal, Objective
 from tests.benchmarks.tables import Table
 from tests.benchmarks.trainings import SEEDS, Result, Variants, chosen, folder_of, pictures, task_of, train_all
 
@@ -36,7 +35,6 @@ ENCODERS: Variants = {
 }
 SPLITS = ("val", "test")
 METRICS = ("scene_iou", "scene_ap50", "scene_map", "count_error", "count_error_share")
-GOAL = Goal((Objective(f"val/{DATASET}/iou"),))
 
 
 def measure(quick: bool) -> Table:
@@ -88,7 +86,7 @@ def train_one(settings: dict[str, Any], seed: int, data: Path) -> Result:
     trainer = Trainer(config, *task.supply(config), LocalWorker(config.devices.vision))
     trainer.begin()
     for _ in range(config.budget.epochs):
-        run_epoch(trainer, GOAL)
+        run_epoch(trainer, task.goal)
     seconds = time.process_time() - began
     found = trainer.data[DATASET].scenes
     assert found is not None, f"{DATASET} has whole scenes"
