@@ -21,7 +21,7 @@ from raytune_planes.strict_yaml import strict_yaml
 
 MOST_NAMED = 20
 """Unknown paths that are named one by one."""
-PATHS = ("root", "clean", "link_roots")
+PATHS = ("root", "clean", "link_roots", "teacher")
 """Settings of a dataset that name a file or folder, or several with commas between."""
 
 Value = Any  # a leaf: bool, int, float, str or None

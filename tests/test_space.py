@@ -70,7 +70,7 @@ def test_a_packaged_space_lifts_fgvc_and_hrplanes_without_losing_planesnet(name:
 
 @pytest.mark.parametrize("setting", ["root", "clean", "reader"])
 def test_which_pictures_there_are_is_not_searched(tmp_path: Path, setting: str) -> None:
-    with pytest.raises(UserError, match=rf"datasets.fgvc.{setting} says which pictures there are"):
+    with pytest.raises(UserError, match=rf"datasets.fgvc.{setting} says which files there are"):
         loaded(tmp_path, GOAL + f"search:\n  datasets.fgvc.{setting}: {{choice: ['', fgvc]}}\n")
 
 

@@ -114,6 +114,9 @@ class Dataset(Section):
     """Use at most this many training images, drawn with all classes in proportion; 0 for all."""
     class_balanced: bool = False
     """Draw training images with every class equally likely."""
+    teacher: LocalPath = ""
+    """Checkpoint (``best.pt``) of a specialist of this dataset, whose answers ``losses.distillation`` learns. It may
+    have learnt other datasets too. Empty for none: ``tune`` then takes the dataset trained alone."""
     augment: Augment = Augment()
     head: Head = Head()
     stop: Stop = Stop()

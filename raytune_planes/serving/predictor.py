@@ -16,21 +16,17 @@ from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.model.bert import encode_prompts
-from raytune_planes.network import Network
 from raytune_planes.processors import tensor_threads
 from raytune_planes.scenes.boxes import detected
 from raytune_planes.scenes.grid import Grid, Scored
 from raytune_planes.serving.learnt import Learnt, drawn, learnt
 from raytune_planes.serving.slides import Slide
-from raytune_planes.settings import make_config
 from raytune_planes.tasks.outputs import joined, mapped
 from raytune_planes.tasks.prediction import Prediction, predicted
 from raytune_planes.training import checkpoint
+from raytune_planes.training.kept_model import KeptModel
 from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.workers import pick_device
-
-BERT = "text.bert."
-"""What the names of a trained text encoder's weights begin with (``model.tuned``)."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +71,14 @@ class Predictor:
     """A trial's ``best.pt``, ready to answer."""
 
     def __init__(self, state: Mapping[str, Any], device: str = "auto") -> None:
-        self.config = make_config(state["config"], source="the checkpoint's settings")
-        self.infos: Mapping[str, Info] = {name: Info.of_json(fields) for name, fields in state["infos"].items()}
+        kept = KeptModel(state)
+        self.config, self.infos = kept.config, kept.infos
         self.learnt: Mapping[str, Learnt] = learnt(state, self.config)
         self.synthetic = drawn(self.learnt)
         self.device = pick_device(device)
-        width = next(iter(state["prompts"].values())).shape[1]
-        self.model = Network(self.infos, self.config, width)
+        self.model = kept.network.to(self.device)
         # A jointly trained text encoder is used only when a text is given: transformers is slow to import.
-        self._text_weights = {k.removeprefix(BERT): w for k, w in state["weights"].items() if k.startswith(BERT)}
-        self.model.load_state_dict({k: w for k, w in state["weights"].items() if not k.startswith(BERT)})
-        self.model.to(self.device).eval()
+        self._text_weights = kept.text_weights
         self._texts: dict[tuple[str, ...], torch.Tensor] = {}
 
     @staticmethod

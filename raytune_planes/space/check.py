@@ -151,7 +151,7 @@ def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> st
     if missing:
         return f"search: {missing}"
     if unstaged(path).startswith("datasets.") and path.rsplit(".", 1)[-1] in ("reader", *PATHS):
-        return f"search: {path} says which pictures there are, the same for all trials: put it under 'fixed'"
+        return f"search: {path} says which files there are, the same for all trials: put it under 'fixed'"
     if dimension.kind == "float" and unstaged(path).startswith("datasets.") and path.rsplit(".", 1)[-1] in DECODED_FOR:
         return f"search: {path} decides what is decoded before the study: write {{choice: [a, b]}}"
     if dimension.kind == "float" and float not in types:

@@ -25,6 +25,7 @@ TASKS: Joined[Task] = joined(
         "contrastive": "raytune_planes.tasks.contrastive.settings:CONTRASTIVE",
         "reconstruction": "raytune_planes.tasks.reconstruction.settings:RECONSTRUCTION",
         "detection": "raytune_planes.tasks.detection.settings:DETECTION",
+        "distillation": "raytune_planes.tasks.distillation.settings:DISTILLATION",
     },
     _problem,
 )

@@ -34,6 +34,8 @@ class Task:
     measured the task; empty for none."""
     optional: bool = False
     """Whether the model has this part only where the weight is above 0. Other tasks are measured at weight 0 too."""
+    taught: bool = False
+    """Whether its loss needs the answers of a specialist of each dataset (``datasets.<name>.teacher``)."""
 
     @property
     def frozen_name(self) -> str:

@@ -71,6 +71,11 @@ class Case:
     """All workers' rows, in rank order, differentiable: its backward pass sums over the workers."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
     """Of all tasks, by name: a loss may be computed from another task's answer as well."""
+    tasks: Mapping[str, Implementation] = field(default_factory=dict)
+    """All of the model, by name."""
+    taught: Mapping[str, Any] = field(default_factory=dict)
+    """What a specialist of the dataset says of the same pictures, by the tasks that it learnt; without gradients, and
+    empty where no task asks for it."""
 
 
 class Tally(ABC):
@@ -131,6 +136,13 @@ class Implementation(ABC):
         With several workers the mean over equal slices of a batch is the term of the whole batch, in value and, when
         ``case.gather`` is differentiable with summed gradients, in the gradient that data-parallel training averages.
         """
+
+    def distance(self, answer: Any, taught: Any, temperature: float) -> Tensor | None:
+        """How far ``answer`` is from a specialist's answer ``taught`` to the same pictures, for distillation.
+
+        Scalar, 0 where they are equal, on the scale of ``loss``; None for a task that is not distilled.
+        """
+        return None
 
     def tally(self, dataset: str) -> Tally | None:
         """A fresh one; None for a task that measures its loss alone."""

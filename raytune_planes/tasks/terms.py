@@ -23,9 +23,10 @@ def terms(
     batch: Batch,
     prompts_KW: Tensor,
     gather: Callable[[Tensor], Tensor] = identity,
+    taught: Mapping[str, Any] | None = None,
 ) -> dict[str, Tensor]:
-    """The scalar terms that apply to ``batch``, by task, in float32."""
+    """The scalar terms that apply to ``batch``, by task, in float32; ``taught``: see ``Case``."""
     classes = len(prompts_KW)
     with torch.autocast(batch.image_BCHW.device.type, enabled=False):
-        case = Case(batch, batch.target(classes), prompts_KW, gather, outputs)
+        case = Case(batch, batch.target(classes), prompts_KW, gather, outputs, tasks, taught or {})
         return {name: tasks[name].loss(answer, case) for name, answer in outputs.items() if answer is not None}

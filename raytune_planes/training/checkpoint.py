@@ -115,13 +115,16 @@ def load(path: Path, *, whole: bool = True) -> dict[str, Any]:
 
 
 def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str) -> None:
-    """Compare the settings ``mine``, by path, with those of a ``last.pt``. One that is newer counts as its default.
+    """Compare the settings ``mine``, by path, with those of a ``last.pt``. One that is newer counts as its default;
+    where a specialist's file lies does not matter, its weights are compared (``Teachers``).
 
     Raises:
         UserError: they differ, so that training cannot continue from there.
     """
     theirs = overlaid(state["config"])
-    other = [k for k in mine if not k.startswith("devices.") and mine[k] != theirs.get(k)]
+    other = [
+        k for k in mine if not k.startswith("devices.") and not k.endswith(".teacher") and mine[k] != theirs.get(k)
+    ]
     if other:
         raise UserError(
             f"{source} was trained with another configuration ({other[0]} differs: it has "

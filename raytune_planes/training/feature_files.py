@@ -51,6 +51,7 @@ BESIDE = {
     "root",
     "clean",
     "link_roots",
+    "teacher",
 }
 """Settings of a dataset that change nothing of what is seen of a picture; ``fingerprint`` tells which pictures."""
 Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype]]

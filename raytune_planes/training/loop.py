@@ -95,6 +95,8 @@ def fit(
     """
     budget = trainer.config.budget
     trainer.begin(say)
+    if trainer.teachers:
+        say(trainer.teachers.in_words())
     while trainer.epoch < budget.epochs and not trainer.stopping.all_rest:
         record = run_epoch(trainer, goal)
         bad = not_finite(record.metrics)

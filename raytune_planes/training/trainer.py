@@ -37,12 +37,13 @@ from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.start import freeze, learn
 from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.tally import Sums
+from raytune_planes.training.teachers import Teachers
 from raytune_planes.training.text_encoder import text_device, text_encoder
 from raytune_planes.training.workers import Worker
 
 PARTS = ("model", "optimizer", "balancer", "mixer", "stopping")
 """What has a state of its own."""
-LATER_PARTS = ("plateau", "average")
+LATER_PARTS = ("plateau", "average", "teachers")
 """The same, not in the oldest checkpoints."""
 
 
@@ -65,6 +66,7 @@ class Trainer:
         self.model = Network(infos, config, text_width, text)
         self.model.take(config.model.backbone.weights)
         self._left_out = LeftOut(self.model.backbone, config.model)
+        self.teachers = Teachers(config, self.model.tasks, infos, worker.device)
         self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
         self._parallel = worker.prepare(self.model)
         if text is not None:
@@ -178,7 +180,9 @@ class Trainer:
             return dict(self.model(dataset, *seen))
 
     def _terms(self, outputs: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        return terms(self.model.tasks, outputs, batch, self._prompts[batch.dataset], gather)
+        with self._precision():
+            taught = self.teachers.answers(batch)
+        return terms(self.model.tasks, outputs, batch, self._prompts[batch.dataset], gather, taught)
 
     def _seed_dropout(self) -> None:
         # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.
@@ -237,6 +241,7 @@ class Trainer:
         return {
             "config": flatten(self.config),
             **described(self.data),
+            "teachers": self.teachers.digests,
             "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
             **self._left_out.of("weights", self.weights()),
             "epoch": record.epoch,

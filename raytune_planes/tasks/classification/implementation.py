@@ -17,6 +17,7 @@ from raytune_planes.tasks.base import Task
 from raytune_planes.tasks.classification.heads import Attention, Cosine, Mlp, linear
 from raytune_planes.tasks.classification.hierarchy import groups, hierarchy
 from raytune_planes.tasks.classification.loss import classification
+from raytune_planes.tasks.divergence import of_classes
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape, Tally
 from raytune_planes.tasks.prediction import Prediction
 
@@ -71,6 +72,9 @@ class Classification(Implementation):
         if not levels:
             return loss
         return (loss + weight * hierarchy(answer.logits_BK, case.target, levels)) / (1 + weight)
+
+    def distance(self, answer: Logits, taught: Logits, temperature: float) -> Tensor:
+        return of_classes(answer.logits_BK, taught.logits_BK, temperature)
 
     def _parents(self, dataset: str, device: torch.device) -> tuple[Tensor, ...]:
         if (dataset, device) not in self._levels:  # once: finding the groups waits for the device

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from raytune_planes.datasets.loaders import Batch
+from raytune_planes.tasks.divergence import of_pixels
 from raytune_planes.tasks.implementation import Case, Features, Implementation, Shape, Tally
 from raytune_planes.tasks.prediction import Prediction
 from raytune_planes.tasks.segmentation.decoder import Decoder
@@ -37,6 +38,9 @@ class Segmentation(Implementation):
     def loss(self, answer: Tensor, case: Case) -> Tensor:
         assert case.batch.mask_BHW is not None, "asked of a dataset without masks"
         return segmentation(answer, case.batch.mask_BHW, self.settings.dice)
+
+    def distance(self, answer: Tensor, taught: Tensor, temperature: float) -> Tensor:
+        return of_pixels(answer, taught, temperature)
 
     def tally(self, dataset: str) -> Tally | None:
         return Pixels()

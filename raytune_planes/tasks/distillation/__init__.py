@@ -1,0 +1,1 @@
+"""What a specialist of each dataset says of its pictures, as a second target."""
