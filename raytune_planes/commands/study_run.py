@@ -34,6 +34,7 @@ from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
+from raytune_planes.tuning.teaching import with_teachers
 
 LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
@@ -87,7 +88,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     if args.resume:
         same_data(folder, material.data)
     share, cpu_hosts = share_of_gpus(args.gpus_per_worker)
-    return StudyPlan(
+    plan = StudyPlan(
         name=name,
         space=space,
         out=args.out.resolve(),
@@ -105,6 +106,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         commit=commit(),
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     )
+    return with_teachers(plan)
 
 
 def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:

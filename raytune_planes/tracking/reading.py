@@ -64,6 +64,15 @@ def _read_alone(path: Path) -> dict[str, dict[str, float]]:
         return {}
 
 
+def kept_references(path: Path) -> dict[str, str]:
+    """By dataset the folder, beside the studies, of its training alone; {} where none is known."""
+    try:
+        stored = load_json(path).get("kept", {}) if path.is_file() else {}
+        return {str(dataset): Path(str(name)).name for dataset, name in stored.items()}
+    except (OSError, *MALFORMED):
+        return {}
+
+
 def read_trials(folder: Path) -> tuple[tuple[TrialRecord, ...], tuple[str, ...]]:
     """The trials of the study in ``folder`` by number, also without its ``study.json``; and what was left out."""
     trials: list[TrialRecord] = []

@@ -71,6 +71,8 @@ class StudyPlan:
     """Of the search; a trial's own seed is a setting."""
     references: bool = False
     """Whether each dataset is trained alone too, to be compared with."""
+    teachers: Mapping[str, Value] = field(default_factory=dict)
+    """Settings that name the references as specialists to learn from; empty where no trial does (``with_teachers``)."""
     start_from: tuple[Mapping[str, Value], ...] = ()
     """Configurations to try after the defaults."""
     retries: int = 2
@@ -85,7 +87,7 @@ class StudyPlan:
     @property
     def layers(self) -> tuple[Mapping[str, Value], ...]:
         """Settings of every trial, lowest first; what is drawn comes on top."""
-        return (self.space.fixed, self.space.start, {"devices.threads": self.cpus_per_worker})
+        return (self.space.fixed, self.space.start, self.teachers, {"devices.threads": self.cpus_per_worker})
 
     def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
         """Raises UserError when the drawn settings do not fit together."""

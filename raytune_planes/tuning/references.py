@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -12,24 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytune_planes.catalog import primary_metric
-from raytune_planes.config import TrialConfig
-from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord, metric
-from raytune_planes.settings import Value, flatten, make_config, only
-from raytune_planes.tracking.files import CONFIG, LAST, REFERENCES, SHARED, load_json, save_json, write_whole
-from raytune_planes.tracking.jsonl import dotted_yaml
-from raytune_planes.tracking.reading import MALFORMED, DamagedFile, read_ends
-from raytune_planes.training.checkpoint import Checkpoint, load
-from raytune_planes.training.folds import train_trial
-from raytune_planes.training.mixing import Mixer
+from raytune_planes.records import Goal, TrialRecord
+from raytune_planes.tracking.files import REFERENCES, SHARED, save_json
+from raytune_planes.tracking.reading import DamagedFile, read_ends
+from raytune_planes.tuning.alone import RESULT, alone, folder_name, primary, result_of, train_alone, why_no_teacher
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.teaching import learns_first
 from raytune_planes.tuning.trial import Task
 
 if TYPE_CHECKING:
     import ray
-
-RESULT = "result.json"
 
 Say = Callable[[str], None]
 
@@ -40,16 +31,26 @@ class References:
     Each has the settings of trial 0 and as many samples of its dataset as trial 0 gives it, without rests.
     """
 
-    def __init__(self, plan: StudyPlan, task: Task, folder: Path, say: Say) -> None:
+    def __init__(
+        self, plan: StudyPlan, task: Task, folder: Path, say: Say, is_interrupted: Callable[[], bool] = lambda: False
+    ) -> None:
         self._plan, self._task, self._folder, self._say = plan, replace(task, workers=1), folder, say
+        self._is_interrupted = is_interrupted
         self._asked = deque[tuple[str, Path]]()
         self._running: dict[ray.ObjectRef[dict[str, Any]], str] = {}
         self._train: Callable[[str, Path], ray.ObjectRef[dict[str, Any]]]
         self.metrics: dict[str, dict[str, float]] = {}
         """By dataset: its validation metrics at its best epoch."""
+        self._places: dict[str, Path] = {}
 
-    def start(self, gpus: float) -> None:
-        """Read what earlier studies trained, and note the rest for ``advance``; ``gpus``: the share of each."""
+    def start(self, gpus: float, at_once: int) -> None:
+        """Read what earlier studies trained, and note the rest for ``advance``; ``gpus``: the share of each.
+
+        Where trial 0 learns from them, it returns when all are trained, ``at_once`` at a time.
+
+        Raises:
+            KeyboardInterrupt: as ``finish``.
+        """
         import ray
 
         plan, config = self._plan, self._plan.config(self._plan.space.first())
@@ -64,12 +65,19 @@ class References:
         self._train = lambda name, folder: remote.remote(task, first, name, folder)
         for name in config.active:
             own, fingerprint = alone(self._task, first, name), plan.material.data[name].fingerprint
-            place = plan.out / SHARED / f"{name}-{_key(own, fingerprint)}"
-            if known := _read(place / RESULT):
+            self._places[name] = place = plan.out / SHARED / folder_name(name, own, fingerprint)
+            known = result_of(place)
+            if known and plan.teachers and (why := why_no_teacher(place)):
+                self._say(f"{name} was trained alone before, and is trained again as nothing can learn from it: {why}")
+                (place / RESULT).unlink()
+                known = {}
+            if known:
                 self._take(name, known)
             else:
                 self._asked.append((name, place))
         self._keep()
+        if learns_first(plan):
+            self.finish(at_once)
 
     @property
     def ready(self) -> bool:
@@ -95,14 +103,14 @@ class References:
             name, place = self._asked.popleft()
             self._running[self._train(name, place)] = name
 
-    def finish(self, at_once: int, is_interrupted: Callable[[], bool]) -> None:
-        """Train what is left, once no trial does.
+    def finish(self, at_once: int) -> None:
+        """Train what is left, while no trial does.
 
         Raises:
-            KeyboardInterrupt: ``is_interrupted`` says so.
+            KeyboardInterrupt: the study is interrupted.
         """
         while not self.ready:
-            if is_interrupted():
+            if self._is_interrupted():
                 raise KeyboardInterrupt
             self.advance(at_once)
             time.sleep(0.2)
@@ -118,14 +126,16 @@ class References:
 
     def _take(self, name: str, result: Mapping[str, Any]) -> None:
         if "failed" in result:
-            self._say(f"{name} trained alone failed: {result['failed']}; nothing is compared with it")
+            taught = ", and trials that learn from it fail" if self._plan.teachers else ""
+            self._say(f"{name} trained alone failed: {result['failed']}; nothing is compared with it{taught}")
             return
         self.metrics[name] = dict(result["metrics"])
-        key = _primary(name, self._plan.config(self._plan.space.first()))
+        key = primary(name, self._plan.config(self._plan.space.first()))
         self._say(f"{name} trained alone: {key} {self.metrics[name][key]:.4f} after {result['samples']:,} samples")
 
     def _keep(self) -> None:
-        save_json(self._folder / REFERENCES, {"alone": self.metrics})
+        kept = {name: place.name for name, place in self._places.items() if name in self.metrics}
+        save_json(self._folder / REFERENCES, {"alone": self.metrics, "kept": kept})
 
 
 def settled(plan: StudyPlan, folder: Path) -> StudyPlan:
@@ -149,77 +159,3 @@ def with_floors(plan: StudyPlan, defaults: TrialRecord, alone: Mapping[str, Mapp
 
 def _with_goal(plan: StudyPlan, goal: Goal) -> StudyPlan:
     return replace(plan, space=replace(plan.space, goal=goal))
-
-
-def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path) -> dict[str, Any]:
-    """Train the dataset ``name`` alone in this process, with as many of its samples as trial 0 draws.
-
-    Args:
-        first: the settings of trial 0 that the space varies.
-        folder: where its checkpoint and result are kept; an interrupted training continues from there.
-
-    Returns:
-        ``metrics``: of the validation split at the epoch that is best in the dataset's primary metric, with
-        ``samples``; or ``failed`` with the reason.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        config = alone(task, first, name)
-        write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"{name} alone"))
-        goal, epochs = Goal((Objective(_primary(name, config)),)), []
-
-        def keep(record: EpochRecord, checkpoint: Checkpoint) -> None:
-            epochs.append(record)
-            state = {**checkpoint.state, "alone": [e.to_json() for e in epochs]}
-            replace(checkpoint, state=state).save(folder)
-
-        last = folder / LAST
-        epochs += _epochs_of(last) if last.is_file() else []
-        end, reason = train_trial(config, task.supply, goal, resume=last if epochs else None, report=keep)
-        if end is End.FAILED:
-            return {"failed": reason}
-        best = TrialRecord(name, 0, {}, flatten(config), tuple(epochs)).best(goal)
-        assert best is not None, "a training that ended has epochs"
-        result = {"metrics": dict(best.metrics), "samples": epochs[-1].samples, "epoch": best.epoch}
-    except Exception as error:
-        return {"failed": explain(error)}
-    save_json(folder / RESULT, result)
-    last.unlink(missing_ok=True)
-    return result
-
-
-def alone(task: Task, first: Mapping[str, Value], name: str) -> TrialConfig:
-    """The configuration of trial 0 with ``name`` as its one dataset, which gets the steps that trial 0 begins with."""
-    joint = task.config(first)
-    arrays = task.supply(joint)[0] if joint.mixing.rule == "temperature" else {}
-    sizes = {d: int(a.splits["train"].size) for d, a in arrays.items()}
-    shares = {d: settings.share for d, settings in joint.active.items()}
-    part = Mixer(joint.mixing, joint.stopping, shares, sizes).shares()[name]
-    steps = max(1, round(part * joint.budget.steps_per_epoch))
-    own = {"stopping.rule": "none", "budget.steps_per_epoch": steps}
-    layers = (*task.layers, first)
-    return make_config(*layers, only([name], *layers), own, source=f"{name} alone")
-
-
-def _key(config: TrialConfig, fingerprint: str) -> str:
-    """A short hash of what determines the training: its settings, except absent datasets, and its pictures."""
-    others = tuple(f"datasets.{name}." for name in config.datasets if name not in config.active)
-    flat = {k: v for k, v in flatten(config).items() if not k.startswith(others)}
-    return hashlib.sha256(json.dumps([flat, fingerprint], sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A result of an earlier study; empty where there is none that can be read."""
-    try:
-        return load_json(path) if path.is_file() else {}
-    except (OSError, *MALFORMED):
-        return {}
-
-
-def _primary(name: str, config: TrialConfig) -> str:
-    return metric("val", name, primary_metric(name, config.datasets[name].reader))
-
-
-def _epochs_of(last: Path) -> list[EpochRecord]:
-    """Of a training that was cut off."""
-    return [EpochRecord.from_json(each) for each in load(last).get("alone", ())]

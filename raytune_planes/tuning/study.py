@@ -102,7 +102,7 @@ class _Study:
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
         self._searcher = TuneSearcher(self._search, pools, resume=going_on, may_start=self._may_start)
         self._task = plan.task(folder)
-        self._references = References(plan, self._task, folder, view.note)
+        self._references = References(plan, self._task, folder, view.note, lambda: interrupt.requested)
         self._budget = StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier))
         self._recorder = Recorder(
             self._task,
@@ -126,7 +126,7 @@ class _Study:
         end, reason = End.FAILED, "the driver broke down"
         try:
             self._tune()
-            self._references.finish(self._pools.at_once, lambda: self._interrupt.requested)
+            self._references.finish(self._pools.at_once)
             end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
@@ -156,12 +156,12 @@ class _Study:
         return next((t for t in ended if t.number == 0), None)
 
     def _may_start(self) -> bool:
-        """Whether trials after the defaults may start: no floor waits for its reference any more."""
+        """Whether trials after the defaults may start: neither a floor nor a trial waits for a reference any more."""
         if self._plan.space.goal.unknown and not self._settled:
             if self._ended_defaults is None or not self._references.ready:
                 return False
             self._settle(self._ended_defaults)
-        return True
+        return self._references.ready or not self._plan.teachers
 
     def _settle(self, defaults: TrialRecord) -> None:
         """Floors that follow a reference become numbers, for all that judge by them."""
@@ -215,7 +215,7 @@ class _Study:
             ),
         )
         if plan.references:
-            self._references.start(self._pools.now[0].gpus)
+            self._references.start(self._pools.now[0].gpus, self._pools.at_once)
         with nullcontext() if alone else reaper.registry():
             tuner.fit()
 

@@ -187,11 +187,12 @@ class Reporter:
         self._folder, self._worker, self._began_with = folder, worker, began_with
         self._before = CoreTime.now()
         self._sent: list[str] = []
+        self._taught: dict[str, str] = {}
 
     def tell_again(self, state: Mapping[str, Any]) -> None:
         """Tell of the epochs that a checkpoint knows and the driver does not: reports of a worker group lag by a
         second, and the last are lost with it. All workers read the same files, and report equally often."""
-        self._sent = list(state.get("told", ()))
+        self._sent, self._taught = list(state.get("told", ())), dict(state.get("teachers", {}))
         recorded = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
         for line in self._sent:
             record = epoch_from_line(line.encode())
@@ -200,6 +201,7 @@ class Reporter:
 
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
         """Raises StopTrial when the driver requests it."""
+        self._taught = dict(checkpoint.state.get("teachers", {}))
         self._tell(record)
         self._sent.append(epoch_to_line(record))
         if self._worker.rank == 0:
@@ -217,7 +219,9 @@ class Reporter:
     def _tell(self, record: EpochRecord) -> None:
         report = {
             "record": record.to_json(),
-            "place": _place(self._worker) | dict(zip(["began_with"], self._began_with, strict=False)),
+            "place": _place(self._worker)
+            | dict(zip(["began_with"], self._began_with, strict=False))
+            | {f"teacher.{name}": sha256 for name, sha256 in self._taught.items()},
             "cores": dataclasses.asdict(CoreTime.now().since(self._before, self._worker.world)),
         }
         self._report(report)

@@ -15,13 +15,13 @@ from raytune_planes.records import End, Goal, Objective
 from raytune_planes.report import gained, summary
 from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
-from raytune_planes.tracking.files import LAST, SHARED
+from raytune_planes.tracking.files import LAST, SHARED, WEIGHTS
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow_fields import study_note
-from raytune_planes.tracking.reading import epochs_digest
+from raytune_planes.tracking.reading import epochs_digest, read_trial
 from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.tuning.alone import alone, train_alone, why_no_teacher
 from raytune_planes.tuning.plan import StudyPlan
-from raytune_planes.tuning.references import alone, train_alone
 from raytune_planes.tuning.study import Outcome, run_study
 from raytune_planes.tuning.trial import Task
 from tests.tuning.tiny import GOAL, tiny_plan
@@ -61,6 +61,11 @@ def test_a_training_alone_that_was_cut_off_goes_on_and_comes_to_the_same(
     assert set(whole["metrics"]) >= {FGVC, "val/fgvc/loss"}
     assert not any("planesnet" in key for key in whole["metrics"])
     assert not (tmp_path / "whole" / LAST).exists(), "it is of no use any more"
+    assert why_no_teacher(tmp_path / "whole") == ""
+    record, warnings = read_trial(tmp_path / "whole")
+    assert (record.tags["dataset"], record.end, warnings) == ("fgvc", End.COMPLETED, ())
+    assert [e.samples for e in record.epochs] == [32, 64, 96]
+    assert record.config["budget.steps_per_epoch"] == 4
 
     kept = Checkpoint.save
 
@@ -145,3 +150,15 @@ def test_objectives_may_have_floors_too() -> None:
     goal = Goal((Objective(FGVC),), {}, {FGVC: Relative("defaults")}).with_references({FGVC: 0.4})
     assert goal.feasible({FGVC: 0.4})
     assert goal.shortfalls({FGVC: 0.3}) == {FGVC: pytest.approx(0.1)}
+
+
+def test_weights_that_cannot_be_read_teach_nothing_and_are_named(plan: StudyPlan, tmp_path: Path) -> None:
+    task, first = a_task(plan)
+    train_alone(task, first, "planesnet", tmp_path / "kept")
+    assert why_no_teacher(tmp_path / "kept") == ""
+    raw = bytearray((tmp_path / "kept" / WEIGHTS).read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "kept" / WEIGHTS).write_bytes(bytes(raw))
+    assert "is damaged (its checksum does not match)" in why_no_teacher(tmp_path / "kept")
+    (tmp_path / "kept" / WEIGHTS).unlink()
+    assert "no checkpoint at" in why_no_teacher(tmp_path / "kept")
