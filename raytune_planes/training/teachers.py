@@ -103,9 +103,10 @@ def _read(name: str, path: Path, config: TrialConfig, info: Info) -> KeptModel:
             f"{setting}: {path} knows other classes than the data of {name} ({len(theirs)} and {len(info.classes)}; "
             f"{what}); give a specialist that was trained on these classes"
         )
-    if kept.config.split != config.split:
+    splits = (kept.config.split, config.split)
+    if len(set(splits)) > 1 and {split.kind for split in splits} != {"holdout"}:
         raise UserError(
-            f"{setting}: {path} was trained on another split of the pictures (split.folds, split.fold), so it has seen "
+            f"{setting}: {path} was trained on another split of the pictures (settings split.*), so it has seen "
             "pictures that are validated here; give a specialist that was trained on this split"
         )
     return kept

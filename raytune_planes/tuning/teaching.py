@@ -24,12 +24,18 @@ def with_teachers(plan: StudyPlan) -> StudyPlan:
     """The plan in whose trials every dataset has a specialist, if one of them can learn from any.
 
     Raises:
-        UserError: a dataset has none, and is not trained alone either; or one that a setting names cannot be read.
+        UserError: a dataset has none, and is not trained alone either; one that a setting names cannot be read; or
+            trials are trained on every fold.
     """
     if not _can_learn(plan.space):
         return plan
     first = plan.space.first()
     config = plan.config(first)
+    if config.split.kind == "kfold":
+        raise UserError(
+            f"{WEIGHTS_OF_TAUGHT[0]} can be above 0, and split.kind = kfold validates on every picture, so each specialist "
+            f"has seen what is validated; choose another split.kind, or set {WEIGHTS_OF_TAUGHT[0]}=0"
+        )
     for name, dataset in config.active.items():
         if dataset.teacher:  # else each trial would find out for itself
             try:

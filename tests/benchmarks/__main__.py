@@ -16,6 +16,7 @@ from tests.benchmarks import (
     chaos,
     cores,
     data,
+    distillation,
     encoders,
     frozen,
     fullsize,
@@ -59,6 +60,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "scenes": scenes.measure,
     "specialists": specialists.measure,
     "sharing": sharing.measure,
+    "distillation": distillation.measure,
 }
 """Each takes whether to run a reduced version."""
 

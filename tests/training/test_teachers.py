@@ -131,7 +131,7 @@ def test_a_specialist_that_is_missing_or_unfit_is_refused_by_name(taught_by: dic
     with pytest.raises(UserError, match=r"datasets\.hrplanes\.teacher: no checkpoint at .*gone\.pt"):
         a_trainer(**ASKED, **gone)
     with pytest.raises(UserError, match=r"datasets\.planesnet\.teacher: .* was trained on another split"):
-        a_trainer(**ASKED, **taught_by, split__folds=3, split__fold=1)
+        a_trainer(**ASKED, **taught_by, split__kind="kfold", split__fold=1)
     data = toy_data()
     other = replace(INFOS["fgvc"], classes=tuple(each.replace("2", "9") for each in INFOS["fgvc"].classes))
     data["fgvc"] = replace(data["fgvc"], info=other)

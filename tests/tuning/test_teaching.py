@@ -59,6 +59,11 @@ def test_a_study_that_lacks_a_specialist_is_refused_with_what_to_do(tmp_path: Pa
         with_teachers(a_plan(tmp_path / "named", fixed=absent))
 
 
+def test_trials_on_every_fold_learn_from_no_specialist(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="each specialist has seen what is validated"):
+        with_teachers(a_plan(tmp_path, fixed={"split.kind": "kfold"}))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
