@@ -156,7 +156,14 @@ class _Study:
         return next((t for t in ended if t.number == 0), None)
 
     def _may_start(self) -> bool:
-        """Whether trials after the defaults may start: neither a floor nor a trial waits for a reference any more."""
+        """Whether trials after the defaults may start: neither a floor nor a trial waits for a reference any more.
+
+        While no trial runs, Tune does nothing but ask for one, for up to ten minutes: no step of its loop comes then.
+        """
+        if not self._references.ready:
+            if self._interrupt.requested:
+                raise KeyboardInterrupt
+            self._each_step()
         if self._plan.space.goal.unknown and not self._settled:
             if self._ended_defaults is None or not self._references.ready:
                 return False

@@ -33,8 +33,8 @@ def with_teachers(plan: StudyPlan) -> StudyPlan:
     config = plan.config(first)
     if config.split.kind == "kfold":
         raise UserError(
-            f"{WEIGHTS_OF_TAUGHT[0]} can be above 0, and split.kind = kfold validates on every picture, so each specialist "
-            f"has seen what is validated; choose another split.kind, or set {WEIGHTS_OF_TAUGHT[0]}=0"
+            f"{WEIGHTS_OF_TAUGHT[0]} can be above 0, and split.kind = kfold validates on every picture, so each "
+            f"specialist has seen what is validated; choose another split.kind, or set {WEIGHTS_OF_TAUGHT[0]}=0"
         )
     for name, dataset in config.active.items():
         if dataset.teacher:  # else each trial would find out for itself

@@ -34,7 +34,7 @@ def taught_by(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {f"datasets__{name}__teacher": str(folder / "best.pt") for name in INFOS}
 
 
-def a_trainer(data: dict[str, Arrays] | None = None, **settings: Any) -> Trainer:
+def a_trainer(data: dict[str, Arrays] | None = None, /, **settings: Any) -> Trainer:
     return Trainer(toy_config(**settings), data or toy_data(), toy_prompts(), LocalWorker())
 
 

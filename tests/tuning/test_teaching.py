@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ WEIGHT = "losses.distillation.weight"
 SEARCHED = (Dimension(WEIGHT, "choice", choices=(0.0, 1.0)),)
 
 
-def a_plan(folder: Path, **changes: object) -> StudyPlan:
+def a_plan(folder: Path, **changes: Any) -> StudyPlan:
     return tiny_plan(folder, trials=2, references=True, concurrent=1, search=SEARCHED, **changes)
 
 
