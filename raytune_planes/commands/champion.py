@@ -14,8 +14,8 @@ from raytune_planes.invocation import command
 from raytune_planes.report.confirmed import read_confirmed
 from raytune_planes.report.explain import quoted
 from raytune_planes.report.standing import RESULTS, Standing, judge, standing
-from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking import reading
+from raytune_planes.tracking.final import handed_over, read_final
 from raytune_planes.tracking.mlflow_model import LoggedModel
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_registry import CHAMPION, MODEL, champion, make_champion, register_version
@@ -25,7 +25,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def register(folder: Path, uri: str | None = None, experiment: str | None = None, *, promote: bool = False) -> str:
-    """Register the best trial of the study in ``folder``; it becomes the champion where that is safe.
+    """Register the model that the study in ``folder`` hands over: what held at the long budget, else the best trial.
+
+    It becomes the champion where that is safe.
 
     Args:
         uri, experiment: As ``MlflowPlace.of`` takes them.
@@ -35,17 +37,20 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
         A message of one line or more, with the numbers that were compared.
 
     Raises:
-        UserError: no complete trial keeps every floor, or its weights are gone.
+        UserError: nothing keeps every floor, or its weights are gone.
     """
     study = reading.read_study(folder)
-    best, goal = best_of(study), study.start.goal
-    epoch = best.best(goal) if best else None
-    if best is None or epoch is None or not goal.feasible(epoch.metrics):
-        raise UserError("no complete trial keeps every floor, so none becomes the champion")
-    weights = files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS
+    handed = handed_over(study)
+    if handed is None:
+        final = read_final(study)
+        raise UserError(final.verdict if final else "no complete trial keeps every floor, so none becomes the champion")
+    weights, best, goal = handed.weights, handed.trial, handed.goal
+    epoch = best.best(goal)
+    assert epoch is not None, "what is handed over has a result"
     if not weights.is_file():
         raise UserError(f"the weights of trial {best.number} are gone: there is no {weights}")
-    mine = standing(study.start, best, goal, read_confirmed(folder))
+    confirmed = {n: each for n, each in read_confirmed(folder).items() if each.epochs == handed.epochs}
+    mine = standing(study.start, best, goal, confirmed)
     place = MlflowPlace.of(folder.parent, uri, experiment)
     tags = {RESULTS: mine.to_tag()}
     version = register_version(folder, best, epoch.epoch, _model(weights, list(study.start.data)), tags, place)

@@ -10,6 +10,7 @@ from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Ensemble
 from raytune_planes.serving.predictor import Model, Predictor
 from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.final import handed_over
 from raytune_planes.tracking.gains import best_of
 
 IN_MLFLOW = ("runs:/", "models:/")
@@ -20,8 +21,9 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
     """Load the model ``name``.
 
     Args:
-        name: a ``best.pt`` or the folder of one, the name or folder of a study (its best trial), the folder of an
-            ensemble, ``runs:/...`` or ``models:/...``.
+        name: a ``best.pt`` or the folder of one, the name or folder of a study (what it hands over: its
+            training at the long budget, else its best trial), the folder of an ensemble, ``runs:/...`` or
+            ``models:/...``.
         out: folder of the studies.
         tracking_uri: MLflow's store; when None that of ``MLFLOW_TRACKING_URI``, else the one in ``out``.
 
@@ -49,7 +51,10 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
 
 
 def _best_of_study(folder: Path) -> Path:
-    best = best_of(reading.read_study(folder))
+    study = reading.read_study(folder)
+    if (handed := handed_over(study)) is not None:
+        return handed.weights
+    best = best_of(study)
     if best is None:
         raise UserError(f"no trial of the study in {folder} is complete; give the best.pt of one of its trials")
     return files.trial_folder(folder, best.number, best.trial_id) / files.WEIGHTS

@@ -19,7 +19,7 @@ LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
 TAKEN = (
     *LIMITS,
     *("workers", "cpus_per_worker", "gpus_per_worker", "concurrent"),
-    *("data", "cache", "cache_limit", "tracking_uri", "experiment", "confirm", "seeds"),
+    *("data", "cache", "cache_limit", "tracking_uri", "experiment", "final", "confirm", "seeds"),
 )
 """What a resumed study takes from the new command line when it is typed there. ``data``: the same pictures, moved."""
 KEPT = ("space", "set", "only", "config", "start_from", "name", "seed", "sampler", "no_rungs", "no_references")

@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,32 @@ from raytune_planes.floors import ALONE
 from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.report import summary
+from raytune_planes.report.final import final_lines
 from raytune_planes.settings import load
-from raytune_planes.space import Space, StudySettings, cautioned, check, load_space, with_base, with_fixed
+from raytune_planes.space import (
+    Space,
+    StudySettings,
+    cautioned,
+    check,
+    load_space,
+    planned,
+    refuse_short,
+    with_base,
+    with_fixed,
+)
 from raytune_planes.space.writing import to_yaml
-from raytune_planes.terminal import make_view
+from raytune_planes.terminal import View, make_view
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import DataDescription, Trackers, of_table
 from raytune_planes.tracking.commit import commit
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
-from raytune_planes.tracking.mlflow import MlflowTracker
+from raytune_planes.tracking.mlflow import MlflowTracker, sync
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
+from raytune_planes.tuning.final import train_final
 from raytune_planes.tuning.plan import StudyPlan, prepare
 from raytune_planes.tuning.study import Outcome, run_study
 from raytune_planes.tuning.teaching import with_teachers
@@ -49,11 +62,15 @@ def run(args: argparse.Namespace) -> int:
     trackers = Trackers(*own, *of_table(plan.out))
     view = make_view(sys.stdout)
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
+    if plan.final:
+        _say(planned(plan.space, plan.final).capitalize())
     if message := mlflow.place.in_words():
         _say(message)
     _say("Starting Ray; the first figures come when the first trials end their first epoch")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
+    if plan.final and status == 0:
+        _final(args, plan, outcome, view)
     if args.confirm and status == 0:
         _say(f"\nFinal check: the {args.confirm} best and the defaults, {args.seeds} seeds each, from scratch")
         _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
@@ -147,6 +164,9 @@ def _space(args: argparse.Namespace) -> tuple[Space, str]:
     given = assigned(args, space.fixed)
     space = with_fixed(space, given) if given else space
     check(space)
+    refuse_short(space, args.final)
+    if args.final is not None:
+        space = replace(space, study=space.study.model_copy(update={"final": args.final}))
     for caution in cautioned(space):
         _say(f"Warning: {caution}")
     return space, to_yaml(space)
@@ -157,6 +177,21 @@ def _settings(space: Space, args: argparse.Namespace) -> StudySettings:
     if args.no_rungs:
         given["rungs"] = space.study.rungs.model_copy(update={"enabled": False})
     return space.study.model_copy(update=given)
+
+
+def _final(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome, view: View) -> None:
+    """The long training, in the terminal and in MLflow: a store that is away costs the study nothing."""
+    try:
+        train_final(plan, outcome.study, view)
+    except KeyboardInterrupt:
+        _say(f"Continue the final training with: {command(f'tune --resume {plan.name}{_out(args)}')}")
+        raise
+    study = reading.read_study(outcome.study.folder)
+    _say("\n" + "\n".join(final_lines(study)))
+    try:
+        sync(study.folder, args.tracking_uri, experiment=args.experiment)
+    except UserError as error:
+        _say(f"MLflow has nothing of the final training: {error}")
 
 
 def _register(plan: StudyPlan, place: MlflowPlace) -> None:

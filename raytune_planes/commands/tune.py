@@ -42,7 +42,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="of the search (default: 0)")
     _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
     _place(parser.add_argument_group("where trials run"))
-    check = parser.add_argument_group("final check, on the test split that the search never sees")
+    check = parser.add_argument_group(
+        "when the search has ended: a long training, and a check on the test split, which the search never sees"
+    )
+    check.add_argument(
+        "--final",
+        type=at_least(0),
+        metavar="EPOCHS",
+        help="when the search ends, train its best and the defaults again with so many epochs, compare them on the "
+        "validation split, and hand over what holds; 0 for not (default: the space's)",
+    )
     check.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
     check.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")
     add_mlflow(parser.add_argument_group("tracking"))

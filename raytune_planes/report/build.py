@@ -10,12 +10,14 @@ from raytune_planes.plugins import named
 from raytune_planes.records import End, TrialRecord, split_metric
 from raytune_planes.report import compare, explain, gained, over_folds, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
+from raytune_planes.report.final import HEADS, final_rows
 from raytune_planes.report.formatting import shown, signed, value_text
 from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.log import Log, of_trial
 from raytune_planes.report.search import Importance
 from raytune_planes.report.summary import Summary, summarise
 from raytune_planes.tasks import TASKS
+from raytune_planes.tracking.final import read_final
 from raytune_planes.tracking.gains import defaults_trial, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -134,6 +136,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     question += [over_folds.NOTE] if folds else []
     sure = tuple(explain.confirmed_rows(study, summary.best))
     question += [METHOD] if sure else []
+    question += [f"Final training: {final.verdict}."] if (final := read_final(study)) else []
     changes = tuple((c.path, value_text(c.before), value_text(c.after), c.note) for c in summary.changes)
     near = tuple(
         (f"trial {a.trial.number}", ", ".join(map(signed, a.differences)), ", ".join(a.changes))
@@ -142,6 +145,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     tables = [
         gains,
         Table(over_folds.HEADS, folds),
+        Table(HEADS, tuple(final_rows(study))),
         Table(("confirmed on the test split", "gain over the defaults, mean over seeds", "n"), sure),
         Table(("setting", "default", "best", ""), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Confirmed:
     """``test/<dataset>/<metric>``."""
     failures: tuple[str, ...] = ()
     """Of the seeds without a result."""
+    epochs: int = 0
+    """Of the long budget that it was trained with; 0 for that of the trials."""
 
 
 def interval(values: Sequence[float], sample: Sample | None) -> Interval:
@@ -87,6 +89,12 @@ def confirmed_gains(confirmed: Mapping[int, Confirmed], number: int) -> dict[str
     return gained
 
 
+def at_budget(confirmed: Iterable[Confirmed]) -> str:
+    """``" after 24 epochs"`` where they were trained at a long budget."""
+    epochs = max((c.epochs for c in confirmed), default=0)
+    return f" after {epochs} epochs" if epochs else ""
+
+
 def cell(interval: Interval | None, *, gain: bool = False) -> str:
     """``0.8500 [0.7900, 0.8960]``; with too few seeds the value of each."""
     text = signed if gain else shown
@@ -110,4 +118,4 @@ def _from_json(data: Mapping[str, Any]) -> Confirmed:
     metrics = {str(k): [float(v) for v in m["values"]] for k, m in data["metrics"].items()}
     sizes = {key: values[0] for key, values in metrics.items() if values}
     intervals = {key: interval(values, sample_of(key, sizes)) for key, values in metrics.items()}
-    return Confirmed(int(data["number"]), intervals, tuple(map(str, data["failures"])))
+    return Confirmed(int(data["number"]), intervals, tuple(map(str, data["failures"])), int(data.get("epochs", 0)))

@@ -12,10 +12,11 @@ from typing import Any
 from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.records import Goal, TrialRecord
-from raytune_planes.report.confirmed import Interval, cell, confirmed_gains, read_confirmed
+from raytune_planes.report.confirmed import Interval, at_budget, cell, confirmed_gains, read_confirmed
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.report.intervals import METHOD
 from raytune_planes.tracking.files import ARGUMENTS, BEST, CONFIG, WEIGHTS, trial_folder
+from raytune_planes.tracking.final import handed_over
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -77,6 +78,9 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     folder = trial_folder(study.folder, trial.number, trial.trial_id)
     whole = study.folder / BEST
     is_best = study.end is not None and trial is best_of(study) and whole.is_file()
+    handed = handed_over(study)
+    if handed and handed.epochs and trial is best_of(study):  # what held at the long budget
+        folder, is_best = handed.folder, False
     weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
     again = command(f"train --config {quoted(whole if is_best else folder / CONFIG)}")
     again += f" --folds {trial.config['split.folds']}" if any(e.fold for e in trial.epochs) else ""
@@ -133,7 +137,8 @@ def confirmed_rows(study: StudyFiles, trial: TrialRecord) -> list[tuple[str, str
 def confirmed_text(study: StudyFiles, trial: TrialRecord) -> list[str]:
     """The gain on the test split with its uncertainty, where a final check was made."""
     rows = confirmed_rows(study, trial)
-    heading = "confirmed on the test split, gain over the defaults, mean over seeds"
+    after = at_budget(read_confirmed(study.folder).values())
+    heading = f"confirmed on the test split{after}, gain over the defaults, mean over seeds"
     return [heading, *table(("metric", "gain", "n"), rows), f"  {METHOD}"] if rows else []
 
 

@@ -12,6 +12,7 @@ from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain, gained, over_folds
+from raytune_planes.report.final import final_lines
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
@@ -93,6 +94,7 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", 
         _verdict(summary),
         gained.as_lines(study, summary.best, summary.epoch, summary.gains),
         over_folds.as_lines(summary.best, study.start.goal),
+        final_lines(study),
         explain.confirmed_text(study, summary.best),
         _changed(summary),
         explain.rested_text(summary.best),

@@ -8,6 +8,7 @@ from typing import Any
 
 from raytune_planes.fold_metrics import results
 from raytune_planes.report import explain
+from raytune_planes.report.final import final_json
 from raytune_planes.report.summary import Summary, end_counts, summarise
 from raytune_planes.tracking.gains import Sample
 from raytune_planes.tracking.reading import StudyFiles
@@ -33,6 +34,7 @@ def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
         "objectives": [{"metric": o.metric, "mode": o.mode} for o in start.goal.objectives],
         "floors": dict(start.goal.floors),
         "best": _best(study, summary) if summary else None,
+        "final": final_json(study),
     }
 
 

@@ -26,6 +26,7 @@ from raytune_planes.space.dimension import (
     suggest,
 )
 from raytune_planes.space.file import read
+from raytune_planes.space.final import lengthened, long_budget, longer, planned, refuse_short
 
 __all__ = [
     "SAMPLERS",
@@ -39,8 +40,13 @@ __all__ = [
     "cautioned",
     "check",
     "describe",
+    "lengthened",
     "load_space",
+    "long_budget",
+    "longer",
     "packaged",
+    "planned",
+    "refuse_short",
     "suggest",
     "trial_config",
     "with_base",
@@ -136,6 +142,7 @@ def describe(space: Space) -> str:
     limits = [f"{study.trials} trials", f"{study.hours:g} h" if study.hours else ""]
     limits += [f"{study.samples:,} samples" if study.samples else ""]
     limits += [f"{study.patience} trials without a better best" if study.patience else ""]
+    final = planned(space, study.final)
     rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} continues"
     return "\n".join(
         [
@@ -144,6 +151,7 @@ def describe(space: Space) -> str:
             f"ends after: {' or '.join(filter(None, limits))}",
             *([f"each trial: trained on {flat['split.folds']} folds"] if flat["split.kind"] == "kfold" else []),
             f"sampler: {study.sampler}; {rungs if study.rungs.enabled else 'no rungs'}",
+            *([final] if final else []),
             f"{len(space.search)} dimensions:",
             *table,
             *(["fixed:", *fixed] if fixed else []),

@@ -14,6 +14,7 @@ from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, un
 from raytune_planes.space.dimension import Dimension, Space, show
 from raytune_planes.space.drawable import drawable, refused
 from raytune_planes.space.effects import is_of_stopping, without_effect
+from raytune_planes.space.final import too_short
 from raytune_planes.space.folds import fold_problems
 from raytune_planes.space.types import Types
 
@@ -33,6 +34,11 @@ def check(space: Space, *layers: Mapping[str, Value]) -> None:
 
 def cautioned(space: Space) -> tuple[str, ...]:
     """What a valid space does and hardly anyone wants: ``config.cautions`` of its trials, settings without effect."""
+    short = too_short(space, space.study.final)
+    return (*_cautions(space), *([f"{short}: there is none; --final EPOCHS asks for a longer one"] if short else []))
+
+
+def _cautions(space: Space) -> tuple[str, ...]:
     searched = [d.path for d in space.search]
     concerned = {path.rsplit(".", 1)[-1] for path in (*space.fixed, *space.start, *searched)} & {"freeze", "start"}
     if not concerned and not any(map(is_of_stopping, searched)):

@@ -51,6 +51,9 @@ class StudySettings(Section):
     """No trial starts while less is free on the disk of the results: running trials continue."""
     fork: bool = True
     """Leading stages of a plan that all trials have in common are trained once, and the others begin after them."""
+    final: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Epochs with which the best trial and the defaults are trained again when the search has ended, with as many steps
+    an epoch as in the trials; what holds there is handed over as the study's model. 0 for no final training."""
     sampler: Literal["tpe", "random", "nsga2", "gp"] = "tpe"
     rungs: RungSettings = RungSettings()
 

@@ -13,6 +13,7 @@ from raytune_planes.invocation import command
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
+from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_store import MlflowStore
@@ -180,6 +181,8 @@ def push(store: MlflowStore, folder: Path) -> None:
 def _push(store: MlflowStore, study: reading.StudyFiles, folders: Mapping[str, Path]) -> None:
     for trial in study.trials:
         store.push_trial(trial, folders[trial.trial_id])
+    for long in long_runs(study):
+        store.push_trial(long.trial, long.folder, long.goal)
     store.push_study(study)
 
 

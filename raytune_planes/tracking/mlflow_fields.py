@@ -10,6 +10,7 @@ from raytune_planes.fold_metrics import results
 from raytune_planes.printing import printable
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.final import MARK, read_final, rows
 from raytune_planes.tracking.gains import Gain, best_of, gains, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -65,7 +66,7 @@ def parent_tags(start: StudyStart) -> dict[str, str]:
 
 
 def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
-    own = {"kind": "trial", "trial": str(trial.number), "trial_id": trial.trial_id}
+    own = {"kind": "final" if MARK in trial.tags else "trial", "trial": str(trial.number), "trial_id": trial.trial_id}
     return {**study_tags(start), **own}
 
 
@@ -79,7 +80,8 @@ def end_tags(trial: TrialRecord) -> dict[str, str]:
 
 
 def trial_name(trial: TrialRecord) -> str:
-    return f"trial {trial.number:03d}" + (" (defaults)" if trial.number == 0 else "")
+    kind = f"final {trial.number:03d}, {trial.tags[MARK]} epochs" if MARK in trial.tags else f"trial {trial.number:03d}"
+    return kind + (" (defaults)" if trial.number == 0 else "")
 
 
 def params(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
@@ -122,7 +124,9 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
             values[f"best/{parts[1]}/{parts[2]}"] = value
     feasible, score = goal.feasible(epoch.metrics), goal.score(epoch.metrics)
     values |= {"feasible": float(feasible), "best_epoch": float(epoch.epoch)}
-    if math.isfinite(score):
+    if math.isfinite(score) and MARK in trial.tags:  # of another budget: not to be sorted among the trials
+        values |= {"final_score": score}
+    elif math.isfinite(score):
         values |= {"penalised_score": score} | ({"score": score} if feasible and trial.end.is_complete else {})
     return [(key, value, trial.ended_ms, 0) for key, value in values.items()]
 
@@ -144,6 +148,7 @@ def study_note(study: StudyFiles) -> str:
     start, best = study.start, best_of(study)
     ends = ", ".join(f"{n} {end}" for end in End if (n := sum(t.end is end for t in study.trials)))
     about_study = [
+        *_final(study),
         "",
         f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}.",
     ]
@@ -182,6 +187,23 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
         "",
         f"Sort the trials by `score`, highest first: only complete trials{floors} have one.",
     ]
+
+
+def _final(study: StudyFiles) -> list[str]:
+    """Both budgets, where the study has trained at the long one."""
+    final = read_final(study)
+    if final is None:
+        return []
+    lines = ["", f"**Final training**: {final.verdict}.", ""]
+    lines += [
+        "| metric | defaults | best | alone | defaults, long | choice, long | gain |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows(study, final):
+        values = (row.short.before, row.short.after, row.short.alone, row.before, row.after, row.after - row.before)
+        cells = [f"{value:.4f}" if math.isfinite(value) else "-" for value in values]
+        lines.append(f"| {row.short.metric} | {' | '.join(cells)} |")
+    return lines
 
 
 def _alone(gain: Gain) -> str:

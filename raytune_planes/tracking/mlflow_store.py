@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytune_planes.paths import sqlite_file
-from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.mlflow_connection import analyze, connect, experiment_id
 from raytune_planes.tracking.mlflow_fields import Point
 from raytune_planes.tracking.mlflow_view import view_tag
@@ -59,15 +60,20 @@ class MlflowStore:
         self._client = connect(self.uri)
         self.experiment_id = experiment_id(self._client, self.experiment, self.uri, self.artifacts)
         runs = _runs_of(self._client, self.experiment_id, self.start.study_id)
-        self._trials = {r.data.tags["trial_id"]: _sent(r) for r in runs if r.data.tags.get("kind") == "trial"}
+        self._trials = {
+            r.data.tags["trial_id"]: _sent(r) for r in runs if r.data.tags.get("kind") in ("trial", "final")
+        }
         self._parent = next((_sent(r) for r in runs if r.data.tags.get("kind") == "study"), None)
         if self._parent is None:
             tags = mlflow_fields.parent_tags(self.start)
             self._parent = _Sent(self._new_run(self.start.name, tags, self.start.started_ms))
             self._client.set_experiment_tag(self.experiment_id, *view_tag(self.start))
 
-    def push_trial(self, trial: TrialRecord, folder: Path) -> None:
-        """Bring the store up to this record; ``folder`` holds the trial's files, which follow when it has ended."""
+    def push_trial(self, trial: TrialRecord, folder: Path, goal: Goal | None = None) -> None:
+        """Bring the store up to this record; ``folder`` holds the trial's files, which follow when it has ended.
+
+        ``goal`` ranks its epochs; None for the study's.
+        """
         digest = mlflow_fields.digest(trial)
         sent = self._trials.get(trial.trial_id)
         if sent is None:
@@ -87,7 +93,7 @@ class MlflowStore:
             sent.params = True
         self._push_epochs(sent, trial)
         if trial.end is not End.RUNNING:
-            self._log(sent.run_id, points=self._new(sent, mlflow_fields.result_points(trial, self.start.goal)))
+            self._log(sent.run_id, points=self._new(sent, mlflow_fields.result_points(trial, goal or self.start.goal)))
             self._push_files(sent.run_id, _kept(folder), folder)
         self._set_status(sent, mlflow_fields.STATUS[trial.end], trial.ended_ms)
         # The digest comes last: whatever failed before is done again.
@@ -103,7 +109,7 @@ class MlflowStore:
             self._log(self.parent_run_id, tags=tags)
             self._set_status(self._parent, "RUNNING", 0)
             return
-        digest = mlflow_fields.digest(study.start, study.trials, study.end)
+        digest = mlflow_fields.digest(study.start, study.trials, study.end, *(long.trial for long in long_runs(study)))
         if self._parent.digest == digest:
             return
         self.changed.add(self.start.name)

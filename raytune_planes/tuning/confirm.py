@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, rank, split_metric
-from raytune_planes.report.confirmed import FILE, Confirmed, cell, confirmed
+from raytune_planes.report.confirmed import FILE, Confirmed, at_budget, cell, confirmed
 from raytune_planes.report.formatting import table
 from raytune_planes.report.intervals import METHOD
+from raytune_planes.space import lengthened
 from raytune_planes.terminal import View
 from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, study_folder, write_whole
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tuning.cluster import Cluster, connected
+from raytune_planes.tuning.again import trained
+from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.plan import StudyPlan
-from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.trial import Task
 
 RESULT = "result.json"
@@ -30,8 +31,9 @@ RESULT = "result.json"
 def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: View) -> tuple[Confirmed, ...]:
     """Train the ``best`` best trials and the defaults with ``seeds`` new seeds each; the defaults come first.
 
-    Each training keeps the epoch that validation ranks highest and looks at the test split once. What an earlier call
-    finished is not done again.
+    Each training has the budget of the final training, where the study has one, else that of a trial; it keeps the
+    epoch that validation ranks highest and looks at the test split once. What an earlier call finished is not done
+    again.
 
     Raises:
         UserError: no trial is complete, or one training does not fit into the cluster.
@@ -42,18 +44,19 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
     if not chosen:
         raise UserError(f"no trial of study {plan.name} is complete; there is nothing to confirm")
     first = 1 + int(plan.config({}).seed)  # the search itself trained with the seed before
-    jobs = [(trial, seed) for trial in chosen for seed in range(first, first + seeds)]
+    trials = {trial.number: trial for trial in chosen}
+    jobs = [(number, seed) for number in trials for seed in range(first, first + seeds)]
     tell = resumable(view, plan.name, plan.out)
     with connected() as cluster, Interrupt() as interrupt, Guard(cluster.processes, interrupt.ask, tell):
         results_of: dict[tuple[int, int], dict[str, Any]] = {}
-        for job, result in _train(plan, folder, jobs, cluster, interrupt):
-            trial, seed = job
-            results_of[trial.number, seed] = result
-            view.note(
-                f"confirmed {len(results_of)} of {len(jobs)}: trial {trial.number} with seed {seed}{_progress(result)}"
-            )
-    results = {t.number: [results_of[t.number, seed] for of, seed in jobs if of is t] for t in chosen}
-    summaries = tuple(_summary(number, of_trial) for number, of_trial in results.items())
+        places = {job: _place(folder, *job, plan.final) for job in jobs}
+        calls = {job: (dict(trials[job[0]].drawn), job[1], places[job], plan.final) for job in jobs}
+        for job, result in trained(plan, folder, train_again, calls, cluster, interrupt):
+            number, seed = job
+            results_of[job] = result
+            view.note(f"confirmed {len(results_of)} of {len(jobs)}: trial {number} with seed {seed}{_progress(result)}")
+    results = {number: [results_of[job] for job in jobs if job[0] == number] for number in trials}
+    summaries = tuple(_summary(number, of_trial, plan.final) for number, of_trial in results.items())
     write_whole(folder / FILE, json.dumps([asdict(c) for c in summaries], indent=1) + "\n")
     return summaries
 
@@ -78,7 +81,7 @@ def describe(confirmed: Sequence[Confirmed]) -> str:
         samples = list(dict.fromkeys(str(m.sample) for m in measured if m and m.sample))
         rows.append((key, *map(cell, measured), " or ".join(samples) or "-"))
     lines = [
-        "On the test split, each configuration's best epoch by validation, mean over its seeds:",
+        f"On the test split, each configuration's best epoch by validation{at_budget(confirmed)}, mean over its seeds:",
         *table(("metric", *heads, "n"), rows, right=range(1, len(heads) + 2)),
         *(f"  {head}: {_seeds(c)}" for head, c in zip(heads, confirmed, strict=True)),
         METHOD,
@@ -88,8 +91,11 @@ def describe(confirmed: Sequence[Confirmed]) -> str:
     return "\n".join(lines)
 
 
-def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -> dict[str, Any]:
+def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, epochs: int = 0) -> dict[str, Any]:
     """Train one configuration alone in this process and evaluate its best epoch on the test split.
+
+    Args:
+        epochs: of a long budget; 0 for that of a trial.
 
     Returns:
         ``metrics``, or ``failed`` with the reason.
@@ -107,7 +113,8 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
         return result
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        config = make_config(*task.layers, drawn, {"seed": seed}, source="confirmed settings")
+        longer = lengthened(task.config(drawn).plan, epochs) if epochs else {}
+        config = make_config(*task.layers, drawn, longer, {"seed": seed}, source="confirmed settings")
         write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
 
         def keep(_: object, checkpoint: Checkpoint) -> None:
@@ -129,39 +136,13 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path) -
     return result
 
 
-def _train(
-    plan: StudyPlan, folder: Path, jobs: Sequence[tuple[TrialRecord, int]], cluster: Cluster, interrupt: Interrupt
-) -> Iterator[tuple[tuple[TrialRecord, int], dict[str, Any]]]:
-    """Each job with its result, as they end."""
-    import ray
-
-    # All in one pool, so that what is compared is trained alike.
-    pool = Pools(replace(plan.needs, workers=1), lambda: cluster.nodes).now[0]
-    task = ray.put(replace(plan.task(folder), workers=1))
-    remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=pool.gpus, max_retries=2)(train_again)
-    waiting = {
-        remote.remote(task, dict(trial.drawn), seed, folder / "confirm" / f"{trial.number:04d}-seed{seed}"): (
-            trial,
-            seed,
-        )
-        for trial, seed in jobs
-    }
-    while waiting:
-        done, _ = ray.wait(list(waiting), timeout=0.5)
-        if interrupt.requested:
-            raise KeyboardInterrupt
-        for reference in done:
-            job = waiting.pop(reference)
-            try:
-                result = ray.get(reference)
-            except ray.exceptions.RayError as error:
-                result = {"failed": explain(error)}
-            yield job, result
+def _place(study: Path, number: int, seed: int, epochs: int) -> Path:
+    return study / "confirm" / (f"{number:04d}-seed{seed}" + (f"-epochs{epochs}" if epochs else ""))
 
 
-def _summary(number: int, results: Sequence[Mapping[str, Any]]) -> Confirmed:
+def _summary(number: int, results: Sequence[Mapping[str, Any]], epochs: int) -> Confirmed:
     failures = [str(r["failed"]) for r in results if "failed" in r]
-    return confirmed(number, [r["metrics"] for r in results if "metrics" in r], failures)
+    return replace(confirmed(number, [r["metrics"] for r in results if "metrics" in r], failures), epochs=epochs)
 
 
 def _seeds(confirmed: Confirmed) -> str:

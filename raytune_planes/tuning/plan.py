@@ -21,7 +21,7 @@ from raytune_planes.preparation.data import open_data
 from raytune_planes.preparation.prompts import embed_prompts, prompts_key
 from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
-from raytune_planes.space import Space, StudySettings
+from raytune_planes.space import Space, StudySettings, long_budget
 from raytune_planes.tracking.base import DataDescription, StudyStart
 from raytune_planes.training.start import weights_of
 from raytune_planes.tuning.entries import Entry, counts
@@ -83,6 +83,11 @@ class StudyPlan:
     @property
     def needs(self) -> Needs:
         return Needs(self.workers, self.cpus_per_worker, self.gpus_per_worker, self.cpu_hosts)
+
+    @property
+    def final(self) -> int:
+        """Epochs of the final training; 0 for none."""
+        return long_budget(self.space, self.settings.final)
 
     @property
     def layers(self) -> tuple[Mapping[str, Value], ...]:

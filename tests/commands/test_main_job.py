@@ -10,6 +10,8 @@ import pytest
 from raytune_planes.cli import main
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord
 from raytune_planes.tracking import reading
+from raytune_planes.tracking.final import handed_over, read_final
+from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -129,9 +131,21 @@ def test_a_finished_study_can_be_extended_and_its_best_confirmed_on_the_test_spl
 ) -> None:
     before = {t.trial_id: t for t in study(place).trials}
     line = ["tune", "--resume", "first", "--trials", "5", "--out", str(place / "results")]
-    assert main([*line, "--confirm", "1", "--seeds", "2"]) == 0
+    assert main([*line, "--final", "3", "--confirm", "1", "--seeds", "2"]) == 0
     shown = capsys.readouterr().out
-    assert "On the test split, each configuration's best epoch by validation" in shown
+    assert "On the test split, each configuration's best epoch by validation after 3 epochs, mean" in shown
+    final = read_final(study(place))
+    assert final is not None
+    assert f"final training: {final.verdict}" in shown
+    assert {len(t.epochs) for t in final.trained} == {3}
+    handed = handed_over(study(place))
+    assert handed is not None
+    assert (handed.trial, handed.epochs) == (final.held, 3)
+    client = connect(default_uri(place / "results"))
+    runs = client.search_runs([client.get_experiment_by_name("raytune-planes").experiment_id], "tags.kind = 'final'")
+    assert {run.data.tags["trial_id"] for run in runs} == {t.trial_id for t in final.trained}
+    versions = client.search_model_versions("name = 'raytune-planes'")
+    assert handed.trial.trial_id in {v.tags["trial_id"] for v in versions}
     confirmed = json.loads((place / "results" / "first" / "confirm.json").read_text())
     assert [c["number"] == 0 for c in confirmed] == [True, False]
     for configuration in confirmed:
