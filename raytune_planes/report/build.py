@@ -25,6 +25,10 @@ OF_EPOCHS = (
     "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
     "which it was judged."
 )
+OF_FOLDS = (
+    "Values and floors of a trial are means over the folds that it has trained; the reason of a pruned trial names the "
+    "fold after which it was judged."
+)
 SIX: Sequence[tuple[str, str, str, Callable[[Log], object]]] = (
     ("counts", "Samples per dataset", "Bars fade from training to validation and test.", training.counts),
     (
@@ -181,7 +185,8 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
         for r, t in zip(search.results(study), study.trials, strict=True)
     )  # fmt: skip
     header = ("trial", search.value_label(study.start.goal), *(["keeps floors"] if floors else []), "end", "why")
-    return Section("Search", [OF_EPOCHS] if rows else [], [Table(header, rows)] if rows else [], figures)
+    what = OF_FOLDS if any(e.fold for t in study.trials for e in t.epochs[:1]) else OF_EPOCHS
+    return Section("Search", [what] if rows else [], [Table(header, rows)] if rows else [], figures)
 
 
 def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:

@@ -11,6 +11,8 @@ import pytest
 from raytune_planes.fold_metrics import of_fold, together
 from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord, best_trial
 from raytune_planes.report import compare
+from raytune_planes.report.build import study_report
+from raytune_planes.report.figure import Missing
 from raytune_planes.report.log import of_trial
 from raytune_planes.report.summary import as_text, summarise, table
 from raytune_planes.report.summary_json import as_json
@@ -241,6 +243,11 @@ def test_a_trial_on_folds_is_shown_by_its_mean_with_error_interval_and_each_fold
     assert interval == pytest.approx([-0.0573, 1.2573], abs=1e-4)
     cells = " ".join(lines[at + 2].split())
     assert cells == "val/fgvc/accuracy 0.6000 ± 0.1528 0.0000 to 1.0000 0.4000, 0.5000, 0.9000"
+    report = study_report(found, Missing("not computed"), Missing("not computed"))
+    answer, search = (next(s for s in report.sections if s.heading == heading) for heading in ("Answer", "Search"))
+    (table_of_folds,) = [t for t in answer.tables if t.header[1] == "mean ± standard error"]
+    assert table_of_folds.rows[0][1:] == ("0.6000 ± 0.1528", "0.0000 to 1.0000", "0.4000, 0.5000, 0.9000")
+    assert search.text[0].startswith("Values and floors of a trial are means over the folds that it has trained;")
     assert as_json(found)["best"]["folds"][2]["val/fgvc/accuracy"] == 0.9
     assert "raytune-planes train --config" in text
     assert "config.yaml --folds 3" in text
