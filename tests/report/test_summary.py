@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from raytune_planes.fold_metrics import of_fold, together
-from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord, best_trial
+from raytune_planes.records import Action, Decision, End, Goal, Objective, TrialRecord, best_trial
 from raytune_planes.report import compare
 from raytune_planes.report.build import study_report
 from raytune_planes.report.figure import Missing
@@ -20,7 +19,7 @@ from raytune_planes.settings import defaults
 from raytune_planes.tracking import JsonlTracker, StudyFiles, published_log, read_study
 from raytune_planes.tracking.gains import sample_of
 from raytune_planes.tracking.mlflow_fields import epoch_points, result_points, study_note
-from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
+from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, on_folds, play, three_trials, trial
 
 
 def study(*trials: TrialRecord, running: bool = False) -> StudyFiles:
@@ -214,18 +213,6 @@ def test_a_stopping_rule_that_put_nothing_to_rest_is_not_shown_as_a_gain(decided
         "optim.lr": "",
     }
     assert (column(as_text(study(first, best)), "stopping.rule")[-1] == "decision") is not decided
-
-
-def on_folds(record: TrialRecord, *values: float) -> TrialRecord:
-    """``record`` as a trial of as many folds, one epoch each, whose first objective has these values."""
-    epochs, ended = list[EpochRecord](), list[dict[str, float]]()
-    for fold, value in enumerate(values, start=1):
-        one = epoch(fold, value, **{"val/fgvc/images": 20.0})
-        ended.append(dict(one.metrics))
-        metrics = of_fold(fold, one.metrics) | together(ended)
-        epochs.append(replace(one, metrics=metrics, fold=fold, result=ended[-1], decisions=()))
-    config = {**record.config, "split.kind": "kfold", "split.folds": len(values)}
-    return replace(record, config=config, epochs=tuple(epochs))
 
 
 def test_a_trial_on_folds_is_shown_by_its_mean_with_error_interval_and_each_fold() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from raytune_planes.fold_metrics import of_fold, together
 from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.tracking import DataDescription, StudyEnd, StudyStart, Tracker
 
@@ -79,6 +80,18 @@ def three_trials() -> tuple[TrialRecord, ...]:
             epoch(2, 0.5, iou=0.6, planesnet=0.93),
         ),
     )
+
+
+def on_folds(record: TrialRecord, *values: float) -> TrialRecord:
+    """``record`` as a trial of as many folds, one epoch each, whose first objective has these values."""
+    epochs, ended = list[EpochRecord](), list[dict[str, float]]()
+    for fold, value in enumerate(values, start=1):
+        one = epoch(fold, value, **{"val/fgvc/images": 20.0})
+        ended.append(dict(one.metrics))
+        metrics = of_fold(fold, one.metrics) | together(ended)
+        epochs.append(replace(one, metrics=metrics, fold=fold, result=ended[-1], decisions=()))
+    config = {**record.config, "split.kind": "kfold", "split.folds": len(values)}
+    return replace(record, config=config, epochs=tuple(epochs))
 
 
 def play(tracker: Tracker, *, start: StudyStart = START, trials: tuple[TrialRecord, ...] | None = None) -> None:

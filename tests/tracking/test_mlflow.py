@@ -17,7 +17,7 @@ from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST
 from raytune_planes.tracking.mlflow_view import view_path
 from tests.tracking.stores import contents, experiment, runs, tracked
-from tests.tracking.studies import FINISH, GOAL, START, artifact, ended, epoch, play, three_trials, trial
+from tests.tracking.studies import FINISH, GOAL, START, artifact, ended, epoch, on_folds, play, three_trials, trial
 
 pytestmark = [
     pytest.mark.slow,
@@ -59,6 +59,18 @@ def test_the_values_of_a_trial_equal_its_records(out: Path) -> None:
     assert run["tags"]["mlflow.source.git.commit"] == "abc123"
     assert run["data"] == [("fgvc", "f00d")]
     assert run["files"] == ["config.yaml", "end.json", "epochs.jsonl", "trial.json"]
+
+
+def test_a_trial_on_folds_has_each_fold_under_its_own_name_and_the_mean_so_far_under_the_metric(out: Path) -> None:
+    first, _, _, last = three_trials()
+    play(tracked(out), trials=(first, on_folds(last, 0.4, 0.5)))
+    metrics = contents(default_uri(out))["trial 003"]["metrics"]
+    assert [(step, value) for step, _, value in metrics["val/fgvc/accuracy"]] == [(1, "0.4"), (2, "0.45")]
+    assert [(step, value) for step, _, value in metrics["fold1/val/fgvc/accuracy"]] == [(1, "0.4")]
+    assert [(step, value) for step, _, value in metrics["fold2/val/fgvc/accuracy"]] == [(2, "0.5")]
+    ((step, _, error),) = metrics["standard_error/val/fgvc/accuracy"]
+    assert (step, float(error)) == (2, pytest.approx(0.05))
+    assert metrics["best/fgvc/accuracy"][0][2] == "0.45"
 
 
 def test_the_defaults_show_the_values_that_the_others_draw(out: Path) -> None:
