@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import create_model
+from pydantic import Field, create_model
 
 from raytune_planes.section import Positive, Section
 from raytune_planes.tasks import TASKS
@@ -36,3 +36,10 @@ class Balancing(Section):
     """Softness of DWA's weights."""
     famo_lr: Positive = 0.025
     """Learning rate of FAMO's task logits."""
+    surgery: Literal["none", "pcgrad", "cagrad"] = "none"
+    """What becomes of gradients of different datasets that conflict within one move of the weights, which needs
+    ``optim.accumulate`` of 2 or more: ``pcgrad`` projects each (Yu et al. 2020), ``cagrad`` bends their mean towards
+    the worst off (Liu et al. 2021). Not with ``famo``, which takes one batch for each move. Holds a copy of the
+    gradients for each dataset of a move."""
+    cagrad_c: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """How far CAGrad may leave the mean gradient, relative to its norm; 0 for the mean itself."""

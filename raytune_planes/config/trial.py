@@ -92,6 +92,11 @@ class TrialConfig(Section):
                 f"balancing.rule = famo needs the loss after every update of the weights, so "
                 f"optim.accumulate = {self.optim.accumulate} is not supported; set it to 1 or choose another rule"
             )
+        if self.balancing.surgery != "none" and self.optim.accumulate == 1:
+            raise ValueError(
+                f"balancing.surgery = {self.balancing.surgery} compares gradients of several datasets, and a move of "
+                "the weights takes one batch (optim.accumulate = 1); set optim.accumulate to 2 or more"
+            )
         if self.split.fold >= self.split.folds:
             raise ValueError(
                 f"split.fold = {self.split.fold}: the {self.split.folds} folds (split.folds) count from 0 to "

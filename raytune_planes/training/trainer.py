@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raytune_planes.allocation import keep_freed_memory
 from raytune_planes.balancing.rules import BALANCERS
+from raytune_planes.balancing.surgery import Surgery
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays, described
@@ -80,6 +81,7 @@ class Trainer:
         # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
         self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
         self.optimizer = make_optimizer(self.model, learnt, config.optim, {"text.": config.text.lr_factor})
+        self._surgery = Surgery(self.model.parameters(), config.balancing, config.seed)
         self.average = Average(self.model, config.optim.ema)
         self.plateau = Plateau(config.optim, tuple(datasets))
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
@@ -133,8 +135,10 @@ class Trainer:
             self.step += 1
             shares = [(piece, len(piece) / len(batch) / len(names)) for piece in batch.pieces(self.pieces)]
             parts += [self._backward(piece, sums[name], share) for piece, share in shares]
+            self._surgery.take(name)
         if batch is None or not any(parts):
             return
+        self._surgery.put(self.step)
         if self.config.optim.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)
         self.optimizer.step()
