@@ -40,7 +40,7 @@ from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.tally import Sums
 from raytune_planes.training.teachers import Teachers
 from raytune_planes.training.text_encoder import text_device, text_encoder
-from raytune_planes.training.workers import Worker
+from raytune_planes.training.workers import Worker, seed_dropout
 
 PARTS = ("model", "optimizer", "balancer", "mixer", "stopping")
 """What has a state of its own."""
@@ -112,7 +112,7 @@ class Trainer:
         """Train one batch per entry of ``order``; returns ``train/...`` metrics over the epoch."""
         learn(self.model, self._frozen)
         self.epoch += 1
-        self._seed_dropout()
+        seed_dropout(self.config.seed, self.worker, self.epoch)
         sums = self._measures.sums()
         optim, budget = self.config.optim, self.config.budget
         for i in range(0, len(order), optim.accumulate):
@@ -187,11 +187,6 @@ class Trainer:
         with self._precision():
             taught = self.teachers.answers(batch)
         return terms(self.model.tasks, outputs, batch, self._prompts[batch.dataset], gather, taught)
-
-    def _seed_dropout(self) -> None:
-        # Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice.
-        seeds = np.random.SeedSequence([self.config.seed, self.worker.rank, self.epoch])
-        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def _tasks(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {task: v for term, v in losses.items() if self._weights[task := f"{dataset}/{term}"] > 0}

@@ -6,6 +6,7 @@ import warnings
 from functools import cache
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,6 +50,12 @@ class LocalWorker:
 
     def gather(self, rows_BD: Tensor) -> Tensor:
         return rows_BD
+
+
+def seed_dropout(seed: int, worker: Worker, epoch: int) -> None:
+    """Afresh for each epoch, so that a resumed trial needs no generator state; other masks on each worker's slice."""
+    seeds = np.random.SeedSequence([seed, worker.rank, epoch])
+    torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
 def pick_device(setting: str) -> torch.device:
