@@ -1,4 +1,4 @@
-"""Text from files made safe for a terminal: names of files and classes may contain control sequences."""
+"""Text for people: names from files made safe for a terminal, which control sequences could steer, and counts."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def printable(text: object, *, lines: bool = False) -> str:
         lines: Ends of lines and tabs stay: for whole messages. A name has neither.
     """
     return (IN_TEXT if lines else IN_A_LINE).sub(_escaped, _utf8(str(text)))
+
+
+def counted(number: float, noun: str, several: str = "") -> str:
+    """``1 pair``, ``2 pairs``, ``1,200 boxes``: a count in a sentence; ``several`` where the plural is not noun + s."""
+    return f"{number:{',' if isinstance(number, int) else 'g'}} {noun if number == 1 else several or noun + 's'}"
 
 
 def _utf8(text: str) -> str:

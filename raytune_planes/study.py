@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.reading import StudyFiles
@@ -134,4 +135,4 @@ class Study:
         return reading.read_study(self.folder)
 
     def __repr__(self) -> str:
-        return f"Study({str(self.folder)!r}, {len(self._files().trials)} trials, {self.end})"
+        return f"Study({str(self.folder)!r}, {counted(len(self._files().trials), 'trial')}, {self.end})"

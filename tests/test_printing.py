@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from raytune_planes.printing import printable, safe, safe_output
+from raytune_planes.printing import counted, printable, safe, safe_output
 
 TITLE = "\x1b]0;owned\x07"
 """Sets the title of a terminal's window."""
@@ -60,3 +60,19 @@ def test_a_terminal_of_few_letters_gets_escapes_instead_of_a_traceback() -> None
     stream = safe(io.TextIOWrapper(kept, "ascii"))
     print("caf\xe9 ✈ \udcff", file=stream, flush=True)
     assert kept.getvalue() == rb"caf\xe9 \u2708 \xff" + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "told"),
+    [
+        (1, ("pair",), "1 pair"),
+        (0, ("pair",), "0 pairs"),
+        (1200, ("box", "boxes"), "1,200 boxes"),
+        (1, ("class", "classes"), "1 class"),
+        (0.5, ("CPU",), "0.5 CPUs"),
+        (1.0, ("CPU",), "1 CPU"),
+        (1000.0, ("CPU",), "1000 CPUs"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_singular_where_it_is_one(number: float, words: tuple[str, ...], told: str) -> None:
+    assert counted(number, *words) == told

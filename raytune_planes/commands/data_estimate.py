@@ -13,6 +13,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import estimate
 from raytune_planes.datasets.base import Arrays, Reader
 from raytune_planes.datasets.hygiene import Findings
+from raytune_planes.printing import counted
 from raytune_planes.processors import tensor_threads
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -60,10 +61,11 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         )
     own = told["training"]
     yield (
-        f"training: about {own['samples_per_hour']:,} samples ({own['steps_per_hour']:,} steps) an hour for a trial "
-        f"with {own['threads']} thread(s), {_size(own['memory_bytes'])} of memory for each trial, and for all of them "
-        f"together up to {_size(own['shared_bytes'])} of decoded pictures; a trial of {own['trial_samples']:,} samples "
-        f"takes about {_time(own['trial_seconds'])} and its validation"
+        f"training: about {counted(own['samples_per_hour'], 'sample')} ({counted(own['steps_per_hour'], 'step')}) "
+        f"an hour for a trial with {counted(own['threads'], 'thread')}, {_size(own['memory_bytes'])} of memory for "
+        f"each trial, and for all of them together up to {_size(own['shared_bytes'])} of decoded pictures; "
+        f"a trial of {counted(own['trial_samples'], 'sample')} takes about {_time(own['trial_seconds'])} and its "
+        "validation"
     )
     alone = [f"{name} {count:,}" for name, count in own["own_parameters"].items() if count]
     yield f"model: {own['parameters']:,} parameters" + (

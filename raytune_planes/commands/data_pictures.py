@@ -12,7 +12,7 @@ from raytune_planes.datasets.cleaning import picture_name
 from raytune_planes.datasets.hygiene import Findings
 from raytune_planes.datasets.hygiene.copies import Alike
 from raytune_planes.errors import UserError
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 from raytune_planes.report.data import COLUMNS, CopyPair, Sheet, SheetPicture, SheetRow
 
 FREQUENT, RARE = 3, 3
@@ -61,7 +61,7 @@ def _examples(reader: Reader, findings: Findings) -> Iterator[SheetRow]:
         pictures = [picture for i in places if (picture := _example(reader, samples[i]))]
         if pictures:
             yield SheetRow(
-                f"{printable(findings.listing.info.classes[label])}\n{len(samples):,} samples", tuple(pictures)
+                f"{printable(findings.listing.info.classes[label])}\n{counted(len(samples), 'sample')}", tuple(pictures)
             )
 
 

@@ -24,6 +24,7 @@ from raytune_planes.datasets.hygiene.summary_lines import lines
 from raytune_planes.datasets.objects import find_several, split_objects
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 from raytune_planes.report import data as shown
 from raytune_planes.report.drawing import save
 from raytune_planes.settings import make_config
@@ -67,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         for sentence in sentences:
             print(sentence)
-        print(f"{count:,} pictures in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
+        print(f"{counted(count, 'picture')} in {time.perf_counter() - started:.0f} s, {peak:.0f} MiB at most")
     if args.clean:
         plans = {each.name: each.plan(args.conflicts or CONFLICTS[0]) for each in findings}
         write_plan(args.clean, plans)
         dropped = sum(len(plan.drop) for plan in plans.values())
         print(
-            f"{args.clean} leaves out {dropped:,} picture(s); use it with "
+            f"{args.clean} leaves out {counted(dropped, 'picture')}; use it with "
             + " ".join(f"--set datasets.{each.name}.clean={args.clean}" for each in findings),
             file=sys.stderr,
         )
@@ -142,8 +143,8 @@ def _split(found: Findings, own: Reader, out: Path, detector: str | None) -> Non
         return
     count = split_objects(own, found.listing, several, out)
     print(
-        f"{found.name}: {len(several):,} picture(s) cut into {count:,}, one for each object, in {out}; use it with "
-        f"--set datasets.{found.name}.reader=image_folder --set datasets.{found.name}.root={out}",
+        f"{found.name}: {counted(len(several), 'picture')} cut into {count:,}, one for each object, in {out}; "
+        f"use it with --set datasets.{found.name}.reader=image_folder --set datasets.{found.name}.root={out}",
         file=sys.stderr,
     )
 

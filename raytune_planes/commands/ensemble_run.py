@@ -16,6 +16,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import results
 from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder, open_data
+from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, rank
 from raytune_planes.report.explain import places, quoted
 from raytune_planes.report.formatting import shown, signed, table
@@ -163,12 +164,12 @@ def in_words(
     numbers = [m.trial.number for m in members]
     folds = len(results(members[0].trial))
     lines = ["On SYNTHETIC data"] if synthetic else []
-    lines += [f"{len(members)} trials ({', '.join(map(str, numbers))}); the best single one is {best}"]
+    lines += [f"{counted(len(members), 'trial')} ({', '.join(map(str, numbers))}); the best single one is {best}"]
     lines += table(header, rows, right=range(1, len(header)))
     for name, rule in rules.items():
         parts = [("classes", rule.classes_M if rule.forest is None else ()), ("mask", rule.mask_M)]
         weighed = [f"{part} {_weights(numbers, weights)}" for part, weights in parts if weights]
-        forest = [f"classes by a forest over {len(rule.used)} trials, whose validation is out of fold"]
+        forest = [f"classes by a forest over {counted(len(rule.used), 'trial')}, whose validation is out of fold"]
         lines.append(f"{name}: {'; '.join((forest if rule.forest else []) + weighed)}")
         if folds and not members[0].predictor.infos[name].has_masks:
             lines[-1] += f"; fitted on the out-of-fold answers of all {folds} folds"

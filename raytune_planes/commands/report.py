@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raytune_planes.commands.arguments import add_moved, add_out, place
 from raytune_planes.paths import local
+from raytune_planes.printing import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
         folder = find_study(args.out, args.study)
         paths = write_study(folder, args.to, args.data, args.cache, with_pictures=not args.no_pictures)
     figures = sum(path.suffix == ".png" for path in paths)
-    print(f"{figures} figures, as PNG and SVG, and {paths[1].name} in {paths[0].parent}\nlook at: {paths[0]}")
+    print(
+        f"{counted(figures, 'figure')}, as PNG and SVG, and {paths[1].name} in {paths[0].parent}\nlook at: {paths[0]}"
+    )
     return 0
 
 

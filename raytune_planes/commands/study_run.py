@@ -18,6 +18,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
 from raytune_planes.invocation import command
 from raytune_planes.preparation.data import data_folder
+from raytune_planes.printing import counted
 from raytune_planes.report import summary
 from raytune_planes.report.final import final_lines
 from raytune_planes.settings import load
@@ -72,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     if plan.final and status == 0:
         _final(args, plan, outcome, view)
     if args.confirm and status == 0:
-        _say(f"\nFinal check: the {args.confirm} best and the defaults, {args.seeds} seeds each, from scratch")
+        _say(
+            f"\nFinal check: the {args.confirm} best and the defaults, {counted(args.seeds, 'seed')} each, from scratch"
+        )
         _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
     if status == 0:  # after the final check, whose intervals count
         _register(plan, mlflow.place)

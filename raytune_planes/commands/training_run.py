@@ -20,6 +20,7 @@ from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.preparation.prompts import embed_prompts
+from raytune_planes.printing import counted
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
@@ -143,7 +144,7 @@ class TrainingRun:
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(
             f"{epoch.stage and epoch.stage + ': '}epoch {epoch.epoch}/{self.epochs}  {self._values(epoch.metrics)}"
-            f"  score {self.goal.value(epoch.metrics):.4f}  {epoch.samples} samples{resting}",
+            f"  score {self.goal.value(epoch.metrics):.4f}  {counted(epoch.samples, 'sample')}{resting}",
             flush=True,
         )
         for decision in epoch.decisions:
@@ -157,7 +158,7 @@ class TrainingRun:
             kind = " SYNTHETIC" if a.synthetic else ""
             side, decoded = stage.datasets[name].image_size, a.images_NHWC.shape[1]
             larger = f", decoded at {decoded} px" if decoded != side else ""
-            print(f"{name}:{kind} {counts}; {len(a.info.classes)} classes at {side} px{larger}")
+            print(f"{name}:{kind} {counts}; {counted(len(a.info.classes), 'class', 'classes')} at {side} px{larger}")
 
     def _values(self, metrics: Mapping[str, float]) -> str:
         parts = [(name, key.rsplit("/", 1)[1], metrics.get(key)) for name, key in self.shown.items()]

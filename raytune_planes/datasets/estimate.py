@@ -17,6 +17,7 @@ from raytune_planes.datasets.boxes import padded
 from raytune_planes.datasets.cache import LIMIT_GIB, SMALL_BYTES
 from raytune_planes.datasets.filling import size as decoded_size
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 from raytune_planes.processors import allowed
 
 FILES, PER_FILE, SECONDS = 48, 64, 5.0
@@ -76,7 +77,7 @@ def measure(reader: Reader, listing: Listing, limit_bytes: int = round(LIMIT_GIB
         # A file with many pictures costs its opening once.
         per_sample.append((time.perf_counter() - before) / len(some) * len(group))
     if not found:
-        raise UserError(f"nothing can be estimated, as none of {len(chosen)} files can be decoded: {why}")
+        raise UserError(f"nothing can be estimated, as none of {counted(len(chosen), 'file')} can be decoded: {why}")
     seconds = sum(per_sample) / len(per_sample) * len(groups) / allowed()
     size = decoded_size(reader, listing)
     disk = size

@@ -17,6 +17,7 @@ from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.fgvc_labels import LEVELS, Box, Labels
 from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 
 IMAGES = "images"
 """The folder of the pictures beside the label files."""
@@ -73,7 +74,7 @@ class FGVCAircraft(Reader):
         picture_of = self._pictures(survey, folder, labels)
         lost = [picture for picture in labels.variant_of if picture not in picture_of]
         if len(lost) == len(labels.variant_of):
-            raise files.absent(self, f"{root} holds labels of {len(lost):,} pictures and none of the pictures")
+            raise files.absent(self, f"{root} holds labels of {counted(len(lost), 'picture')} and none of the pictures")
         if lost:
             raise UserError(
                 f"{labels.place_of[lost[0]]}: no picture {lost[0]} below {root}; "

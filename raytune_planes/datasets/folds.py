@@ -10,6 +10,7 @@ from raytune_planes.config import Split
 from raytune_planes.datasets import splits
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 
 
 def parted(arrays: Arrays, split: Split) -> Arrays:
@@ -30,7 +31,7 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     parts = splits.parts(groups, np.asarray(arrays.labels_N)[pool_N].tolist(), seed=splits.SEED, fractions=shares)
     if not all(parts):
         raise UserError(
-            f"dataset '{arrays.info.name}': its {len(set(groups))} groups of pictures cannot be split into "
+            f"dataset '{arrays.info.name}': its {counted(len(set(groups)), 'group')} of pictures cannot be split into "
             f"{len(shares)} (split.kind = {split.kind}); ask for fewer folds, or for split.kind=holdout"
         )
     chosen = parts[1 if split.kind == "group" else split.fold]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from raytune_planes.fold_metrics import course
 from raytune_planes.plugins import named
+from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, split_metric
 from raytune_planes.report import compare, explain, gained, over_folds, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
@@ -79,7 +80,7 @@ def log_report(log: Log) -> Report:
     firsts = [(d, log.series("val", d, "accuracy")) for d in log.datasets]
     rows = [(d, shown(v[0]), shown(v[-1]), signed(v[-1] - v[0])) for d, v in firsts if v]
     ends = Table(("validation accuracy", f"epoch {log.epochs[0]}", f"epoch {log.epochs[-1]}", "gain"), tuple(rows))
-    lead = f"{len(log.epochs)} epochs of {', '.join(log.datasets)}."
+    lead = f"{counted(len(log.epochs), 'epoch')} of {', '.join(log.datasets)}."
     return Report(f"Training log {log.title}", lead, (Section("Course of the training", [], [ends], six(log)),))
 
 
@@ -230,7 +231,7 @@ def _question(study: StudyFiles) -> Section:
     )  # fmt: skip
     off = sorted({p.split(".")[1] for t in study.trials[:1] for p, v in t.config.items()
                   if p.startswith("datasets.") and p.endswith(".enabled") and v is False})  # fmt: skip
-    text = [f"Space {start.space}, seed {start.seed}, {start.trials} trials asked for."]
+    text = [f"Space {start.space}, seed {start.seed}, {counted(start.trials, 'trial')} asked for."]
     text += [f"Switched off: {', '.join(off)}."] if off else []
     text += [f"Not read: {w}" for w in study.warnings]
     versions = tuple((name, version) for name, version in start.versions.items())
@@ -241,4 +242,4 @@ def _question(study: StudyFiles) -> Section:
 
 def _left_out(numbers: object, what: str) -> str:
     count = getattr(numbers, "left_out", 0)
-    return f" {count} {what}(s) left out." if count else ""
+    return f" {counted(count, what)} left out." if count else ""

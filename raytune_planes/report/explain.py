@@ -11,6 +11,7 @@ from typing import Any
 
 from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, vector
+from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.report.confirmed import Interval, at_budget, cell, confirmed_gains, read_confirmed
 from raytune_planes.report.formatting import shown, table, value_text
@@ -123,7 +124,7 @@ def rested_text(trial: TrialRecord) -> list[str]:
 def interval_text(interval: Interval) -> str:
     """The gain, its interval, and whether luck can explain it; the gain of each seed where they are too few."""
     if interval.low is None:
-        seeds = f"{len(interval.values)} seed{'' if len(interval.values) == 1 else 's'}"
+        seeds = counted(len(interval.values), "seed")
         return f"{cell(interval, gain=True)}; {seeds}, no interval"
     return cell(interval, gain=True) + ("" if interval.is_clear else "; may be luck")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from raytune_planes.invocation import command
 from raytune_planes.pareto import Choice, choose
+from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain, gained, over_folds
 from raytune_planes.report.final import final_lines
@@ -108,7 +109,7 @@ def _ends(study: StudyFiles) -> str:
     counts = ", ".join(f"{count} {end}" for end, count in end_counts(study).items())
     state = "" if study.end else "; it has not ended"
     number = len(study.trials)
-    return f"{number} trial{'' if number == 1 else 's'} ({counts}){state}" if number else f"no trials{state}"
+    return f"{counted(number, 'trial')} ({counts}){state}" if number else f"no trials{state}"
 
 
 def end_counts(study: StudyFiles) -> dict[End, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raytune_planes.fold_metrics import course as of_training
+from raytune_planes.printing import counted
 from raytune_planes.records import Decision, TrialRecord, metric, split_metric
 from raytune_planes.report.figure import Figure, Missing
 from raytune_planes.report.log import Log
@@ -124,7 +125,7 @@ def correlation(log: Log) -> Correlation | Missing:
     if len(series) < 2:
         return Missing("a correlation needs two datasets")
     if len(log.epochs) < 3:
-        return Missing(f"a correlation over {len(log.epochs)} epochs says nothing; three are needed")
+        return Missing(f"a correlation over {counted(len(log.epochs), 'epoch')} says nothing; three are needed")
     matrix = tuple(tuple(_pearson(a, b) for b in series.values()) for a in series.values())
     return Correlation(tuple(series), matrix, len(log.epochs))
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from raytune_planes.config import Stop, TrialConfig
+from raytune_planes.printing import counted
 from raytune_planes.settings import unstaged
 
 OF_STOPPING = re.compile(r"stopping\.\w+|datasets\.(?P<dataset>[^.]+)\.stop\.\w+")
@@ -44,7 +45,7 @@ def without_effect(searched: Iterable[str], configs: Iterable[TrialConfig]) -> I
         if of and not ({of["dataset"]} & can_rest if of["dataset"] else can_rest):
             which = f"dataset '{of['dataset']}'" if of["dataset"] else "dataset"
             yield (
-                f"{path} is searched without effect: no {which} can rest before the last of {last} epochs"
+                f"{path} is searched without effect: no {which} can rest before the last of {counted(last, 'epoch')}"
                 + (f" (at the earliest after epoch {first})" if not of["dataset"] else "")
                 + "; raise budget.epochs, or lower datasets.<name>.stop.min_epochs and patience"
             )

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from raytune_planes.printing import printable, safe, unguarded
+from raytune_planes.printing import counted, printable, safe, unguarded
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.terminal.board import Board, Outline, clock, place_of, progress, score_text, short_name
 
@@ -83,7 +83,7 @@ class LiveView:
             table, lines = self._table(self._board), [Text(printable(line), "dim") for line in self._lines]
             board = self._board
             left = board.remaining_s()
-            foot = f"{board.ended} of {board.outline.trials} trials   {clock(board.elapsed_s)} elapsed"
+            foot = f"{board.ended} of {counted(board.outline.trials, 'trial')}   {clock(board.elapsed_s)} elapsed"
             foot += f"   about {clock(left)} to go" if left else ""
             floors = ", ! below a floor" if board.outline.goal.floors else ""
         foot += f"   (* best so far, z at rest{floors}; of a trial that ended, figures of its best epoch)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.terminal.board import (
     Board,
@@ -28,7 +28,7 @@ class PlainView:
     def start(self, outline: Outline) -> None:
         self._board = Board(outline)
         again = f", {len(outline.earlier)} of them from before" if outline.earlier else ""
-        self._say(f"study {outline.name}: {outline.trials} trials{again}. {outline.about}".strip())
+        self._say(f"study {outline.name}: {counted(outline.trials, 'trial')}{again}. {outline.about}".strip())
 
     def trial_started(self, trial: TrialRecord) -> None:
         self._know().take(trial)
@@ -55,7 +55,7 @@ class PlainView:
         value = value.replace(" !", " (below a floor)")
         score = f", score {value} at epoch {result.epoch}{mark}" if result and value else ""
         left = board.remaining_s()
-        rest = f"; {board.ended} of {board.outline.trials} trials, {clock(board.elapsed_s)} so far"
+        rest = f"; {board.ended} of {counted(board.outline.trials, 'trial')}, {clock(board.elapsed_s)} so far"
         rest += f", about {clock(left)} to go" if left else ""
         self._say(f"trial {trial.number} {trial.end}: {trial.reason}{score}{rest}")
 

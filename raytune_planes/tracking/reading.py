@@ -159,7 +159,7 @@ def _missing(path: Path, epochs: tuple[EpochRecord, ...], end: Mapping[str, Any]
     """A sentence where epochs are not all there that were."""
     numbers = [e.epoch for e in epochs]
     if "epochs" in end and end["epochs"] != len(epochs):
-        return (f"{path}: holds {len(epochs)} of the {end['epochs']} epochs that the trial ended with",)
+        return (f"{path}: holds {len(epochs)} of {end['epochs']} epochs that the trial ended with",)
     if "digest" in end and end["digest"] != epochs_digest(epochs):
         return (f"{path}: holds other epochs than those that the trial ended with",)
     if not epochs and end.get("end") in (End.COMPLETED, End.CONVERGED, End.PRUNED):

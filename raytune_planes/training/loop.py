@@ -13,6 +13,7 @@ import torch
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite, split_metric
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.training import checkpoint
@@ -114,7 +115,7 @@ def fit(
             return stop.end, stop.reason
     if trainer.stopping.all_rest:
         return End.CONVERGED, f"every dataset rests after epoch {trainer.epoch}"
-    return End.COMPLETED, f"the budget of {budget.epochs} epochs is spent"
+    return End.COMPLETED, f"the budget of {counted(budget.epochs, 'epoch')} is spent"
 
 
 def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from raytune_planes import config
+from raytune_planes.printing import counted
 from raytune_planes.records import Action, Decision, split_metric
 
 
@@ -70,7 +71,7 @@ def _maybe_rest(now: Progress, value: float, stop: config.Stop) -> tuple[Progres
         return replace(now, resting=True), Action.REST, f"reached its target: {value:.4g} >= {stop.target:.4g}"
     if now.stale >= stop.patience:
         kind = "relative" if stop.relative else "absolute"
-        why = f"no gain above {stop.min_delta:g} ({kind}) for {now.stale} epochs; best {now.best:.4g}"
+        why = f"no gain above {stop.min_delta:g} ({kind}) for {counted(now.stale, 'epoch')}; best {now.best:.4g}"
         return replace(now, resting=True), Action.REST, why
     return now, None, ""
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from raytune_planes.printing import counted
 from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.space import StudySettings
 
@@ -60,7 +61,7 @@ class StudyBudget:
         samples = sum(t.trained for t in trials)
         limits = self.limits
         if limits.trials is not None and len(done) >= limits.trials:
-            return f"{len(done)} trials of {limits.trials} are done"
+            return f"{counted(len(done), 'trial')} of {limits.trials} {'is' if len(done) == 1 else 'are'} done"
         if limits.hours is not None and self.seconds >= limits.hours * 3600:
             return f"{self.seconds / 3600:.2f} hours of {limits.hours:g} are over"
         if limits.samples is not None and samples >= limits.samples:
@@ -68,7 +69,7 @@ class StudyBudget:
         if limits.patience is not None:
             since = since_best(done, self.goal, self._ranks)
             if since >= limits.patience:
-                return f"the best has not moved for {since} trials"
+                return f"the best has not moved for {counted(since, 'trial')}"
         return ""
 
 

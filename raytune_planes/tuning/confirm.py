@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 from raytune_planes.records import HIGHER_IS_BETTER, End, Goal, TrialRecord, rank, split_metric
 from raytune_planes.report.confirmed import FILE, Confirmed, at_budget, cell, confirmed
 from raytune_planes.report.formatting import table
@@ -147,9 +148,7 @@ def _summary(number: int, results: Sequence[Mapping[str, Any]], epochs: int) -> 
 
 def _seeds(confirmed: Confirmed) -> str:
     done = max((len(i.values) for i in confirmed.metrics.values()), default=0)
-    return f"{done} seed{'' if done == 1 else 's'}" + (
-        f", {len(confirmed.failures)} failed" if confirmed.failures else ""
-    )
+    return counted(done, "seed") + (f", {len(confirmed.failures)} failed" if confirmed.failures else "")
 
 
 def _progress(result: Mapping[str, Any]) -> str:

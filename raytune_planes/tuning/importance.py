@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.report.figure import Missing
 from raytune_planes.report.search import Importance, primary_metrics
@@ -28,7 +29,9 @@ def importance(study: StudyFiles) -> Importance | Missing:
     trials = [(t, t.best(goal)) for t in study.trials if t.end is not End.FAILED]
     measured = [(t, e.metrics) for t, e in trials if e is not None]
     if len(measured) < LEAST:
-        return Missing(f"{len(measured)} trials have a result; below {LEAST} the share of a setting is chance")
+        return Missing(
+            f"{counted(len(measured), 'trial')} with a result; below {LEAST} the share of a setting is chance"
+        )
     varied = [a for a in axes(study) if len({show(t.config.get(a.path)) for t, _ in measured}) > 1]
     if not varied:
         return Missing("no setting varied")

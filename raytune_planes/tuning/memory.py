@@ -12,6 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.space import Space
 from raytune_planes.tuning.database import Damaged
@@ -70,7 +71,7 @@ def open_search(
     records = tuple(sorted((*earlier, *lost), key=lambda t: t.number))
     kept = _set_aside(database)
     reason = f"{why}; it is kept as {kept}" if kept else why
-    say(f"{reason}. The search's database is recreated from the records of {len(earlier)} trials")
+    say(f"{reason}. The search's database is recreated from the records of {counted(len(earlier), 'trial')}")
     for trial in lost:
         say(f"trial {trial.number} ({trial.trial_id}) has lost its records: it is trained again")
     return rebuild(space, database, records, say, **options), records

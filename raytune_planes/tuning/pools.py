@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 from raytune_planes.tuning.cluster import Node
 
 GPU, CPU = "gpu", "cpu"
@@ -30,7 +31,9 @@ class Needs:
 
     def __str__(self) -> str:
         many = f"{self.workers} workers x " if self.workers > 1 else ""
-        return f"{many}{_count(self.cpus, 'CPU')}" + (f" and {many}{self.gpus:g} GPU" if self._only_gpus else "")
+        return f"{many}{counted(float(self.cpus), 'CPU')}" + (
+            f" and {many}{self.gpus:g} GPU" if self._only_gpus else ""
+        )
 
     @property
     def _only_gpus(self) -> bool:
@@ -156,7 +159,7 @@ def _pool(name: str, nodes: Sequence[Node], needs: Needs, gpus: float) -> Pool:
 
 def _refusal(needs: Needs, nodes: Sequence[Node], fit: int, requested: int | None) -> str:
     def offer(cpus: float, gpus: float) -> str:
-        return _count(cpus, "CPU") + (f" and {_count(gpus, 'GPU')}" if needs.gpus else "")
+        return counted(float(cpus), "CPU") + (f" and {counted(float(gpus), 'GPU')}" if needs.gpus else "")
 
     there = f"the cluster has {offer(sum(n.cpus for n in nodes), sum(n.gpus for n in nodes))}"
     if len(nodes) > 1:
@@ -170,7 +173,3 @@ def _refusal(needs: Needs, nodes: Sequence[Node], fit: int, requested: int | Non
         f"a trial needs {needs}; {there}. "
         "Ask for less with --workers, --cpus-per-worker or --gpus-per-worker, or use a larger cluster"
     )
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:g} {noun}{'' if number == 1 else 's'}"

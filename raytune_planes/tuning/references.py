@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.tracking.files import REFERENCES, SHARED, save_json
 from raytune_planes.tracking.reading import DamagedFile, read_ends
@@ -131,7 +132,8 @@ class References:
             return
         self.metrics[name] = dict(result["metrics"])
         key = primary(name, self._plan.config(self._plan.space.first()))
-        self._say(f"{name} trained alone: {key} {self.metrics[name][key]:.4f} after {result['samples']:,} samples")
+        samples = counted(result["samples"], "sample")
+        self._say(f"{name} trained alone: {key} {self.metrics[name][key]:.4f} after {samples}")
 
     def _keep(self) -> None:
         kept = {name: place.name for name, place in self._places.items() if name in self.metrics}

@@ -127,7 +127,7 @@ class _Study:
         try:
             self._tune()
             self._references.finish(self._pools.at_once)
-            end, reason = End.COMPLETED, self._recorder.spent or f"all {self._plan.settings.trials} trials have ended"
+            end, reason = End.COMPLETED, self._recorder.spent or f"all trials have ended ({self._plan.settings.trials})"
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
         except BaseException as error:

@@ -66,7 +66,7 @@ def test_pictures_with_several_boxes_are_named_and_counted(root: Path, capsys: p
         "examples": ["jet/two.png"],
     }
     assert main(["data", str(root)]) == 0
-    assert "several objects under one label: 1 pictures with 2 objects (--split-objects" in capsys.readouterr().out
+    assert "several objects under one label: 1 picture with 2 objects (--split-objects" in capsys.readouterr().out
 
 
 def test_objects_are_cut_out_with_their_label_and_stay_in_one_group(root: Path, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_the_command_writes_the_dataset_anew_and_says_how_to_use_it(
 ) -> None:
     out = tmp_path / "cut"
     assert main(["data", str(root), "--split-objects", str(out)]) == 0
-    assert f"mine: 1 picture(s) cut into 2, one for each object, in {out / 'mine'}" in capsys.readouterr().err
+    assert f"mine: 1 picture cut into 2, one for each object, in {out / 'mine'}" in capsys.readouterr().err
     assert main(["data", str(out / "mine")]) == 0
     assert "several objects" not in capsys.readouterr().out
     assert main(["data", str(root), "--split-objects", str(out)]) == 2

@@ -110,7 +110,7 @@ def test_a_decision_carries_its_reason() -> None:
     stopping.update(1, {"val/a/accuracy": 0.5})
     (decision,) = stopping.update(2, {"val/a/accuracy": 0.5})
     assert decision.action is Action.REST
-    assert decision.reason == "no gain above 0.002 (absolute) for 1 epochs; best 0.5"
+    assert decision.reason == "no gain above 0.002 (absolute) for 1 epoch; best 0.5"
     assert stopping.resting == ("a",)
     assert stopping.all_rest
 

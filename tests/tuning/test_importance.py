@@ -38,7 +38,7 @@ def test_too_few_trials_are_said_to_be_too_few() -> None:
     failed = ended(trial(99), End.FAILED, "", epoch(1, 0.5))
     found = importance(study(*searched(LEAST - 1), failed, space=SPACE, searched=PATHS))
     assert isinstance(found, Missing)
-    assert f"{LEAST - 1} trials have a result" in found.why
+    assert f"{LEAST - 1} trials with a result" in found.why
 
 
 def test_without_a_varied_setting_there_is_no_importance() -> None:

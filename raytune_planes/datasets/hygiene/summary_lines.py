@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from raytune_planes.datasets import files
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 
 CLASSES = 6
 """Classes that are listed; of more than this only the smallest and the largest."""
@@ -16,8 +16,8 @@ EXAMPLES = 3
 def lines(report: Mapping[str, Any]) -> Iterator[str]:
     """The text for a terminal; ``report`` is what ``Findings.as_json`` returns."""
     drawn = " SYNTHETIC" if report["synthetic"] else ""
-    counted = f"{report['pictures']:,} pictures in {report['groups']:,} groups"
-    yield f"{report['dataset']}:{drawn} {counted}, {report['root']}"
+    number = f"{counted(report['pictures'], 'picture')} in {counted(report['groups'], 'group')}"
+    yield f"{report['dataset']}:{drawn} {number}, {report['root']}"
     for split, counts in report["samples"].items():
         yield f"  {split:<6} {sum(counts.values()):>7,} samples: {_classes(counts)}"
     sizes = report["sizes"]
@@ -35,18 +35,20 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
             f"contrast: mean {contrast['mean']:.2f}"
         )
     if report["masks"]:
-        yield f"  masks: {report['masks']:,} pictures have one; validation measures iou and dice"
+        verb = "has" if report["masks"] == 1 else "have"
+        yield f"  masks: {counted(report['masks'], 'picture')} {verb} one; validation measures iou and dice"
     boxes = report["boxes"]
     if boxes["scenes"]:
         yield (
-            f"  boxes: {boxes['boxes']:,} in {boxes['scenes']:,} scenes, {boxes['least']:.0f} to {boxes['most']:.0f} "
-            f"each, median {boxes['median']:g}"
+            f"  boxes: {boxes['boxes']:,} in {counted(boxes['scenes'], 'scene')}, {boxes['least']:.0f} to "
+            f"{boxes['most']:.0f} each, median {boxes['median']:g}"
         )
     yield from _copies(report["copies"])
     several = report["several_objects"]
     if several["pictures"]:
         yield (
-            f"  several objects under one label: {several['pictures']:,} pictures with {several['objects']:,} objects "
+            f"  several objects under one label: {counted(several['pictures'], 'picture')} with "
+            f"{counted(several['objects'], 'object')} "
             "(--split-objects DIR cuts them into pictures of their own)"
         )
         yield from (f"    {printable(name)}" for name in several["examples"][:EXAMPLES])
@@ -59,24 +61,25 @@ def lines(report: Mapping[str, Any]) -> Iterator[str]:
 def _copies(copies: Mapping[str, Any]) -> Iterator[str]:
     same, within, across = copies["identical"], copies["within_class"], copies["across_classes"]
     yield (
-        f"  identical: {same['pictures']:,} pictures in {same['groups']:,} groups; {same['both_labels']:,} groups with "
-        f"several labels, {same['across_splits']:,} in several splits"
+        f"  identical: {counted(same['pictures'], 'picture')} in {counted(same['groups'], 'group')}; "
+        f"{counted(same['both_labels'], 'group')} with several labels, {same['across_splits']:,} in several splits"
     )
     yield from _examples(same["examples"])
     yield (
-        f"  near copies in a class (SSIM 0.95 or more): {within['pairs']:,} pairs, {within['turned_or_mirrored']:,} "
-        f"turned or mirrored, {within['resized']:,} resized, {within['across_splits']:,} in several splits"
+        f"  near copies in a class (SSIM 0.95 or more): {counted(within['pairs'], 'pair')}, "
+        f"{within['turned_or_mirrored']:,} turned or mirrored, {within['resized']:,} resized, "
+        f"{within['across_splits']:,} in several splits"
     )
     yield from _examples(within["examples"])
-    yield f"  alike in two classes (cosine 0.99 or more): {across['pairs']:,} pairs"
+    yield f"  alike in two classes (cosine 0.99 or more): {counted(across['pairs'], 'pair')}"
     yield from _examples(across["examples"])
     if copies["too_blank_to_compare"]:
         yield f"  nearly blank, compared for identity only: {copies['too_blank_to_compare']:,}"
     crops = copies["overlapping_crops"]
     if crops["pairs"]:
         yield (
-            f"  shifted crops: {crops['pictures']:,} pictures show ground of a picture with another label, same scene; "
-            f"splits by scene keep them together"
+            f"  shifted crops: {counted(crops['pictures'], 'picture')} with ground of a picture of another label, "
+            "same scene; splits by scene keep them together"
         )
 
 
@@ -92,7 +95,7 @@ def _classes(counts: Mapping[str, int]) -> str:
     empty = [name for name, count in ranked if not count]
     lacking = f"; none of {files.some(empty)}" if empty else ""
     (least, fewest), (most, largest) = ((printable(name), count) for name, count in (ranked[0], ranked[-1]))
-    return f"{len(counts)} classes of {fewest:,} ({least}) to {largest:,} ({most}){lacking}"
+    return f"{counted(len(counts), 'class', 'classes')} of {fewest:,} ({least}) to {largest:,} ({most}){lacking}"
 
 
 def _least_most(numbers: Mapping[str, float]) -> str:
