@@ -33,8 +33,8 @@ def absent(reader: Reader, looked_for: str, *instead: str) -> UserError:
         f"dataset '{reader.name_in_study}': {looked_for}\n{there}"
         f"The expected files:\n{textwrap.indent(textwrap.dedent(reader.layout).strip(), '    ')}\n"
         f"Where they come from: {reader.source}\n"
-        f"To continue without them, leave out --data (the study then runs on synthetic data), "
-        f"or set datasets.{reader.name_in_study}.enabled=false."
+        f"To go on without them, set datasets.{reader.name_in_study}.enabled=false; without --data, the commands "
+        "tune and train run on synthetic data."
     )
 
 

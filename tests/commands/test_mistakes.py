@@ -130,7 +130,7 @@ def damage_variants(data: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_missing, "leave out --data"),
+        (damage_missing, "without --data, the commands tune and train run on synthetic data"),
         (damage_picture, ".jpg"),
         (damage_label, "is no box; expected 'class x y width height'"),
         (damage_variants, "variant"),

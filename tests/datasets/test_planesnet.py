@@ -125,7 +125,7 @@ def test_a_missing_root_says_what_is_expected_and_how_to_go_on(tmp_path: Path) -
         str(tmp_path / "none"),
         "0__{scene}__",
         "kaggle.com",
-        "leave out --data",
+        "without --data, the commands tune and train run on synthetic data",
         "datasets.planesnet.enabled=false",
     ):
         assert part in text
