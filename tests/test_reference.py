@@ -49,6 +49,23 @@ def test_a_part_of_the_page_goes_by_the_beginning_of_a_path(capsys: pytest.Captu
     assert "model.dit.depth  (integer from 0 to 12; default 1)" in capsys.readouterr().out
 
 
+def test_a_dataset_of_ones_own_has_the_settings_of_any(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rows("datasets.mine") == rows(f"datasets.{ANY}")
+    assert main(["settings", "datasets.mine.head"]) == 0
+    about, _, listed = capsys.readouterr().out.partition("\n\n")
+    assert "set datasets.mine.reader to one of those, and datasets.mine.root to its folder" in about
+    assert "planesnet, hrplanes, fgvc, image_folder" in about
+    assert [line.split()[0] for line in listed.splitlines() if line.startswith("datasets.")] == [
+        row.path for row in rows(f"datasets.{ANY}.head")
+    ]
+    with pytest.raises(
+        UserError, match=r"no setting or section 'datasets\.mine\.haed'; did you mean 'datasets\.NAME\.head'"
+    ):
+        rows("datasets.mine.haed")
+    with pytest.raises(UserError, match=r"no dataset 'fvgc' \(in 'datasets\.fvgc'\); did you mean 'fgvc'\?"):
+        rows("datasets.fvgc")
+
+
 def test_a_path_that_does_not_exist_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match="no setting or section 'model.ditt'; did you mean 'model.dit'"):
         rows("model.ditt")

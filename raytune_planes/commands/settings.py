@@ -16,7 +16,7 @@ def run(args: argparse.Namespace) -> None:
     import json
 
     from raytune_planes.errors import UserError
-    from raytune_planes.space.reference import as_markdown, as_text, rows
+    from raytune_planes.space.reference import as_markdown, as_text, own_dataset, rows
     from raytune_planes.space.schema import space_schema
 
     if args.path and (args.markdown or args.schema):
@@ -24,4 +24,7 @@ def run(args: argparse.Namespace) -> None:
     if args.schema:
         print(json.dumps(space_schema(), indent=1))
     else:
-        print(as_markdown() if args.markdown else as_text(rows(args.path)), end="" if args.markdown else "\n")
+        chosen = rows(args.path)
+        if about := own_dataset(args.path):
+            print(about + "\n")
+        print(as_markdown() if args.markdown else as_text(chosen), end="" if args.markdown else "\n")

@@ -33,21 +33,36 @@ class Row:
 
 
 def rows(start: str = "") -> tuple[Row, ...]:
-    """The settings whose path begins with ``start``, in the order of the tree. A dataset's own name stands for any.
+    """The settings whose path begins with ``start``, in the order of the tree. A dataset's name, also one of the user's
+    own, stands for any.
 
     Raises:
         UserError: no setting begins so.
     """
     parts = start.split(".")
-    if parts[0] == "datasets" and len(parts) > 1 and parts[1] in CATALOG:
+    if parts[0] == "datasets" and len(parts) > 1 and (parts[1] in CATALOG or own_dataset(start)):
         parts[1] = ANY
     prefix = ".".join(parts)
     every = tuple(_rows())
     matching = tuple(r for r in every if not start or r.path == prefix or r.path.startswith(f"{prefix}."))
     if not matching:
+        if parts[0] == "datasets" and len(parts) > 1 and parts[1] != ANY:  # it is like a known name
+            raise UserError(f"no dataset '{parts[1]}' (in '{start}'){did_you_mean(parts[1], CATALOG)}")
         known = {r.path for r in every} | {".".join(r.path.split(".")[:n]) for r in every for n in range(1, 6)}
         raise UserError(f"no setting or section '{start}'{did_you_mean(prefix, known)}")
     return matching
+
+
+def own_dataset(start: str) -> str:
+    """What a user's own dataset needs, where ``start`` names one; empty where its name is like a known one."""
+    parts = start.split(".")
+    if parts[0] != "datasets" or len(parts) < 2 or parts[1] in (ANY, "", *CATALOG) or did_you_mean(parts[1], CATALOG):
+        return ""
+    own = f"datasets.{parts[1]}"
+    return (
+        f"'{parts[1]}' is none of {', '.join(CATALOG)}, but may be a dataset of your own: set {own}.reader to one of "
+        f"those, and {own}.root to its folder. In the list below, datasets.{ANY} stands for {own}."
+    )
 
 
 def as_text(rows: tuple[Row, ...]) -> str:
