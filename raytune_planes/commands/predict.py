@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytune_planes.commands.arguments import add_mlflow, place
-from raytune_planes.errors import UserError
-from raytune_planes.printing import printable
+from raytune_planes.errors import UserError, listed
+from raytune_planes.paths import there
+from raytune_planes.printing import counted, printable
 
 if TYPE_CHECKING:
     from raytune_planes.serving.answers import Answer
@@ -91,18 +92,30 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(told, indent=1))
     if not told:
-        raise UserError(f"none of the {len(failed)} picture(s) could be answered")
+        raise UserError(f"none of {counted(len(failed), 'picture')} could be answered")
     if failed:
         print(f"{len(failed)} of {len(told) + len(failed)} pictures could not be answered", file=sys.stderr)
     return 1 if failed else 0
 
 
 def _pictures(named: list[Path], left_out: Callable[[UserError], None]) -> list[Path]:
-    """Files as given, and the pictures in each folder."""
+    """Files as given, and the pictures in each folder. Raises UserError: nothing of it is there."""
     from raytune_planes.datasets.files import PICTURES, walk
 
     found: list[Path] = []
-    for path in named:
+    absent = [path for path in named if not there(path)]
+    errors = [
+        UserError(
+            f"no file or folder {printable(path)}; give pictures ({' '.join(sorted(PICTURES))}, or others by content), "
+            "or folders of them"
+        )
+        for path in absent
+    ]
+    if len(absent) == len(named):
+        raise errors[0] if len(errors) == 1 else listed(map(str, errors), "pictures")
+    for error in errors:
+        left_out(error)
+    for path in (p for p in named if p not in absent):
         inside = [p for p in walk(path, left_out) if p.suffix.lower() in PICTURES] if path.is_dir() else [path]
         if not inside:
             raise UserError(f"{path} holds no pictures ({', '.join(sorted(PICTURES))})")
@@ -134,7 +147,7 @@ def _in_words(path: Path, found: Answer) -> str:
     if found.count is not None:
         lines.append(f"  {found.count}")
     if found.mask is not None:
-        lines.append(f"  {found.covered:.1%} of the picture under the mask, in {len(found.planes)} part(s)")
+        lines.append(f"  {found.covered:.1%} of the picture under the mask, in {counted(len(found.planes), 'part')}")
     mean = ", mean of the tiles" if found.tiles > 1 else ""
     lines += [f"  {probability:7.4f}  {printable(label)}{mean}" for label, probability in found.labels]
     lines += [f"  {score:7.4f}  plane in {', '.join(f'{x:.0f}' for x in box)}" for box, score in found.boxes or ()]

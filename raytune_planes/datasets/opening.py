@@ -86,7 +86,7 @@ def unreadable(source: Source, error: Exception) -> UserError:
     if isinstance(source, bytes):
         return UserError(f"{name_of(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
     if isinstance(error, FileNotFoundError):
-        return UserError(f"no picture {name_of(source)}; it is listed but not there")
+        return UserError(f"no picture {name_of(source)}: there is no such file")
     if isinstance(error, Image.UnidentifiedImageError):
         if is_tiff(source):
             return UserError(

@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.errors import UserError
 from raytune_planes.serving import Predictor
+from raytune_planes.serving.answers import answer
 from raytune_planes.training import checkpoint
 from tests.toy import toy_data
 
@@ -65,6 +67,23 @@ def test_a_picture_that_cannot_be_read_is_told_and_the_rest_is_answered(
     assert "1 of 3 pictures could not be answered" in said.err
 
 
+def test_a_picture_that_is_not_there_is_told_with_what_is_allowed(
+    weights: Path, chips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(weights), "nope.jpg"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("raytune-planes predict: no file or folder nope.jpg; give pictures (.avif .bmp ")
+    assert said.endswith("or others by content), or folders of them\n")
+    assert main(["predict", str(weights), "nope.jpg", "gone/"]) == 2
+    assert "2 problems\n  - no file or folder nope.jpg" in capsys.readouterr().err
+    assert main(["predict", str(weights), "nope.jpg", str(chips), "--json"]) == 1
+    told = capsys.readouterr()
+    assert len(json.loads(told.out)) == 2
+    assert "left out: no file or folder nope.jpg; give pictures" in told.err
+    with pytest.raises(UserError, match=r"^no picture nope\.jpg: there is no such file$"):
+        answer(Predictor.load(weights), Path("nope.jpg"))
+
+
 def test_when_no_picture_can_be_read_that_is_a_mistake(
     weights: Path,
     tmp_path: Path,
@@ -72,7 +91,7 @@ def test_when_no_picture_can_be_read_that_is_a_mistake(
 ) -> None:
     (tmp_path / "damaged.png").write_bytes(b"no picture")
     assert main(["predict", str(weights), str(tmp_path / "damaged.png")]) == 2
-    assert "none of the 1 picture(s) could be answered" in capsys.readouterr().err
+    assert "none of 1 picture could be answered" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
