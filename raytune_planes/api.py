@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from raytune_planes.calling import in_python, run, settings_words, words
 from raytune_planes.errors import UserError
 from raytune_planes.paths import as_path, there
 from raytune_planes.records import End, TrialRecord
@@ -44,6 +43,7 @@ class Model:
         """Those that it was trained on: any of them may answer."""
         return tuple(self._loaded.infos)
 
+    @in_python()
     def predict(
         self,
         picture: str | Path | bytes,
@@ -79,6 +79,7 @@ class Model:
         return answer(self._loaded, source, None if dataset is None else str(dataset), sentences, scale)
 
 
+@in_python()
 def tune(
     space: str | Path = "quick",
     *,
@@ -114,11 +115,12 @@ def tune(
 
     folder = as_path(out, "out")
     name = str(resume or name or f"{load_space(space).name}-{time.strftime('%Y%m%d-%H%M%S')}")
-    words = [f"--resume={name}"] if resume else [str(space), f"--name={name}"]
-    _run("tune", [*words, *_words({"data": data, "out": folder, **options}), *_set(settings)])
+    given = [f"--resume={name}"] if resume else [str(space), f"--name={name}"]
+    run("tune", [*given, *words({"data": data, "out": folder, **options}), *settings_words(settings)])
     return Study(files.study_folder(folder, name))
 
 
+@in_python()
 def train(
     settings: Mapping[str, Any] | None = None,
     *,
@@ -147,7 +149,7 @@ def train(
     if options.get("folds"):
         raise UserError("train(folds=...) trains several models; use the command `raytune-planes train --folds`")
     folder = as_path(out, "out")
-    status = _run("train", [*_words({"data": data, "out": folder, **options}), *_set(settings)])
+    status = run("train", [*words({"data": data, "out": folder, **options}), *settings_words(settings)])
     epochs, _ = reading.read_epochs(folder / files.EPOCHS)
     from raytune_planes.settings import load
 
@@ -155,6 +157,7 @@ def train(
     return TrialRecord("train", 0, {}, load(folder / files.CONFIG), epochs=epochs, end=end)
 
 
+@in_python()
 def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
     """A study by its folder, or by its name in ``out``; also while it runs.
 
@@ -180,6 +183,7 @@ def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
     return Study(files.find_study(as_path(out, "out"), str(study)))
 
 
+@in_python()
 def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: str | None = None) -> Model:
     """A trained model, ready to answer.
 
@@ -201,46 +205,3 @@ def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: 
     from raytune_planes.commands.find_model import find_model
 
     return Model(find_model(str(model), as_path(out, "out"), tracking_uri))
-
-
-def _run(verb: str, words: list[str]) -> int:
-    """What the command line runs, but a mistake is an exception."""
-    from raytune_planes.cli import make_parser
-
-    args = make_parser(_Parser).parse_args([verb, *words])
-    return int(args.run(args) or 0)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises where the command line ends."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        raise UserError(message or "no option 'help'; help(raytune_planes.tune) tells them")
-
-
-def _words(options: Mapping[str, Any]) -> list[str]:
-    words: list[str] = []
-    for key, value in options.items():
-        option = f"--{key.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
-            # In one word, so that a value may begin with a dash.
-            words += [f"{option}={each}" for each in (value if isinstance(value, list | tuple) else [value])]
-    return words
-
-
-def _set(settings: Mapping[str, Any] | None) -> list[str]:
-    if not isinstance(settings, Mapping | None):
-        raise UserError(f"settings={settings!r}: give dotted path -> value, such as {{'optim.lr': 0.001}}")
-    return [f"--set={path}={json.dumps(value, default=_plain)}" for path, value in (settings or {}).items()]
-
-
-def _plain(value: object) -> object:
-    """A path as a text, a number of NumPy as one of Python."""
-    if isinstance(value, Path) or hasattr(value, "item"):
-        return str(value) if isinstance(value, Path) else value.item()
-    raise UserError(f"settings: {value!r} is no number, text, true, false or None")

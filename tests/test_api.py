@@ -91,9 +91,9 @@ def test_importing_the_package_imports_neither_torch_nor_ray() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"trails": 3}, "unrecognized arguments: --trails=3"),
-        ({"trials": 0}, "argument --trials: 0 is too small; give 1 or more"),
-        ({"sampler": "tpee"}, "argument --sampler: invalid choice: 'tpee'"),
+        ({"trails": 3}, "^unrecognized arguments: trails=3$"),
+        ({"trials": 0}, "^trials: 0 is too small; give 1 or more$"),
+        ({"sampler": "tpee"}, "^sampler: invalid choice: 'tpee'"),
     ],
 )
 def test_a_wrong_option_is_an_error_that_says_what_is_allowed(options: dict[str, object], told: str) -> None:
@@ -118,6 +118,18 @@ def test_a_name_that_is_not_public_is_no_attribute() -> None:
         (lambda: rp.tune("quick", help=True), "no option 'help'"),
         (lambda: rp.tune("quick", name="-x"), "'-x' cannot name a study"),
         (lambda: rp.tune("quick", name=5, data="gone"), "no folder gone"),
+        (lambda: rp.tune("quick", data="gone"), "no folder gone; data names a folder that holds planesnet/"),
+        (
+            lambda: rp.tune("quick", settings={"optim.rl": 1}),
+            "^settings: no setting 'optim.rl'; did you mean 'optim.lr'",
+        ),
+        (lambda: rp.train({"datasets.fgvc": 1}), "^settings: 'datasets.fgvc' is a section, not a setting"),
+        (lambda: rp.train(resume=True), "nothing to resume: .* does not exist; leave out resume to start"),
+        (
+            lambda: rp.load_study("gone"),
+            "no study in results; run 'raytune-planes tune' first, or name its folder with out$",
+        ),
+        (lambda: rp.load_model("gone"), r"\(studies are looked for in results; out names another folder\)$"),
         (lambda: rp.load_study(None), "study=None: give the path"),
         (lambda: rp.load_study("x" * 300), "no study "),
         (lambda: rp.load_model("x" * 300), "no model 'xxx"),

@@ -30,7 +30,7 @@ LEVELS = (
     ("tuning",),
     ("commands",),
     ("cli",),
-    ("study",),
+    ("study", "calling"),
     ("api",),
     ("__main__",),
 )

@@ -32,7 +32,7 @@ def synthetic_folder(cache: Path | None, say: Say, sizes: SyntheticSizes | None 
     folder = (cache or default_cache()) / name
     if not folder.is_dir():
         say(
-            f"No --data given: drawing SYNTHETIC data ({sizes.planesnet} chips, {sizes.hrplanes} scenes, "
+            f"No folder of data is given: drawing SYNTHETIC data ({sizes.planesnet} chips, {sizes.hrplanes} scenes, "
             f"{sizes.fgvc} pictures of {sizes.fgvc_classes} variants)"
         )
         _draw(folder, sizes)

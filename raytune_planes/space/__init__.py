@@ -10,6 +10,7 @@ from pathlib import Path
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError, did_you_mean, listed
 from raytune_planes.paths import local, regular
+from raytune_planes.printing import counted
 from raytune_planes.settings import Value, defaults, make_config, overlaid, unknown, value_of
 from raytune_planes.space.check import cautioned, check, problems
 from raytune_planes.space.dimension import (
@@ -109,7 +110,9 @@ def with_fixed(space: Space, layer: Mapping[str, Value]) -> Space:
         if dimension.path not in layer and holds_all:
             kept.append(replace(dimension, when={p: v for p, v in dimension.when.items() if p in alive}))
     if not kept:
-        raise UserError(f"--set fixes every setting that search space {space.name} varies; nothing is left to search")
+        raise UserError(
+            f"every setting that search space {space.name} varies is fixed with --set; nothing is left to search"
+        )
     start = {k: v for k, v in space.start.items() if k not in layer}
     return replace(space, fixed=fixed, search=tuple(kept), start=start)
 
@@ -139,9 +142,9 @@ def describe(space: Space) -> str:
     table = ["  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     fixed = [f"  {path} = {show(value)}" for path, value in sorted(space.fixed.items())]
     study = space.study
-    limits = [f"{study.trials} trials", f"{study.hours:g} h" if study.hours else ""]
-    limits += [f"{study.samples:,} samples" if study.samples else ""]
-    limits += [f"{study.patience} trials without a better best" if study.patience else ""]
+    limits = [counted(study.trials, "trial"), f"{study.hours:g} h" if study.hours else ""]
+    limits += [counted(study.samples, "sample") if study.samples else ""]
+    limits += [f"{counted(study.patience, 'trial')} without a better best" if study.patience else ""]
     final = planned(space, study.final)
     rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} continues"
     return "\n".join(
