@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import warnings
 from pathlib import Path
@@ -13,8 +14,11 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from raytune_planes.errors import UserError
+from raytune_planes.records import EpochRecord
+from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training import workers
 from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.folds import train_trial
 from raytune_planes.training.loop import train
 from raytune_planes.training.workers import LocalWorker, Worker, why_no_gpu
 from raytune_planes.tuning.worker import RayWorker, backend, make_worker
@@ -102,6 +106,35 @@ def test_two_workers_train_one_text_encoder(tmp_path: Path) -> None:
         other.kill()
     _train(0, 1, port, str(tmp_path), bert)
     assert any(key.startswith("text.") for key in _assert_trained_alike(tmp_path))
+
+
+def _train_folds(rank: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    records: list[EpochRecord] = []
+
+    def keep(record: EpochRecord, checkpoint: Checkpoint) -> None:
+        records.append(record)
+        if rank == 0:
+            checkpoint.save(Path(folder))
+
+    config = toy_config(budget__epochs=1, split__kind="kfold", split__folds=2)
+    supply = toy_data(), toy_prompts()
+    train_trial(config, lambda _: supply, GOAL, worker=GroupWorker(rank, 2), report=keep)
+    told = [[r.epoch, r.fold, dict(r.metrics)] for r in records]
+    Path(folder, f"{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_workers_train_on_every_fold_together(tmp_path: Path) -> None:
+    mp.spawn(_train_folds, args=(_free_port(), str(tmp_path)), nprocs=2)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text(encoding="utf-8")) for rank in (0, 1))
+    assert first == second
+    assert [(epoch, fold) for epoch, fold, _ in first] == [(1, 1), (2, 2)]
+    key = "val/fgvc/accuracy"
+    assert first[1][2][key] == (first[0][2][key] + first[1][2][f"fold2/{key}"]) / 2
+    assert len(read_validation(tmp_path)["fgvc"].pictures_N) == 40, "each picture of training and validation"
 
 
 def _free_port() -> int:
