@@ -90,7 +90,7 @@ def train_all(
 ) -> dict[str, list[Result]]:
     """The results of every variant by seed, each training in a process of its own, ``workers`` at once.
 
-    ``keys``: the metrics that are told of each.
+    ``keys``: the metrics that are told of each, where it has them.
     """
     found: dict[str, list[Result]] = {label: [{} for _ in seeds] for label in variants}
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
@@ -102,7 +102,9 @@ def train_all(
         for done, job in enumerate(as_completed(jobs), 1):
             label, i = jobs[job]
             found[label][i] = result = job.result()
-            figures = result.get("failed") or [round(result["metrics"][key], 4) for key in keys]
+            figures = result.get("failed") or [
+                round(result["metrics"][key], 4) for key in keys if key in result["metrics"]
+            ]
             print(f"{title}: {done} of {len(jobs)}: {label}, seed {seeds[i]}: {figures}", file=sys.stderr, flush=True)
     return found
 
