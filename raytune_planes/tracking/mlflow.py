@@ -148,6 +148,7 @@ class MlflowTracker:
             with self._news:
                 self._study_stale = True
             return
+        store.push_references(self._folder)
         store.push_study(reading.read_study(self._folder))
         ended = time.monotonic()
         self._note_due_s = ended + NOTE_REST * (ended - began)
@@ -183,6 +184,7 @@ def _push(store: MlflowStore, study: reading.StudyFiles, folders: Mapping[str, P
         store.push_trial(trial, folders[trial.trial_id])
     for long in long_runs(study):
         store.push_trial(long.trial, long.folder, long.goal)
+    store.push_references(study.folder)
     store.push_study(study)
 
 

@@ -117,11 +117,7 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
     epoch = trial.best(goal)
     if epoch is None or trial.end in (End.RUNNING, End.INTERRUPTED):
         return []
-    values = {}
-    for key, value in epoch.metrics.items():
-        parts = split_metric(key)
-        if parts and parts[0] == "val" and parts[2] in HIGHER_IS_BETTER:
-            values[f"best/{parts[1]}/{parts[2]}"] = value
+    values = best_values(epoch)
     feasible, score = goal.feasible(epoch.metrics), goal.score(epoch.metrics)
     values |= {"feasible": float(feasible), "best_epoch": float(epoch.epoch)}
     if math.isfinite(score) and MARK in trial.tags:  # of another budget: not to be sorted among the trials
@@ -129,6 +125,16 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
     elif math.isfinite(score):
         values |= {"penalised_score": score} | ({"score": score} if feasible and trial.end.is_complete else {})
     return [(key, value, trial.ended_ms, 0) for key, value in values.items()]
+
+
+def best_values(epoch: EpochRecord) -> dict[str, float]:
+    """Validation metrics that are better when larger, as ``best/fgvc/accuracy``."""
+    values = {}
+    for key, value in epoch.metrics.items():
+        parts = split_metric(key)
+        if parts and parts[0] == "val" and parts[2] in HIGHER_IS_BETTER:
+            values[f"best/{parts[1]}/{parts[2]}"] = value
+    return values
 
 
 def study_points(study: StudyFiles) -> list[Point]:

@@ -69,10 +69,13 @@ def test_mlflow_holds_one_parent_and_a_child_per_trial_with_equal_figures(place:
 
     client = MlflowClient(f"sqlite:///{place / 'results' / 'mlflow.db'}")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    children = {r.data.tags["trial_id"]: r for r in runs if "mlflow.parentRunId" in r.data.tags}
+    children = {r.data.tags["trial_id"]: r for r in runs if r.data.tags["kind"] == "trial"}
+    alone = {r.data.tags["dataset"]: r for r in runs if r.data.tags["kind"] == "reference"}
     parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     assert len(parents) == 1
-    assert {r.data.tags["mlflow.parentRunId"] for r in children.values()} == {parents[0].info.run_id}
+    of = {r.data.tags["mlflow.parentRunId"] for r in (*children.values(), *alone.values())}
+    assert of == {parents[0].info.run_id}
+    assert set(alone) == set(study(place).alone)
     assert set(children) == {t.trial_id for t in study(place).trials}
     for trial in study(place).trials:
         run = children[trial.trial_id]
