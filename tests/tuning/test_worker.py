@@ -54,7 +54,9 @@ def _train(rank: int, world: int, port: int, folder: str, bert: str = "", sharin
     dropout = {f"datasets__{name}__head__dropout": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
     # Weights that are learnt outside of the model must be averaged as well.
     tasks = {"losses__reconstruction__weight": 0.5, "losses__detection__weight": 0.5}
-    config = toy_config(budget__epochs=1, balancing__rule="uncertainty", model__sharing=sharing, **dropout, **tasks)
+    # Adam's first steps make whole steps of a gradient that is rounding, and copies have few: these move by SGD.
+    own = {} if sharing == "trunk" else {"model__sharing": sharing, "optim__kind": "sgd", "optim__lr": 0.02}
+    config = toy_config(budget__epochs=1, balancing__rule="uncertainty", **dropout, **tasks, **own)
     if bert:
         text = {"text__model": bert, "text__freeze": False, "text__lr_factor": 1.0}
         config = toy_config(budget__epochs=1, **dropout, **text)
