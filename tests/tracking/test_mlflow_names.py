@@ -28,7 +28,7 @@ def test_a_store_in_a_folder_with_a_name_like_an_address_is_complete_and_inside(
     run = next(r for r in runs(connect(default_uri(place))) if r.info.run_name == "trial 003")
     kept = place / "mlartifacts" / run.info.run_id / "artifacts" / "config.yaml"
     assert kept.read_text() == next((place / "quick-1" / "trials").glob("0003-*/config.yaml")).read_text()
-    assert register(place) == ("1", "1")
+    assert register(place).number == "1"
     assert fetch("models:/raytune-planes@champion", default_uri(place), "best.json").read_text() == '{"factor": 3.0}'
     assert [path.name for path in tmp_path.iterdir()] == [ODD]
     assert [path.name for path in place.parent.iterdir()] == ["results"]

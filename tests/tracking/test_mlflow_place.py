@@ -87,7 +87,7 @@ def test_a_study_and_its_report_and_model_go_where_the_environment_says(
     page = tmp_path / "report.html"
     page.write_text("<h1>here</h1>")
     attach(here / "quick-1", [page])
-    assert register(here) == ("1", "1")
+    assert register(here).number == "1"
     assert names(default_uri(out), "planes") == RUNS
     assert names(default_uri(out), "raytune-planes") == []
     assert not (here / "mlflow.db").exists()
