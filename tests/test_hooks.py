@@ -22,6 +22,10 @@ HOOKS: Mapping[str, str] = {
     "torch._foreach_lerp_": "training/kernels.py",
     "torch._foreach_sign": "training/kernels.py",
     "torch._fused_adamw_": "training/kernels.py",
+    "timm.models._efficientnet_blocks.ConvBnAct": "model/folding.py",
+    "timm.models._efficientnet_blocks.DepthwiseSeparableConv": "model/folding.py",
+    "timm.models._efficientnet_blocks.EdgeResidual": "model/folding.py",
+    "timm.models._efficientnet_blocks.InvertedResidual": "model/folding.py",
     "PIL.ImageFile._Tile": "datasets/depth.py",  # in annotations alone
     "ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV": "tuning/ray_hooks.py",
     "ray._private.ray_constants.ENABLE_RAY_CLUSTER": "tuning/ray_hooks.py",

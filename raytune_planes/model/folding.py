@@ -8,20 +8,28 @@ from typing import Any
 import torch
 from timm.layers import Conv2dSame, ConvNormAct, FrozenBatchNormAct2d, pad_same
 from timm.layers.norm_act import FrozenBatchNorm2d
-from timm.models import _efficientnet_blocks as blocks
 from timm.models import efficientnet, mobilenetv3, resnet
 from torch import Tensor, nn
 
 from raytune_planes.model.depthwise import conv2d
 
+try:  # timm has no public name for these blocks; without them their convolutions stay unfolded, slower and equal
+    from timm.models import _efficientnet_blocks as blocks
+
+    BLOCKS: tuple[type, ...] = (
+        blocks.ConvBnAct,
+        blocks.DepthwiseSeparableConv,
+        blocks.EdgeResidual,
+        blocks.InvertedResidual,
+    )
+except (ImportError, AttributeError):
+    BLOCKS = ()
+
 FIXED = (FrozenBatchNormAct2d, FrozenBatchNorm2d)
 IN_ORDER = {
     nn.Sequential,
     ConvNormAct,
-    blocks.ConvBnAct,
-    blocks.DepthwiseSeparableConv,
-    blocks.EdgeResidual,
-    blocks.InvertedResidual,
+    *BLOCKS,
     efficientnet.EfficientNet,
     mobilenetv3.MobileNetV3,
     resnet.BasicBlock,
