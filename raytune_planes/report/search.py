@@ -51,6 +51,8 @@ class Panel:
     points: tuple[tuple[Result, float, float], ...]
     floors: tuple[float | None, float | None]
     """Of x and of y."""
+    is_traded: bool
+    """Whether y is an objective as x is, so that the front is a line here."""
 
     @property
     def floors_by_metric(self) -> dict[str, float]:
@@ -134,7 +136,10 @@ def front(study: StudyFiles) -> Front | Missing:
     x, others = objectives[0], [m for m in dict.fromkeys([*objectives[1:], *goal.floors]) if m != objectives[0]]
     if not others:
         return Missing("the study has one objective and no floor, so there is nothing to trade")
-    panels = [Panel(x, y, tuple(_pairs(study, x, y)), (goal.floors.get(x), goal.floors.get(y))) for y in others]
+    panels = [
+        Panel(x, y, tuple(_pairs(study, x, y)), (goal.floors.get(x), goal.floors.get(y)), y in objectives)
+        for y in others
+    ]
     panels = [p for p in panels if p.points]
     if not panels:
         return Missing("no trial has finished an epoch")

@@ -11,7 +11,7 @@ import pytest
 from raytune_planes.records import Action, End, Goal, Objective, TrialRecord
 from raytune_planes.report import search, varied
 from raytune_planes.report.drawing import results as drawing
-from raytune_planes.report.drawing.style import BEST
+from raytune_planes.report.drawing.style import BEST, INK
 from raytune_planes.report.figure import Missing
 from raytune_planes.tracking import DataDescription, StudyFiles
 from tests.tracking.studies import FINISH, START, ended, epoch, three_trials, trial
@@ -87,6 +87,24 @@ def test_every_floor_in_the_plane_of_a_panel_is_drawn_and_named_and_no_other() -
         for axes in drawn.axes
     ]
     assert lines == [[([0.2, 0.2], [0, 1]), ([0, 1], [0.3, 0.3])], [([0.2, 0.2], [0, 1]), ([0, 1], [0.9, 0.9])]]
+
+
+def test_the_front_is_a_line_between_objectives_whether_or_not_they_have_floors() -> None:
+    goal = Goal(
+        (Objective("val/fgvc/accuracy"), Objective("val/hrplanes/iou")),
+        {"val/hrplanes/iou": 0.3, "val/planesnet/accuracy": 0.9},
+    )
+    found = search.front(study(*three_trials(), goal=goal))
+    assert isinstance(found, search.Front)
+    lines = [
+        [
+            [*zip(*line.get_data(), strict=True)]
+            for line in axes.lines
+            if line.get_color() == INK and len(line.get_xdata())
+        ]
+        for axes in drawing.front(found).axes
+    ]
+    assert lines == [[[(0.5, 0.6)]], []]
 
 
 def test_one_objective_without_floors_has_no_front() -> None:

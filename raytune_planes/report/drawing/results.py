@@ -48,7 +48,7 @@ def front(numbers: Front) -> Figure:
         axes.scatter([], [], marker="*", s=160, color=BEST, edgecolor=INK, label="best")
     if numbers.defaults is not None:
         axes.scatter([], [], marker="o", s=130, facecolor="none", edgecolor=INK, label="defaults")
-    if numbers.front:
+    if numbers.front and any(panel.is_traded for panel in numbers.panels):
         axes.plot([], [], "-", color=INK, linewidth=1.2, label="front")
     for key, floor in floors.items():
         name = f"floor of {metric_name(key)}: {100 * floor:.4g}%"
@@ -66,7 +66,7 @@ def _panel(axes: Axes, panel: Panel, numbers: Front, dashes: Mapping[str, Any]) 
             axes.scatter(x, y, marker="o", s=190, facecolor="none", edgecolor=INK, zorder=4)
         if r.number in (*numbers.front, numbers.best, numbers.defaults):
             axes.annotate(str(r.number), (x, y), xytext=(9, 6), textcoords="offset points", fontsize=10)
-    if panel.floors[1] is None:
+    if panel.is_traded:
         line = sorted((x, y) for r, x, y in panel.points if r.number in numbers.front)
         axes.plot(*zip(*line, strict=True), color=INK, linewidth=1.2, zorder=2) if line else None
     for key, floor in panel.floors_by_metric.items():
