@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from raytune_planes.report.formatting import shown, signed, table
-from raytune_planes.tracking.final import Row, handed_over, read_final, rows
+from raytune_planes.tracking.final import Final, Row, handed_over, read_final, rows
 from raytune_planes.tracking.gains import floor_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -19,7 +19,7 @@ def final_lines(study: StudyFiles) -> list[str]:
     if final is None:
         return []
     lines = [f"final training: {final.verdict}", *_budgets(study, final.epochs)]
-    cells = [(*row, _floor(study, row[0])) for row in final_rows(study)]
+    cells = [(*_cells(row), _floor(final, row.short.metric)) for row in rows(study, final)]
     return [*lines, *table((*HEADS, ""), cells, right=range(1, len(HEADS)))]
 
 
@@ -66,9 +66,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (short.metric, *map(shown, values), signed(long[1] - long[0]))
 
 
-def _floor(study: StudyFiles, key: str) -> str:
-    final = read_final(study)
-    return f"floor {floor_in_words(final.goal, key)}" if final and key in final.goal.floors else ""
+def _floor(final: Final, key: str) -> str:
+    return f"floor {floor_in_words(final.goal, key)}" if key in final.goal.floors else ""
 
 
 def _number(value: float) -> float | None:
