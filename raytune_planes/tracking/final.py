@@ -66,7 +66,7 @@ class Final:
         """Which of the two holds at the long budget, and why the other does not, in words."""
         at = f"at {self.epochs} epochs"
         if not self.has_ended:
-            done = [f"{_name(t.number)} {len(t.epochs)} epochs" for t in self.trained]
+            done = [f"{called(t.number)} {len(t.epochs)} epochs" for t in self.trained]
             return f"the final training of {self.epochs} epochs has not ended ({', '.join(done) or 'not begun'})"
         if self.choice is None or self.number == 0:
             kept = "" if self.held else f", but {self._fault(self.defaults)}: no model is handed over"
@@ -77,15 +77,15 @@ class Final:
             beside = f"; the defaults: {self._fault(self.defaults)}" if usual and not usual[0] else beside
             if usual and usual[0] and mine:
                 beside = f" and beats the defaults, {mine[1]:.4f} against {usual[1]:.4f}"
-            return f"{at} {_name(self.number)} holds: it keeps every floor{beside}"
+            return f"{at} {called(self.number)} holds: it keeps every floor{beside}"
         if mine and usual and mine[0] and usual[0]:
             why = f"no longer beats the defaults, {mine[1]:.4f} against {usual[1]:.4f}"
         else:
             why = f"does not hold: {self._fault(self.choice)}"
         if self.held is not None:
-            return f"{at} {_name(self.number)} {why}; the defaults are handed over"
+            return f"{at} {called(self.number)} {why}; the defaults are handed over"
         nor = f"nor do the defaults: {self._fault(self.defaults)}"
-        return f"{at} {_name(self.number)} {why}; {nor}; no model is handed over"
+        return f"{at} {called(self.number)} {why}; {nor}; no model is handed over"
 
     def _fault(self, trained: TrialRecord | None) -> str:
         """Why a training cannot hold: it failed, or which floors it misses."""
@@ -194,13 +194,14 @@ def rows(study: StudyFiles, final: Final) -> tuple[Row, ...]:
     return tuple(Row(g, before.get(g.metric, math.nan), after.get(g.metric, math.nan)) for g in gains(study, chosen))
 
 
+def called(number: int) -> str:
+    """The training of the trial ``number``, in words."""
+    return f"trial {number}" if number else "the defaults"
+
+
 def _read(study: StudyFiles, number: int, epochs: int) -> TrialRecord | None:
     source = next((t for t in study.trials if t.number == number), None)
     try:
         return read_trial(final_folder(study.folder, source, epochs))[0] if source else None
     except (OSError, *MALFORMED):
         return None
-
-
-def _name(number: int) -> str:
-    return f"trial {number}" if number else "the defaults"

@@ -24,7 +24,7 @@ from raytune_planes.tracking.files import (
     write_whole,
 )
 from raytune_planes.tracking.files import END as ENDED
-from raytune_planes.tracking.final import MARK, Final, begin, final_folder, long_goal, read_final
+from raytune_planes.tracking.final import MARK, Final, begin, called, final_folder, long_goal, read_final
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.jsonl import dotted_yaml
 from raytune_planes.tracking.reading import (
@@ -104,7 +104,7 @@ def train_final(plan: StudyPlan, study: StudyFiles, view: View) -> Final | None:
             for number, result in trained(plan, folder, train_long, jobs, cluster, interrupt, progress):
                 if "failed" in result:
                     _fail(known[number], result["failed"])
-                view.note(f"final training: {_name(number)}: {_ended(result)}")
+                view.note(f"final training: {called(number)}: {_ended(result)}")
     return read_final(study)
 
 
@@ -159,7 +159,7 @@ class _Progress:
             done = len(read_epochs(folder / EPOCHS)[0])
             if (quarter := 4 * done // self._epochs) > self._told[number] and done < self._epochs:
                 self._told[number] = quarter
-                self._view.note(f"final training: {_name(number)}, epoch {done} of {self._epochs}")
+                self._view.note(f"final training: {called(number)}, epoch {done} of {self._epochs}")
 
 
 def _long(plan: StudyPlan, trial: TrialRecord, goal: Goal, study: Path) -> Long:
@@ -174,7 +174,7 @@ def _announced(epochs: int, whole: int, chosen: list[TrialRecord]) -> str:
     ``whole``: epochs of all stages or folds.
     """
     seconds = sum(whole * sum(e.seconds for e in t.epochs) / max(1, len(t.epochs)) for t in chosen)
-    names = " and ".join(_name(t.number) for t in reversed(chosen))
+    names = " and ".join(called(t.number) for t in reversed(chosen))
     took = f"; about {max(1, round(seconds / 60))} min of training, by what the trials took"
     return f"final training: {names}, {epochs} epochs each{took}"
 
@@ -222,7 +222,3 @@ def _is_complete(folder: Path) -> bool:
 
 def _ended(result: Mapping[str, Any]) -> str:
     return f"failed, {result['failed']}" if "failed" in result else str(result["reason"])
-
-
-def _name(number: int) -> str:
-    return f"trial {number}" if number else "the defaults"
