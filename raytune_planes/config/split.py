@@ -25,3 +25,8 @@ class Split(Section):
     """Parts of ``kfold``. ``train --folds K`` trains them all and gives mean and spread."""
     fold: Annotated[int, Field(ge=0)] = 0
     """The part of ``kfold`` that validates in a single training, from 0."""
+
+    @property
+    def trainings(self) -> int:
+        """Of a trial of a study: one, or one for each fold."""
+        return self.folds if self.kind == "kfold" else 1

@@ -23,6 +23,11 @@ class Budget(Section):
     ``scene_ap50``, ``scene_map``, ``count_error``); also after the budget's last epoch. 0 for none. A goal that names
     one of these metrics has it measured after every epoch; the test split is always evaluated on whole scenes."""
 
+    @property
+    def samples(self) -> int:
+        """Training images of all epochs."""
+        return self.epochs * self.steps_per_epoch * self.batch_size
+
 
 class Mixing(Section):
     """Which dataset trains at which step."""

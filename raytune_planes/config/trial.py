@@ -149,6 +149,11 @@ class TrialConfig(Section):
         return tuple((name, _of_stage(name, tree)) for name, tree in stage_trees(self.model_dump())) or (("", self),)
 
     @property
+    def samples(self) -> int:
+        """Training images of one training, over all its stages."""
+        return sum(stage.budget.samples for _, stage in self.staged)
+
+    @property
     def active(self) -> dict[str, Dataset]:
         """The enabled datasets, in the catalog's order."""
         order = [*CATALOG, *self.datasets]

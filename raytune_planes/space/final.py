@@ -61,6 +61,4 @@ def _last(config: TrialConfig) -> int:
 
 
 def _samples(config: TrialConfig) -> int:
-    budgets = [stage.budget for _, stage in config.staged]
-    folds = config.split.folds if config.split.kind == "kfold" else 1
-    return folds * sum(budget.epochs * budget.steps_per_epoch * budget.batch_size for budget in budgets)
+    return config.split.trainings * config.samples

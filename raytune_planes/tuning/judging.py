@@ -40,8 +40,7 @@ def rungs_of(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
         floors: Literal["ignore", "strict"] = "ignore" if settings.floors == "ignore" else "strict"
         rungs = FoldRungs(goal, _share(settings.grace, folds), settings.reduction, budget=folds, floors=floors)
     else:
-        budgets = [stage.budget for _, stage in first.staged]
-        samples = sum(budget.epochs * budget.steps_per_epoch * budget.batch_size for budget in budgets)
+        samples = first.samples
         grace = _share(settings.grace, samples)
         rungs = Rungs(goal, grace, settings.reduction, budget=samples, floors=settings.floors)
     rungs.replay(earlier)
