@@ -17,9 +17,10 @@ settings.register_profile("here", deadline=None)
 settings.load_profile("here")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-OF_THE_CALLER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "RAY_ADDRESS", INSIDE_UV)
+OF_THE_CALLER = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", INSIDE_UV)
 for variable in OF_THE_CALLER:
     os.environ.pop(variable, None)
+os.environ["RAY_ADDRESS"] = "local"  # a Ray that runs here, of another test or of a person, is not to be joined
 
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"
 

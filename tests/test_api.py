@@ -65,7 +65,6 @@ def test_the_example_of_every_public_name_does_what_it_says(tmp_path: Path, monk
     assert set(IN_ORDER) == set(rp.__all__)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("RAY_ADDRESS", "local")  # another test's Ray is not to be joined
     Path("mine.yaml").write_text(SPACE)
     assert main(["synth", "data", "--planesnet=60", "--hrplanes=3", "--fgvc=24", "--fgvc-classes=2"]) == 0
     Image.fromarray(np.full((20, 20, 3), 90, np.uint8)).save("chip.png")

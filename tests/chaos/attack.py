@@ -92,7 +92,7 @@ class Study:
         words = known if self.starts else (*self.words, "--name", self.name, "--out", str(self.out))
         self.starts += 1
         self.out.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "RAY_ADDRESS": "local", "OMP_NUM_THREADS": "1"}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.out / f"{self.name}.log").open("ab") as log:
             command = [sys.executable, "-m", "raytune_planes", "tune", *words]
             self.driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

@@ -123,9 +123,8 @@ def test_each_export_is_trained_on_and_answered_for(root: Path, tmp_path: Path, 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_all_exports_are_tuned_reported_and_answered_for(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
     space = {
         "about": "Which learning rate suits what people export?",
         "objectives": [{"metric": f"val/{name}/{own}", "mode": "max"} for name, own in METRICS.items()],

@@ -41,9 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("main-job")
     (folder / "mine.yaml").write_text(SPACE)
     assert main(["synth", str(folder / "data"), "--planesnet=60", "--hrplanes=6", "--fgvc=24", "--fgvc-classes=2"]) == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_ADDRESS", "local")  # another test's Ray is not to be joined
-        assert main(tune(folder, "--name", "first", "--trials", "4")) == 0
+    assert main(tune(folder, "--name", "first", "--trials", "4")) == 0
     return folder
 
 

@@ -162,9 +162,8 @@ def test_without_a_root_it_says_what_to_set(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_it_is_tuned_and_reported_with_the_packaged_space(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
     place = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
     own = ["--set", f"datasets.mine.root={root}", "--set", "datasets.mine.image_size=16"]
     assert main(["tune", "own", *place, *own, *SMALL, "--trials", "2", "--name", "own"]) == 0
@@ -180,9 +179,8 @@ def test_it_is_tuned_and_reported_with_the_packaged_space(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_it_is_tuned_on_every_fold_and_the_winner_trained_again_has_the_same_mean(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
     place = ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out")]
     own = ["--set", f"datasets.mine.root={root}", "--set", "datasets.mine.image_size=16"]
     folds = ["--set", "split.kind=kfold", "--set", "split.folds=3"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +29,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarn
 
 
 @pytest.fixture
-def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hosts that listen on 127.0.0.1 only, which Ray decides when it is told that it is no cluster."""
+def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hosts that listen on 127.0.0.1 only, which Ray decides when it is told that it is no cluster.
+
+    Their head's note lies in a folder of its own (short, for sockets): a study of anyone here joins by ``/tmp/ray``'s.
+    """
     monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
     monkeypatch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)
+        yield
 
 
 class Hosts:

@@ -116,10 +116,7 @@ def searched(plan: StudyPlan) -> StudyFiles:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_the_choice_and_the_defaults_are_trained_through_ray_and_judged_by_the_long_defaults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
+def test_the_choice_and_the_defaults_are_trained_through_ray_and_judged_by_the_long_defaults(tmp_path: Path) -> None:
     plan = a_plan(tmp_path)
     goal = Goal(GOAL.objectives, {PLANES: 0.5}, {PLANES: Relative("defaults", -0.01)})
     plan = replace(plan, space=replace(plan.space, goal=goal))

@@ -215,10 +215,7 @@ class StopsInTheSecondFold(PlainView):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # Ray leaves pipes to its processes for the collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the same, told by pytest
-def test_a_study_on_folds_prunes_goes_on_after_an_interrupt_and_means_what_its_folds_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
+def test_a_study_on_folds_prunes_goes_on_after_an_interrupt_and_means_what_its_folds_say(tmp_path: Path) -> None:
     settings = StudySettings(trials=3, rungs=RungSettings(enabled=True, reduction=2))
     given = ({"optim.lr": 1e-7}, {"optim.lr": 1e-8})
     plan = tiny_plan(tmp_path, fixed=THREE, settings=settings, concurrent=1, start_from=given)

@@ -93,9 +93,8 @@ def test_a_training_alone_that_fails_says_why(plan: StudyPlan, tmp_path: Path) -
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_study_with_references_has_the_trials_of_one_without_and_floors_that_follow(
-    plan: StudyPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plan: StudyPlan, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
     plan = replace(plan, concurrent=1)
     plain, _ = _run(plan)
     compared, shown = _run(replace(plan, name="compared", references=True))

@@ -37,12 +37,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _own_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never attach to a cluster that happens to run on this machine."""
-    monkeypatch.setenv("RAY_ADDRESS", "local")
-
-
 def run(plan: StudyPlan, view: PlainView | None = None) -> tuple[Outcome, str]:
     shown = io.StringIO()
     outcome = run_study(plan, view=view or PlainView(shown), trackers=Trackers(JsonlTracker(plan.out)))

@@ -69,9 +69,8 @@ def test_trials_on_every_fold_learn_from_no_specialist(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_trial_that_learns_starts_after_the_references_and_records_whose_weights_it_learnt_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "local")
     plan = with_teachers(replace(a_plan(tmp_path), start_from=({WEIGHT: 1.0},)))
     outcome, shown = _run(plan)
     defaults, learner = outcome.study.trials
