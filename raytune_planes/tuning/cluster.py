@@ -69,8 +69,8 @@ class Node:
 @dataclass(frozen=True)
 class Cluster:
     nodes: tuple[Node, ...]
-    started_here: bool
-    """Whether this process started it, and hence ends it."""
+    joined: str = ""
+    """Address of its head where it was there before; empty where this process started it, and hence ends it."""
     processes: tuple[psutil.Process, ...] = ()
     """Ray's own, where this process started them."""
     notes: tuple[str, ...] = ()
@@ -155,7 +155,7 @@ def connected() -> Iterator[Cluster]:
             raise no_answer(address, str(error)) from None
     messages = tuple(filter(None, notes))
     try:
-        yield Cluster(nodes_now(), started_here=not address, processes=tuple(processes), notes=messages)
+        yield Cluster(nodes_now(), address, tuple(processes), messages)
     finally:
         ray.shutdown()
         if named is not None:

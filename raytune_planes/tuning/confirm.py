@@ -48,7 +48,7 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
     trials = {trial.number: trial for trial in chosen}
     jobs = [(number, seed) for number in trials for seed in range(first, first + seeds)]
     tell = resumable(view, plan.name, plan.out)
-    with connected() as cluster, Interrupt() as interrupt, Guard(cluster.processes, interrupt.ask, tell):
+    with connected() as cluster, Interrupt() as interrupt, Guard(cluster, interrupt.ask, tell):
         results_of: dict[tuple[int, int], dict[str, Any]] = {}
         places = {job: _place(folder, *job, plan.final) for job in jobs}
         calls = {job: (dict(trials[job[0]].drawn), job[1], places[job], plan.final) for job in jobs}

@@ -92,7 +92,7 @@ def train_final(plan: StudyPlan, study: StudyFiles, view: View) -> Final | None:
     view.note(_announced(plan.final, whole, chosen))
     follows = any(floor.reference == DEFAULTS for floor in study.start.goal.relative.values())
     tell = resumable(view, plan.name, plan.out)
-    with connected() as cluster, Interrupt() as interrupt, Guard(cluster.processes, interrupt.ask, tell):
+    with connected() as cluster, Interrupt() as interrupt, Guard(cluster, interrupt.ask, tell):
         for group in [[t] for t in chosen] if follows else [chosen]:
             long = _read(known[0])
             jobs = {

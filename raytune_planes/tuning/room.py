@@ -18,7 +18,7 @@ PROCESS_GIB = 0.6
 def fit_memory(pools: Pools, plan: StudyPlan, cluster: Cluster) -> Iterator[str]:
     """Have no more trials at once than this machine's memory holds, unless a number was asked for; says so."""
     fit = trials_in_memory(plan.workers)
-    if cluster.started_here and plan.concurrent is None and fit < pools.at_once:
+    if not cluster.joined and plan.concurrent is None and fit < pools.at_once:
         yield in_words(fit, pools.at_once)
         pools.at_once = fit
 

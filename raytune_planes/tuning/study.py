@@ -76,7 +76,7 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
         quiet_libraries(),
         connected() as cluster,
         Interrupt() as interrupt,
-        Guard(cluster.processes, interrupt.ask, resumable(view, plan.name, plan.out)),
+        Guard(cluster, interrupt.ask, resumable(view, plan.name, plan.out)),
     ):
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
@@ -230,7 +230,7 @@ class _Study:
         plan = self._plan
         first = plan.config(plan.space.first())
         machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
-        place = in_words() if cluster.started_here else f"a Ray cluster{machines} ({cluster.cpus:g} CPUs)"
+        place = f"a Ray cluster{machines} ({cluster.cpus:g} CPUs)" if cluster.joined else in_words()
         return Outline(
             name=plan.name,
             goal=plan.space.goal,

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
+
+from tests.tuning.heads import ray_head
 
 DRIVER = """
 import subprocess, sys, threading, time
@@ -17,6 +20,7 @@ from pathlib import Path
 import psutil
 from raytune_planes.terminal import make_view
 from raytune_planes.tuning import daemons
+from raytune_planes.tuning.cluster import Cluster
 daemons.PATIENCE_S = 1.0
 folder, kind = sys.argv[1:]
 # Stand-ins for Ray's daemons: their names, one with a child as the raylet has its agents, and one that is no daemon.
@@ -28,9 +32,9 @@ pids = [raylet.pid, others[0].pid, others[1].pid, agent]
 lost = threading.Event()
 tell = daemons.resumable(make_view(sys.stdout), "my study", Path("/some where"))
 def on_loss(why): lost.set()
-started = [psutil.Process(p.pid) for p in (raylet, *others)]
+started = tuple(psutil.Process(p.pid) for p in (raylet, *others))
 try:
-    with daemons.Guard(started, on_loss, tell):
+    with daemons.Guard(Cluster((), processes=started), on_loss, tell):
         print(*pids, flush=True)
         if kind == "blocked":
             time.sleep(50)
@@ -82,3 +86,53 @@ def test_daemons_that_live_are_left_alone(tmp_path: Path) -> None:
         finally:
             for process in processes:
                 process.kill()
+
+
+JOINED = """
+import sys, threading
+from pathlib import Path
+from raytune_planes.terminal import make_view
+from raytune_planes.tuning import daemons, joining
+from raytune_planes.tuning.cluster import Cluster
+daemons.ASK_S, daemons.PATIENCE_S, joining.PATIENCE_S = 0.1, 1.0, 0.5
+lost = threading.Event()
+tell = daemons.resumable(make_view(sys.stdout), "my study", Path("/some where"))
+with daemons.Guard(Cluster((), joined=sys.argv[1]), lambda why: lost.set(), tell):
+    print("joined", flush=True)
+    sys.stdin.readline() if sys.argv[2] == "in order" else lost.wait(50)
+print("left the block", flush=True)
+"""
+
+
+def joining(address: str, kind: str) -> subprocess.Popen[str]:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    driver = subprocess.Popen([sys.executable, "-c", JOINED, address, kind], text=True, **pipes)
+    assert driver.stdout is not None
+    assert driver.stdout.readline() == "joined\n"
+    return driver
+
+
+def test_a_joined_head_that_answers_no_more_ends_the_driver_in_words() -> None:
+    with ray_head(lambda: None) as address:
+        driver = joining(address, "lost")
+    output, errors = driver.communicate(timeout=60)
+    assert errors == (
+        f"The Ray cluster at {address} has not answered for 1 s. All records are whole; continue with: "
+        "raytune-planes tune --resume 'my study' --out '/some where'\n"
+    )
+    assert (driver.returncode, output) == (1, "")
+
+
+def test_a_joined_head_may_miss_one_question() -> None:
+    answers: list[int] = []
+
+    def refuse() -> grpc.StatusCode | None:
+        answers.append(1)
+        return grpc.StatusCode.UNAVAILABLE if len(answers) % 2 else None
+
+    with ray_head(refuse) as address:
+        driver = joining(address, "in order")
+        while len(answers) < 6:
+            assert driver.poll() is None
+        assert driver.communicate("end\n", timeout=60) == ("left the block\n", "")
+    assert driver.returncode == 0

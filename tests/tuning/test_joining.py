@@ -103,7 +103,7 @@ def test_a_study_starts_a_ray_of_its_own_whatever_the_environment_says(silent: s
         "with starting.connected() as cluster:\n"
         "    joining.PATIENCE_S = 60.0\n"
         "    here = joining.is_reachable(ray.get_runtime_context().gcs_address)\n"
-        "    print(here, cluster.started_here, len(cluster.notes))\n"
+        "    print(here, not cluster.joined, len(cluster.notes))\n"
         "    print(ray.get(ray.remote(lambda: os.environ.get('RAY_ADDRESS')).remote()))\n"
         "    offered = ray.cluster_resources()\n"
         "    print(round(offered['memory'] / 2**30, 2), round(offered['object_store_memory'] / 2**30, 2))\n"
