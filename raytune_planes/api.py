@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_planes.calling import in_python, run, settings_words, words
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.paths import as_path, there
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.study import Study
@@ -147,7 +148,7 @@ def train(
         UserError: anything that cannot be run, or ``folds``: use the command, which trains several models.
     """
     if options.get("folds"):
-        raise UserError("train(folds=...) trains several models; use the command `raytune-planes train --folds`")
+        raise UserError(f"train(folds=...) trains several models; use '{command('train --folds K')}'")
     folder = as_path(out, "out")
     status = run("train", [*words({"data": data, "out": folder, **options}), *settings_words(settings)])
     epochs, _ = reading.read_epochs(folder / files.EPOCHS)

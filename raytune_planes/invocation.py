@@ -1,22 +1,61 @@
-"""Commands that messages name, with the prefix by which this program was called, so that they work as pasted."""
+"""Commands that messages name, called as this program was called and with short paths, so that they work as pasted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 INSIDE_UV, MODULE_OF = "UV_RUN_RECURSION_DEPTH", "UV_INTERNAL__PARENT_INTERPRETER"
 """Variables that ``uv run`` sets; the second where uv itself was started as ``python3 -m uv``."""
+PROGRAM, MODULE = "raytune-planes", "raytune_planes"
+RESULTS = Path("results")
+"""Where results go, and are looked for, without ``--out``."""
 
 
-def command(arguments: str, environment: Mapping[str, str] = os.environ) -> str:
-    """``raytune-planes ARGUMENTS``, behind ``uv run`` or ``python3 -m uv run`` where this process was started so.
+def command(
+    arguments: str, environment: Mapping[str, str] = os.environ, called: Sequence[str] = tuple(sys.orig_argv)
+) -> str:
+    """``raytune-planes ARGUMENTS``, for a shell, with what stood before it when this program was called.
 
     Args:
         arguments: The verb and its options, quoted for a shell.
         environment: Of this process.
+        called: The command line of this process, its interpreter first.
     """
+    if runner := runner_of(environment):
+        return f"{runner}{PROGRAM} {arguments}"
+    if tuple(called[1:3]) == ("-m", MODULE):
+        return f"{shlex.quote(called[0])} -m {MODULE} {arguments}"
+    script = Path(called[1]) if len(called) > 1 else Path()
+    on_path = shutil.which(PROGRAM, path=environment.get("PATH"))
+    is_known = on_path is not None and script.exists() and script.samefile(on_path)
+    name = quoted(script) if script.name == PROGRAM and not is_known else PROGRAM
+    return f"{name} {arguments}"
+
+
+def runner_of(environment: Mapping[str, str] = os.environ) -> str:
+    """What stands before a program of this environment: ``uv run ``, ``python3 -m uv run `` or nothing."""
     if INSIDE_UV not in environment:
-        return f"raytune-planes {arguments}"
-    uv = "python3 -m uv run" if environment.get(MODULE_OF) else "uv run"
-    return f"{uv} raytune-planes {arguments}"
+        return ""
+    return "python3 -m uv run " if environment.get(MODULE_OF) else "uv run "
+
+
+def near(path: Path) -> Path:
+    """``path`` from the current folder where it lies below it, else whole."""
+    whole, here = Path(os.path.abspath(path)), Path.cwd()
+    return whole.relative_to(here) if whole.is_relative_to(here) else whole
+
+
+def quoted(path: Path) -> str:
+    """``near(path)`` as one word for a shell, that no program takes for an option."""
+    text = str(near(path))
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def in_folder(out: Path) -> str:
+    """The option that names the results folder ``out``, after a space; empty where no option means it."""
+    return "" if near(out) == RESULTS else f" --out {quoted(out)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import RESULTS
 from raytune_planes.paths import local
 
 TUNE_DEFAULTS = {
@@ -22,7 +23,7 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=place,
-        default=Path("results"),
+        default=RESULTS,
         metavar="DIR",
         help="folder of the results (default: results)",
     )

@@ -10,9 +10,8 @@ import numpy as np
 from PIL import Image
 
 from raytune_planes.errors import UserError
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder
 from raytune_planes.report.confirmed import read_confirmed
-from raytune_planes.report.explain import quoted
 from raytune_planes.report.standing import RESULTS, Standing, judge, standing
 from raytune_planes.tracking import reading
 from raytune_planes.tracking.final import handed_over, read_final
@@ -66,7 +65,7 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
         return "\n".join(
             [f"{here}, in place of version {held.number}{asked or ':'} {judged.reason}", *judged.as_lines()]
         )
-    again = command(f"sync {study.start.name} --out {quoted(folder.parent)} --promote")
+    again = command(f"sync {study.start.name}{in_folder(folder.parent)} --promote")
     return "\n".join(
         [
             f"models:/{MODEL}/{version.number}{kind}; @{CHAMPION} stays version {held.number}: {judged.reason}",

@@ -14,11 +14,11 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import results
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder, quoted
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, rank
-from raytune_planes.report.explain import places, quoted
+from raytune_planes.report.explain import places
 from raytune_planes.report.formatting import shown, signed, table
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Rule
@@ -100,9 +100,10 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
         :most
     ]
     if len(kept) < 2:
+        where = in_folder(study.folder.parent)
         raise UserError(
             f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
-            f"continue with '{command(f'tune --resume {study.start.name} --trials {len(study.trials) + 4}')}'"
+            f"continue with '{command(f'tune --resume {study.start.name}{where} --trials {len(study.trials) + 4}')}'"
         )
     data, cache = places(study, data, cache)
     pictures = data_folder(data)

@@ -16,7 +16,7 @@ from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder, near
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.printing import counted
 from raytune_planes.report import summary
@@ -155,7 +155,7 @@ def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int
     _say(f"\nStudy {plan.name} ended: {outcome.reason}; {outcome.parallelism}")
     _say(summary.as_text(outcome.study, tracking_uri=args.tracking_uri or "", experiment=args.experiment or ""))
     if outcome.interrupted:
-        _say(f"Continue it with: {command(f'tune --resume {plan.name}{_out(args)}')}")
+        _say(f"Continue it with: {command(f'tune --resume {plan.name}{in_folder(args.out)}')}")
         return 130
     return 1 if best_of(outcome.study) is None else 0
 
@@ -187,7 +187,7 @@ def _final(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome, view: Vi
     try:
         train_final(plan, outcome.study, view)
     except KeyboardInterrupt:
-        _say(f"Continue the final training with: {command(f'tune --resume {plan.name}{_out(args)}')}")
+        _say(f"Continue the final training with: {command(f'tune --resume {plan.name}{in_folder(args.out)}')}")
         raise
     study = reading.read_study(outcome.study.folder)
     _say("\n" + "\n".join(final_lines(study)))
@@ -219,14 +219,10 @@ def _draw(plan: StudyPlan, place: MlflowPlace) -> None:
     folder = files.study_folder(plan.out, plan.name)
     try:
         paths = write_study(folder)
-        _say(f"Report: {paths[0]}")
+        _say(f"Report: {near(paths[0])}")
         attach(folder, [p for p in paths if p.suffix != ".svg"], place.uri, experiment=place.experiment)
     except Exception as error:
         _say(f"The report is not complete ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
-
-
-def _out(args: argparse.Namespace) -> str:
-    return "" if args.out == Path("results") else f" --out {args.out}"
 
 
 def _say(text: str) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 
 from raytune_planes.commands.arguments import at_least, place
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, quoted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,4 +31,4 @@ def run(args: argparse.Namespace) -> None:
         fgvc_classes=args.fgvc_classes,
         seed=args.seed,
     )
-    print(f"SYNTHETIC data is in {args.folder}; use it with: {command(f'tune --data {shlex.quote(str(args.folder))}')}")
+    print(f"SYNTHETIC data is in {args.folder}; use it with: {command(f'tune --data {quoted(args.folder)}')}")

@@ -65,7 +65,7 @@ def read_plan(path: Path, dataset: str) -> Plan:
     except OSError as error:
         raise UserError(f"{where}: {error.strerror}; write a plan with '{command('data DIR --clean FILE')}'") from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f"{where} is not a plan of 'raytune-planes data --clean' ({error})") from None
+        raise UserError(f"{where} is not a plan that '{command('data DIR --clean FILE')}' writes ({error})") from None
     if tree.get("format") != FORMAT:
         raise UserError(f"{where} has format {tree.get('format')}, this version reads {FORMAT}; write the plan again")
     if dataset not in plans:

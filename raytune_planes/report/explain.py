@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder, quoted
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
@@ -71,7 +70,7 @@ def uncertainty(study: StudyFiles, trial: TrialRecord) -> dict[str, Interval]:
 
 def confirmation(study: StudyFiles) -> str:
     """The command that trains the best trials and the defaults again, with other seeds."""
-    return command(f"tune --resume {study.start.name} --out {quoted(study.folder.parent)} --confirm 3")
+    return command(f"tune --resume {study.start.name}{in_folder(study.folder.parent)} --confirm 3")
 
 
 def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ...]:
@@ -105,10 +104,6 @@ def places(study: StudyFiles, data: Path | None, cache: Path | None) -> tuple[Pa
     line = saved_arguments(study)
     original = [Path(line[key]) if line.get(key) else None for key in ("data", "cache")]
     return data or original[0], cache or original[1]
-
-
-def quoted(path: Path) -> str:
-    return shlex.quote(str(path))
 
 
 def rests_text(trial: TrialRecord) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder, near
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, TrialRecord
@@ -164,11 +164,11 @@ def _no_best(study: StudyFiles) -> list[str]:
 
 def _where(study: StudyFiles, summary: Summary | None, tracking_uri: str, experiment: str) -> list[str]:
     out = study.folder.parent
-    rows = [("results", str(study.folder))]
+    rows = [("results", str(near(study.folder)))]
     if summary is not None:
         rows += explain.commands(study, summary.best)
-    rows.append(("see it in figures", command(f"report {study.start.name} --out {explain.quoted(out)}")))
-    elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else f" --out {explain.quoted(out)}"
+    rows.append(("see it in figures", command(f"report {study.start.name}{in_folder(out)}")))
+    elsewhere = f" --tracking-uri {without_secrets(tracking_uri)}" if tracking_uri else in_folder(out)
     named = f" --experiment {shlex.quote(experiment)}" if experiment else ""
     rows.append(("look at it in MLflow", command(f"ui{elsewhere}{named}")))
     lines = [f"{name + ':':22}{value}" for name, value in rows]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from raytune_planes.errors import UserError
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
@@ -97,7 +97,7 @@ class MlflowTracker:
             log.warning(
                 "MLflow at %s has not received all of this study. Nothing is lost: '%s' sends the rest",
                 without_secrets(self.place.uri),
-                command(f"sync {self._folder.name}"),
+                command(f"sync {self._folder.name}{in_folder(self.out)}"),
             )
 
     def _tell(self, trial_id: str | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytune_planes.errors import UserError
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, runner_of
 from raytune_planes.paths import sqlite_address, sqlite_file
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: Path) ->
     if experiment is not None and experiment.lifecycle_stage == "deleted":
         raise UserError(
             f"the experiment '{name}' of MLflow at {without_secrets(uri)} was deleted and takes no runs; restore it "
-            f"with 'MLFLOW_TRACKING_URI={without_secrets(uri)} python3 -m uv run mlflow experiments restore "
+            f"with 'MLFLOW_TRACKING_URI={without_secrets(uri)} {runner_of()}mlflow experiments restore "
             f"--experiment-id {experiment.experiment_id}', or name another one with --experiment NAME"
         )
     if experiment is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from raytune_planes.errors import UserError
 from raytune_planes.floors import Relative
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
 from raytune_planes.tracking.files import END, EPOCHS, REFERENCES, STUDY, TRIAL, TRIALS, load_json
@@ -98,7 +98,7 @@ def read_ends(folder: Path) -> tuple[StudyStart, StudyEnd | None]:
     """A study's start and end, without its trials. Raises UserError like ``read_study``, DamagedFile where it could be
     made again."""
     path = folder / STUDY
-    again = f"'{command(f'tune --resume {folder.name}')}' recreates it"
+    again = f"'{command(f'tune --resume {folder.name}{in_folder(folder.parent)}')}' recreates it"
     if not path.is_file():
         raise DamagedFile(f"no study in {folder}: it has no {STUDY}" + (f"; {again}" if has_trials(folder) else ""))
     try:

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import psutil
 
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, in_folder
 from raytune_planes.terminal import View
 from raytune_planes.tuning import joining
 from raytune_planes.tuning.cluster import Cluster
@@ -105,7 +105,7 @@ def resumable(view: View, study: str, out: Path) -> Callable[[str], None]:
 
     def tell(why: str) -> None:
         view.stop()
-        line = command(f"tune --resume {shlex.quote(study)} --out {shlex.quote(str(out))}")
+        line = command(f"tune --resume {shlex.quote(study)}{in_folder(out)}")
         print(f"{why}. All records are whole; continue with: {line}", file=sys.stderr, flush=True)
 
     return tell

@@ -13,7 +13,7 @@ import yaml
 
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import course
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, quoted
 from raytune_planes.records import End, EpochRecord, TrialRecord, best_trial
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking import files, reading
@@ -54,7 +54,7 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
         if record.end not in UNENDED and (fault := _fault(place, record, space, whole=record is best)):
             say(
                 f"trial {record.number} has lost its weights ({fault}); its figures stay. To train it again: "
-                + command(f"train --config {place / files.CONFIG} --out FOLDER")
+                + command(f"train --config {quoted(place / files.CONFIG)} --out FOLDER")
             )
     return trials
 

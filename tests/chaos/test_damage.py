@@ -139,7 +139,7 @@ CASES = [
     ("optuna.db", delete, "", "optuna.db is missing. The search's database is recreated"),
     ("optuna.db", cut, "", "cannot be opened as the database of a study"),
     ("optuna.db", exchange, "0/best.pt", "file is not a database; it is kept as optuna.db.before-"),
-    ("study.json", delete, "", "it has no study.json; 'raytune-planes tune --resume tiny' recreates it"),
+    ("study.json", delete, "", "it has no study.json; 'raytune-planes tune --resume tiny --out .*' recreates it"),
     ("study.json", cut, "", "study.json cannot be read"),
     ("study.json", exchange, "calm", "belongs to another study than the trials next to it; it is recreated"),
     ("0/end.json", delete, "", "trial 0 .* has lost its end.json: the search knows that it was completed"),

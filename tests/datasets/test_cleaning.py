@@ -94,9 +94,9 @@ def test_groups_are_kept_with_the_decoded_pictures(tmp_path: Path) -> None:
     ("text", "message"),
     [
         (None, "No such file or directory; write a plan with 'raytune-planes data DIR --clean FILE'"),
-        ("{", "is not a plan of 'raytune-planes data --clean'"),
+        ("{", "is not a plan that 'raytune-planes data DIR --clean FILE' writes"),
         ("[]", "is not a plan"),
-        (json.dumps({"format": 1, "datasets": {"mine": {"drop": {}}}}), "is not a plan of .*'copies'"),
+        (json.dumps({"format": 1, "datasets": {"mine": {"drop": {}}}}), "is not a plan that .*'copies'"),
         (json.dumps({"format": 9, "datasets": {}}), "has format 9, this version reads 1"),
         (json.dumps({"format": 1, "datasets": {"fgvc": {"drop": {}, "copies": []}}}), "does not mention 'mine'.*fgvc"),
     ],

@@ -147,7 +147,7 @@ def test_a_deleted_experiment_is_told_with_the_ways_on_and_both_lead_on(out: Pat
         sync(out / "quick-1")
     assert str(told.value) == (
         f"the experiment 'raytune-planes' of MLflow at {default_uri(out)} was deleted and takes no runs; restore it "
-        f"with 'MLFLOW_TRACKING_URI={default_uri(out)} python3 -m uv run mlflow experiments restore --experiment-id "
+        f"with 'MLFLOW_TRACKING_URI={default_uri(out)} mlflow experiments restore --experiment-id "
         f"{number}', or name another one with --experiment NAME"
     )
     assert len(sync(out / "quick-1", experiment="other")) == len(RUNS)
@@ -170,7 +170,7 @@ def test_an_experiment_that_is_deleted_while_a_study_runs_costs_it_nothing_and_i
     assert len(told) == 2
     assert "was deleted and takes no runs; restore it with" in told[0]
     assert "The study continues, its records are in files" in told[0]
-    assert "'raytune-planes sync quick-1' sends the rest" in told[1]
+    assert f"'raytune-planes sync quick-1 --out {out}' sends the rest" in told[1]
     study = read_study(out / "quick-1")
     assert (len(study.trials), study.end) == (len(three_trials()), FINISH)
     assert study.start.name == START.name

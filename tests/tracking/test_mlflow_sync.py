@@ -51,7 +51,7 @@ def test_a_store_that_never_answers_neither_stops_nor_delays_the_study_and_is_to
     messages = [r.getMessage() for r in caplog.records if r.name.startswith("raytune_planes")]
     assert len(messages) == 2
     assert "MLflow at http://***@127.0.0.1:1 does not answer; the study continues" in messages[0]
-    assert "'raytune-planes sync quick-1' sends the rest" in messages[1]
+    assert f"'raytune-planes sync quick-1 --out {out}' sends the rest" in messages[1]
     assert "secret" not in caplog.text
     sync(out / "quick-1")
     assert contents(default_uri(out))["quick-1"]["tags"]["best_trial"] == "trial 003"
