@@ -6,10 +6,13 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
 
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.errors import DISK_FULL, UserError
+from raytune_planes.invocation import command
 from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
 
@@ -30,6 +33,7 @@ DISK = {
     **dict.fromkeys((errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), OTHER),
 }
 """What a file system may answer -> what to do. Every file of ours is whole before and after."""
+SHELLS = ("bash", "zsh", "tcsh")
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -43,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     parser = make_parser()
     args = parser.parse_args(argv)
+    if args.verb is None:
+        parser.print_help()
+        return 0
     wait_asleep()
     try:
         return int(args.run(args) or 0)
@@ -67,14 +74,49 @@ def _run(argv: Sequence[str] | None) -> int:
         return INTERRUPTED
 
 
-def make_parser(kind: type[argparse.ArgumentParser] = argparse.ArgumentParser) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Ends its help with examples, and with the packaged spaces where a verb takes one; neither is made before."""
+
+    verb: ModuleType | None = None
+
+    def format_help(self) -> str:
+        examples = [command(example) for example in getattr(self.verb, "EXAMPLES", ())]
+        parts = [super().format_help()]
+        parts += ["\n".join(["examples:", *(f"  {example}" for example in examples)]) + "\n"] if examples else []
+        return "\n".join([*parts, *([_spaces()] if getattr(self.verb, "TAKES_SPACE", False) else [])])
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, shell: Any, option: str | None = None) -> None:
+        import shtab
+
+        print(shtab.complete(parser, shell))
+        parser.exit()
+
+
+def make_parser(kind: type[argparse.ArgumentParser] = Parser) -> argparse.ArgumentParser:
     """All verbs with their arguments, as a parser of this kind. Imports none of the heavy libraries."""
     parser = kind(prog="raytune-planes", description="Tune one model on several aircraft image datasets at once.")
     parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=SHELLS,
+        help="print what completes verbs and options in that shell, e.g. for ~/.zfunc/_raytune-planes",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     for name, verb in VERBS.items():
         about = (verb.__doc__ or "").splitlines()[0]
         own = verbs.add_parser(name, help=about, description=about, allow_abbrev=False)
+        if isinstance(own, Parser):
+            own.verb = verb
         verb.arguments(own)
         own.set_defaults(run=verb.run)
     return parser
+
+
+def _spaces() -> str:
+    from raytune_planes.space.listing import packaged_spaces
+
+    lines = [f"  {space.name:<15} {space.about}" for space in packaged_spaces()]
+    return "\n".join(["packaged spaces:", *lines]) + "\n"

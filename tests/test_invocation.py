@@ -10,7 +10,6 @@ import pytest
 
 from raytune_planes.invocation import INSIDE_UV, MODULE_OF, command, in_folder, quoted
 
-
 MODULE_CALL = ("python3.11", "-m", "raytune_planes", "best")
 
 

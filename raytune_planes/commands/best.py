@@ -6,6 +6,8 @@ import argparse
 
 from raytune_planes.commands.arguments import add_out, place
 
+EXAMPLES = ("best", "best STUDY --prefer val/fgvc/accuracy", "best --save best.yaml")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")

@@ -6,6 +6,10 @@ import argparse
 
 from raytune_planes.commands.arguments import add_set, assigned
 
+EXAMPLES = ("check quick", "check mine.yaml --set budget.epochs=5")
+TAKES_SPACE = True
+"""Its help lists the packaged spaces."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("space", metavar="SPACE", help="name of a packaged space, or the path of a YAML file")

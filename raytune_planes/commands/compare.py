@@ -12,6 +12,8 @@ from raytune_planes.errors import UserError
 if TYPE_CHECKING:
     from raytune_planes.report.compare import Side
 
+EXAMPLES = ("compare STUDY OTHER", "compare STUDY:0 STUDY:3")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("one", "other"):

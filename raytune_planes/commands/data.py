@@ -7,6 +7,8 @@ import argparse
 from raytune_planes.commands.arguments import add_set, place
 from raytune_planes.errors import UserError
 
+EXAMPLES = ("data DIR", "data DIR --out figures --clean plan.json", "data DIR --estimate")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -8,6 +8,8 @@ from raytune_planes.commands.arguments import add_moved, add_out, at_least, plac
 
 METHODS = ("soft", "greedy", "bayesian", "genetic", "forest")
 
+EXAMPLES = ("ensemble STUDY",)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+EXAMPLES = ("plugins",)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable")

@@ -16,6 +16,8 @@ from raytune_planes.printing import counted, printable
 if TYPE_CHECKING:
     from raytune_planes.serving.answers import Answer
 
+EXAMPLES = ("predict STUDY scene.jpg --out drawn", "predict results/train/best.pt chip.png --dataset planesnet --json")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

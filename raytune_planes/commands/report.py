@@ -9,6 +9,8 @@ from raytune_planes.commands.arguments import add_moved, add_out, place
 from raytune_planes.paths import local
 from raytune_planes.printing import counted
 
+EXAMPLES = ("report", "report STUDY --to figures", "report results/logs/STUDY-0003.json")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(

@@ -43,6 +43,7 @@ from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker, sync
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
+from raytune_planes.tracking.notes import add_notes, check_tags
 from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.final import train_final
@@ -55,8 +56,12 @@ LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 def run(args: argparse.Namespace) -> int:
     """Run the study. Returns 0 with a best configuration, 1 when no trial is complete, 130 when interrupted."""
+    check_tags(args.tag)
     plan = make_plan(args)
-    remember(args, files.study_folder(plan.out, plan.name), _say)
+    folder = files.study_folder(plan.out, plan.name)
+    remember(args, folder, _say)
+    if args.about or args.tag:
+        add_notes(folder, args.about, args.tag)
     # Both ask the store for nothing yet; records on disk come first, they are the source.
     mlflow = MlflowTracker(plan.out, args.tracking_uri, experiment=args.experiment)
     own = JsonlTracker(plan.out), mlflow

@@ -6,6 +6,8 @@ import argparse
 
 from raytune_planes.commands.arguments import add_mlflow, add_out
 
+EXAMPLES = ("sync STUDY", "sync STUDY --promote")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")

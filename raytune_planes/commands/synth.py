@@ -7,6 +7,8 @@ import argparse
 from raytune_planes.commands.arguments import at_least, place
 from raytune_planes.invocation import command, quoted
 
+EXAMPLES = ("synth DIR --planesnet 400 --fgvc 600",)
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=place, metavar="DIR", help="where to write; must not exist or be empty")

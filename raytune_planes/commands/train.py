@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,12 @@ from raytune_planes.commands.arguments import add_data, add_mlflow, add_set, ass
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
+
+EXAMPLES = (
+    "train --data DIR --test",
+    "train --config results/STUDY/best.yaml --data DIR",
+    "train --set budget.epochs=5 --print-config",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,29 +26,38 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=place,
-        default=Path("results/train"),
         metavar="DIR",
-        help="folder of the run (default: results/train)",
+        help="folder of the run (default: results/train, or results/train-2 and so on where that holds one already; "
+        "with --resume the latest of them)",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint under --out")
     parser.add_argument(
         "--folds", type=at_least(2), metavar="K", help="train once per fold: mean and spread of K folds"
     )
     add_mlflow(parser, default="nowhere: files hold all of it")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print every setting as a file for --config, and train nothing"
+    )
     parser.add_argument("--test", action="store_true", help="evaluate the best epoch on the test split at the end")
 
 
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.commands.folds_run import train_folds
+    from raytune_planes.commands.training_folder import numbered_folder
     from raytune_planes.commands.training_run import TrainingRun
     from raytune_planes.commands.training_tracking import named_place
     from raytune_planes.config import cautions
-    from raytune_planes.settings import load, make_config
+    from raytune_planes.settings import flatten, load, make_config
+    from raytune_planes.tracking.jsonl import dotted_yaml
 
     layers = [load(args.config)] if args.config else []
     config = make_config(*layers, assigned(args, *layers))
     for caution in cautions(config):
-        print(f"Warning: {caution}")
+        print(f"Warning: {caution}", file=sys.stderr if args.print_config else None)
+    if args.print_config:
+        print(dotted_yaml(flatten(config), "every setting of one training, for --config"), end="")
+        return 0
+    args.out = args.out or numbered_folder(resume=args.resume)
     goal = _goal_of_study(args.config)
     place = named_place(args.out, args.tracking_uri, args.experiment)
     if place and (message := place.in_words()):

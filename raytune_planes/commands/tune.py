@@ -15,6 +15,15 @@ from raytune_planes.commands.arguments import (
     place,
 )
 
+EXAMPLES = (
+    "tune",
+    "tune rebalance --data DIR --trials 40",
+    "tune mine.yaml --set budget.epochs=5",
+    "tune --resume STUDY --trials 60",
+)
+TAKES_SPACE = True
+"""Its help lists the packaged spaces."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -30,6 +39,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--config", type=place, metavar="FILE", help="saved settings that trial 0 and the rest build on"
     )
     parser.add_argument("--name", metavar="STUDY", help="name of the study (default: the space and the time)")
+    parser.add_argument("--about", default="", metavar="TEXT", help="a note on the study for people (see: note)")
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="WORD", help="a tag of the study; can be repeated"
+    )
     parser.add_argument("--resume", metavar="STUDY", help="continue an interrupted study, or extend a finished one")
     parser.add_argument(
         "--start-from",

@@ -6,6 +6,8 @@ import argparse
 
 from raytune_planes.commands.arguments import add_mlflow, add_out, at_least
 
+EXAMPLES = ("ui", "ui --port 5001")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=at_least(1), default=5000, metavar="N", help="on loopback (default: 5000)")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, in_folder, near
 from raytune_planes.pareto import Choice, choose
 from raytune_planes.printing import counted
@@ -19,6 +20,7 @@ from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
 from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words, gains, goal_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
+from raytune_planes.tracking.notes import read_notes
 from raytune_planes.tracking.reading import StudyFiles
 
 
@@ -88,7 +90,7 @@ def summarise(study: StudyFiles, prefer: str | None = None) -> Summary | None:
 def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", prefer: str | None = None) -> str:
     """The whole answer for a terminal; ``tracking_uri`` and ``experiment`` as typed, where ``ui`` needs them too."""
     summary = summarise(study, prefer)
-    head = [f"study {study.start.name}: {_ends(study)}", *_question(study)]
+    head = [f"study {study.start.name}: {_ends(study)}", *_question(study), *_notes(study)]
     if summary is None:
         return "\n".join([*head, "", *_no_best(study), "", *_where(study, None, tracking_uri, experiment)])
     parts = [
@@ -123,6 +125,13 @@ def _question(study: StudyFiles) -> list[str]:
     if synthetic:
         lines.append(f"data: synthetic ({', '.join(synthetic)}); the figures say how the search works, not more")
     return lines
+
+
+def _notes(study: StudyFiles) -> list[str]:
+    try:
+        return read_notes(study.folder).as_lines()
+    except UserError as error:  # the answer does not depend on it
+        return [f"warning: {error}"]
 
 
 def _verdict(summary: Summary) -> list[str]:

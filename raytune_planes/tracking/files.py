@@ -50,7 +50,7 @@ def trial_folder(study: Path, number: int, trial_id: str) -> Path:
 
 def find_study(out: Path, name: str | None = None) -> Path:
     """The folder of the study ``name``, or of the latest one. Raises UserError listing the studies there are."""
-    starts = {folder.name: _started_ms(folder) for folder in _study_folders(out)}
+    starts = {study: _started_ms(out / study) for study in study_names(out)}
     if not starts:
         raise UserError(f"no study in {out}; run '{command('tune')}' first, or name its folder with --out")
     if name is None:
@@ -59,6 +59,11 @@ def find_study(out: Path, name: str | None = None) -> Path:
         there = ", ".join(sorted(starts, key=lambda n: -starts[n]))
         raise UserError(f"no study '{name}' in {out}{did_you_mean(name, starts)}; there are: {there}")
     return out / name
+
+
+def study_names(out: Path) -> list[str]:
+    """The studies in the results folder ``out``, by name."""
+    return sorted(p.parent.name for p in out.glob(f"*/{STUDY}"))
 
 
 def load_json(path: Path) -> dict[str, Any]:
@@ -120,10 +125,6 @@ def write_whole(path: Path, content: str | bytes) -> None:
         os.fsync(folder)  # else a power cut can forget the new name
     finally:
         os.close(folder)
-
-
-def _study_folders(out: Path) -> list[Path]:
-    return [p.parent for p in out.glob(f"*/{STUDY}")]
 
 
 def _started_ms(folder: Path) -> int:

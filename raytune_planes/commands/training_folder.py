@@ -1,0 +1,34 @@
+"""The folder of a training whose --out was not given: a new number for each."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from raytune_planes.invocation import RESULTS
+
+FIRST = "train"
+"""The first training's folder in the results; the next are ``train-2``, ``train-3``."""
+
+
+def numbered_folder(results: Path = RESULTS, *, resume: bool = False) -> Path:
+    """A new folder in ``results``, which is made and told of; with ``resume`` the one that was made last.
+
+    A folder with nothing in it counts as new: a training that was refused has left it.
+    """
+    found = [(re.fullmatch(rf"{FIRST}(?:-(\d+))?", path.name), path) for path in results.glob(f"{FIRST}*")]
+    known = {int(name[1] or 1): path for name, path in found if name}
+    if resume:
+        return known[max(known)] if known else results / FIRST
+    number = max(known, default=1)
+    while True:
+        folder = results / (FIRST if number == 1 else f"{FIRST}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            if not folder.is_dir() or any(folder.iterdir()):
+                number += 1
+                continue
+        if number > 1:
+            print(f"This training is in {folder}; those before it stay")
+        return folder
