@@ -108,6 +108,20 @@ class Study:
         choice = choose(study.trials, study.start.goal)
         return self._frame(study, choice.front if choice else ())
 
+    @property
+    def final(self) -> Mapping[str, Any] | None:
+        """The final training (``final=EPOCHS``): the search's choice and the defaults again at a long budget.
+
+        Returns:
+            ``epochs``, the long budget; ``trial``, the number of the search's choice; ``ended``; ``verdict`` in words;
+            ``handed_over``, the number of the trial whose long training holds, or None; and ``metrics``, by
+            ``val/<dataset>/<name>`` the values of ``defaults``, ``best``, ``alone``, ``long_defaults`` and
+            ``long_choice``, None where there is none. None as a whole where the study trains nothing at the end.
+        """
+        from raytune_planes.report.final import final_json
+
+        return final_json(self._files())
+
     def _frame(self, study: StudyFiles, trials: Iterable[TrialRecord]) -> pandas.DataFrame:
         import pandas
 

@@ -92,7 +92,7 @@ def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]
             steps += round_of_steps()
         model = trainer.model
         per_hour = 3600 * steps / (time.perf_counter() - started)
-    samples = config.split.trainings * config.budget.samples
+    samples = config.split.trainings * config.samples
     return {
         "steps_per_hour": round(per_hour),
         "samples_per_hour": round(per_hour * config.budget.batch_size),

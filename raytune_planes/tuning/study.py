@@ -24,13 +24,13 @@ from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_l
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.earlier import recover
+from raytune_planes.tuning.fitting import fit_memory
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.judging import rungs_of
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.references import References, settled, with_floors
-from raytune_planes.tuning.room import fit_memory
 from raytune_planes.tuning.searcher import TuneSearcher
 from raytune_planes.tuning.sharing import blind_hosts, warning_of
 from raytune_planes.tuning.trial import run_trial

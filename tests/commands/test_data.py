@@ -157,7 +157,8 @@ def test_an_estimate_tells_the_exact_size_and_what_was_measured(
     """What is decoded afterwards has this size to the byte."""
     synthesise(tmp_path / "data", planesnet=24, hrplanes=3, fgvc=0, fgvc_classes=2, seed=0, scene_side=320)
     sizes = ["datasets.planesnet.image_size=24", "datasets.hrplanes.image_size=32", "datasets.hrplanes.tile=100"]
-    given = [part for setting in (*SMALL, *sizes) for part in ("--set", setting)]
+    stages = ["plan=apart, together", "stages.apart.budget.epochs=2", "stages.together.budget.epochs=3"]
+    given = [part for setting in (*SMALL, *sizes, *stages) for part in ("--set", setting)]
     monkeypatch.setattr(data_estimate, "SECONDS", 0.0)
     assert main(["data", str(tmp_path / "data"), "--json", "--estimate", *given]) == 0
     told = {each["dataset"]: each["estimate"] for each in json.loads(capsys.readouterr().out)}
@@ -178,8 +179,7 @@ def test_an_estimate_tells_the_exact_size_and_what_was_measured(
     assert training == told["hrplanes"]["training"]
     assert training["shared_bytes"] == sum(own["disk_bytes"] for own in told.values())
     assert training["samples_per_hour"] == pytest.approx(4 * training["steps_per_hour"], abs=4)
-    budget = config.budget
-    assert training["trial_samples"] == budget.epochs * budget.steps_per_epoch * 4
+    assert training["trial_samples"] == (2 + 3) * config.budget.steps_per_epoch * 4
     expected = training["trial_samples"] / training["samples_per_hour"] * 3600
     assert training["trial_seconds"] == pytest.approx(expected, rel=0.01, abs=0.1)
     assert training["memory_bytes"] > 2**20

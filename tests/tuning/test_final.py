@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from raytune_planes import load_study
 from raytune_planes.errors import UserError
 from raytune_planes.floors import Relative
 from raytune_planes.records import End, Goal
@@ -133,6 +134,13 @@ def test_the_choice_and_the_defaults_are_trained_through_ray_and_judged_by_the_l
     shown = said.getvalue()
     assert "final training: trial 1 and the defaults, 5 epochs each; about 1 min" in shown
     assert shown.index("the defaults: the budget of 5 epochs") < shown.index("trial 1: the budget of 5 epochs")
+
+    told = load_study(study.folder).final
+    assert told is not None
+    assert (told["epochs"], told["trial"], told["ended"], told["verdict"]) == (5, 1, True, final.verdict)
+    assert told["handed_over"] == (final.held.number if final.held else None)
+    assert told["metrics"][PLANES]["long_defaults"] == best.metrics[PLANES]
+    assert load_study(searched(replace(plan, name="short")).folder).final is None
 
     folder = final_folder(study.folder, study.trials[1], 5)
     before = (folder / EPOCHS).stat().st_mtime_ns
