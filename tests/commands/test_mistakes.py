@@ -47,7 +47,6 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ("arguments", "message"),
     [
         (["tnue"], "invalid choice: 'tnue'"),
-        ([], "the following arguments are required: VERB"),
         (["tune", "--trials", "0"], "0 is too small; give 1 or more"),
         (["tune", "--trials", "many"], "'many' is no whole number"),
         (["tune", "--hours", "x"], "'x' is no number"),
