@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,9 @@ from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Obj
 from raytune_planes.terminal import Outline, PlainView, View, make_view
 from raytune_planes.terminal.board import Board, clock, progress
 from raytune_planes.terminal.live import LiveView
+from raytune_planes.terminal.remaining import remaining, span
+from raytune_planes.tracking.files import trial_folder
+from raytune_planes.tracking.steps import FILE, StepFile, Steps, read_steps
 
 KEY = "val/fgvc/accuracy"
 GOAL = Goal((Objective(KEY),))
@@ -125,16 +131,122 @@ def test_pruned_and_failed_trials_are_never_the_best() -> None:
     assert best.number == 3, "one that runs may be"
 
 
-def test_what_remains_is_told_from_the_pace_of_this_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_remains_is_learnt_from_the_trials_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    board = Board(replace(OUTLINE, earlier=(trial(0, 0.1, 0.1, end=End.COMPLETED),)))
-    assert board.remaining_s() is None
+    board = Board(replace(OUTLINE, trials=6, at_once=2, earlier=(trial(0, 0.1, 0.1, end=End.COMPLETED),)))
+    board.take(replace(trial(1), epochs=()))
+    board.take(replace(trial(2), epochs=()))
     now = 160.0
-    board.take(trial(1, 0.1, end=End.PRUNED))  # its two epochs are dealt with
-    board.take(trial(2, 0.1))
-    assert board.remaining_s() == pytest.approx(60.0 * 3 / 3)
+    board.take(trial(1, 0.1, end=End.PRUNED))
     assert board.ended == 2
+    # Trials took 60 s each, so that nothing varies: trial 2 has had its 60 s, three wait, two run at once.
+    assert board.remaining() == (pytest.approx(90.0), pytest.approx(90.0))
+
+
+def test_before_a_trial_has_ended_the_pace_of_those_that_run_tells_what_remains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    board = Board(replace(OUTLINE, trials=1))
+    board.take(replace(trial(1), epochs=()))
+    assert board.remaining() is None
+    now = 130.0
+    board.take(trial(1, 0.1))  # one of two epochs
+    # A whole trial takes 60 s at this pace, give or take a half: 30 s are left, sigma is 30 sqrt(1 + 1).
+    assert board.remaining() == (0.0, pytest.approx(30 + 1.28 * 30 * 2**0.5))
+
+
+def test_a_failed_trial_tells_nothing_of_how_long_others_take() -> None:
+    board = Board(OUTLINE)
+    board.take(trial(1, end=End.FAILED))
+    assert board.remaining() is None
+
+
+def test_of_trials_that_vary_the_range_is_wider_and_narrows_with_their_number() -> None:
+    few, many = remaining([40.0, 80.0], [], 4, 1), remaining([40.0, 80.0] * 10, [], 4, 1)
+    assert few is not None
+    assert many is not None
+    assert sum(few) / 2 == sum(many) / 2 == pytest.approx(240.0)
+    # 1.28 sigma sqrt(n + n^2 / k) with sigma 28.28, n 4 and k 2
+    assert few[1] - 240.0 == pytest.approx(1.28 * 28.2843 * 12**0.5, rel=1e-4)
+    assert many[1] < few[1]
+    assert remaining([], [], 4, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (20, 20, "20 s"),
+        (0, 50, "0 to 50 s"),
+        (119, 290, "2 to 5 min"),
+        (90, 150, "1.5 to 2.5 min"),
+        (5400, 9000, "1.5 to 2.5 h"),
+        (40_000, 50_000, "11 to 14 h"),
+    ],
+)
+def test_a_range_is_told_in_the_unit_of_its_end(low: float, high: float, text: str) -> None:
+    assert span(low, high) == text
+
+
+def test_progress_within_an_epoch_is_shown_by_both_views(tmp_path: Path) -> None:
+    running = replace(trial(0, 0.2), epochs=trial(0, 0.2).epochs)
+    folder = trial_folder(tmp_path, 0, "t0")
+    folder.mkdir(parents=True)
+    tell = StepFile(folder)
+    plain, screen = io.StringIO(), Screen()
+    for view in (PlainView(plain), LiveView(screen)):
+        view.start(replace(OUTLINE, folder=tmp_path))
+        view.trial_started(replace(running, epochs=()))
+        view.tick()  # nothing is known yet
+        tell(0, 8, 0)
+        (folder / FILE).write_text(json.dumps({"done": 4, "steps": 8, "images": 64, "seconds": 2.0}))
+        view.tick()
+        view.tick()
+        view.stop()
+        tell.clear()
+    assert plain.getvalue().splitlines()[2:] == ["trial 0 epoch 0/2 +50%: step 4 of 8, 32 images a second"]
+    assert "0/2 +50%" in screen.getvalue()
+
+
+def test_steps_are_written_at_the_start_of_an_epoch_and_then_once_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    tell = StepFile(tmp_path)
+    assert read_steps(tmp_path) is None
+    tell(0, 4, 0)
+    tell(1, 4, 8)
+    assert read_steps(tmp_path) == Steps(0, 4, 0, 0.0)
+    now = 11.5
+    tell(3, 4, 24)
+    assert read_steps(tmp_path) == Steps(3, 4, 24, 1.5)
+    tell.clear()
+    assert read_steps(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+    StepFile(tmp_path / "gone")(0, 4, 0)  # a folder that is gone costs nothing
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_fits_into_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = {"planesnet": "val/planesnet/accuracy", "hrplanes": "val/hrplanes/iou", "fgvc": KEY}
+    metrics = dict.fromkeys(names.values(), 0.5)
+    screen = Screen()
+    view = LiveView(screen)
+    view.start(replace(OUTLINE, primary=names, trials=12, epochs=12))
+    record = trial(11, 0.4)
+    last = replace(record.epochs[0], metrics=metrics, samples=1_234_567)
+    view.epoch(replace(record, epochs=(last,)), last)
+    view.stop()
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).splitlines()
+    row = next(line for line in lines if "running" in line)
+    assert len(row) <= width
+    for part in ("11", "running", "1/2", "0.500", *(["1,234,567"] if width > 100 else [])):
+        assert part in row
+    assert "…" not in "".join(lines)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (75, "1:15"), (3675, "1:01:15")])

@@ -26,6 +26,9 @@ class View(Protocol):
     def goal(self, goal: Goal) -> None:
         """The goal, from now on: floors that follow a reference have become known."""
 
+    def tick(self) -> None:
+        """Called often while trials run: for what changes between epochs."""
+
     def note(self, text: str) -> None:
         """Something a person should read that belongs to no trial."""
 

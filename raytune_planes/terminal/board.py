@@ -6,10 +6,14 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from raytune_planes.fold_metrics import plain, with_error
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.settings import epochs_in_all
+from raytune_planes.terminal.remaining import remaining
+from raytune_planes.tracking.files import trial_folder
+from raytune_planes.tracking.steps import Steps, read_steps
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class Outline:
     """One line: the question, the machine, where results go."""
     has_places: bool = False
     """Whether trials run on several hosts or kinds of hosts, so that each trial's is shown."""
+    at_once: int = 1
+    """Trials that may run at the same time."""
+    folder: Path | None = None
+    """Of the study; where it is known, progress within epochs is shown."""
     earlier: tuple[TrialRecord, ...] = ()
     """Trials that ended before the study was resumed."""
 
@@ -38,11 +46,17 @@ class Board:
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
         self.trials = {t.trial_id: t for t in outline.earlier}
-        self._earlier = frozenset(self.trials)
         self._start_s = time.monotonic()
+        self._began_s: dict[str, float] = {}
+        known = [t for t in outline.earlier if t.end.is_complete or t.end is End.PRUNED]
+        self._took_s = {t.trial_id: sum(e.seconds for e in t.epochs) for t in known}
 
     def take(self, trial: TrialRecord) -> None:
         self.trials[trial.trial_id] = trial
+        now = time.monotonic()
+        began = self._began_s.setdefault(trial.trial_id, now)
+        if trial.end.is_complete or trial.end is End.PRUNED:  # a failure tells nothing of other trials
+            self._took_s.setdefault(trial.trial_id, now - began)
 
     def take_goal(self, goal: Goal) -> None:
         self.outline = replace(self.outline, goal=goal)
@@ -55,16 +69,49 @@ class Board:
     def ended(self) -> int:
         return sum(t.end not in (End.RUNNING, End.INTERRUPTED) for t in self.trials.values())
 
-    def remaining_s(self) -> float | None:
-        """From the pace of the epochs so far; None before the first one. An ended trial counts as all of its epochs."""
-        epochs = self.outline.epochs
-        done = sum(
-            min(len(t.epochs), epochs) if t.end is End.RUNNING else epochs
-            for t in self.trials.values()
-            if t.trial_id not in self._earlier
-        )
-        left = (self.outline.trials - len(self._earlier)) * epochs - done
-        return self.elapsed_s * left / done if done else None
+    def running(self) -> list[TrialRecord]:
+        return [t for t in self.trials.values() if t.end is End.RUNNING]
+
+    def remaining(self) -> tuple[float, float] | None:
+        """The least and the most seconds that the trials will likely still take; None before the first epoch. As long
+        as none has ended, the pace of those that run tells it."""
+        now, running = time.monotonic(), self.running()
+        waiting = max(0, self.outline.trials - self.ended - len(running))
+        paces = [(now - self._began_s[t.trial_id]) / self._share(t) for t in running if self._share(t)]
+        whole = max(paces, default=None)
+        if not running and not waiting:
+            return None
+        began = [now - self._began_s[t.trial_id] for t in running]
+        return remaining(list(self._took_s.values()), began, waiting, self.outline.at_once, whole)
+
+    def steps(self, trial: TrialRecord) -> Steps | None:
+        """How far a running trial is within its epoch; None where that is not known."""
+        if self.outline.folder is None or trial.end is not End.RUNNING:
+            return None
+        return read_steps(trial_folder(self.outline.folder, trial.number, trial.trial_id))
+
+    def progress(self, trial: TrialRecord) -> str:
+        """``3/12``, and between epochs ``3/12 +40%``, short for a column."""
+        steps = self.steps(trial)
+        return progress(trial) + (f" +{steps.share:.0%}" if steps and steps.done else "")
+
+    def images(self, trial: TrialRecord) -> str:
+        """Training images so far, those of an epoch that has not ended included; "" before the first."""
+        steps, past = self.steps(trial), trial.epochs[-1].samples if trial.epochs else 0
+        number = past + (steps.images if steps else 0)
+        return f"{number:,}" if number else ""
+
+    def seconds(self, trial: TrialRecord) -> float:
+        """Since it began, while it runs; else of its epochs together."""
+        if trial.end is End.RUNNING and trial.trial_id in self._began_s:
+            return max(sum(e.seconds for e in trial.epochs), time.monotonic() - self._began_s[trial.trial_id])
+        return sum(e.seconds for e in trial.epochs)
+
+    def _share(self, trial: TrialRecord) -> float:
+        """How much of a whole trial's epochs this one has trained; 0 while that is not known."""
+        steps = self.steps(trial)
+        done = len(trial.epochs) + (steps.share if steps else 0.0)
+        return min(1.0, done / self.outline.epochs) if self.outline.epochs else 0.0
 
     def best(self) -> TrialRecord | None:
         """The best so far of all trials that are neither pruned nor failed; one that keeps the floors goes first."""

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from raytune_planes.printing import counted, printable, safe, unguarded
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
-from raytune_planes.terminal.board import Board, Outline, clock, place_of, progress, score_text, short_name
+from raytune_planes.terminal.board import Board, Outline, clock, place_of, score_text, short_name
+from raytune_planes.terminal.remaining import span
 
 MARKS: Mapping[End, str] = {
     End.RUNNING: "cyan",
@@ -27,6 +28,8 @@ MARKS: Mapping[End, str] = {
     End.INTERRUPTED: "magenta",
 }
 """End -> colour."""
+WIDE = 100
+"""Columns of a terminal from which the number of images is shown; in fewer the rest would be cut."""
 
 
 class LiveView:
@@ -63,6 +66,9 @@ class LiveView:
         with self._lock:
             self._board.take_goal(goal)
 
+    def tick(self) -> None:
+        """Nothing: the table is drawn anew all the time."""
+
     def note(self, text: str) -> None:
         self._console.print(printable(text, lines=True), highlight=False, markup=False)
 
@@ -82,9 +88,9 @@ class LiveView:
         with self._lock:
             table, lines = self._table(self._board), [Text(printable(line), "dim") for line in self._lines]
             board = self._board
-            left = board.remaining_s()
+            left = board.remaining()
             foot = f"{board.ended} of {counted(board.outline.trials, 'trial')}   {clock(board.elapsed_s)} elapsed"
-            foot += f"   about {clock(left)} to go" if left else ""
+            foot += f"   {span(*left)} to go" if left else "   the time to go is known after the first epoch"
             floors = ", ! below a floor" if board.outline.goal.floors else ""
         foot += f"   (* best so far, z at rest{floors}; of a trial that ended, figures of its best epoch)"
         return Group(table, *lines, Text(foot, "bold"))
@@ -95,7 +101,8 @@ class LiveView:
             table.add_column(name, justify="left" if name == "" else "right")
         for name, key in board.outline.primary.items():
             table.add_column(f"{name}\n{short_name(key)}", justify="right")
-        for name in ("score", "images", "time"):
+        is_wide = self._console.width >= WIDE
+        for name in ("score", "images", "time") if is_wide else ("score", "time"):
             table.add_column(name, justify="right")
         if board.outline.has_places:
             table.add_column("where")
@@ -110,11 +117,11 @@ class LiveView:
             table.add_row(
                 str(trial.number),
                 Text(str(trial.end), MARKS[trial.end]),
-                progress(trial),
+                board.progress(trial),
                 *(values.get(name, "") for name in board.outline.primary),
                 f"{score} *" if is_best else score,
-                f"{trial.epochs[-1].samples:,}" if trial.epochs else "",
-                clock(sum(e.seconds for e in trial.epochs)),
+                *([board.images(trial)] if is_wide else []),
+                clock(board.seconds(trial)),
                 *([Text(printable(place_of(trial)))] if board.outline.has_places else []),
                 style="bold" if is_best else "",
             )

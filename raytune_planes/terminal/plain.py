@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TextIO
 
 from raytune_planes.printing import counted, printable
@@ -16,6 +18,10 @@ from raytune_planes.terminal.board import (
     short_name,
     short_value,
 )
+from raytune_planes.terminal.remaining import span
+
+AGAIN_S = 60.0
+"""How often a trial without a new epoch tells its steps."""
 
 
 class PlainView:
@@ -24,6 +30,7 @@ class PlainView:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._board: Board | None = None
+        self._told_s: dict[str, float] = {}
 
     def start(self, outline: Outline) -> None:
         self._board = Board(outline)
@@ -38,6 +45,7 @@ class PlainView:
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         board = self._know()
         board.take(trial)
+        self._told_s[trial.trial_id] = time.monotonic()
         values = ", ".join(
             f"{name} {short_name(board.outline.primary[name])} {value}" for name, value in board.values(trial).items()
         )
@@ -54,10 +62,23 @@ class PlainView:
         result, value = trial.best(board.outline.goal), score_text(trial, board.outline.goal)
         value = value.replace(" !", " (below a floor)")
         score = f", score {value} at epoch {result.epoch}{mark}" if result and value else ""
-        left = board.remaining_s()
+        left = board.remaining()
         rest = f"; {board.ended} of {counted(board.outline.trials, 'trial')}, {clock(board.elapsed_s)} so far"
-        rest += f", about {clock(left)} to go" if left else ""
+        rest += f", {span(*left)} to go" if left else ""
         self._say(f"trial {trial.number} {trial.end}: {trial.reason}{score}{rest}")
+
+    def tick(self) -> None:
+        """The first figures of each trial, and again where an epoch takes minutes."""
+        board = self._know()
+        now = time.monotonic()
+        for trial in board.running():
+            steps = board.steps(trial)
+            due_s = self._told_s.get(trial.trial_id, -math.inf) + AGAIN_S
+            if steps is None or not steps.done or now < due_s:
+                continue
+            self._told_s[trial.trial_id] = now
+            pace = f", {steps.images / steps.seconds:,.0f} images a second" if steps.seconds > 0 else ""
+            self._say(f"trial {trial.number} epoch {board.progress(trial)}: step {steps.done} of {steps.steps}{pace}")
 
     def goal(self, goal: Goal) -> None:
         self._know().take_goal(goal)

@@ -116,6 +116,7 @@ class Trainer:
         sums = self._measures.sums()
         optim, budget = self.config.optim, self.config.budget
         for i in range(0, len(order), optim.accumulate):
+            self.worker.watch(i, len(order), i * budget.batch_size)
             names = order[i : i + optim.accumulate]
             now = rate(optim, (self.epoch - 1 + i / len(order)) / budget.epochs)
             set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))

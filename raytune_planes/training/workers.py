@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
@@ -12,6 +13,13 @@ from torch import Tensor, nn
 
 from raytune_planes.errors import UserError
 
+Watch = Callable[[int, int, int], None]
+"""(batches of this epoch so far, batches of the epoch, training images of this epoch so far)."""
+
+
+def unwatched(done: int, steps: int, images: int) -> None:
+    """Where nobody looks."""
+
 
 class Worker(Protocol):
     """One of ``world`` processes that train the same model on slices of the same batches."""
@@ -19,6 +27,8 @@ class Worker(Protocol):
     rank: int
     world: int
     device: torch.device
+    watch: Watch
+    """Told before each move of the weights."""
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Move ``model`` to the device and, with several workers, average its gradients over them."""
@@ -38,6 +48,7 @@ class LocalWorker:
 
     rank = 0
     world = 1
+    watch: Watch = staticmethod(unwatched)
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = pick_device(device)

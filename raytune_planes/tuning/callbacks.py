@@ -79,6 +79,7 @@ class Recorder(tune.Callback):
             raise KeyboardInterrupt
         self._watch.folder()
         self._each_step()
+        self._view.tick()
         if self._pools:
             waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))

@@ -239,5 +239,7 @@ class _Study:
             epochs=epochs_in_all(flatten(first)),
             about=f"{self._pools}, on {place}; records in {self._folder}",
             has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
+            at_once=self._pools.at_once,
+            folder=self._folder,
             earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
         )

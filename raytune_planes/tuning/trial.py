@@ -24,6 +24,7 @@ from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import Value, make_config
 from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
 from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
+from raytune_planes.tracking.steps import StepFile
 from raytune_planes.training.checkpoint import Checkpoint, content_of, load
 from raytune_planes.training.folds import train_trial
 from raytune_planes.training.loop import StopTrial
@@ -157,6 +158,8 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     trained_by = make_worker(task.workers, config.devices.vision, holds_card=suggested["pool"]["card"])
     fork = Fork(Path(task.study) / "stages", f"trial {suggested['number']}", task.common_stages)
     report = Reporter(folder, trained_by, fork.took)
+    if trained_by.rank == 0:
+        trained_by.watch = report.steps
     if last is not None:
         try:
             state = load(last)
@@ -185,6 +188,7 @@ class Reporter:
     def __init__(self, folder: Path, worker: Worker, began_with: Sequence[str] = ()) -> None:
         """``began_with``: weights of another trial that this one began with, known when its first epoch ends."""
         self._folder, self._worker, self._began_with = folder, worker, began_with
+        self.steps = StepFile(folder)
         self._before = CoreTime.now()
         self._sent: list[str] = []
         self._taught: dict[str, str] = {}
@@ -202,6 +206,7 @@ class Reporter:
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
         """Raises StopTrial when the driver requests it."""
         self._taught = dict(checkpoint.state.get("teachers", {}))
+        self.steps.clear()
         self._tell(record)
         self._sent.append(epoch_to_line(record))
         if self._worker.rank == 0:

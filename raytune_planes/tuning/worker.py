@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raytune_planes.errors import UserError
 from raytune_planes.tasks.outputs import mapped
-from raytune_planes.training.workers import LocalWorker, Worker, pick_device, why_no_gpu
+from raytune_planes.training.workers import LocalWorker, Watch, Worker, pick_device, unwatched, why_no_gpu
 
 
 def make_worker(workers: int, device: str, *, holds_card: bool = False) -> Worker:
@@ -41,6 +41,8 @@ def backend(device: str, nccl: bool) -> str:
 
 class RayWorker:
     """One of several processes that Ray Train started and joined in a process group."""
+
+    watch: Watch = staticmethod(unwatched)
 
     def __init__(self, device: str) -> None:
         context = ray.train.get_context()
