@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,7 @@ import psutil
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import estimate
-from raytune_planes.datasets.base import Arrays, Reader
-from raytune_planes.datasets.hygiene import Findings
+from raytune_planes.datasets.base import Arrays, Listing, Reader
 from raytune_planes.printing import counted
 from raytune_planes.processors import tensor_threads
 from raytune_planes.training.trainer import Trainer
@@ -24,10 +23,11 @@ STEPS, SECONDS = 4, 4.0
 """Steps of a round for each dataset, and how long rounds are measured for."""
 
 
-def of_datasets(found: Sequence[Findings], readers: Mapping[str, Reader], config: TrialConfig) -> dict[str, Any]:
+def of_datasets(found: Mapping[str, Listing], readers: Mapping[str, Reader], config: TrialConfig) -> dict[str, Any]:
     """By dataset what it costs, as JSON holds it; under ``training`` what all of them cost together.
 
     Args:
+        found: what each dataset holds.
         config: of the study, with just these datasets.
 
     Raises:
@@ -35,9 +35,9 @@ def of_datasets(found: Sequence[Findings], readers: Mapping[str, Reader], config
     """
     told: dict[str, Any] = {}
     data: dict[str, Arrays] = {}
-    for each in found:
-        decoding, data[each.name] = estimate.measure(readers[each.name], each.listing)
-        told[each.name] = {
+    for name, listing in found.items():
+        decoding, data[name] = estimate.measure(readers[name], listing)
+        told[name] = {
             "samples": decoding.samples,
             "decoded_bytes": decoding.decoded_bytes,
             "disk_bytes": decoding.disk_bytes,
@@ -53,24 +53,36 @@ def of_datasets(found: Sequence[Findings], readers: Mapping[str, Reader], config
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
     """``told`` is what ``of_datasets`` gives."""
     for name, own in told["datasets"].items():
-        kept = f", compressed to {_size(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
+        kept = f", compressed to {size_text(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
         yield (
-            f"{name}: {own['samples']:,} samples take {_size(own['decoded_bytes'])}{kept}; decoding takes about "
-            f"{_time(own['decode_seconds'])} on {own['processors']} processor(s), measured on "
+            f"{name}: {own['samples']:,} samples take {size_text(own['decoded_bytes'])}{kept}; decoding takes about "
+            f"{time_text(own['decode_seconds'])} on {own['processors']} processor(s), measured on "
             f"{own['measured_on']:,} of them"
         )
     own = told["training"]
     yield (
         f"training: about {counted(own['samples_per_hour'], 'sample')} ({counted(own['steps_per_hour'], 'step')}) "
-        f"an hour for a trial with {counted(own['threads'], 'thread')}, {_size(own['memory_bytes'])} of memory for "
-        f"each trial, and for all of them together up to {_size(own['shared_bytes'])} of decoded pictures; "
-        f"a trial of {counted(own['trial_samples'], 'sample')} takes about {_time(own['trial_seconds'])} and its "
+        f"an hour for a trial with {counted(own['threads'], 'thread')}, {size_text(own['memory_bytes'])} of memory for "
+        f"each trial, and for all of them together up to {size_text(own['shared_bytes'])} of decoded pictures; "
+        f"a trial of {counted(own['trial_samples'], 'sample')} takes about {time_text(own['trial_seconds'])} and its "
         "validation"
     )
     alone = [f"{name} {count:,}" for name, count in own["own_parameters"].items() if count]
     yield f"model: {own['parameters']:,} parameters" + (
         f", of which in the image encoder for one dataset alone (model.sharing): {', '.join(alone)}" if alone else ""
     )
+
+
+def size_text(size: float) -> str:
+    """Bytes for people."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+
+
+def time_text(seconds: float) -> str:
+    """A rough time for people."""
+    if seconds < 120:
+        return f"{seconds:,.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]:
@@ -103,13 +115,3 @@ def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]
         "trial_seconds": round(samples / (per_hour * config.budget.batch_size) * 3600, 1),
         "memory_bytes": psutil.Process().memory_info().rss,
     }
-
-
-def _size(size: float) -> str:
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s" if seconds >= 1 else "1 s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -97,7 +97,7 @@ def _costs(
 
     there = {each.name: selected[each.name] for each in findings}
     config = make_config(assigned(args)).model_copy(update={"datasets": there})
-    costs = data_estimate.of_datasets(findings, readers, config)
+    costs = data_estimate.of_datasets({each.name: each.listing for each in findings}, readers, config)
     return costs, list(data_estimate.lines(costs))
 
 

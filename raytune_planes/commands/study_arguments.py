@@ -59,7 +59,7 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
 
 def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> None:
     """Keep the command line in the study's ``folder``. Raises UserError when that cannot be written."""
-    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", "about", "tag")}
+    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", "about", "tag", "dry_run")}
     for key in ("data", "cache", "config"):
         own[key] = own[key] and str(own[key].resolve())
     if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:

@@ -95,7 +95,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
     Raises:
         UserError: anything that cannot be run: a setting, the space, the data, the name of the study.
     """
-    space, text = _space(args)
+    space, text = space_of(args)
     name = args.resume or args.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = files.study_folder(args.out, name)
     if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):
@@ -118,7 +118,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         space=space,
         out=args.out.resolve(),
         material=material,
-        settings=_settings(space, args),
+        settings=settings_of(space, args),
         space_text=text,
         workers=args.workers,
         cpus_per_worker=args.cpus_per_worker,
@@ -165,7 +165,8 @@ def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int
     return 1 if best_of(outcome.study) is None else 0
 
 
-def _space(args: argparse.Namespace) -> tuple[Space, str]:
+def space_of(args: argparse.Namespace) -> tuple[Space, str]:
+    """The space that the command line asks for, checked, and its text. Raises UserError."""
     space = load_space(args.space)
     if args.config:
         space = with_base(space, load(args.config))
@@ -180,7 +181,8 @@ def _space(args: argparse.Namespace) -> tuple[Space, str]:
     return space, to_yaml(space)
 
 
-def _settings(space: Space, args: argparse.Namespace) -> StudySettings:
+def settings_of(space: Space, args: argparse.Namespace) -> StudySettings:
+    """The limits of the study: the space's, or those of the command line."""
     given: dict[str, Any] = {k: v for k in (*LIMITS, "sampler") if (v := getattr(args, k)) is not None}
     if args.no_rungs:
         given["rungs"] = space.study.rungs.model_copy(update={"enabled": False})

@@ -18,7 +18,7 @@ from raytune_planes.commands.arguments import (
 EXAMPLES = (
     "tune",
     "tune rebalance --data DIR --trials 40",
-    "tune mine.yaml --set budget.epochs=5",
+    "tune mine.yaml --set budget.epochs=5 --dry-run",
     "tune --resume STUDY --trials 60",
 )
 TAKES_SPACE = True
@@ -53,6 +53,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="try this configuration early",
     )
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="of the search (default: 0)")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="start nothing: tell what would be varied, with which resources, and an estimate of time and disk by "
+        "timing some steps",
+    )
     _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
     _place(parser.add_argument_group("where trials run"))
     check = parser.add_argument_group(
@@ -99,9 +105,10 @@ def _place(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from raytune_planes.commands import study_arguments, study_run
+    from raytune_planes.commands import dry_run, study_arguments, study_run
 
+    start = dry_run.run if args.dry_run else study_run.run
     if args.resume:
-        return study_run.run(study_arguments.recall(args))
+        return start(study_arguments.recall(args))
     missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
-    return study_run.run(argparse.Namespace(**{**vars(args), **missing}))
+    return start(argparse.Namespace(**{**vars(args), **missing}))

@@ -1,0 +1,105 @@
+"""What a study would do: what it varies, with which resources, how long it takes and how much disk; nothing starts."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from raytune_planes.commands.arguments import share_of_gpus
+from raytune_planes.commands.data_estimate import lines, of_datasets, size_text, time_text
+from raytune_planes.commands.study_run import settings_of, space_of
+from raytune_planes.preparation.data import data_folder, reader_of
+from raytune_planes.printing import counted
+from raytune_planes.processors import allowed
+from raytune_planes.settings import make_config
+from raytune_planes.space import RungSettings, Space, StudySettings, describe, long_budget, longer
+from raytune_planes.tuning.pools import Needs
+
+BYTES_PER_PARAMETER = 4 + 12 + 4
+"""float32: best.pt, last.pt with the two moments of the optimiser, and MLflow's copy of best.pt."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Tell it all. Raises UserError: what ``tune`` would refuse."""
+    space, _ = space_of(args)
+    settings = settings_of(space, args)
+    config = make_config(space.fixed, space.start, {"devices.threads": args.cpus_per_worker})
+    print(describe(space))
+    at_once = _resources(args)
+    data = data_folder(args.data)
+    readers = {name: reader_of(name, d, data, args.cache, print) for name, d in config.active.items()}
+    costs = of_datasets({name: reader.scan() for name, reader in readers.items()}, readers, config)
+    print("\n".join(lines(costs)))
+    pace = costs["training"]["samples_per_hour"] * args.workers / 3600
+    samples = samples_of(space, settings, config.split.trainings * config.samples, references=not args.no_references)
+    print(_time(samples, pace * at_once, settings))
+    print(_disk(costs, settings, args.out))
+    print("Nothing was started; leave out --dry-run to start it")
+    return 0
+
+
+def samples_of(space: Space, settings: StudySettings, each: int, *, references: bool) -> tuple[float, float]:
+    """Training images of the whole study: if rungs stop as many trials as they may, and if no trial is stopped.
+
+    Args:
+        each: Of a trial to its end.
+        references: Whether each dataset is trained alone, on as many images altogether as one trial.
+    """
+    share = trained_share(settings.rungs)
+    counted_most = float(settings.trials * each)
+    counted_least = each + (settings.trials - 1) * each * share  # the defaults are never stopped
+    if settings.samples:
+        counted_least, counted_most = (min(value, settings.samples) for value in (counted_least, counted_most))
+    more = float(each if references else 0)
+    if long_budget(space, settings.final):
+        final = longer(space, settings.final)
+        more += 2 * final.split.trainings * final.samples
+    return counted_least + more, counted_most + more
+
+
+def trained_share(rungs: RungSettings) -> float:
+    """Of all trials to their ends, what trials train where 1 in ``reduction`` goes on at each rung: with the first rung
+    at 1/4 and a reduction of 3, 1/4 + 1/3 x 1/2 + 1/9 x 1/4."""
+    if not rungs.enabled:
+        return 1.0
+    total, level, going_on = 0.0, 0.0, 1.0
+    rung = min(1.0, rungs.grace)
+    while level < 1.0:
+        total += (rung - level) * going_on
+        level, rung, going_on = rung, min(1.0, rung * rungs.reduction), going_on / rungs.reduction
+    return total
+
+
+def _resources(args: argparse.Namespace) -> int:
+    """Tells how trials are placed on this machine; returns how many run at once, by its processors."""
+    share, mixed = share_of_gpus(args.gpus_per_worker)
+    needs = Needs(args.workers, args.cpus_per_worker, share, mixed)
+    fit = max(1, allowed() // (args.workers * args.cpus_per_worker))
+    at_once = min(fit, args.concurrent or fit)
+    print(
+        f"resources: {needs} for each trial; on this machine {counted(at_once, 'trial')} at once on "
+        f"{counted(allowed(), 'processor')} (GPUs and other hosts are asked when the study starts)"
+    )
+    return at_once
+
+
+def _time(samples: tuple[float, float], per_second: float, settings: StudySettings) -> str:
+    least, most = (value / per_second for value in samples)
+    limit = settings.hours * 3600 if settings.hours else most
+    text = f"time: about {time_text(min(least, limit))}"
+    text += f" to {time_text(min(most, limit))}" if time_text(most) != time_text(least) else ""
+    return f"{text} of training, by the pace of some steps here; validation and starting come on top"
+
+
+def _disk(costs: Mapping[str, Any], settings: StudySettings, out: Path) -> str:
+    trainings = settings.trials + len(costs["datasets"]) + (2 if settings.final else 0)
+    results = trainings * costs["training"]["parameters"] * BYTES_PER_PARAMETER
+    decoded = costs["training"]["shared_bytes"]
+    there = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    return (
+        f"disk: up to {size_text(results)} of results for {counted(trainings, 'training')} and {size_text(decoded)} of "
+        f"decoded pictures in the cache; {size_text(shutil.disk_usage(there).free)} are free where the results go"
+    )
