@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from raytune_planes.report.final import final_lines
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
-from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words, gains, goal_in_words
+from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words, missed_in_words
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.notes import read_notes
 from raytune_planes.tracking.reading import StudyFiles
@@ -145,11 +144,7 @@ def _verdict(summary: Summary) -> list[str]:
         floors = "; every floor is kept" if goal.floors else ""
         name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else f"trial {best.number}"
         return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}"]
-    missed = "; ".join(
-        f"{key} is {shown(summary.epoch.metrics.get(key, math.nan))}, {gap:.4f} below its floor of "
-        + floor_in_words(goal, key)
-        for key, gap in summary.shortfalls.items()
-    )
+    missed = missed_in_words(goal, summary.epoch.metrics)
     return [
         "no complete trial keeps every floor",
         f"nearest: trial {best.number}, {score} {at}: {missed}",

@@ -11,7 +11,7 @@ from pathlib import Path
 from raytune_planes.floors import DEFAULTS
 from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.tracking.files import FINAL, WEIGHTS, load_json, save_json, trial_folder
-from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, floor_in_words, gains
+from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, missed_in_words
 from raytune_planes.tracking.reading import MALFORMED, StudyFiles, read_trial
 
 FILE = "final.json"
@@ -92,11 +92,7 @@ class Final:
         epoch = trained.best(self.goal) if trained and trained.end.is_complete else None
         if epoch is None:
             return f"no result ({trained.reason if trained else 'not trained'})"
-        gaps = {key: gap for key, gap in self.goal.shortfalls(epoch.metrics).items() if gap}
-        missed = {
-            key: f"{epoch.metrics.get(key, math.nan):.4f}, {gap:.4f} below its floor" for key, gap in gaps.items()
-        }
-        return "; ".join(f"{key} is {text} of {floor_in_words(self.goal, key)}" for key, text in missed.items())
+        return missed_in_words(self.goal, epoch.metrics)
 
 
 @dataclass(frozen=True)

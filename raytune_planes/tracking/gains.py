@@ -93,6 +93,15 @@ def floor_in_words(goal: Goal, key: str) -> str:
     return f"{goal.floors[key]:.4f} ({goal.relative[key]})" if key in goal.floors else str(goal.relative[key])
 
 
+def missed_in_words(goal: Goal, metrics: Mapping[str, float]) -> str:
+    """``"val/planesnet/accuracy is 0.8800, 0.0200 below its floor of 0.9"``; empty where every floor is kept."""
+    return "; ".join(
+        f"{key} is {metrics.get(key, math.nan):.4f}, {gap:.4f} below its floor of {floor_in_words(goal, key)}"
+        for key, gap in goal.shortfalls(metrics).items()
+        if gap
+    )
+
+
 def _result(trial: TrialRecord | None, goal: Goal) -> dict[str, float]:
     epoch = trial.best(goal) if trial else None
     return dict(epoch.metrics) if epoch else {}

@@ -229,7 +229,9 @@ def attach(folder: Path, paths: Sequence[Path], uri: str | None = None, *, exper
     """
     start = reading.read_ends(folder)[0]
     place = MlflowPlace.of(folder.parent, uri, experiment)
-    MlflowStore(place.uri, start, folder.parent / "mlartifacts", place.experiment).attach(paths, "report")
+    store = MlflowStore(place.uri, start, folder.parent / "mlartifacts", place.experiment)
+    store.attach(paths, "report")
+    store.push_study(reading.read_study(folder))  # the best trial's description links to it
 
 
 def first_line(error: Exception) -> str:

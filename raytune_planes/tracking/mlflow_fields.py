@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
-from raytune_planes.fold_metrics import results
 from raytune_planes.printing import printable
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
-from raytune_planes.tracking.final import MARK, read_final, rows
-from raytune_planes.tracking.gains import Gain, best_of, gains, goal_in_words
+from raytune_planes.tracking.final import MARK
+from raytune_planes.tracking.gains import goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
-BEST_FIRST = ("metrics.score DESC", "attributes.run_name ASC")
-"""``order_by`` of ``search_runs`` that puts a study's best trial first.
+BEST_FIRST = ("metrics.score DESC", "tags.rank ASC", "attributes.run_name ASC")
+"""``order_by`` of ``search_runs`` that puts a study's best trial first, also of several with one score.
 
 Only complete trials that keep every floor have a ``score``, so the UI's column sorts the same way; every trial that has
 a result has a ``penalised_score``."""
@@ -23,12 +24,13 @@ a result has a ``penalised_score``."""
 STATUS = {
     End.COMPLETED: "FINISHED",
     End.CONVERGED: "FINISHED",
-    End.PRUNED: "KILLED",
+    End.PRUNED: "FINISHED",
     End.INTERRUPTED: "KILLED",
     End.FAILED: "FAILED",
     End.RUNNING: "RUNNING",
 }
-"""MLflow knows fewer ends than we do: the tag ``end`` tells pruned from interrupted and converged from completed."""
+"""MLflow knows fewer ends than we do: the tag ``end`` tells pruned from completed. The UI shows KILLED as a red cross,
+and a pruned trial is no fault."""
 
 LONGEST = 5000
 """Characters of a tag; older servers refuse more."""
@@ -85,10 +87,28 @@ def trial_name(trial: TrialRecord) -> str:
 
 
 def params(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
-    """The drawn settings; of the defaults' trial, which draws none, the settings that the others draw."""
+    """The drawn settings, by ``short_names``; of the defaults' trial, which draws none, those that the others draw.
+
+    The artifact ``config.yaml`` holds every setting by its path, with all digits.
+    """
     values = trial.drawn or {path: trial.config[path] for path in start.searched if path in trial.config}
-    whole = {path: str(value) for path, value in values.items()}
+    names = short_names({*start.searched, *values})
+    whole = {names[path]: value_text(value) for path, value in values.items()}
     return {path: value if len(value) <= LONGEST_PARAM else _shortened(value) for path, value in whole.items()}
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Path -> name for columns, which a narrow column cuts at their end: without its section where three parts or more
+    are left unambiguous, as ``fgvc.head.depth``."""
+    whole = set(paths)
+    short = {path: path.partition(".")[2] if path.count(".") >= 2 else path for path in whole}
+    taken = Counter(short.values())
+    return {path: name if taken[name] == 1 else path for path, name in short.items()}
+
+
+def value_text(value: Any) -> str:
+    """Four digits of a fraction, anything else as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def shortened(start: StudyStart, trial: TrialRecord) -> tuple[str, ...]:
@@ -149,78 +169,11 @@ def study_points(study: StudyFiles) -> list[Point]:
     return points
 
 
-def study_note(study: StudyFiles) -> str:
-    """Markdown for the study's run: what is best so far (the UI folds all but the first lines), and what was asked."""
-    start, best = study.start, best_of(study)
-    ends = ", ".join(f"{n} {end}" for end in End if (n := sum(t.end is end for t in study.trials)))
-    about_study = [
-        *_final(study),
-        "",
-        f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}.",
-    ]
-    if start.synthetic:
-        about_study += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
-    question = ["", f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}."]
-    result = _result(study, best) if best else ["No trial is complete yet."]
-    return _cut("\n".join([result[0], *question, *about_study, *result[1:]]))
-
-
-def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
-    start, epoch = study.start, best.best(study.start.goal)
-    assert epoch is not None, "a best trial has epochs"
-    gained = gains(study, best)
-    objectives = [o.metric for o in start.goal.objectives]
-    before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in gained}
-    short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in gained if g.metric in objectives)
-    kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
-    place = f"over {len(folds)} folds" if (folds := results(best)) else f"at epoch {epoch.epoch}"
-    floors = " that keep every floor" if start.goal.floors else ""
-    lines = [f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} {place}. " + short]
-    if best.number:
-        lines += ["", "| metric | defaults | best | gain | alone | n |", "|---|---:|---:|---:|---:|---:|"]
-        lines += [
-            f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {_alone(g)} | {g.sample or '-'} |"
-            for g in gained
-        ]
-    else:
-        lines += ["", "| metric | defaults | alone | n |", "|---|---:|---:|---:|"]
-        lines += [f"| {g.metric} | {g.after:.4f} | {_alone(g)} | {g.sample or '-'} |" for g in gained]
-    lines += ["", "| drawn setting | best |", "|---|---|"]
-    drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
-    lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
-    return [
-        *lines,
-        "",
-        f"Sort the trials by `score`, highest first: only complete trials{floors} have one.",
-    ]
-
-
-def _final(study: StudyFiles) -> list[str]:
-    """Both budgets, where the study has trained at the long one."""
-    final = read_final(study)
-    if final is None:
-        return []
-    lines = ["", f"**Final training**: {final.verdict}.", ""]
-    lines += [
-        "| metric | defaults | best | alone | defaults, long | choice, long | gain |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    for row in rows(study, final):
-        values = (row.short.before, row.short.after, row.short.alone, row.before, row.after, row.after - row.before)
-        cells = [f"{value:.4f}" if math.isfinite(value) else "-" for value in values]
-        lines.append(f"| {row.short.metric} | {' | '.join(cells)} |")
-    return lines
-
-
-def _alone(gain: Gain) -> str:
-    return f"{gain.alone:.4f}" if math.isfinite(gain.alone) else "-"
-
-
 def trial_note(trial: TrialRecord) -> str:
     decisions = trial.decisions
     lines = [f"- epoch {d.epoch}: {d.dataset} {d.action}s: {d.reason}" for d in decisions]
     head = f"**{trial.end}**" + (f": {trial.reason}" if trial.reason else "")
-    return _cut("\n".join([head, *([""] if lines else []), *lines]))
+    return cut("\n".join([head, *([""] if lines else []), *lines]))
 
 
 def digest(*parts: Any) -> str:
@@ -228,6 +181,7 @@ def digest(*parts: Any) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """``text`` as a tag takes it."""
     text = printable(text, lines=True)
     return text if len(text) <= LONGEST else text[: LONGEST - 4] + "\n..."

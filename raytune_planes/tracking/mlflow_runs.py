@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DONE = "records"
 """Tag with the digest of the records that are completely there."""
+NAME = "mlflow.runName"
+"""Tag in which MLflow keeps a run's name."""
 NOT_KEPT = frozenset({files.LAST})
 """Needed to continue a trial; not for readers."""
 
@@ -34,10 +36,13 @@ class Sent:
     params: bool = False
     was_there: bool = False
     """Whether an earlier connection made it."""
+    look: dict[str, str] = field(default_factory=dict)
+    """Its name and those of its tags that depend on the other trials (``mlflow_look``), as far as they are known."""
 
     @staticmethod
     def of(run: Run) -> Sent:
-        return Sent(run.info.run_id, run.data.tags.get(DONE, ""), run.info.status, was_there=True)
+        look = {NAME: str(run.info.run_name), **run.data.tags}
+        return Sent(run.info.run_id, run.data.tags.get(DONE, ""), run.info.status, was_there=True, look=look)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,15 @@ class Runs:
         if inputs:
             self.client.log_inputs(run.info.run_id, inputs)
         return str(run.info.run_id)
+
+    def show(self, sent: Sent, look: Mapping[str, str]) -> bool:
+        """Give a run the name and the tags of ``look``; returns whether it had others."""
+        changed = {key: value for key, value in look.items() if sent.look.get(key) != value}
+        if NAME in changed:
+            self.client.update_run(sent.run_id, name=changed[NAME])
+        self.log(sent.run_id, tags={key: value for key, value in changed.items() if key != NAME})
+        sent.look |= changed
+        return bool(changed)
 
     def set_status(self, sent: Sent, status: str, ended_ms: int) -> None:
         if status == sent.status:

@@ -11,10 +11,14 @@ from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.final import long_runs
+from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.mlflow_connection import analyze, connect, experiment_id
+from raytune_planes.tracking.mlflow_look import BEST, NOTE, RANK, looks
+from raytune_planes.tracking.mlflow_notes import EXPERIMENT_NOTE, study_note, written_notes
 from raytune_planes.tracking.mlflow_references import REFERENCE, push_references
 from raytune_planes.tracking.mlflow_runs import DONE, Runs, Sent, kept_files
 from raytune_planes.tracking.mlflow_view import view_tag
+from raytune_planes.tracking.notes import Notes
 from raytune_planes.tracking.reading import StudyFiles
 
 
@@ -37,16 +41,20 @@ class MlflowStore:
         client = connect(self.uri)
         self.experiment_id = experiment_id(client, self.experiment, self.uri, self.artifacts)
         self._runs = Runs(client, self.experiment_id, self.start)
+        self._tags: dict[str, str] = dict(client.get_experiment(self.experiment_id).tags)
+        if not self._tags.get(NOTE):  # a description that people wrote stays
+            client.set_experiment_tag(self.experiment_id, NOTE, EXPERIMENT_NOTE)
         runs = self._runs.found("study_id", self.start.study_id)
         of_trials = [r for r in runs if r.data.tags.get("kind") in ("trial", "final")]
         self._trials = {r.data.tags["trial_id"]: Sent.of(r) for r in of_trials}
         self._parent = next((Sent.of(r) for r in runs if r.data.tags.get("kind") == "study"), None)
+        self._report = self._parent.look.get("report", "") if self._parent else ""
         is_reference = [r for r in runs if r.data.tags.get("kind") == REFERENCE]
         self._references = {r.data.tags["reference_id"]: Sent.of(r) for r in is_reference}
         if self._parent is None:
             tags = mlflow_fields.parent_tags(self.start)
             self._parent = Sent(self._runs.new(self.start.name, tags, self.start.started_ms))
-            self._runs.client.set_experiment_tag(self.experiment_id, *view_tag(self.start))
+            self._show_view("")
 
     def push_trial(self, trial: TrialRecord, folder: Path, goal: Goal | None = None) -> None:
         """Bring the store up to this record; ``folder`` holds the trial's files, which follow when it has ended.
@@ -77,7 +85,9 @@ class MlflowStore:
             self._runs.push_files(sent.run_id, kept_files(folder), folder)
         self._runs.set_status(sent, mlflow_fields.STATUS[trial.end], trial.ended_ms)
         # The digest comes last: whatever failed before is done again.
-        self._runs.log(sent.run_id, tags={**mlflow_fields.end_tags(trial), DONE: digest})
+        tags = mlflow_fields.end_tags(trial)
+        self._runs.log(sent.run_id, tags={**tags, DONE: digest})
+        sent.look |= tags
         sent.digest = digest
 
     def push_references(self, folder: Path) -> None:
@@ -87,17 +97,22 @@ class MlflowStore:
     def push_study(self, study: StudyFiles) -> None:
         """Bring the study's own run up to its files: the note always, the rest when it has ended."""
         assert self._parent is not None
-        tags = {"mlflow.note.content": mlflow_fields.study_note(study)}
+        self._show(study)
+        tags = {NOTE: study_note(study)}
         if study.end is None:
             self.changed.add(self.start.name)
             self._runs.log(self.parent_run_id, tags=tags)
             self._runs.set_status(self._parent, "RUNNING", 0)
             return
-        digest = mlflow_fields.digest(study.start, study.trials, study.end, *(long.trial for long in long_runs(study)))
+        notes = written_notes(study)
+        written = (notes,) if notes != Notes() else ()  # without any, the digest is that of a store of before
+        digest = mlflow_fields.digest(
+            study.start, study.trials, study.end, *(long.trial for long in long_runs(study)), *written
+        )
         if self._parent.digest == digest:
             return
         self.changed.add(self.start.name)
-        best = mlflow_fields.best_of(study)
+        best = best_of(study)
         if best is not None:
             tags |= {"best_trial": mlflow_fields.trial_name(best), "best_trial_id": best.trial_id}
         space_tags = {"space": study.start.space, "seed": str(study.start.seed)}
@@ -111,14 +126,38 @@ class MlflowStore:
         if database := sqlite_file(self.uri):
             analyze(database)
 
+    def _show(self, study: StudyFiles) -> None:
+        """Name and describe the trials' runs by how they stand now, and keep the best one above the others."""
+        best = ""
+        for trial_id, look in looks(study, self._report_address()).items():
+            sent = self._trials.get(trial_id)
+            if sent is None:
+                continue
+            best = sent.run_id if look[RANK] == BEST else best
+            if self._runs.show(sent, look):
+                self.changed.add(next(mlflow_fields.trial_name(t) for t in study.trials if t.trial_id == trial_id))
+        self._show_view(best)
+
+    def _show_view(self, best: str) -> None:
+        key, value = view_tag(self.start, best)
+        if self._tags.get(key) != value:
+            self._runs.client.set_experiment_tag(self.experiment_id, key, value)
+            self._tags[key] = value
+
+    def _report_address(self) -> str:
+        if not self._report:
+            return ""
+        return f"#/experiments/{self.experiment_id}/runs/{self.parent_run_id}/artifacts/{self._report}"
+
     def attach(self, paths: Sequence[Path], inside: str) -> None:
         """Put a report's files, its page first, into the folder ``inside`` of the study's run, and note it there."""
         for path in paths:
             self._runs.client.log_artifact(self.parent_run_id, str(path), inside)
-        note = self._runs.client.get_run(self.parent_run_id).data.tags.get("mlflow.note.content", "")
+        note = self._runs.client.get_run(self.parent_run_id).data.tags.get(NOTE, "")
         where = f"Figures: artifact `{inside}/{paths[0].name}`."
-        tags = {} if where in note else {"mlflow.note.content": f"{note[: mlflow_fields.LONGEST - 100]}\n\n{where}"}
-        self._runs.log(self.parent_run_id, tags={"report": f"{inside}/{paths[0].name}", **tags})
+        tags = {} if where in note else {NOTE: f"{note[: mlflow_fields.LONGEST - 100]}\n\n{where}"}
+        self._report = f"{inside}/{paths[0].name}"
+        self._runs.log(self.parent_run_id, tags={"report": self._report, **tags})
 
     @property
     def parent_run_id(self) -> str:

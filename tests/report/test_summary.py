@@ -18,7 +18,8 @@ from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
 from raytune_planes.tracking import JsonlTracker, StudyFiles, published_log, read_study
 from raytune_planes.tracking.gains import sample_of
-from raytune_planes.tracking.mlflow_fields import epoch_points, result_points, study_note
+from raytune_planes.tracking.mlflow_fields import epoch_points, result_points
+from raytune_planes.tracking.mlflow_notes import study_note
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, on_folds, play, three_trials, trial
 
 

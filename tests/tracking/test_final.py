@@ -13,7 +13,8 @@ from raytune_planes.report import summary
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.tracking import JsonlTracker, StudyFiles, files, read_study
 from raytune_planes.tracking.final import MARK, Final, begin, final_folder, handed_over, long_runs, read_final
-from raytune_planes.tracking.mlflow_fields import result_points, study_note, trial_name, trial_tags
+from raytune_planes.tracking.mlflow_fields import result_points, trial_name, trial_tags
+from raytune_planes.tracking.mlflow_notes import study_note
 from raytune_planes.tracking.reading import epoch_to_line, trial_end_to_json
 from tests.tracking.studies import GOAL, START, ended, epoch, play, three_trials, trial
 

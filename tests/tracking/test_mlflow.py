@@ -29,11 +29,11 @@ pytestmark = [
 def test_a_study_is_one_parent_and_a_child_per_trial_that_says_how_it_ended(out: Path) -> None:
     play(tracked(out))
     found = contents(default_uri(out))
-    assert list(found) == ["quick-1", "trial 000 (defaults)", "trial 001", "trial 002", "trial 003"]
+    assert list(found) == ["quick-1", "trial 000 (defaults)", "trial 001", "trial 002", "★ 003 best"]
     parent, children = found["quick-1"], {k: v for k, v in found.items() if k != "quick-1"}
     assert {c["tags"]["mlflow.parentRunId"] for c in children.values()} == {"quick-1"}
     assert [c["tags"]["end"] for c in children.values()] == ["completed", "failed", "pruned", "converged"]
-    assert [c["times"][2] for c in children.values()] == ["FINISHED", "FAILED", "KILLED", "FINISHED"]
+    assert [c["times"][2] for c in children.values()] == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
     assert children["trial 001"]["tags"]["reason"] == "val/fgvc/loss is no number at epoch 1"
     assert parent["times"] == (START.started_ms, FINISH.ended_ms, "FINISHED")
     assert parent["tags"]["best_trial"] == "trial 003"
@@ -42,8 +42,8 @@ def test_a_study_is_one_parent_and_a_child_per_trial_that_says_how_it_ended(out:
 def test_the_values_of_a_trial_equal_its_records(out: Path) -> None:
     play(tracked(out))
     record = three_trials()[3]
-    run = contents(default_uri(out))["trial 003"]
-    assert run["params"] == {"optim.lr": "0.004", "datasets.fgvc.head.depth": "2"}
+    run = contents(default_uri(out))["★ 003 best"]
+    assert run["params"] == {"optim.lr": "0.004", "fgvc.head.depth": "2"}
     for one in record.epochs:
         for key, value in one.metrics.items():
             assert (one.epoch, one.time_ms, repr(value)) in run["metrics"][key]
@@ -64,7 +64,7 @@ def test_the_values_of_a_trial_equal_its_records(out: Path) -> None:
 def test_a_trial_on_folds_has_each_fold_under_its_own_name_and_the_mean_so_far_under_the_metric(out: Path) -> None:
     first, _, _, last = three_trials()
     play(tracked(out), trials=(first, on_folds(last, 0.4, 0.5)))
-    metrics = contents(default_uri(out))["trial 003"]["metrics"]
+    metrics = contents(default_uri(out))["★ 003 best"]["metrics"]
     assert [(step, value) for step, _, value in metrics["val/fgvc/accuracy"]] == [(1, "0.4"), (2, "0.45")]
     assert [(step, value) for step, _, value in metrics["fold1/val/fgvc/accuracy"]] == [(1, "0.4")]
     assert [(step, value) for step, _, value in metrics["fold2/val/fgvc/accuracy"]] == [(2, "0.5")]
@@ -77,7 +77,7 @@ def test_the_defaults_show_the_values_that_the_others_draw(out: Path) -> None:
     play(tracked(out))
     assert contents(default_uri(out))["trial 000 (defaults)"]["params"] == {
         "optim.lr": "0.002",
-        "datasets.fgvc.head.depth": "1",
+        "fgvc.head.depth": "1",
     }
 
 
@@ -118,7 +118,7 @@ def test_floors_that_become_known_while_a_study_runs_count_for_the_scores_in_the
             tracker.start_study(replace(start, goal=start.goal.with_references(first.epochs[0].metrics)))
     tracker.end_study(FINISH)
     found = contents(default_uri(out))
-    assert "score" in found["trial 000 (defaults)"]["metrics"]
+    assert "score" in found["★ 000 best (defaults)"]["metrics"]
     assert "score" not in found["trial 001"]["metrics"], "it is 0.04 below the floor of 0.94"
     assert found["quick-1"]["tags"]["best_trial"] == "trial 000 (defaults)"
 
@@ -138,13 +138,14 @@ def test_a_study_has_a_view_that_shows_its_trials_best_first(out: Path) -> None:
     found = experiment(connect(default_uri(out)))
     view = json.loads(found.tags[f"mlflow.sharedViewState.{START.study_id}"])
     assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`score`", False)
-    shown = ["metrics.`score`", "metrics.`best/fgvc/accuracy`", "metrics.`best/hrplanes/iou`"]
-    assert view["selectedColumns"][:3] == shown
-    assert "params.`datasets.fgvc.head.depth`" in view["selectedColumns"]
+    results = ["metrics.`score`", "metrics.`best/fgvc/accuracy`", "metrics.`best/hrplanes/iou`"]
+    assert view["selectedColumns"][:6] == ["tags.`end`", "tags.`reason`", "tags.`floors`", *results]
+    assert view["selectedColumns"][-2:] == ["params.`optim.lr`", "params.`fgvc.head.depth`"]
     client = connect(default_uri(out))
     chosen = client.search_runs([found.experiment_id], view["searchFilter"], order_by=["metrics.score DESC"])
-    assert [r.info.run_name for r in chosen][:1] == ["trial 003"]
+    assert [r.info.run_name for r in chosen][:1] == ["★ 003 best"]
     assert len(chosen) == 4
+    assert view["runsPinned"] == [chosen[0].info.run_id]
     path = view_path(found.experiment_id, START)
     assert path == f"#/experiments/1/runs?viewStateShareKey={START.study_id}&workflowType=MACHINE_LEARNING"
 
@@ -164,7 +165,7 @@ def test_a_trials_checkpoint_is_an_artifact_and_the_one_for_resuming_is_not(out:
         artifact(folder, name)
     tracker.end_trial(ended(trial(0), End.COMPLETED, "done", epoch(1, 0.1)))
     tracker.end_study(FINISH)
-    files = contents(default_uri(out))["trial 000 (defaults)"]["files"]
+    files = contents(default_uri(out))["★ 000 best (defaults)"]["files"]
     assert files == ["best.pt", "config.yaml", "end.json", "epochs.jsonl", "trial.json"]
 
 
@@ -190,7 +191,7 @@ def test_a_long_setting_is_shortened_marked_and_whole_in_an_artifact(out: Path) 
     started = [trial(1 + i, {"text.templates": text, "optim.lr": 0.1}) for i, text in enumerate(texts)]
     reason = "it said " + 9000 * "x"
     play(tracked(out), trials=tuple(ended(one, End.COMPLETED, reason, epoch(1, 0.1)) for one in started))
-    found = [contents(default_uri(out))[name] for name in ("trial 001", "trial 002")]
+    found = [contents(default_uri(out))[name] for name in ("★ 001 best", "trial 002")]
     shown = [run["params"]["text.templates"] for run in found]
     assert [len(value) for value in shown] == [500, 500]
     assert [value.startswith("a plane, a plane, ") for value in shown] == [True, True]
@@ -198,6 +199,7 @@ def test_a_long_setting_is_shortened_marked_and_whole_in_an_artifact(out: Path) 
     assert shown[0] != shown[1]
     assert [(run["params"]["optim.lr"], run["tags"]["shortened"]) for run in found] == [("0.1", "text.templates")] * 2
     client = connect(default_uri(out))
-    for run, text in zip(sorted(runs(client), key=lambda r: str(r.info.run_name))[1:], texts, strict=True):
+    of_trials = sorted((r for r in runs(client) if "trial" in r.data.tags), key=lambda r: r.data.tags["trial"])
+    for run, text in zip(of_trials, texts, strict=True):
         kept = out / "mlartifacts" / run.info.run_id / "artifacts" / "config.yaml"
         assert yaml.safe_load(kept.read_text())["text.templates"] == text

@@ -25,7 +25,7 @@ def test_a_store_in_a_folder_with_a_name_like_an_address_is_complete_and_inside(
     play(tracked(place))
     assert sync(place / "quick-1") == ()
     assert len(contents(default_uri(place))) == 5
-    run = next(r for r in runs(connect(default_uri(place))) if r.info.run_name == "trial 003")
+    run = next(r for r in runs(connect(default_uri(place))) if r.info.run_name == "★ 003 best")
     kept = place / "mlartifacts" / run.info.run_id / "artifacts" / "config.yaml"
     assert kept.read_text() == next((place / "quick-1" / "trials").glob("0003-*/config.yaml")).read_text()
     assert register(place).number == "1"

@@ -57,7 +57,7 @@ def test_a_dataset_trained_alone_is_a_run_with_its_epochs_settings_and_tags_apar
     assert [value for _, _, value in run["metrics"]["samples"]] == ["128.0", "256.0"]
     assert [value for _, _, value in run["metrics"]["best/fgvc/accuracy"]] == ["0.5"]
     assert "score" not in run["metrics"], "it is not ranked among the trials"
-    assert run["params"] == {"optim.lr": "0.002", "datasets.fgvc.head.depth": "1"}
+    assert run["params"] == {"optim.lr": "0.002", "fgvc.head.depth": "1"}
     tags = {"kind": "reference", "reference": "alone", "dataset": "fgvc", "end": "completed", "study": "quick-1"}
     assert tags.items() <= run["tags"].items()
     assert run["tags"]["mlflow.parentRunId"] == "quick-1"

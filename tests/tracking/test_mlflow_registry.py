@@ -66,7 +66,8 @@ def test_the_champion_is_the_best_trials_model_with_a_signature_and_answers(
     assert marks.items() <= version.tags.items()
     assert run.data.tags["trial_id"] == best.trial_id
     assert (run.info.status, run.info.end_time) == ("FINISHED", best.ended_ms)
-    assert run.data.params.keys() == best.drawn.keys()
+    assert run.data.params == {"optim.lr": "0.004", "fgvc.head.depth": "2"}
+    assert best.drawn == {"optim.lr": 0.004, "datasets.fgvc.head.depth": 2}
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", default_uri(out))
     mlflow.set_tracking_uri(default_uri(out))

@@ -78,7 +78,7 @@ def test_a_store_that_comes_back_gets_what_it_missed_once(out: Path, caplog: pyt
         tracker.end_trial(second)
         tracker.end_study(FINISH)
     found = contents(default_uri(out))
-    assert list(found) == ["quick-1", "trial 000 (defaults)", "trial 003"]
+    assert list(found) == ["quick-1", "trial 000 (defaults)", "★ 003 best"]
     assert [step for step, _, _ in found["trial 000 (defaults)"]["metrics"]["samples"]] == [1, 2, 3]
 
 
@@ -101,8 +101,8 @@ def test_a_resumed_study_goes_on_in_the_same_runs_and_logs_no_epoch_twice(out: P
     again.end_trial(ended(trial(0), End.COMPLETED, "3 epochs"))
     again.end_study(FINISH)
     found = contents(default_uri(out))
-    assert list(found) == ["quick-1", "trial 000 (defaults)"]
-    run = found["trial 000 (defaults)"]
+    assert list(found) == ["quick-1", "★ 000 best (defaults)"]
+    run = found["★ 000 best (defaults)"]
     assert [(s, v) for s, _, v in run["metrics"]["val/fgvc/accuracy"]] == [(1, "0.1"), (2, "0.2"), (3, "0.3")]
     assert (run["tags"]["end"], run["times"][2], run["tags"]["reason"]) == ("completed", "FINISHED", "3 epochs")
     assert found["quick-1"]["times"][2] == "FINISHED"

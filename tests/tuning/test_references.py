@@ -17,7 +17,7 @@ from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.files import LAST, SHARED, WEIGHTS
 from raytune_planes.tracking.jsonl import JsonlTracker
-from raytune_planes.tracking.mlflow_fields import study_note
+from raytune_planes.tracking.mlflow_notes import study_note
 from raytune_planes.tracking.reading import epochs_digest, read_trial
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.tuning.alone import alone, train_alone, why_no_teacher

@@ -1,0 +1,42 @@
+"""How the trials of a study are told apart in MLflow at a glance: the name, rank, floors and description of each."""
+
+from __future__ import annotations
+
+from raytune_planes.records import End, TrialRecord
+from raytune_planes.tracking.gains import best_of, missed_in_words
+from raytune_planes.tracking.mlflow_fields import LONGEST, trial_name, trial_note
+from raytune_planes.tracking.mlflow_notes import best_note
+from raytune_planes.tracking.mlflow_runs import NAME
+from raytune_planes.tracking.reading import StudyFiles
+
+STAR = "★"
+RANK, FLOORS, NOTE = "rank", "floors", "mlflow.note.content"
+"""Tags. Sorted by the first, ascending, the best trial comes first and what has no result last."""
+BEST = "0 best"
+
+
+def looks(study: StudyFiles, report: str) -> dict[str, dict[str, str]]:
+    """The id of each trial -> name and tags of its run. They change when another trial becomes the best.
+
+    Args:
+        report: Address of the study's report inside the UI; empty where it is not in this store.
+    """
+    best = best_of(study) if max(study.start.trials, len(study.trials)) > 1 else None
+    return {trial.trial_id: _look(study, trial, best, report) for trial in study.trials}
+
+
+def _look(study: StudyFiles, trial: TrialRecord, best: TrialRecord | None, report: str) -> dict[str, str]:
+    epoch = trial.best(study.start.goal)
+    missed = missed_in_words(study.start.goal, epoch.metrics) if epoch else ""
+    kept = "kept" if epoch and study.start.goal.floors else "-"
+    look = {NAME: trial_name(trial), FLOORS: (missed or kept)[:LONGEST], RANK: _rank(trial, missed)}
+    if trial is not best:
+        return look | {NOTE: trial_note(trial)}
+    defaults = " (defaults)" if trial.number == 0 else ""
+    return look | {NAME: f"{STAR} {trial.number:03d} best{defaults}", RANK: BEST, NOTE: best_note(study, trial, report)}
+
+
+def _rank(trial: TrialRecord, missed: str) -> str:
+    if trial.end.is_complete:
+        return "2 below a floor" if missed else "1 complete"
+    return {End.PRUNED: "3 pruned", End.FAILED: "4 failed"}.get(trial.end, "5 not ended")

@@ -1,0 +1,137 @@
+"""What MLflow's descriptions say, in Markdown: of a study, and of its best trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from raytune_planes.errors import UserError
+from raytune_planes.fold_metrics import results
+from raytune_planes.printing import printable
+from raytune_planes.records import End, TrialRecord
+from raytune_planes.tracking.final import read_final, rows
+from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words, missed_in_words
+from raytune_planes.tracking.mlflow_fields import cut, params, short_names, trial_name, trial_note, value_text
+from raytune_planes.tracking.notes import Notes, read_notes
+from raytune_planes.tracking.reading import StudyFiles
+
+EXPERIMENT_NOTE = (
+    "Studies that tune one model on several datasets at once. Each study is one run, named like the study, whose "
+    "description says what was asked and what was found. Its trials are the runs below it, the best marked with a "
+    "star. The columns `end` and `reason` say how a trial ended: *pruned* means that the search stopped it early, "
+    "which is no fault. A trial below a floor says in `floors` which and by how much, and has no `score`."
+)
+
+
+def written_notes(study: StudyFiles) -> Notes:
+    """What people wrote about the study; nothing where the file is damaged, which ``best`` tells."""
+    try:
+        return read_notes(study.folder)
+    except UserError:
+        return Notes()
+
+
+def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
+    """Of the best trial: its gain by dataset, the settings that it changed, where the report is, and its decisions.
+
+    Args:
+        report: Address of the study's report inside the UI; empty where it is not in this store.
+    """
+    goal, epoch = study.start.goal, best.best(study.start.goal)
+    assert epoch is not None, "a best trial has epochs"
+    missed = missed_in_words(goal, epoch.metrics)
+    kept = f"it misses a floor: {missed}" if missed else "every floor is kept" if goal.floors else "no floor is set"
+    score = f"score {goal.value(epoch.metrics):.4f} at epoch {epoch.epoch}"
+    head = f"**Best of study {study.start.name}**: {score}; {kept}."
+    where = [f"[Report of the study]({report})"] if report else ["Report: see the study's own run, once it has ended."]
+    return cut(
+        "\n".join(
+            [head, "", *_gains(best, gains(study, best)), "", *_changes(study, best), "", *where, "", trial_note(best)]
+        )
+    )
+
+
+def _changes(study: StudyFiles, best: TrialRecord) -> list[str]:
+    first = defaults_trial(study)
+    before, names = first.config if first else {}, short_names({*study.start.searched, *best.drawn})
+    changed = [path for path in best.drawn if path not in before or before[path] != best.drawn[path]]
+    if not changed:
+        return ["It has the settings of the defaults."]
+    cells = [(names[p], before.get(p, "-"), best.drawn[p]) for p in changed]
+    texts = [(name, *(printable(value_text(v)).replace("|", "\\|") for v in values)) for name, *values in cells]
+    return ["| setting | defaults | best |", "|---|---|---|", *(f"| `{n}` | {a} | {b} |" for n, a, b in texts)]
+
+
+def _written(study: StudyFiles) -> list[str]:
+    lines = written_notes(study).as_lines()
+    return ["", *(f"- {line}" for line in lines)] if lines else []
+
+
+def study_note(study: StudyFiles) -> str:
+    """Markdown for the study's run: what is best so far (the UI folds all but the first lines), and what was asked."""
+    start, best = study.start, best_of(study)
+    ends = ", ".join(f"{n} {end}" for end in End if (n := sum(t.end is end for t in study.trials)))
+    about_study = [
+        *_final(study),
+        "",
+        f"Space `{start.space}` ({start.space_digest[:12]}), seed {start.seed}. Trials: {ends or 'none yet'}.",
+    ]
+    if start.synthetic:
+        about_study += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
+    question = ["", f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}.", *_written(study)]
+    result = _result(study, best) if best else ["No trial is complete yet."]
+    return cut("\n".join([result[0], *question, *about_study, *result[1:]]))
+
+
+def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
+    start, epoch = study.start, best.best(study.start.goal)
+    assert epoch is not None, "a best trial has epochs"
+    gained = gains(study, best)
+    objectives = [o.metric for o in start.goal.objectives]
+    before = {g.metric: f"{g.before:.4f} → " if best.number else "" for g in gained}
+    short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in gained if g.metric in objectives)
+    kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
+    place = f"over {len(folds)} folds" if (folds := results(best)) else f"at epoch {epoch.epoch}"
+    floors = " that keep every floor" if start.goal.floors else ""
+    lines = [f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} {place}. " + short]
+    lines += ["", *_gains(best, gained)]
+    lines += ["", "| drawn setting | best |", "|---|---|"]
+    drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
+    lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
+    return [
+        *lines,
+        "",
+        f"Sort the trials by `score`, highest first: only complete trials{floors} have one.",
+    ]
+
+
+def _gains(best: TrialRecord, gained: Iterable[Gain]) -> list[str]:
+    if not best.number:
+        lines = ["| metric | defaults | alone | n |", "|---|---:|---:|---:|"]
+        return [*lines, *(f"| {g.metric} | {g.after:.4f} | {_alone(g)} | {g.sample or '-'} |" for g in gained)]
+    lines = ["| metric | defaults | best | gain | alone | n |", "|---|---:|---:|---:|---:|---:|"]
+    return lines + [
+        f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {_alone(g)} | {g.sample or '-'} |"
+        for g in gained
+    ]
+
+
+def _final(study: StudyFiles) -> list[str]:
+    """Both budgets, where the study has trained at the long one."""
+    final = read_final(study)
+    if final is None:
+        return []
+    lines = ["", f"**Final training**: {final.verdict}.", ""]
+    lines += [
+        "| metric | defaults | best | alone | defaults, long | choice, long | gain |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows(study, final):
+        values = (row.short.before, row.short.after, row.short.alone, row.before, row.after, row.after - row.before)
+        cells = [f"{value:.4f}" if math.isfinite(value) else "-" for value in values]
+        lines.append(f"| {row.short.metric} | {' | '.join(cells)} |")
+    return lines
+
+
+def _alone(gain: Gain) -> str:
+    return f"{gain.alone:.4f}" if math.isfinite(gain.alone) else "-"
