@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.settings import overlaid, value_of
 from raytune_planes.space import SAMPLERS, Space
+from raytune_planes.tuning.seen import Known, Seen
+from raytune_planes.tuning.tpe import Tpe
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # Optuna 5 would take the multivariate form for one objective, without support for conditional dimensions; on
@@ -25,22 +27,32 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "gp": {"n_startup_trials": 10, "warn_independent_sampling": False},
 }
 _BUILDERS: Mapping[str, Callable[..., BaseSampler]] = {
-    "tpe": TPESampler,
+    "tpe": Tpe,
     "random": RandomSampler,
     "nsga2": NSGAIISampler,
     "gp": GPSampler,
 }
 
 
-def build(name: str, seed: int, turn: int, options: Mapping[str, Any] | None = None) -> BaseSampler:
+def build(
+    name: str,
+    seed: int,
+    turn: int,
+    options: Mapping[str, Any] | None = None,
+    known: dict[int, Known] | None = None,
+) -> BaseSampler:
     """The sampler for the ``turn``-th question of a study.
 
     A fresh one each time, seeded by both numbers: what it proposes is then a function of the seed and of the trials in
     the database, so that a resumed study continues as if never interrupted.
+
+    Args:
+        known: trials that have ended, as an earlier turn saw them; new ones come to it. None for Optuna's own view.
     """
     state = np.random.SeedSequence([seed, turn]).generate_state(1)[0]
     with quiet():
-        return _BUILDERS[name](seed=int(state), **{**OPTIONS[name], **(options or {})})
+        sampler = _BUILDERS[name](seed=int(state), **{**OPTIONS[name], **(options or {})})
+    return sampler if known is None or name not in ("tpe", "gp") else Seen(sampler, known, always=name == "gp")
 
 
 def check_sampler(name: str, space: Space) -> None:

@@ -21,6 +21,7 @@ from raytune_planes.settings import Value, overlaid
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tuning.database import close, damage_told, storage
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
+from raytune_planes.tuning.seen import REACHED, Known
 
 ID, DIGEST, GIVEN, FIXED = "trial_id", "space", "given", "fixed"
 """Attributes in the database: our id of a trial, the space's digest, values outside of their ranges that a trial is
@@ -78,6 +79,7 @@ class Search:
             )
             known = self.trials
         self._open: dict[str, optuna.Trial] = {}
+        self._known: dict[int, Known] | None = {}
         if known:
             self._check_same_space(database)
         else:
@@ -89,7 +91,7 @@ class Search:
         turn = self.handed_out - (undrawn is not None)
         if self.limit is not None and turn >= self.limit:
             return None
-        self._study.sampler = build(self.sampler, self.seed, turn, self.options)
+        self._study.sampler = build(self.sampler, self.seed, turn, self.options, self._known)
         with quiet():
             # A driver that died while it drew left a number and perhaps some values: they belong to no trial yet.
             trial = self._trial(undrawn) if undrawn else self._study.ask()
@@ -130,6 +132,8 @@ class Search:
                 trial.set_constraint(metric, floor - value if math.isfinite(value) else 1.0)
             samples = record.epochs[-1].samples if record.epochs else 0
             self._attributes(trial, end=record.end.value, reason=record.reason, samples=samples)
+            if record.end is End.PRUNED and not missing:
+                trial.set_user_attr(REACHED, list(values))
             with quiet():
                 if record.end is End.PRUNED:
                     self._study.tell(trial, state=TrialState.PRUNED)

@@ -69,7 +69,7 @@ def memory(database: Path) -> list[tuple[Any, ...]]:
     storage = RDBStorage(f"sqlite:///{database}")
     trials = optuna.load_study(study_name="study", storage=storage).trials
     storage.engine.dispose()
-    told = ("trial_id", "end", "reason", "samples", "given")
+    told = ("trial_id", "end", "reason", "samples", "given", "reached")
     return [
         (
             *(t.number, t.state, t.params, t.distributions, t.values, t.intermediate_values, t.constraints),
@@ -135,7 +135,8 @@ def damage_inside(database: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("goal", "sampler"), [(ONE, "tpe"), (FLOORED, "tpe"), (FLOORED, "random"), (ONE, "nsga2"), (TWO, "nsga2")]
+    ("goal", "sampler"),
+    [(ONE, "tpe"), (FLOORED, "tpe"), (FLOORED, "random"), (ONE, "nsga2"), (TWO, "nsga2"), (TWO, "tpe")],
 )
 def test_a_lost_database_is_made_again_and_asks_what_the_lost_one_would(
     tmp_path: Path, goal: Goal, sampler: str
