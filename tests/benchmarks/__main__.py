@@ -23,6 +23,7 @@ from tests.benchmarks import (
     fuzz,
     gains,
     growth,
+    hypervolume,
     lcbench_table,
     loop,
     memory,
@@ -34,6 +35,7 @@ from tests.benchmarks import (
     spaces,
     specialists,
     startup,
+    suggestions,
     switches,
 )
 from tests.benchmarks.tables import Missing, Table, all_aims
@@ -50,8 +52,10 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "cores": cores.measure,
     "startup": startup.measure,
     "growth": growth.measure,
+    "suggestions": suggestions.measure,
     "oracle": oracle.measure,
     "lcbench": lcbench_table.measure,
+    "hypervolume": hypervolume.measure,
     "chaos": chaos.measure,
     "fuzz": fuzz.measure,
     "soak": soak.measure,
