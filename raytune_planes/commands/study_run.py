@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         _say(planned(plan.space, plan.final).capitalize())
     if message := mlflow.place.in_words():
         _say(message)
-    _say("Starting Ray; the first figures come when the first trials end their first epoch")
+    _say("Starting Ray; the first figures come with the first steps of the first trial")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
     if plan.final and status == 0:

@@ -231,7 +231,7 @@ def attach(folder: Path, paths: Sequence[Path], uri: str | None = None, *, exper
     place = MlflowPlace.of(folder.parent, uri, experiment)
     store = MlflowStore(place.uri, start, folder.parent / "mlartifacts", place.experiment)
     store.attach(paths, "report")
-    store.push_study(reading.read_study(folder))  # the best trial's description links to it
+    store.show(reading.read_study(folder))  # the best trial's description links to it
 
 
 def first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from raytune_planes.printing import printable
@@ -32,6 +32,7 @@ STATUS = {
 """MLflow knows fewer ends than we do: the tag ``end`` tells pruned from completed. The UI shows KILLED as a red cross,
 and a pruned trial is no fault."""
 
+DECIMALS = 4
 LONGEST = 5000
 """Characters of a tag; older servers refuse more."""
 
@@ -122,17 +123,27 @@ def _shortened(value: str) -> str:
     return value[: LONGEST_PARAM - len(end)] + end
 
 
-def epoch_points(epoch: EpochRecord) -> list[Point]:
-    """An epoch's metrics at step = epoch. ``samples`` comes last: where it is, all of the epoch is."""
+def epoch_points(epoch: EpochRecord, first: Collection[str] = ()) -> list[Point]:
+    """An epoch's metrics at step = epoch. ``samples`` comes last: where it is, all of the epoch is.
+
+    The UI lists metrics in the order in which they arrived: those of ``first``, other validation metrics, the rest.
+    """
     resting = {f"resting/{name}": 1.0 for name in epoch.resting}
-    values = {**epoch.metrics, **resting, "seconds": epoch.seconds, "samples": float(epoch.samples)}
+    order = sorted(epoch.metrics, key=lambda key: (key not in first, not key.startswith("val/")))
+    values = {
+        **{key: epoch.metrics[key] for key in order},
+        **resting,
+        "seconds": epoch.seconds,
+        "samples": float(epoch.samples),
+    }
     return [(key, float(value), epoch.time_ms, epoch.epoch) for key, value in values.items()]
 
 
 def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
     """A trial's result at its best epoch: scores, and validation metrics as ``best/fgvc/accuracy``.
 
-    At step 0, because the UI draws bars, one per trial, of metrics that have no other step.
+    At step 0, because the UI draws bars, one per trial, of metrics that have no other step. With four decimals, as its
+    narrow columns show whole numbers; ``val/...`` has all digits.
     """
     epoch = trial.best(goal)
     if epoch is None or trial.end in (End.RUNNING, End.INTERRUPTED):
@@ -144,7 +155,7 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
         values |= {"final_score": score}
     elif math.isfinite(score):
         values |= {"penalised_score": score} | ({"score": score} if feasible and trial.end.is_complete else {})
-    return [(key, value, trial.ended_ms, 0) for key, value in values.items()]
+    return [(key, round(value, DECIMALS), trial.ended_ms, 0) for key, value in values.items()]
 
 
 def best_values(epoch: EpochRecord) -> dict[str, float]:

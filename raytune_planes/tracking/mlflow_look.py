@@ -29,11 +29,22 @@ def _look(study: StudyFiles, trial: TrialRecord, best: TrialRecord | None, repor
     epoch = trial.best(study.start.goal)
     missed = missed_in_words(study.start.goal, epoch.metrics) if epoch else ""
     kept = "kept" if epoch and study.start.goal.floors else "-"
-    look = {NAME: trial_name(trial), FLOORS: (missed or kept)[:LONGEST], RANK: _rank(trial, missed)}
+    look = {
+        NAME: trial_name(trial) + _suffix(trial, missed),
+        FLOORS: (missed or kept)[:LONGEST],
+        RANK: _rank(trial, missed),
+    }
     if trial is not best:
         return look | {NOTE: trial_note(trial)}
     defaults = " (defaults)" if trial.number == 0 else ""
     return look | {NAME: f"{STAR} {trial.number:03d} best{defaults}", RANK: BEST, NOTE: best_note(study, trial, report)}
+
+
+def _suffix(trial: TrialRecord, missed: str) -> str:
+    """The columns of tags stand far to the right in the UI, the name in front."""
+    if trial.end in (End.PRUNED, End.FAILED):
+        return f", {trial.end}"
+    return ", below a floor" if missed and trial.end.is_complete else ""
 
 
 def _rank(trial: TrialRecord, missed: str) -> str:

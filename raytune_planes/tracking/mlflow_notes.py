@@ -42,13 +42,20 @@ def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
     missed = missed_in_words(goal, epoch.metrics)
     kept = f"it misses a floor: {missed}" if missed else "every floor is kept" if goal.floors else "no floor is set"
     score = f"score {goal.value(epoch.metrics):.4f} at epoch {epoch.epoch}"
-    head = f"**Best of study {study.start.name}**: {score}; {kept}."
+    gained = gains(study, best)
+    short = "; ".join(_in_words(g) for o in goal.objectives for g in gained if g.metric == o.metric)
+    head = f"**Best of study {study.start.name}**: {score}; {kept}. {short}."
     where = [f"[Report of the study]({report})"] if report else ["Report: see the study's own run, once it has ended."]
     return cut(
-        "\n".join(
-            [head, "", *_gains(best, gains(study, best)), "", *_changes(study, best), "", *where, "", trial_note(best)]
-        )
+        "\n".join([head, "", *_gains(best, gained), "", *_changes(study, best), "", *where, "", trial_note(best)])
     )
+
+
+def _in_words(gain: Gain) -> str:
+    """``val/fgvc/accuracy 0.5000 (defaults 0.3000, alone 0.4500)``."""
+    beside = [("defaults", gain.before), ("alone", gain.alone)]
+    texts = [f"{name} {value:.4f}" for name, value in beside if math.isfinite(value)]
+    return f"{gain.metric} {gain.after:.4f}" + (f" ({', '.join(texts)})" if texts else "")
 
 
 def _changes(study: StudyFiles, best: TrialRecord) -> list[str]:

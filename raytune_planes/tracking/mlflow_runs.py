@@ -73,7 +73,8 @@ class Runs:
         missing = [e for e in trial.epochs if (e.epoch, e.time_ms) not in sent.epochs]
         steps = {step for step, _ in sent.epochs}
         missing = [e for e in missing if e.epoch not in steps or not self._has_values(sent.run_id, e)]
-        self.log(sent.run_id, points=[p for e in missing for p in mlflow_fields.epoch_points(e)])
+        first = [*(o.metric for o in self.start.goal.objectives), *self.start.goal.floors]
+        self.log(sent.run_id, points=[p for e in missing for p in mlflow_fields.epoch_points(e, first)])
         sent.epochs |= {(e.epoch, e.time_ms) for e in missing}
 
     def new_points(self, sent: Sent, points: list[Point]) -> list[Point]:

@@ -64,7 +64,8 @@ class MlflowStore:
         digest = mlflow_fields.digest(trial)
         sent = self._trials.get(trial.trial_id)
         if sent is None:
-            tags = mlflow_fields.trial_tags(self.start, trial) | mlflow_fields.end_tags(trial)
+            # The UI lists tags in the order in which they arrived: how it ended comes first.
+            tags = mlflow_fields.end_tags(trial) | mlflow_fields.trial_tags(self.start, trial)
             tags["mlflow.parentRunId"] = self.parent_run_id
             run_id = self._runs.new(mlflow_fields.trial_name(trial), tags, trial.started_ms)
             sent = self._trials[trial.trial_id] = Sent(run_id, epochs=set())
@@ -97,7 +98,7 @@ class MlflowStore:
     def push_study(self, study: StudyFiles) -> None:
         """Bring the study's own run up to its files: the note always, the rest when it has ended."""
         assert self._parent is not None
-        self._show(study)
+        self.show(study)
         tags = {NOTE: study_note(study)}
         if study.end is None:
             self.changed.add(self.start.name)
@@ -126,7 +127,7 @@ class MlflowStore:
         if database := sqlite_file(self.uri):
             analyze(database)
 
-    def _show(self, study: StudyFiles) -> None:
+    def show(self, study: StudyFiles) -> None:
         """Name and describe the trials' runs by how they stand now, and keep the best one above the others."""
         best = ""
         for trial_id, look in looks(study, self._report_address()).items():

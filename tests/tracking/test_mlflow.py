@@ -29,12 +29,12 @@ pytestmark = [
 def test_a_study_is_one_parent_and_a_child_per_trial_that_says_how_it_ended(out: Path) -> None:
     play(tracked(out))
     found = contents(default_uri(out))
-    assert list(found) == ["quick-1", "trial 000 (defaults)", "trial 001", "trial 002", "★ 003 best"]
+    assert list(found) == ["quick-1", "trial 000 (defaults)", "trial 001, failed", "trial 002, pruned", "★ 003 best"]
     parent, children = found["quick-1"], {k: v for k, v in found.items() if k != "quick-1"}
     assert {c["tags"]["mlflow.parentRunId"] for c in children.values()} == {"quick-1"}
     assert [c["tags"]["end"] for c in children.values()] == ["completed", "failed", "pruned", "converged"]
     assert [c["times"][2] for c in children.values()] == ["FINISHED", "FAILED", "FINISHED", "FINISHED"]
-    assert children["trial 001"]["tags"]["reason"] == "val/fgvc/loss is no number at epoch 1"
+    assert children["trial 001, failed"]["tags"]["reason"] == "val/fgvc/loss is no number at epoch 1"
     assert parent["times"] == (START.started_ms, FINISH.ended_ms, "FINISHED")
     assert parent["tags"]["best_trial"] == "trial 003"
 
@@ -83,7 +83,7 @@ def test_the_defaults_show_the_values_that_the_others_draw(out: Path) -> None:
 
 def test_a_metric_that_is_no_number_arrives_as_one(out: Path) -> None:
     play(tracked(out))
-    ((step, _, value),) = contents(default_uri(out))["trial 001"]["metrics"]["val/fgvc/loss"]
+    ((step, _, value),) = contents(default_uri(out))["trial 001, failed"]["metrics"]["val/fgvc/loss"]
     assert (step, value) == (1, "nan")
 
 
@@ -119,7 +119,7 @@ def test_floors_that_become_known_while_a_study_runs_count_for_the_scores_in_the
     tracker.end_study(FINISH)
     found = contents(default_uri(out))
     assert "score" in found["★ 000 best (defaults)"]["metrics"]
-    assert "score" not in found["trial 001"]["metrics"], "it is 0.04 below the floor of 0.94"
+    assert "score" not in found["trial 001, below a floor"]["metrics"], "it is 0.04 below the floor of 0.94"
     assert found["quick-1"]["tags"]["best_trial"] == "trial 000 (defaults)"
 
 

@@ -12,12 +12,12 @@ from raytune_planes.records import End
 from raytune_planes.tracking import JsonlTracker, StudyFiles
 from raytune_planes.tracking.mlflow import attach, sync
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
-from raytune_planes.tracking.mlflow_fields import short_names
+from raytune_planes.tracking.mlflow_fields import epoch_points, result_points, short_names
 from raytune_planes.tracking.mlflow_look import looks
 from raytune_planes.tracking.mlflow_notes import best_note, study_note
 from raytune_planes.tracking.notes import add_notes
 from tests.tracking.stores import contents, experiment, runs
-from tests.tracking.studies import FINISH, START, ended, epoch, play, three_trials, trial
+from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning")
 BELOW = ended(trial(4), End.COMPLETED, "done", epoch(1, 0.99, iou=0.99, planesnet=0.88))
@@ -46,12 +46,14 @@ def test_the_star_moves_when_another_trial_becomes_best_and_the_ranks_put_it_fir
     assert {name: run["rank"] for name, run in found.items() if "rank" in run} == {
         "★ 005 best": "0 best",
         "trial 000 (defaults)": "1 complete",
-        "trial 001": "4 failed",
-        "trial 002": "3 pruned",
+        "trial 001, failed": "4 failed",
+        "trial 002, pruned": "3 pruned",
         "trial 003": "1 complete",
-        "trial 004": "2 below a floor",
+        "trial 004, below a floor": "2 below a floor",
     }
-    assert found["trial 004"]["floors"] == "val/planesnet/accuracy is 0.8800, 0.0200 below its floor of 0.9"
+    assert (
+        found["trial 004, below a floor"]["floors"] == "val/planesnet/accuracy is 0.8800, 0.0200 below its floor of 0.9"
+    )
     assert found["★ 005 best"]["floors"] == "kept"
     assert contents(default_uri(out))["★ 005 best"]["params"] == {"optim.lr": "0.01235"}
     first = runs(connect(default_uri(out)), "tags.rank ASC")
@@ -99,11 +101,25 @@ def test_the_description_of_the_best_tells_its_gain_beside_alone_and_the_setting
     alone = {"fgvc": {"val/fgvc/accuracy": 0.45}}
     study = StudyFiles(Path("results/quick-1"), START, three_trials(), FINISH, alone=alone)
     note = best_note(study, three_trials()[3], "")
-    assert note.startswith("**Best of study quick-1**: score 0.5500 at epoch 2; every floor is kept.\n")
+    assert note.startswith("**Best of study quick-1**: score 0.5500 at epoch 2; every floor is kept. ")
+    assert "val/fgvc/accuracy 0.5000 (defaults 0.3000, alone 0.4500); val/hrplanes/iou 0.6000 (defaults" in note
     assert "| val/fgvc/accuracy | 0.3000 | 0.5000 | +0.2000 | 0.4500 | - |" in note
     assert "| `fgvc.head.depth` | 1 | 2 |\n| `optim.lr` | 0.002 | 0.004 |" in "\n".join(sorted(note.splitlines()))
     assert "epoch 2: planesnet rests: no gain in 2 epochs" in note
     assert "Report: see the study's own run" in note
+
+
+def test_metrics_arrive_with_the_objectives_first_and_then_validation() -> None:
+    keys = [key for key, *_ in epoch_points(epoch(1, 0.5), ("val/hrplanes/iou",))]
+    assert keys[0] == "val/hrplanes/iou"
+    of_val = [key.startswith("val/") for key in keys]
+    assert of_val == sorted(of_val, reverse=True)
+    assert keys[-1] == "samples"
+
+
+def test_results_have_four_decimals() -> None:
+    record = ended(trial(1), End.COMPLETED, "done", epoch(1, 1 / 3))
+    assert {k: v for k, v, *_ in result_points(record, GOAL)}["best/fgvc/accuracy"] == 0.3333
 
 
 def test_a_study_of_one_training_marks_no_best() -> None:

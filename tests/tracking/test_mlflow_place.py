@@ -48,7 +48,7 @@ def names(uri: str, named: str) -> list[str]:
     return sorted(str(run.info.run_name) for run in runs)
 
 
-RUNS = ["quick-1", "trial 000 (defaults)", "trial 001", "trial 002", "★ 003 best"]
+RUNS = ["quick-1", "trial 000 (defaults)", "trial 001, failed", "trial 002, pruned", "★ 003 best"]
 
 
 @pytest.mark.parametrize(
