@@ -42,7 +42,7 @@ CATALOG: Joined[Entry] = joined(
         "fgvc": Entry(
             "raytune_planes.datasets.fgvc:FGVCAircraft",
             "fgvc-aircraft-2013b",
-            {"image_size": 64, "stop.patience": 6},
+            {"image_size": 64},
             "accuracy",
             standard=True,
             view="side",

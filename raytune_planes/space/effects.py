@@ -17,10 +17,13 @@ def is_of_stopping(path: str) -> bool:
     return OF_STOPPING.fullmatch(unstaged(path)) is not None
 
 
-def earliest_rest(stop: Stop) -> int:
-    """The first epoch after which a dataset may rest: the first one is always an improvement."""
-    plateau = max(stop.min_epochs, 1 + stop.patience)
-    return plateau if stop.target is None else min(plateau, stop.min_epochs)
+def earliest_rest(stop: Stop, plateau: str, epochs: int) -> int:
+    """The first epoch after which a dataset may rest in a budget of ``epochs``, by ``stopping.plateau``."""
+    least = stop.minimum(epochs)
+    if stop.target is not None:
+        return least
+    # The first epoch is always an improvement; a line takes a whole window.
+    return max(least, stop.window(epochs) if plateau == "evidence" else 1 + stop.waits(epochs))
 
 
 def without_effect(searched: Iterable[str], configs: Iterable[TrialConfig]) -> Iterator[str]:
@@ -31,16 +34,21 @@ def without_effect(searched: Iterable[str], configs: Iterable[TrialConfig]) -> I
         configs: Trials that it can draw.
     """
     can_rest: set[str] = set()
+    plateaus: set[str] = set()
     last = first = 0
     for config in configs:
         for _, stage in config.staged:
             last = max(last, stage.budget.epochs)
+            plateaus.add(stage.stopping.plateau)
             for name, dataset in stage.active.items():
-                rest = earliest_rest(dataset.stop)
+                rest = earliest_rest(dataset.stop, stage.stopping.plateau, stage.budget.epochs)
                 first = min(first or rest, rest)
                 if stage.stopping.rule != "none" and rest < stage.budget.epochs:
                     can_rest.add(name)
     for path in searched:
+        if path.endswith(".stop.confidence") and "evidence" not in plateaus:
+            yield f"{path} is searched without effect: only stopping.plateau 'evidence' reads it, and no trial has that"
+            continue
         of = OF_STOPPING.fullmatch(unstaged(path))
         if of and not ({of["dataset"]} & can_rest if of["dataset"] else can_rest):
             which = f"dataset '{of['dataset']}'" if of["dataset"] else "dataset"

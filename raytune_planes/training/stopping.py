@@ -1,4 +1,4 @@
-"""When a dataset has learnt enough it rests, and when it gets worse it wakes: decided from validation alone.
+"""``stopping.plateau: epochs``: a dataset rests after epochs without a gain, and wakes when it gets worse.
 
 The rules follow the multi-task schedule of Lu et al. 2020 (12-in-1, section 3.2): plateau, rest, and restart below a
 share of the best. Beyond them, a dataset below a floor of its goal trains on whatever the rule says, and one that gains
@@ -34,11 +34,12 @@ class Progress:
 
 
 def advance(
-    before: Progress, value: float, rule: str, stop: config.Stop, missed: str = ""
+    before: Progress, value: float, epochs: int, rule: str, stop: config.Stop, missed: str = ""
 ) -> tuple[Progress, Action | None, str]:
     """One dataset after one more epoch in which its primary metric reached ``value``.
 
     Args:
+        epochs: The whole budget.
         missed: The floor of its goal that it is below after this epoch, in words; empty where it keeps all.
 
     Returns:
@@ -56,7 +57,7 @@ def advance(
         return now, None, ""
     if before.resting:
         return _maybe_wake(now, value, rule, stop, missed)
-    return (now, None, "") if missed else _maybe_rest(now, value, stop)
+    return (now, None, "") if missed else _maybe_rest(now, value, epochs, stop)
 
 
 def _needed(before: Progress, stop: config.Stop) -> float:
@@ -64,12 +65,12 @@ def _needed(before: Progress, stop: config.Stop) -> float:
     return stop.min_delta * (abs(before.reference) if stop.relative and math.isfinite(before.reference) else 1.0)
 
 
-def _maybe_rest(now: Progress, value: float, stop: config.Stop) -> tuple[Progress, Action | None, str]:
-    if now.epochs < stop.min_epochs:
+def _maybe_rest(now: Progress, value: float, epochs: int, stop: config.Stop) -> tuple[Progress, Action | None, str]:
+    if now.epochs < stop.minimum(epochs):
         return now, None, ""
     if stop.target is not None and value >= stop.target:
         return replace(now, resting=True), Action.REST, f"reached its target: {value:.4g} >= {stop.target:.4g}"
-    if now.stale >= stop.patience:
+    if now.stale >= stop.waits(epochs):
         kind = "relative" if stop.relative else "absolute"
         why = f"no gain above {stop.min_delta:g} ({kind}) for {counted(now.stale, 'epoch')}; best {now.best:.4g}"
         return replace(now, resting=True), Action.REST, why
@@ -97,9 +98,9 @@ def _maybe_wake(
 class Stopping:
     """The datasets of one trial, and which of them rest."""
 
-    def __init__(self, rule: str, stops: Mapping[str, config.Stop], primary: Mapping[str, str]) -> None:
-        """``primary`` names each dataset's validation metric, e.g. ``val/fgvc/accuracy``."""
-        self._rule, self._stops, self._primary = rule, stops, primary
+    def __init__(self, rule: str, stops: Mapping[str, config.Stop], primary: Mapping[str, str], epochs: int) -> None:
+        """``primary`` names each dataset's validation metric, e.g. ``val/fgvc/accuracy``; ``epochs`` is the budget."""
+        self._rule, self._stops, self._primary, self._epochs = rule, stops, primary, epochs
         self._progress = {name: Progress() for name in stops}
 
     @property
@@ -122,8 +123,8 @@ class Stopping:
             value = metrics.get(self._primary[name])
             if value is None:
                 continue
-            missed = _missed(name, metrics, floors or {})
-            now, action, reason = advance(before, value, self._rule, self._stops[name], missed)
+            missed = missed_floor(name, metrics, floors or {})
+            now, action, reason = advance(before, value, self._epochs, self._rule, self._stops[name], missed)
             self._progress[name] = now
             if action is not None:
                 decisions.append(Decision(name, action, epoch, reason))
@@ -136,7 +137,7 @@ class Stopping:
         self._progress = {name: Progress(**state[name]) for name in self._progress}
 
 
-def _missed(dataset: str, metrics: Mapping[str, float], floors: Mapping[str, float]) -> str:
+def missed_floor(dataset: str, metrics: Mapping[str, float], floors: Mapping[str, float]) -> str:
     """The first floor that ``dataset`` is below, in words; empty where it keeps all that were measured."""
     for key, floor in floors.items():
         parts = split_metric(key)

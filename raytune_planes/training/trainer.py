@@ -28,6 +28,7 @@ from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.evaluation import Evaluation
+from raytune_planes.training.evidence_stopping import make_stopping
 from raytune_planes.training.feature_files import feature_streams, frozen_features
 from raytune_planes.training.left_out import LeftOut
 from raytune_planes.training.measures import Measures, tasks_by_dataset, term_weights
@@ -36,7 +37,6 @@ from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.reach import measured_only
 from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.start import freeze, learn
-from raytune_planes.training.stopping import Stopping
 from raytune_planes.training.tally import Sums
 from raytune_planes.training.teachers import Teachers
 from raytune_planes.training.text_encoder import text_device, text_encoder
@@ -85,7 +85,6 @@ class Trainer:
         self.average = Average(self.model, config.optim.ema)
         self.plateau = Plateau(config.optim, tuple(datasets))
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
-        self.stopping = Stopping(config.stopping.rule, {name: d.stop for name, d in datasets.items()}, self.primary)
         targets = Targets(**{k: v for task in self.model.tasks.values() for k, v in task.targets().items()})
         self._pixels = pixels_of(self.data, datasets, worker.device, targets)
         self._streams: dict[str, BatchStream] = {
@@ -94,6 +93,7 @@ class Trainer:
         }
         sizes = {name: stream.size for name, stream in self._streams.items()}
         self.mixer = Mixer(config.mixing, config.stopping, {name: d.share for name, d in datasets.items()}, sizes)
+        self.stopping = make_stopping(config, self.primary, lambda resting: self.mixer.shares(resting))
         self._measures = Measures(tasks, self._weights, worker)
         tasks_of, judges = self.model.tasks, (self._judge, self._say)
         self._evaluation = Evaluation(self.data, self._pixels, tasks_of, *judges, self._measures, worker)

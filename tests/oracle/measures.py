@@ -32,8 +32,8 @@ DIMENSIONS = (
     Dimension("datasets.fgvc.head.depth", "int", 0, 3),
     Dimension("datasets.fgvc.head.dropout", "float", 0.0, 0.6),
     Dimension("stopping.rule", "choice", choices=("none", "stop", "stop_and_go")),
-    Dimension("datasets.planesnet.stop.patience", "int", 1, 4, when={"stopping.rule": ("stop", "stop_and_go")}),
-    Dimension("datasets.fgvc.stop.patience", "int", 2, 8, when={"stopping.rule": ("stop", "stop_and_go")}),
+    Dimension("datasets.planesnet.stop.patience", "float", 0.1, 0.5, when={"stopping.rule": ("stop", "stop_and_go")}),
+    Dimension("datasets.fgvc.stop.patience", "float", 0.1, 0.5, when={"stopping.rule": ("stop", "stop_and_go")}),
 )
 """Ranges as in the packaged spaces ``rebalance`` and ``stopping``."""
 
@@ -55,7 +55,7 @@ def lift(
 ) -> Lift:
     """``stop_and_go`` with ``given`` against ``none`` in the world ``seed``, at equal compute."""
     without = list(_train(seed, {**settings, "stopping.rule": "none"}, epochs))
-    resting = _train(seed, {**settings, "stopping.rule": "stop_and_go", "stopping.freed": "given"}, 2 * epochs)
+    resting = _train(seed, {**settings, "stopping.rule": "stop_and_go", "stopping.freed": "given"}, epochs)
     spent, kept = 0.0, []
     for epoch in resting:
         spent = epoch.samples if per == "samples" else spent + epoch.seconds

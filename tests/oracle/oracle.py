@@ -27,8 +27,8 @@ import numpy as np
 from raytune_planes.catalog import primary_metric
 from raytune_planes.config import TrialConfig
 from raytune_planes.records import End, EpochRecord, metric
+from raytune_planes.training.evidence_stopping import make_stopping
 from raytune_planes.training.mixing import Mixer
-from raytune_planes.training.stopping import Stopping
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ class Nature:
     """Standard deviation of its validation metric."""
     images: int
     """Of its training split."""
+
+    @property
+    def pictures(self) -> float:
+        """Of its validation split: as many as give an accuracy at the ceiling that noise."""
+        return self.ceiling * (1 - self.ceiling) / self.noise**2
 
 
 NATURES: Mapping[str, Nature] = {
@@ -80,9 +85,9 @@ class World:
         noise = np.random.default_rng([self.seed, number])
         datasets = config.active
         primary = {d: metric("val", d, primary_metric(d)) for d in datasets}
-        stopping = Stopping(config.stopping.rule, {d: s.stop for d, s in datasets.items()}, primary)
         shares, sizes = {d: s.share for d, s in datasets.items()}, {d: NATURES[d].images for d in datasets}
         mixer = Mixer(config.mixing, config.stopping, shares, sizes)
+        stopping = make_stopping(config, primary, mixer.shares)
         rates, wear, ceilings = self._learns(config)
         skills, step = dict.fromkeys(datasets, 0.0), 0
         for epoch in range(1, config.budget.epochs + 1):
@@ -94,7 +99,8 @@ class World:
                 clean = NATURES[d].chance + (ceilings[d] - NATURES[d].chance) * (1 - math.exp(-skills[d]))
                 values[d] = min(1.0, max(0.0, clean + noise.normal(0, NATURES[d].noise)))
                 truth[metric("test", d, primary_metric(d))] = clean
-            metrics = {primary[d]: value for d, value in values.items()} | truth
+            pictures = {metric("val", d, "images"): NATURES[d].pictures for d in datasets}
+            metrics = {primary[d]: value for d, value in values.items()} | pictures | truth
             decisions = stopping.update(epoch, metrics, floors)
             mixer.learn(values, order)
             seconds = sum(NATURES[d].cost * n for d, n in order.items())

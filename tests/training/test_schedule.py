@@ -11,22 +11,31 @@ from hypothesis import strategies as st
 
 from raytune_planes import config
 from raytune_planes.records import Decision
+from raytune_planes.training.evidence_stopping import EvidenceStopping
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.stopping import Stopping
 
 NAMES = ("a", "b", "c")
-STEPS = 13
+STEPS, EPOCHS = 13, 16
 CURVES = st.lists(st.tuples(*[st.floats(0, 1)] * len(NAMES)), min_size=1, max_size=15)
 RULES = st.sampled_from(["none", "stop", "stop_and_go"])
+PLATEAUS = st.sampled_from(["epochs", "evidence"])
 MIXING = st.sampled_from(["share", "temperature", "gain"])
 
 
 class Schedule:
     """What a trainer keeps between epochs."""
 
-    def __init__(self, rule: str, mixing: str, freed: str = "given", patience: int = 1) -> None:
-        stops = {n: config.Stop(patience=patience, min_epochs=1) for n in NAMES}
-        self.stopping = Stopping(rule, stops, {n: f"val/{n}/accuracy" for n in NAMES})
+    def __init__(
+        self, rule: str, mixing: str, freed: str = "given", plateau: str = "epochs", patience: int = 1
+    ) -> None:
+        stops = {n: config.Stop(patience=patience, min_epochs=1, min_delta=0.2) for n in NAMES}
+        primary = {n: f"val/{n}/accuracy" for n in NAMES}
+        self.stopping: Stopping | EvidenceStopping = (
+            Stopping(rule, stops, primary, EPOCHS)
+            if plateau == "epochs"
+            else EvidenceStopping(rule, stops, primary, EPOCHS, lambda resting: self.mixer.shares(resting))
+        )
         settings = config.Stopping(rule=rule, freed=freed)
         shares, sizes = {"a": 1.0, "b": 0.3, "c": 2.0}, {"a": 500, "b": 40, "c": 90}
         self.mixer = Mixer(config.Mixing(rule=mixing), settings, shares, sizes)
@@ -34,23 +43,24 @@ class Schedule:
     def epoch(self, number: int, values: Sequence[float]) -> tuple[tuple[str, ...], tuple[Decision, ...]]:
         order = self.mixer.epoch(STEPS, self.stopping.resting)
         by_name = dict(zip(NAMES, values, strict=True))
-        decisions = self.stopping.update(number, {f"val/{n}/accuracy": v for n, v in by_name.items()})
+        metrics = {f"val/{n}/accuracy": v for n, v in by_name.items()} | {f"val/{n}/images": 500.0 for n in NAMES}
+        decisions = self.stopping.update(number, metrics)
         self.mixer.learn(by_name, {n: order.count(n) for n in NAMES})
         return order, decisions
 
-    def resumed(self, rule: str, mixing: str, freed: str) -> Schedule:
+    def resumed(self, *settings: str) -> Schedule:
         """Another one in this one's state, as it comes back from a file."""
-        other = Schedule(rule, mixing, freed)
+        other = Schedule(*settings)
         other.stopping.load_state_dict(json.loads(json.dumps(self.stopping.state_dict())))
         other.mixer.load_state_dict(json.loads(json.dumps(self.mixer.state_dict())))
         return other
 
 
-@given(CURVES, RULES, MIXING)
+@given(CURVES, RULES, MIXING, PLATEAUS)
 def test_under_given_shares_sum_to_one_and_steps_stay_constant_while_anyone_trains(
-    curves: list[tuple[float, ...]], rule: str, mixing: str
+    curves: list[tuple[float, ...]], rule: str, mixing: str, plateau: str
 ) -> None:
-    schedule = Schedule(rule, mixing)
+    schedule = Schedule(rule, mixing, "given", plateau)
     for number, values in enumerate(curves, start=1):
         if schedule.stopping.all_rest:
             break
@@ -58,11 +68,11 @@ def test_under_given_shares_sum_to_one_and_steps_stay_constant_while_anyone_trai
         assert len(schedule.epoch(number, values)[0]) == STEPS
 
 
-@given(CURVES, RULES, MIXING)
+@given(CURVES, RULES, MIXING, PLATEAUS)
 def test_saved_steps_never_exceed_an_epoch_and_a_resting_dataset_never_gets_more_than_awake(
-    curves: list[tuple[float, ...]], rule: str, mixing: str
+    curves: list[tuple[float, ...]], rule: str, mixing: str, plateau: str
 ) -> None:
-    schedule = Schedule(rule, mixing, "saved")
+    schedule = Schedule(rule, mixing, "saved", plateau)
     for number, values in enumerate(curves, start=1):
         resting = schedule.stopping.resting
         now, awake = schedule.mixer.shares(resting), schedule.mixer.shares()
@@ -70,11 +80,11 @@ def test_saved_steps_never_exceed_an_epoch_and_a_resting_dataset_never_gets_more
         assert len(schedule.epoch(number, values)[0]) <= STEPS
 
 
-@given(CURVES, RULES, MIXING, st.sampled_from(["given", "saved"]), st.integers(0, 14))
+@given(CURVES, RULES, MIXING, st.sampled_from(["given", "saved"]), PLATEAUS, st.integers(0, 14))
 def test_any_worker_and_any_resumed_trial_takes_the_same_steps_and_decisions(
-    curves: list[tuple[float, ...]], rule: str, mixing: str, freed: str, cut: int
+    curves: list[tuple[float, ...]], rule: str, mixing: str, freed: str, plateau: str, cut: int
 ) -> None:
-    settings = (rule, mixing, freed)
+    settings = (rule, mixing, freed, plateau)
     one, other, resumed = Schedule(*settings), Schedule(*settings), Schedule(*settings)
     for number, values in enumerate(curves, start=1):
         if number == cut:

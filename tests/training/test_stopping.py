@@ -7,17 +7,21 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from raytune_planes import config
 from raytune_planes.records import Action
 from raytune_planes.training.stopping import Stopping
 
+COUNTED = {"min_delta": 0.002, "margin": 0.02}
 values = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
 
-def run(rule: str, curve: list[float], *, floor: float = 0.0, **stop: object) -> list[tuple[int, str]]:
+def run(
+    rule: str, curve: list[float], *, floor: float = 0.0, epochs: int = 30, **stop: object
+) -> list[tuple[int, str]]:
     """(epoch, action) of every decision on one dataset's curve."""
-    stopping = Stopping(rule, {"a": config.Stop(**stop)}, {"a": "val/a/accuracy"})
+    stopping = Stopping(rule, {"a": config.Stop(**{**COUNTED, **stop})}, {"a": "val/a/accuracy"}, epochs)
     floors, out = {"val/a/accuracy": floor}, []
     for epoch, value in enumerate(curve, 1):
         out += [(d.epoch, str(d.action)) for d in stopping.update(epoch, {"val/a/accuracy": value}, floors)]
@@ -41,6 +45,28 @@ def test_a_relative_min_delta_scales_with_the_best() -> None:
 def test_a_target_puts_a_dataset_to_rest_at_once_but_not_before_min_epochs() -> None:
     assert run("stop", [0.9, 0.9, 0.95], target=0.8, min_epochs=1) == [(1, "rest")]
     assert run("stop", [0.9, 0.91, 0.95], target=0.8, min_epochs=3) == [(3, "rest")]
+
+
+def test_shares_of_the_budget_become_epochs() -> None:
+    """A tenth of 30 epochs without a gain, but not before a third of them; of 6 epochs, one and two."""
+    flat = [0.5] * 29
+    assert run("stop", flat, patience=0.1, min_epochs=1, epochs=30) == [(4, "rest")]
+    assert run("stop", flat, patience=0.1, min_epochs=1 / 3, epochs=30) == [(10, "rest")]
+    assert run("stop", flat[:5], patience=0.1, min_epochs=1 / 3, epochs=6) == [(2, "rest")]
+
+
+@given(st.integers(4, 600), st.floats(0.05, 0.4), st.floats(0.05, 0.5))
+def test_with_shares_a_flat_curve_rests_at_the_same_part_of_any_budget(epochs: int, wait: float, least: float) -> None:
+    ((epoch, action),) = run("stop", [0.5] * (epochs - 1), patience=wait, min_epochs=least, epochs=epochs)
+    assert action == "rest"
+    assert abs(epoch - max(1 + wait * epochs, least * epochs)) <= 1
+
+
+def test_a_length_is_a_share_or_a_whole_number_of_epochs() -> None:
+    with pytest.raises(ValidationError, match=r"2\.5 is neither a share of the budget \(below 1\) nor a whole number"):
+        config.Stop(patience=2.5)
+    with pytest.raises(ValidationError, match="greater than 0"):
+        config.Stop(min_epochs=0)
 
 
 def test_rule_none_never_decides() -> None:
@@ -92,7 +118,7 @@ def test_at_its_target_a_dataset_rests_on_however_far_it_rises() -> None:
 
 def test_any_floor_of_a_dataset_keeps_it_awake_and_no_other_datasets() -> None:
     stops = {name: config.Stop(patience=1, min_epochs=1) for name in ("a", "b")}
-    stopping = Stopping("stop_and_go", stops, {"a": "val/a/accuracy", "b": "val/b/accuracy"})
+    stopping = Stopping("stop_and_go", stops, {"a": "val/a/accuracy", "b": "val/b/accuracy"}, 30)
     metrics = {"val/a/accuracy": 0.5, "val/a/iou": 0.2, "val/b/accuracy": 0.5}
     floors = {"val/a/accuracy": 0.4, "val/a/iou": 0.3, "val/b/iou": 0.3}  # the last was not measured
     for epoch in (1, 2):
@@ -106,7 +132,7 @@ def test_any_floor_of_a_dataset_keeps_it_awake_and_no_other_datasets() -> None:
 
 
 def test_a_decision_carries_its_reason() -> None:
-    stopping = Stopping("stop", {"a": config.Stop(patience=1, min_epochs=1)}, {"a": "val/a/accuracy"})
+    stopping = Stopping("stop", {"a": config.Stop(patience=1, min_epochs=1, **COUNTED)}, {"a": "val/a/accuracy"}, 30)
     stopping.update(1, {"val/a/accuracy": 0.5})
     (decision,) = stopping.update(2, {"val/a/accuracy": 0.5})
     assert decision.action is Action.REST
@@ -116,7 +142,7 @@ def test_a_decision_carries_its_reason() -> None:
 
 
 def test_a_dataset_without_its_metric_is_left_alone() -> None:
-    stopping = Stopping("stop", {"a": config.Stop(patience=1, min_epochs=1)}, {"a": "val/a/iou"})
+    stopping = Stopping("stop", {"a": config.Stop(patience=1, min_epochs=1)}, {"a": "val/a/iou"}, 30)
     assert stopping.update(1, {"val/a/accuracy": 0.5}) == ()
     assert not stopping.all_rest
 
@@ -132,7 +158,7 @@ def test_more_patience_never_rests_sooner(curve: list[float], patience: int, mor
 @given(values, st.integers(0, 29), st.sampled_from(["none", "stop", "stop_and_go"]), st.integers(1, 3))
 def test_resumed_state_decides_as_uninterrupted_state(curve: list[float], cut: int, rule: str, patience: int) -> None:
     def fresh() -> Stopping:
-        return Stopping(rule, {"a": config.Stop(patience=patience, min_epochs=1)}, {"a": "val/a/accuracy"})
+        return Stopping(rule, {"a": config.Stop(patience=patience, min_epochs=1)}, {"a": "val/a/accuracy"}, 30)
 
     whole, first = fresh(), fresh()
     expected, got = [], []
