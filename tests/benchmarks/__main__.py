@@ -35,6 +35,7 @@ from tests.benchmarks import (
     spaces,
     specialists,
     startup,
+    stopping,
     suggestions,
     switches,
 )
@@ -67,6 +68,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "specialists": specialists.measure,
     "sharing": sharing.measure,
     "distillation": distillation.measure,
+    "stopping": stopping.measure,
 }
 """Each takes whether to run a reduced version."""
 

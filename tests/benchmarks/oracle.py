@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from typing import Literal
 
 from raytune_planes.settings import Value
+from tests.benchmarks.stopping import DATASETS, options_of
 from tests.benchmarks.tables import Table
 from tests.oracle.measures import EPOCHS, GOALS, lift, plain, share_with_rungs
 
 SEEDS = 20
-DATASETS = ("planesnet", "hrplanes", "fgvc")
+COUNTED = options_of("epochs")
+HASTY: Mapping[str, Value] = {**COUNTED, "datasets.fgvc.stop.patience": 3}
 NARROW = {f"datasets.{name}.stop.margin": 0.005 for name in DATASETS}
-HASTY: Mapping[str, Value] = {"datasets.fgvc.stop.patience": 3}
 SETTINGS: Mapping[str, Mapping[str, Value]] = {
-    "default stopping": {},
-    "patience 3 for all": HASTY,
-    "margin 0.005": NARROW,
-    "patience 3 for all, margin 0.005": {**HASTY, **NARROW},
+    "by evidence": options_of("evidence"),
+    "by epochs": COUNTED,
+    "by epochs, patience 3 for all": HASTY,
+    "by epochs, margin 0.005": {**COUNTED, **NARROW},
+    "by epochs, patience 3 for all, margin 0.005": {**HASTY, **NARROW},
 }
 PER: tuple[Literal["samples", "seconds"], ...] = ("samples", "seconds")
 Floors = Literal["reach", "strict", "ignore"]
