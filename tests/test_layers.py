@@ -21,7 +21,7 @@ LEVELS = (
     ("config",),
     ("settings",),
     ("space", "tracking"),
-    ("datasets", "report", "terminal", "launch"),
+    ("datasets", "report", "terminal", "launch", "learning"),
     ("model", "balancing"),
     ("tasks",),
     ("network", "scenes"),

@@ -22,7 +22,10 @@ TAKEN = (
     *("data", "cache", "cache_limit", "tracking_uri", "experiment", "final", "confirm", "seeds"),
 )
 """What a resumed study takes from the new command line when it is typed there. ``data``: the same pictures, moved."""
-KEPT = ("space", "set", "only", "config", "start_from", "name", "seed", "sampler", "no_rungs", "no_references")
+KEPT = (
+    *("space", "set", "only", "config", "start_from", "learn_from", "name", "seed", "sampler"),
+    *("no_rungs", "no_references"),
+)
 """What a study keeps from its first command line: these decide what its trials are and which come next."""
 PATHS = ("data", "cache", "config", "out")
 
@@ -45,7 +48,7 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             f"a resumed study keeps its space, seed, sampler and settings; leave out {', '.join(given)}, "
             "or start another study with --name and --start-from"
         )
-    known = {**TUNE_DEFAULTS, **stored}
+    known = {**TUNE_DEFAULTS, "learn_from": [], **stored}
     known |= {key: Path(known[key]) for key in PATHS if known.get(key) is not None}
     known["start_from"] = [Path(p) for p in stored["start_from"]]
     if args.data is None and known["data"] is not None and not known["data"].is_dir():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.commands.arguments import assigned, share_of_gpus
+from raytune_planes.commands.learn_run import with_lessons
 from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
@@ -131,7 +132,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         commit=commit(),
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     )
-    return with_teachers(plan)
+    return with_lessons(with_teachers(plan), args.learn_from, _say)
 
 
 def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:

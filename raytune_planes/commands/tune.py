@@ -52,6 +52,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="try this configuration early",
     )
+    parser.add_argument(
+        "--learn-from",
+        action="append",
+        default=[],
+        metavar="STUDY|DIR|none",
+        help="begin with what did best in this study, or in those of this folder; may be repeated (default: the "
+        "finished studies in --out that resemble this one); none for no study",
+    )
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="of the search (default: 0)")
     parser.add_argument(
         "--dry-run",
@@ -61,18 +69,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
     _place(parser.add_argument_group("where trials run"))
-    check = parser.add_argument_group(
-        "when the search has ended: a long training, and a check on the test split, which the search never sees"
-    )
-    check.add_argument(
-        "--final",
-        type=at_least(0),
-        metavar="EPOCHS",
-        help="when the search ends, train its best and the defaults again with so many epochs, compare them on the "
-        "validation split, and hand over what holds; 0 for not (default: the space's)",
-    )
-    check.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
-    check.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")
+    _afterwards(parser)
     add_mlflow(parser.add_argument_group("tracking"))
     parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
 
@@ -89,6 +86,21 @@ def _limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--sampler", choices=("tpe", "random", "nsga2", "gp"), help="how configurations are chosen")
     group.add_argument("--no-rungs", action="store_true", help="let every trial train to its end")
     group.add_argument("--no-references", action="store_true", help="do not train each dataset alone for comparison")
+
+
+def _afterwards(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "when the search has ended: a long training, and a check on the test split, which the search never sees"
+    )
+    group.add_argument(
+        "--final",
+        type=at_least(0),
+        metavar="EPOCHS",
+        help="when the search ends, train its best and the defaults again with so many epochs, compare them on the "
+        "validation split, and hand over what holds; 0 for not (default: the space's)",
+    )
+    group.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
+    group.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")
 
 
 def _place(group: argparse._ArgumentGroup) -> None:

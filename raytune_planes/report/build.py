@@ -14,6 +14,7 @@ from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.final import HEADS, final_rows
 from raytune_planes.report.formatting import shown, signed, value_text
 from raytune_planes.report.intervals import METHOD
+from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.report.log import Log, of_trial
 from raytune_planes.report.search import Importance
 from raytune_planes.report.summary import Summary, summarise
@@ -233,6 +234,7 @@ def _question(study: StudyFiles) -> Section:
                   if p.startswith("datasets.") and p.endswith(".enabled") and v is False})  # fmt: skip
     text = [f"Space {start.space}, seed {start.seed}, {counted(start.trials, 'trial')} asked for."]
     text += [f"Switched off: {', '.join(off)}."] if off else []
+    text += [f"{line[:1].upper()}{line[1:]}." for line in learnt_lines(study)]
     text += [f"Not read: {w}" for w in study.warnings]
     versions = tuple((name, version) for name, version in start.versions.items())
     tables = [Table(("dataset", "from", "samples", "fingerprint"), data), Table(("version of", ""), versions)]

@@ -15,6 +15,7 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import explain, gained, over_folds
 from raytune_planes.report.final import final_lines
 from raytune_planes.report.formatting import shown, table, value_text
+from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
 from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words, missed_in_words
@@ -97,6 +98,7 @@ def as_text(study: StudyFiles, *, tracking_uri: str = "", experiment: str = "", 
         gained.as_lines(study, summary.best, summary.epoch, summary.gains),
         over_folds.as_lines(summary.best, study.start.goal),
         final_lines(study),
+        learnt_lines(study),
         explain.confirmed_text(study, summary.best),
         _changed(summary),
         explain.rested_text(summary.best),

@@ -9,6 +9,7 @@ from typing import Any
 from raytune_planes.fold_metrics import results
 from raytune_planes.report import explain
 from raytune_planes.report.final import final_json
+from raytune_planes.report.learnt import learnt_json
 from raytune_planes.report.summary import Summary, end_counts, summarise
 from raytune_planes.tracking.gains import Sample
 from raytune_planes.tracking.reading import StudyFiles
@@ -35,6 +36,7 @@ def as_json(study: StudyFiles, prefer: str | None = None) -> dict[str, Any]:
         "floors": dict(start.goal.floors),
         "best": _best(study, summary) if summary else None,
         "final": final_json(study),
+        "learnt": learnt_json(study),
     }
 
 

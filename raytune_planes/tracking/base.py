@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from raytune_planes.errors import UserError
 from raytune_planes.plugins import Joined, joined
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
+from raytune_planes.tracking.learnt import NOTHING, Learnt
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class StudyStart:
     """Of Python and the libraries."""
     started_ms: int = 0
     """Milliseconds since 1970; a resumed study keeps its first start."""
+    learnt: Learnt = NOTHING
+    """What it took over from earlier studies; a resumed study keeps it, and reads no other study again."""
 
     @property
     def study_id(self) -> str:

@@ -65,11 +65,17 @@ def study_tags(start: StudyStart) -> dict[str, str]:
 def parent_tags(start: StudyStart) -> dict[str, str]:
     versions = {f"version.{name}": version for name, version in start.versions.items()}
     goal = goal_in_words(start.goal)
-    return {**study_tags(start), "kind": "study", "goal": goal[:LONGEST], "seed": str(start.seed), **versions}
+    learnt = {"learnt_from": ", ".join(f"{s.study} ({s.weight:.2f})" for s in start.learnt.sources)[:LONGEST]}
+    own = {"kind": "study", "goal": goal[:LONGEST], "seed": str(start.seed), **(learnt if start.learnt.sources else {})}
+    return {**study_tags(start), **own, **versions}
 
 
 def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
     own = {"kind": "final" if MARK in trial.tags else "trial", "trial": str(trial.number), "trial_id": trial.trial_id}
+    learnt = start.learnt
+    if trial.number in learnt.numbers and MARK not in trial.tags:
+        lesson = learnt.portfolio[trial.number - learnt.first]
+        own |= {"learnt_from": f"trial {lesson.trial} of {lesson.study}"}
     return {**study_tags(start), **own}
 
 

@@ -17,6 +17,7 @@ from raytune_planes.invocation import command, in_folder
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
 from raytune_planes.tracking.files import END, EPOCHS, REFERENCES, STUDY, TRIAL, TRIALS, load_json
+from raytune_planes.tracking.learnt import NOTHING, Learnt
 
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 """What a file raises that is JSON, or nearly so, and no record of ours."""
@@ -234,7 +235,9 @@ def _start_from_json(data: Mapping[str, Any]) -> StudyStart:
         {str(k): Relative(**v) for k, v in data["goal"].get("relative", {}).items()},
     )
     described = {name: DataDescription(**d) for name, d in data["data"].items()}
-    return StudyStart(**{**data, "goal": goal, "data": described, "searched": tuple(data["searched"])})
+    learnt = Learnt.from_json(data["learnt"]) if "learnt" in data else NOTHING
+    known = {"goal": goal, "data": described, "searched": tuple(data["searched"]), "learnt": learnt}
+    return StudyStart(**{**data, **known})
 
 
 def _end_from_json(data: Mapping[str, Any] | None) -> StudyEnd | None:

@@ -45,6 +45,7 @@ def recover(
         sampler=plan.settings.sampler,
         seed=plan.seed,
         start_from=plan.start_from,
+        learnt=plan.learnt,
         limit=plan.settings.trials,
     )
     for trial in trials:

@@ -35,14 +35,16 @@ def rungs_of(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     if not settings.enabled:
         return None
     rungs: Rungs
+    spared = plan.learnt.numbers  # what earlier studies name is tried for longer than one short rung
     if first.split.kind == "kfold":
         folds = first.split.folds
         floors: Literal["ignore", "strict"] = "ignore" if settings.floors == "ignore" else "strict"
-        rungs = FoldRungs(goal, _share(settings.grace, folds), settings.reduction, budget=folds, floors=floors)
+        grace = _share(settings.grace, folds)
+        rungs = FoldRungs(goal, grace, settings.reduction, budget=folds, floors=floors, spared=spared)
     else:
         samples = first.samples
         grace = _share(settings.grace, samples)
-        rungs = Rungs(goal, grace, settings.reduction, budget=samples, floors=settings.floors)
+        rungs = Rungs(goal, grace, settings.reduction, budget=samples, floors=settings.floors, spared=spared)
     rungs.replay(earlier)
     return rungs
 

@@ -23,6 +23,7 @@ from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
 from raytune_planes.space import Space, StudySettings, long_budget
 from raytune_planes.tracking.base import DataDescription, StudyStart
+from raytune_planes.tracking.learnt import NOTHING, Learnt
 from raytune_planes.training.start import weights_of
 from raytune_planes.tuning.entries import Entry, counts
 from raytune_planes.tuning.pools import Needs
@@ -75,6 +76,7 @@ class StudyPlan:
     """Settings that name the references as specialists to learn from; empty where no trial does (``with_teachers``)."""
     start_from: tuple[Mapping[str, Value], ...] = ()
     """Configurations to try after the defaults."""
+    learnt: Learnt = NOTHING  # what earlier studies say is tried after these
     retries: int = 2
     """How often a trial that lost a process continues from its last checkpoint."""
     commit: str = ""
@@ -133,6 +135,7 @@ class StudyPlan:
             commit=self.commit,
             versions=self.versions,
             started_ms=int(time.time() * 1000),
+            learnt=self.learnt,
         )
 
 
@@ -187,8 +190,7 @@ def prepare(
             settings = config.datasets[name]
             folder = str(entry(cache, opened.fingerprint))
             entries[Entry(name, settings.decoded_as, folder, counts(opened))] = opened
-        known = {name: opened.info for name, opened in arrays.items()}
-        embedded = embed_prompts(known, config, cache)
+        embedded = embed_prompts({name: opened.info for name, opened in arrays.items()}, config, cache)
         key = prompts_key(config)
         prompts[key] = {**prompts.get(key, {}), **embedded}
     split = make_config(space.fixed, space.start).split

@@ -8,7 +8,7 @@ study decides as one that was never interrupted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -88,7 +88,7 @@ class Rungs:
        (the epsilon-net order of Salinas et al. 2021).
 
     With one objective and no floor this is ASHA (Li et al. 2020). Nobody is stopped at a rung where fewer than
-    ``reduction`` trials have stood, nor the baseline, nor a trial at its end.
+    ``reduction`` trials have stood, nor the baseline, nor a trial at its end, nor at the lowest rung one of ``spared``.
     """
 
     PLACED = "after epoch {epoch.epoch}: {place} at {samples:,} samples"
@@ -102,11 +102,13 @@ class Rungs:
         budget: int | None = None,
         floors: Literal["reach", "strict", "ignore"] = "reach",
         scales: Mapping[str, Scale] | None = None,
+        spared: Collection[int] = (),
     ) -> None:
         assert grace > 0, grace
         assert reduction > 1, reduction
         self.goal, self.grace, self.reduction, self.budget, self.floors = goal, grace, reduction, budget, floors
         self._scales = {o.metric: _scale(o.mode) for o in goal.objectives} | dict(scales or {})
+        self._spared = frozenset(spared)
         self._curves: dict[int, Curve] = {}
         self._judged: dict[int, int] = {}
         self._stopped: dict[int, Verdict] = {}
@@ -134,7 +136,8 @@ class Rungs:
         reason = self.PLACED.format(epoch=epoch, place=place, samples=rung.samples)
         reason += f", {passing} go{'es' * (passing == 1)} on"
         equals = any(at[other] == at[number] for other in order[:passing])  # itself among them, or as good as one
-        if number == BASELINE or len(at) < self.reduction or equals:
+        is_spared = number == BASELINE or (number in self._spared and level == 0)
+        if is_spared or len(at) < self.reduction or equals:
             return Verdict(False, reason)
         behind = [self._behind(metric, at[number], curve, rung.samples) for metric in self._unkept(at[number])]
         verdict = Verdict(True, "; ".join([reason, *behind]))

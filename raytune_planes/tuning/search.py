@@ -19,6 +19,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.settings import Value, overlaid
 from raytune_planes.space import Given, Space, suggest
+from raytune_planes.tracking.learnt import NOTHING, Learnt
 from raytune_planes.tuning.database import close, damage_told, storage
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 from raytune_planes.tuning.seen import REACHED, Known
@@ -44,10 +45,10 @@ class Suggestion:
 class Search:
     """Optuna over one space: suggests trials, receives their ends; all its state is in the database.
 
-    Trial 0 takes the defaults; ``start_from`` (whole configurations, dotted path -> value) come next. ``limit`` is the
-    number of trials over all runs of the study. Without a ``database`` file nothing outlives the process. ``drawn``
-    are the draws of trials that a database which is lost had handed out, None for one that is to be drawn again: in a
-    new database the next calls of ``ask`` hand out these first.
+    Trial 0 takes the defaults; ``start_from`` (whole configurations, dotted path -> value) come next, then what is
+    ``learnt``. ``limit`` is the number of trials over all runs of the study. Without a ``database`` nothing outlives
+    the process. ``drawn`` are the draws of trials that a database which is lost had handed out, None for one to be
+    drawn again: in a new database the next calls of ``ask`` hand out these first.
 
     Raises:
         UserError: the sampler cannot search this space, or the database is damaged or of another space.
@@ -63,6 +64,7 @@ class Search:
         options: Mapping[str, Any] | None = None,
         seed: int = 0,
         start_from: Sequence[Mapping[str, Value]] = (),
+        learnt: Learnt = NOTHING,
         limit: int | None = None,
         drawn: Sequence[Mapping[str, Value] | None] = (),
     ) -> None:
@@ -83,7 +85,7 @@ class Search:
         if known:
             self._check_same_space(database)
         else:
-            self._begin(start_from, drawn)
+            self._begin(start_from, learnt, drawn)
 
     def ask(self, trial_id: str | None = None) -> Suggestion | None:
         """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
@@ -174,12 +176,18 @@ class Search:
         """The trials as Optuna knows them, by number."""
         return self._study.get_trials(deepcopy=False)
 
-    def _begin(self, start_from: Sequence[Mapping[str, Value]], drawn: Sequence[Mapping[str, Value] | None]) -> None:
+    def _begin(
+        self,
+        start_from: Sequence[Mapping[str, Value]],
+        learnt: Learnt,
+        drawn: Sequence[Mapping[str, Value] | None],
+    ) -> None:
         self._study.set_user_attr(DIGEST, self.space.digest)
         with quiet():
             self._study.set_metric_names([o.metric for o in self.goal.objectives])
         fixed = overlaid(self.space.fixed)
-        early = (self.space.first(), *(suggest(self.space, Given({**fixed, **flat})) for flat in start_from))
+        given = (suggest(self.space, Given({**fixed, **flat})) for flat in start_from)
+        early = (self.space.first(), *given, *(lesson.values for lesson in learnt.portfolio))
         again = (early[n] if values is None and n < len(early) else values or {} for n, values in enumerate(drawn))
         for values in (*again, *early[len(drawn) :]):
             # Optuna cannot hold a value outside its range; a baseline that was moved into it would be no baseline.

@@ -38,6 +38,7 @@ from tests.benchmarks import (
     stopping,
     suggestions,
     switches,
+    transfer,
 )
 from tests.benchmarks.tables import Missing, Table, all_aims
 
@@ -52,6 +53,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "memory": memory.measure,
     "cores": cores.measure,
     "startup": startup.measure,
+    "transfer": transfer.measure,
     "growth": growth.measure,
     "suggestions": suggestions.measure,
     "oracle": oracle.measure,
