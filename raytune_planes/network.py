@@ -101,7 +101,10 @@ class Network(nn.Module):
     def _pyramid(self, dataset: str, image_BCHW: Tensor, place_B: Tensor | None) -> list[Tensor]:
         if place_B is None:
             return self._encode(dataset, image_BCHW)
-        maps = {name: map_BCHW.to(image_BCHW.device) for name, map_BCHW in self.stored[dataset](place_B).items()}
+        maps = {
+            name: map_BCHW.to(image_BCHW.device, non_blocking=True)
+            for name, map_BCHW in self.stored[dataset](place_B).items()
+        }
         height, width = image_BCHW.shape[-2:]
         return self.backbone.of_maps(maps, height, width, self._adapters_of(dataset))
 

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
-    ("system", "plugins", "errors", "section", "allocation", "floors", "printing", "invocation"),
+    ("system", "plugins", "errors", "section", "allocation", "arithmetic", "floors", "printing", "invocation"),
     ("processors", "memory", "catalog", "paths", "encoders", "misfits"),
     ("tasks (settings)",),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote

@@ -48,7 +48,9 @@ class Balancer(ABC):
         mean of the workers' gradients is the gradient of the global batch.
         """
         assert losses, "a step holds at least one task"
-        means = {t: loss.detach() if shared is None else loss.new_tensor(shared[t]) for t, loss in losses.items()}
+        means = {t: loss.detach() for t, loss in losses.items()}
+        if shared is not None:
+            means = {t: torch.full_like(loss, shared[t]) for t, loss in means.items()}
         balanced = self._balance(losses, means)
         return torch.stack([value if weights is None else weights[t] * value for t, value in balanced.items()]).sum()
 
@@ -61,6 +63,9 @@ class Balancer(ABC):
 
     def end_epoch(self, mean_losses: Mapping[str, float]) -> None:  # noqa: B027
         """Learn from the epoch's mean training losses; tasks that did not train are absent."""
+
+    def to(self, device: torch.device) -> None:  # noqa: B027
+        """Learn there, before the optimiser is made: what a loss on a GPU learns with would be fetched each step."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """What the model's optimiser trains jointly, without weight decay; the same gradient on every worker."""
@@ -103,11 +108,14 @@ class Uncertainty(Balancer):
     def _balance(self, losses: Mapping[str, Tensor], means: Mapping[str, Tensor]) -> dict[str, Tensor]:
         parts = {}
         for task, loss in losses.items():
-            s = self.log_variance_T[self.tasks.index(task)].to(loss.device)
+            s = self.log_variance_T[self.tasks.index(task)]
             precision = torch.exp(-s)
             # exp(-s) L + s / 2, cut so that the model descends this worker's loss and s the mean over the workers.
             parts[task] = precision.detach() * (loss - means[task]) + precision * means[task] + s / 2
         return parts
+
+    def to(self, device: torch.device) -> None:
+        self.log_variance_T = nn.Parameter(self.log_variance_T.detach().to(device))
 
     def parameters(self) -> Iterable[nn.Parameter]:
         return (self.log_variance_T,)

@@ -27,6 +27,10 @@ class Surgery:
         self._parameters, self._settings, self._seed = list(parameters), settings, seed
         self._taken: dict[str, list[Tensor | None]] = {}
 
+    @property
+    def is_asked(self) -> bool:
+        return self._settings.surgery != "none"
+
     def take(self, dataset: str) -> None:
         """The gradients that lie at the parameters are of ``dataset``."""
         if self._settings.surgery == "none" or all(parameter.grad is None for parameter in self._parameters):
@@ -85,7 +89,7 @@ def cagrad(gradients_KP: Tensor, settings: Balancing, random: np.random.Generato
     from scipy.optimize import minimize
 
     count = len(gradients_KP)
-    gram_KK = (count**2 * (gradients_KP @ gradients_KP.T)).double().cpu().numpy()
+    gram_KK = (count**2 * (gradients_KP @ gradients_KP.T)).cpu().double().numpy()
     mean_K = np.full(count, 1 / count)
     radius = settings.cagrad_c * math.sqrt(max(float(mean_K @ gram_KK @ mean_K), 0.0))
     scale = float(np.trace(gram_KK)) or 1.0  # the optimiser's tolerance is absolute

@@ -43,8 +43,9 @@ class TrialConfig(Section):
     budget: Budget = Budget()
     split: Split = Split()
     devices: Devices = Devices()
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward pass; ``auto`` is bfloat16 on GPUs that have it unless ``devices.exact``, and float32
+    elsewhere."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     """Of weights, order, augmentation and dropout; never of the splits."""
     start: LocalPath = ""
@@ -83,6 +84,12 @@ class TrialConfig(Section):
                 f"{what} is for networks with pretrained weights, which '{self.model.backbone.kind}' has not; leave it "
                 f"out, or choose another backbone kind"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _arithmetic_fits(self) -> TrialConfig:
+        if self.devices.exact and self.precision == "bfloat16":
+            raise ValueError("devices.exact computes in float32, and precision = bfloat16 does not; set one of them")
         return self
 
     @model_validator(mode="after")

@@ -58,12 +58,13 @@ def draw(count: int, side: int, settings: Augment, seeds: np.random.SeedSequence
 def blend(mine: Tensor, other: Tensor, recipe: Recipe) -> Tensor:
     """Images [B, C, H, W] or masks [B, H, W] of the recipe's rows, with those of their partners."""
     shape = (-1, *[1] * (mine.ndim - 1))
-    share = torch.from_numpy(np.where(recipe.pastes_B, 1.0, recipe.share_B)).to(mine.device, mine.dtype).view(shape)
+    kept_B = torch.from_numpy(np.where(recipe.pastes_B, 1.0, recipe.share_B))
+    share = kept_B.to(mine.device, mine.dtype, non_blocking=True).view(shape)
     mixed = other + share * (mine - other)
     places = np.arange(mine.shape[-1])
     top, bottom, left, right = (edge[:, None] for edge in recipe.box_B4.T)
     inside_BHW = ((places >= top) & (places < bottom))[:, :, None] & ((places >= left) & (places < right))[:, None]
-    inside = torch.from_numpy(inside_BHW).to(mine.device)
+    inside = torch.from_numpy(inside_BHW).to(mine.device, non_blocking=True)
     # A whole share must give the very picture, which other + (mine - other) is not always.
     kept = torch.where(share == 1, mine, mixed)
     return torch.where(inside if mine.ndim == 3 else inside[:, None], other, kept)

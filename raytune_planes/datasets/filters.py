@@ -34,7 +34,7 @@ def mixed(images_BCHW: Tensor, other: Tensor, weight_B: Tensor) -> Tensor:
         other: [B, C, H, W] or [B, 1, H, W], in [0, 1].
         weight_B: Of ``other``; 0 leaves an image as it is.
     """
-    weight = weight_B.to(images_BCHW.device, images_BCHW.dtype)[:, None, None, None]
+    weight = weight_B.to(images_BCHW.device, images_BCHW.dtype, non_blocking=True)[:, None, None, None]
     return images_BCHW + weight * (other - images_BCHW)
 
 

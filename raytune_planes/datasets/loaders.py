@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from raytune_planes import config
 from raytune_planes.datasets import blending, boxes, crops, sampling, transforms
@@ -52,18 +51,23 @@ class Batch:
         """What is to be answered: label_B, or target_BK, the classes' probabilities, where images are blended."""
         if self.other_B is None or self.share_B is None:
             return self.label_B
-        mine_BK, other_BK = (functional.one_hot(label, classes) for label in (self.label_B, self.other_B))
+        class_K = torch.arange(classes, device=self.label_B.device)
+        mine_BK, other_BK = ((label[:, None] == class_K).long() for label in (self.label_B, self.other_B))
         return self.share_B[:, None] * mine_BK + (1 - self.share_B)[:, None] * other_BK
 
     def pieces(self, count: int) -> list[Batch]:
         """The batch in order as ``count`` smaller ones of about equal length; fewer where it has not as many images."""
         number = len(self.image_BCHW.chunk(count))
-        parts = [[None] * number if rows is None else rows.chunk(count) for rows in self._rows]
+        parts = [[None] * number if rows is None else rows.chunk(count) for rows in self.rows]
         return [Batch(self.dataset, *rows) for rows in zip(*parts, strict=True)]
 
     def to(self, device: torch.device | str) -> Batch:
-        moved = (None if rows is None else rows.to(device, non_blocking=True) for rows in self._rows)
-        return Batch(self.dataset, *moved)  # type: ignore[arg-type]
+        """The same on ``device``, but for ``place_B``: the features of a frozen encoder stand on the host."""
+        blank = self.image_BCHW[:1, :1, :1, :1]  # images that nobody reads are one value, and stay one
+        image_BCHW = (self.image_BCHW if self.place_B is None else blank).to(device, non_blocking=True)
+        beside = [None if each is None else each.to(device, non_blocking=True) for each in self.rows[1:-1]]
+        moved = Batch(self.dataset, image_BCHW.expand(self.image_BCHW.shape), *beside)  # type: ignore[arg-type]
+        return replace(moved, place_B=self.place_B)
 
     @property
     def seen(self) -> tuple[Tensor | None, ...]:
@@ -71,9 +75,9 @@ class Batch:
         return self.image_BCHW, self.hidden_BHW, self.place_B
 
     @property
-    def _rows(self) -> tuple[Tensor | None, ...]:
-        beside = self.other_B, self.share_B, self.hidden_BHW, self.boxes_BM4, self.place_B
-        return self.image_BCHW, self.label_B, self.mask_BHW, *beside
+    def rows(self) -> tuple[Tensor | None, ...]:
+        blended = self.other_B, self.share_B
+        return self.image_BCHW, self.label_B, self.mask_BHW, *blended, self.hidden_BHW, self.boxes_BM4, self.place_B
 
 
 class BatchStream(Protocol):
@@ -185,14 +189,13 @@ def _blended(of: Batch, mine: np.ndarray, other: np.ndarray, recipe: blending.Re
     share_R = torch.from_numpy(recipe.share_B).float()
     swapped = share_R < 0.5
     label_R, other_label_R = of.label_B[mine_R], of.label_B[other_R]
-    here = [rows.to(of.image_BCHW.device) for rows in (mine_R, other_R)]
+    here = [rows.to(of.image_BCHW.device, non_blocking=True) for rows in (mine_R, other_R)]
     image, mask = (
         None if x is None else blending.blend(x[here[0]], x[here[1]], recipe) for x in (of.image_BCHW, of.mask_BHW)
     )
     assert image is not None
-    placed = None
-    if of.boxes_BM4 is not None:
-        placed = boxes.blended(of.boxes_BM4[mine_R], of.boxes_BM4[other_R], recipe, image.shape[-1])
+    placed, side = of.boxes_BM4, image.shape[-1]
+    placed = None if placed is None else boxes.blended(placed[mine_R], placed[other_R], recipe, side)
     return Batch(
         of.dataset,
         image,

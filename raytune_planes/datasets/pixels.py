@@ -14,9 +14,8 @@ from raytune_planes.datasets import boxes, crops, hiding
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.hiding import Hiding
+from raytune_planes.datasets.residence import resident, room_on, sent, uploaded
 
-RESIDENT_BYTES = 2**30
-"""A dataset whose decoded arrays are no larger lives on the GPU of each trial that uses one."""
 NOTHING = 0
 """Label of the pictures without a box, in datasets that have boxes."""
 
@@ -34,7 +33,8 @@ def pixels_of(
     data: Mapping[str, Arrays], settings: Mapping[str, Dataset], device: torch.device | str, targets: Targets
 ) -> dict[str, Pixels]:
     """Of each dataset, as its settings say that the model sees it."""
-    return {n: Pixels(arrays, device, targets=targets, seen=Seen.of(settings[n])) for n, arrays in data.items()}
+    there = resident(data, room_on(torch.device(device)))
+    return {n: Pixels(arrays, device, n in there, targets, Seen.of(settings[n])) for n, arrays in data.items()}
 
 
 class Pixels:
@@ -44,12 +44,11 @@ class Pixels:
         self,
         arrays: Arrays,
         device: torch.device | str = "cpu",
-        resident_bytes: int | None = None,
+        is_resident: bool = False,
         targets: Targets | None = None,
         seen: Seen | None = None,
     ) -> None:
-        """``resident_bytes``: up to this size the arrays are copied to ``device`` once, rather than batch by batch;
-        None for ``RESIDENT_BYTES`` on a GPU and 0 on a CPU, where all trials share the pages of the cache.
+        """``is_resident``: whether the arrays are copied to ``device`` once, rather than batch by batch.
 
         ``targets``: what the batches hold beside pictures, masks and labels; nothing when None.
 
@@ -57,12 +56,9 @@ class Pixels:
         """
         self.name, self._device = arrays.info.name, torch.device(device)
         self._targets = targets or Targets()
-        if resident_bytes is None:
-            resident_bytes = 0 if self._device.type == "cpu" else RESIDENT_BYTES
         masks = arrays.masks_NHW
-        size = arrays.images_NHWC.nbytes + (0 if masks is None else masks.nbytes)
-        self._images_NHWC = self._held(arrays.images_NHWC, size <= resident_bytes)
-        self._masks_NHW = None if masks is None else self._held(masks, size <= resident_bytes)
+        self._images_NHWC = self._held(arrays.images_NHWC, is_resident)
+        self._masks_NHW = None if masks is None else self._held(masks, is_resident)
         self._boxes_NM4 = None if arrays.boxes_NM4 is None else np.asarray(arrays.boxes_NM4)
         self._labels_N = np.asarray(arrays.labels_N)
         self.decoded = arrays.images_NHWC.shape[1]
@@ -125,11 +121,11 @@ class Pixels:
 
     def of(self, arrays: Arrays) -> Pixels:
         """The same of other pictures, which are given batch by batch."""
-        return Pixels(arrays, self._device, 0, self._targets, self.seen)
+        return Pixels(arrays, self._device, False, self._targets, self.seen)
 
     def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
         if resident:
-            return torch.from_numpy(np.array(array)).to(self._device)
+            return uploaded(array, self._device)
         # np.asarray: indexing np.memmap costs a Python call that looks for its file each time. Records are no array.
         return np.asarray(array) if isinstance(array, np.ndarray) else array
 
@@ -140,15 +136,16 @@ class Pixels:
         pairs = list(zip(chosen.tolist(), windows, strict=True))
         image_BHWC = torch.stack([crops.cut(images[i], window, self.side) for i, window in pairs])
         if masks is None:
-            return image_BHWC.to(self._device), None
+            return image_BHWC.to(self._device, non_blocking=True), None
         mask_BHW = torch.stack([crops.cut_mask(masks[i], window, self.side) for i, window in pairs])
-        return image_BHWC.to(self._device), mask_BHW.to(self._device)
+        return image_BHWC.to(self._device, non_blocking=True), mask_BHW.to(self._device, non_blocking=True)
 
     def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray) -> Tensor:
         """Rows of their own, so that the map stays untouched; bytes travel to the device, not floats."""
         left, top, right, bottom = self._middle
         if isinstance(held, Tensor):
-            return held[torch.from_numpy(np.array(chosen)).to(self._device), top:bottom, left:right]
+            return held[torch.from_numpy(np.array(chosen)).to(self._device, non_blocking=True), top:bottom, left:right]
         # The whole picture by its index alone: with slices beside it, numpy takes twice the time.
-        rows = held[chosen] if self.seen.share == 1 else held[chosen, top:bottom, left:right]
-        return torch.from_numpy(rows).to(self._device, non_blocking=True)
+        if self.seen.share == 1:
+            return sent(held, chosen, self._device)
+        return torch.from_numpy(held[chosen, top:bottom, left:right]).to(self._device, non_blocking=True)

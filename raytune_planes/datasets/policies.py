@@ -77,7 +77,7 @@ def _plan(settings: Policy, draws_BD: Tensor) -> Iterator[tuple[str, Tensor, Ten
 
 def _change(images: Tensor, masks: Tensor | None, rows_R: Tensor, level_R: Tensor, name: str) -> None:
     """One operation on some rows, in place."""
-    rows_R = rows_R.to(images.device)
+    rows_R = rows_R.to(images.device, non_blocking=True)
     if name in MOVES:
         places = warping.grid(_rows(name, level_R), images)
         moved, moved_masks = warping.sampled(images[rows_R], None if masks is None else masks[rows_R], places)
@@ -85,7 +85,7 @@ def _change(images: Tensor, masks: Tensor | None, rows_R: Tensor, level_R: Tenso
         if masks is not None and moved_masks is not None:
             masks[rows_R] = moved_masks
     else:
-        level = level_R.to(images.device, images.dtype)[:, None, None, None]
+        level = level_R.to(images.device, images.dtype, non_blocking=True)[:, None, None, None]
         images[rows_R] = COLOURS[name]((images[rows_R] * 255).round_(), level).div_(255)
 
 

@@ -156,7 +156,7 @@ def _flip(images_BCHW: Tensor, masks_BHW: Tensor | None, draws_BD: Tensor, turns
     turned = [pixels.rot90(k) for k in range(4)]
     table_8P = torch.stack([t.flatten() for t in [*turned, *(t.flip(1) for t in turned)]])
     which_B = (draws_BD[:, FLIP] < 0.5).long() * 4 + _quarters(draws_BD, turns).long()
-    source_BP = table_8P[which_B].to(images_BCHW.device)
+    source_BP = table_8P[which_B].to(images_BCHW.device, non_blocking=True)
     source_BCP = source_BP[:, None].expand(-1, images_BCHW.shape[1], -1)
     images = images_BCHW.flatten(2).gather(2, source_BCP).view(images_BCHW.shape)
     return images, None if masks_BHW is None else masks_BHW.flatten(1).gather(1, source_BP).view(masks_BHW.shape)
@@ -185,7 +185,7 @@ def _blur(images_BCHW: Tensor, most: float, draws_BD: Tensor) -> Tensor:
     if not len(hit_R):
         return images_BCHW
     angle_R, length_R = draws_BD[hit_R, BLUR_ANGLE] * math.pi, draws_BD[hit_R, BLUR_LENGTH] * most
-    rows = hit_R.to(images_BCHW.device)
+    rows = hit_R.to(images_BCHW.device, non_blocking=True)
     return images_BCHW.index_copy(0, rows, filters.motion_blur(images_BCHW[rows], angle_R, length_R, most))
 
 
@@ -196,7 +196,7 @@ def _morphology(images_BCHW: Tensor, settings: Augment, draws_BD: Tensor) -> Ten
         kind_B = torch.full_like(kind_B, kinds.index(settings.morphology_kind))
     changed = torch.empty_like(images_BCHW)
     for number in kind_B.unique().tolist():  # one pass for all images of a kind
-        rows = (kind_B == number).nonzero()[:, 0].to(images_BCHW.device)
+        rows = (kind_B == number).nonzero()[:, 0].to(images_BCHW.device, non_blocking=True)
         changed[rows] = filters.MORPHOLOGY[kinds[number]](images_BCHW[rows], settings.morphology_radius)
     return filters.mixed(images_BCHW, changed, settings.morphology * draws_BD[:, MORPHOLOGY])
 
@@ -227,7 +227,7 @@ def _erase(images_BCHW: Tensor, share: float, draws_BD: Tensor) -> Tensor:
 
     rows_BH, columns_BW = inside(height, draws_BD[:, ERASE_Y]), inside(width, draws_BD[:, ERASE_X])
     area_BHW = erased[:, None, None] & rows_BH[:, :, None] & columns_BW[:, None, :]
-    return images_BCHW.masked_fill(area_BHW[:, None].to(images_BCHW.device), GREY)
+    return images_BCHW.masked_fill(area_BHW[:, None].to(images_BCHW.device, non_blocking=True), GREY)
 
 
 def _symmetric(uniform: Tensor) -> Tensor:
@@ -235,4 +235,4 @@ def _symmetric(uniform: Tensor) -> Tensor:
 
 
 def _per_image(values_B: Tensor, like_BCHW: Tensor) -> Tensor:
-    return values_B.to(like_BCHW.device, like_BCHW.dtype)[:, None, None, None]
+    return values_B.to(like_BCHW.device, like_BCHW.dtype, non_blocking=True)[:, None, None, None]

@@ -15,7 +15,7 @@ def grid(rows: Sequence[Tensor], like_BCHW: Tensor) -> Tensor:
 
     ``rows``: xx, xy, x0, yx, yy, y0 for each image; pixel (x, y) is read at (xx x + xy y + x0, yx x + yy y + y0).
     """
-    xx, xy, x0, yx, yy, y0 = (v.to(like_BCHW.device, like_BCHW.dtype)[:, None] for v in rows)
+    xx, xy, x0, yx, yy, y0 = (v.to(like_BCHW.device, like_BCHW.dtype, non_blocking=True)[:, None] for v in rows)
     side = like_BCHW.shape[-1]
     centre = (torch.arange(side, device=like_BCHW.device, dtype=like_BCHW.dtype) * 2 + 1) / side - 1
     along_x = torch.stack([xx * centre, yx * centre], dim=-1)[:, None]

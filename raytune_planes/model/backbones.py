@@ -158,7 +158,8 @@ def as_trained(image_BCHW: Tensor, mean: Sequence[float], deviation: Sequence[fl
         mean: Of each channel, for pixels in [0, 1].
         deviation: Likewise, the standard deviation.
     """
-    mean_C11, deviation_C11 = (torch.tensor(v, device=image_BCHW.device)[:, None, None] for v in (mean, deviation))
+    device = image_BCHW.device
+    mean_C11, deviation_C11 = (torch.tensor(v).to(device, non_blocking=True)[:, None, None] for v in (mean, deviation))
     return (image_BCHW * SPREAD + CENTRE - mean_C11) / deviation_C11
 
 

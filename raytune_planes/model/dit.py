@@ -24,7 +24,7 @@ class Refinement(nn.Module):
         if not self.blocks:
             return map_BCHW
         _, channels, height, width = map_BCHW.shape
-        places_ND = positions(height, width, channels).to(map_BCHW)
+        places_ND = positions(height, width, channels).to(map_BCHW, non_blocking=True)
         tokens_BND = map_BCHW.flatten(2).transpose(1, 2)
         tokens_BND = tokens_BND + places_ND
         for block in self.blocks:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from raytune_planes.arithmetic import autocast, precision, set_up
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.datasets.images import Source
@@ -76,6 +77,7 @@ class Predictor:
         self.learnt: Mapping[str, Learnt] = learnt(state, self.config)
         self.synthetic = drawn(self.learnt)
         self.device = pick_device(device)
+        set_up(self.device, self.config.devices.exact)
         self.model = kept.network.to(self.device)
         # A jointly trained text encoder is used only when a text is given: transformers is slow to import.
         self._text_weights = kept.text_weights
@@ -141,12 +143,13 @@ class Predictor:
         In the batches, the threads and the arithmetic of training's evaluation: of the same split in order, the same
         bit for bit. The threads of torch's default, one for each core, mostly wait for each other over a small picture.
         """
-        parts, kind = [], self.device.type
+        parts = []
+        low = precision(self.config.precision, self.config.devices.exact, self.device) == "bfloat16"
         with tensor_threads(self.config.devices.threads):
             for some_BCHW in pixels_NCHW.split(eval_batch(pixels_NCHW.shape[-1])):
                 image_BCHW = some_BCHW.to(self.device)
                 image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-                with torch.autocast(kind, torch.bfloat16, self.config.precision == "bfloat16"):
+                with autocast(self.device, low):
                     parts.append(self.model(dataset, normalise(image_BCHW)))
         return {task: mapped(answer, torch.Tensor.float) for task, answer in _joined(parts).items()}
 

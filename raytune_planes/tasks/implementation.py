@@ -88,7 +88,7 @@ class Tally(ABC):
 
     @abstractmethod
     def count(self, counts: Tensor, answer: Any, batch: Batch) -> None:
-        """Add a batch's predictions to ``counts``, float64 [size], on the device, without waiting for it."""
+        """Add a batch's predictions to ``counts``, ``arithmetic.sums_dtype`` [size], on the device, without waiting."""
 
     @abstractmethod
     def metrics(self, counts: Tensor, images: float) -> dict[str, float]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from raytune_planes.arithmetic import autocast
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.tasks.implementation import Case, Implementation
 
@@ -27,6 +27,6 @@ def terms(
 ) -> dict[str, Tensor]:
     """The scalar terms that apply to ``batch``, by task, in float32; ``taught``: see ``Case``."""
     classes = len(prompts_KW)
-    with torch.autocast(batch.image_BCHW.device.type, enabled=False):
+    with autocast(batch.image_BCHW.device, low=False):
         case = Case(batch, batch.target(classes), prompts_KW, gather, outputs, tasks, taught or {})
         return {name: tasks[name].loss(answer, case) for name, answer in outputs.items() if answer is not None}

@@ -114,6 +114,10 @@ def load(path: Path, *, whole: bool = True) -> dict[str, Any]:
         return put_back(content, path)
 
 
+_LATER = {"precision": "auto"}
+"""Defaults that took the place of others: a checkpoint from before does not refuse them."""
+
+
 def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str) -> None:
     """Compare the settings ``mine``, by path, with those of a ``last.pt``. One that is newer counts as its default;
     where a specialist's file lies does not matter, its weights are compared (``Teachers``).
@@ -123,7 +127,9 @@ def refuse_other(mine: Mapping[str, Any], state: Mapping[str, Any], source: str)
     """
     theirs = overlaid(state["config"])
     other = [
-        k for k in mine if not k.startswith("devices.") and not k.endswith(".teacher") and mine[k] != theirs.get(k)
+        k
+        for k in mine
+        if not k.startswith("devices.") and not k.endswith(".teacher") and mine[k] not in (theirs.get(k), _LATER.get(k))
     ]
     if other:
         raise UserError(

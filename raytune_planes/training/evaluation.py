@@ -97,7 +97,7 @@ class Evaluation:
             size = eval_batch(self._pixels[name].side)
             for i, logits_BK in enumerate(rows[name]):  # as eval_batches hands them out
                 start = (self._worker.rank + i * self._worker.world) * size
-                all_NK[start : start + size] = logits_BK.double().cpu()
+                all_NK[start : start + size] = logits_BK.cpu().double()
             summed_NK = self._worker.sum(all_NK.flatten()).view_as(all_NK)
             out[name] = Predictions(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
         return out

@@ -64,13 +64,13 @@ def frozen_features(
     data: Mapping[str, Arrays],
     pixels: Mapping[str, Pixels],
     streams: Mapping[str, BatchStream],
-    precision: Callable[[], AbstractContextManager[object]],
+    arithmetic: tuple[Callable[[], AbstractContextManager[object]], str],
     say: Callable[[str], None],
 ) -> dict[str, Features]:
     """The features of each dataset for which ``model.backbone.views`` asks for them and nothing keeps them from it.
 
     Args:
-        precision: The arithmetic of the encoder.
+        arithmetic: Of the encoder, and in words.
         say: Told of each dataset whose features are computed afresh in every step, and why; the same on every worker.
 
     Raises:
@@ -85,7 +85,7 @@ def frozen_features(
         stream = streams[name]
         assert isinstance(stream, TrainStream), f"{name} has stored features already"
         asked = config.datasets[name]
-        wanted = Wanted(arrays, pixels[name], stream, asked, backbone.views, fine, precision, config.precision)
+        wanted = Wanted(arrays, pixels[name], stream, asked, backbone.views, fine, *arithmetic)
         kept = _trained_within(config, model.backbone) or why_not(wanted, tasks) or _stored(model.backbone, wanted)
         if isinstance(kept, Features):
             found[name] = kept

@@ -17,6 +17,7 @@ from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite, split_metric
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.training import checkpoint
+from raytune_planes.training.cards import CardUse
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.start import begin_with
 from raytune_planes.training.trainer import Trainer
@@ -120,7 +121,7 @@ def fit(
 
 def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
     """Train an epoch, validate every dataset, and decide who rests in the next."""
-    started = time.perf_counter()
+    started, card = time.perf_counter(), CardUse(trainer.worker.device)
     order = trainer.mixer.epoch(trainer.config.budget.steps_per_epoch, trainer.stopping.resting)
     metrics = trainer.train_epoch(order)
     metrics |= trainer.evaluate("val", scenes=_scenes_are_due(trainer, goal))
@@ -130,6 +131,9 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
     metrics |= {metric("train", name, "steps"): float(steps[name]) for name in trainer.data}
     if trainer.config.balancing.rule != "fixed":
         metrics |= {metric("train", *task.split("/")) + "_weight": w for task, w in trainer.balancer.weights().items()}
+    metrics |= card.figures(len(order) * trainer.config.budget.batch_size)
+    seconds = time.perf_counter() - started
+    trainer.compiling.after_epoch(seconds, trainer.config.budget.epochs - trainer.epoch)
     return EpochRecord(
         epoch=trainer.epoch,
         step=trainer.step,
@@ -137,7 +141,7 @@ def run_epoch(trainer: Trainer, goal: Goal) -> EpochRecord:
         metrics=metrics,
         resting=trainer.stopping.resting,
         decisions=decisions,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         time_ms=int(time.time() * 1000),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from raytune_planes.allocation import keep_freed_memory
+from raytune_planes.arithmetic import set_up, sums_dtype
 from raytune_planes.balancing.rules import BALANCERS
 from raytune_planes.balancing.surgery import Surgery
 from raytune_planes.catalog import primary_metric
@@ -23,17 +24,19 @@ from raytune_planes.datasets.pixels import Targets, pixels_of
 from raytune_planes.network import Network
 from raytune_planes.records import EpochRecord, metric
 from raytune_planes.settings import flatten
-from raytune_planes.tasks.terms import identity, terms
 from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.average import Average
 from raytune_planes.training.checkpoint import refuse_other
+from raytune_planes.training.compiling import Compiling
 from raytune_planes.training.evaluation import Evaluation
 from raytune_planes.training.evidence_stopping import make_stopping
 from raytune_planes.training.feature_files import feature_streams, frozen_features
+from raytune_planes.training.forward import Forward
 from raytune_planes.training.left_out import LeftOut
 from raytune_planes.training.measures import Measures, tasks_by_dataset, term_weights
 from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.optim import make_optimizer, set_rate
+from raytune_planes.training.prefetch import batches
 from raytune_planes.training.reach import measured_only
 from raytune_planes.training.schedule import Plateau, rate
 from raytune_planes.training.start import freeze, learn
@@ -55,12 +58,13 @@ class Trainer:
         self, config: TrialConfig, data: Mapping[str, Arrays], prompts: Mapping[str, np.ndarray], worker: Worker
     ) -> None:
         keep_freed_memory()
+        set_up(worker.device, config.devices.exact)
         self.config, self.worker = config, worker
         self.data = {name: parted(data[name], config.split) for name in config.active}
         self.pieces, self.epoch, self.step, self._drawn = 1, 0, 0, Counter[str]()
-        self._prompts = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
+        rows = {name: torch.from_numpy(np.array(prompts[name])).to(worker.device) for name in self.data}
         infos = {name: arrays.info for name, arrays in self.data.items()}
-        text_width = next(iter(self._prompts.values())).shape[1]
+        text_width = next(iter(rows.values())).shape[1]
         text = text_encoder(config, infos, worker)
         # The seed comes right before the weights are drawn, the same on every worker.
         torch.manual_seed(config.seed)
@@ -69,14 +73,17 @@ class Trainer:
         self._left_out = LeftOut(self.model.backbone, config.model)
         self.teachers = Teachers(config, self.model.tasks, infos, worker.device)
         self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
-        self._parallel = worker.prepare(self.model)
+        self.compiling = Compiling(self.model.backbone, config.devices.compile, worker.device.type)
+        self._forward = Forward(self.model, worker.prepare(self.model), self.teachers, rows, worker, config)
         if text is not None:
             text.to(text_device(config.devices.text, worker))
         tasks = tasks_by_dataset(self.model.tasks, config)
         self._weights = term_weights(tasks, config)
+        self._learning = {task.split("/")[0] for task, weight in self._weights.items() if weight > 0}
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
         )
+        self.balancer.to(worker.device)
         learnt, datasets = list(self.balancer.parameters()), config.active
         # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
         self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
@@ -95,18 +102,19 @@ class Trainer:
         self.mixer = Mixer(config.mixing, config.stopping, {name: d.share for name, d in datasets.items()}, sizes)
         self.stopping = make_stopping(config, self.primary, lambda resting: self.mixer.shares(resting))
         self._measures = Measures(tasks, self._weights, worker)
-        tasks_of, judges = self.model.tasks, (self._judge, self._say)
+        tasks_of, judges = self.model.tasks, (self._forward.judge, self._forward.say)
         self._evaluation = Evaluation(self.data, self._pixels, tasks_of, *judges, self._measures, worker)
 
     def begin(self, say: Callable[[str], None] = lambda _: None) -> None:
         """Take the features of a frozen encoder that are kept, and have the model detach what no weighted term trains.
         Every worker must ask, before its first epoch. Raises UserError as ``frozen_features`` and ``measured_only``."""
-        kept = frozen_features(self.config, self.model, self.data, self._pixels, self._streams, self._precision, say)
+        arithmetic = self._forward.arithmetic, self._forward.precision
+        kept = frozen_features(self.config, self.model, self.data, self._pixels, self._streams, arithmetic, say)
         self.model.stored = self._evaluation.stored = kept
         self._streams |= feature_streams(kept, self._streams, self.config)
         learn(self.model, self._frozen)
-        batches = [stream.batch(0, 0, self.worker.world).to(self.worker.device) for stream in self._streams.values()]
-        self.model.measured_only = measured_only(batches, self._judge, self._weights, self.config.frozen)
+        first = [stream.batch(0, 0, self.worker.world).to(self.worker.device) for stream in self._streams.values()]
+        self.model.measured_only = measured_only(first, self._forward.judge, self._weights, self.config.frozen)
 
     def train_epoch(self, order: Sequence[str]) -> dict[str, float]:
         """Train one batch per entry of ``order``; returns ``train/...`` metrics over the epoch."""
@@ -115,27 +123,42 @@ class Trainer:
         seed_dropout(self.config.seed, self.worker, self.epoch)
         sums = self._measures.sums()
         optim, budget = self.config.optim, self.config.budget
-        for i in range(0, len(order), optim.accumulate):
-            self.worker.watch(i, len(order), i * budget.batch_size)
-            names = order[i : i + optim.accumulate]
-            now = rate(optim, (self.epoch - 1 + i / len(order)) / budget.epochs)
-            set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))
-            self._train_step(names, sums)
+        with batches(self._batch, self._numbered(order), self.worker.device) as coming:
+            for i in range(0, len(order), optim.accumulate):
+                self.worker.watch(i, len(order), i * budget.batch_size)
+                names = order[i : i + optim.accumulate]
+                now = rate(optim, (self.epoch - 1 + i / len(order)) / budget.epochs)
+                set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))
+                self._train_step(names, coming, sums)
         metrics = self._measures.collect("train", sums)
         self.balancer.end_epoch({t: metrics[key] for t in self._weights if (key := f"train/{t}_loss") in metrics})
         return metrics
 
-    def _train_step(self, names: Sequence[str], sums: Mapping[str, Sums]) -> None:
-        """One move of the weights, by the mean gradient of a batch of each of ``names``."""
+    def _numbered(self, order: Sequence[str]) -> list[tuple[str, int]]:
+        """The datasets of ``order``, each with the number of its batch that comes next."""
+        drawn, numbered = Counter(self._drawn), []
+        for name in order:
+            numbered.append((name, drawn[name]))
+            drawn[name] += 1
+        return numbered
+
+    def _batch(self, name: str, number: int) -> Batch:
+        return self._streams[name].batch(number, self.worker.rank, self.worker.world).to(self.worker.device)
+
+    def _train_step(self, names: Sequence[str], coming: Iterator[Batch], sums: Mapping[str, Sums]) -> None:
+        """One move of the weights, by the mean gradient of a batch of each of ``names``, which are next to come."""
         self.optimizer.zero_grad()
-        batch, parts = None, list[dict[str, Tensor]]()
-        for name in names:
-            batch = self._streams[name].batch(self._drawn[name], self.worker.rank, self.worker.world)
-            batch = batch.to(self.worker.device)
+        batch, parts, learning = None, list[dict[str, Tensor]](), [name in self._learning for name in names]
+        for place, name in enumerate(names):
+            batch = next(coming)
             self._drawn[name] += 1
             self.step += 1
-            shares = [(piece, len(piece) / len(batch) / len(names)) for piece in batch.pieces(self.pieces)]
-            parts += [self._backward(piece, sums[name], share) for piece, share in shares]
+            pieces = batch.pieces(self.pieces)
+            for i, piece in enumerate(pieces, start=1):
+                # Workers average their gradients once a move, or once a dataset where it is to have its own.
+                is_last = i == len(pieces) and (self._surgery.is_asked or not any(learning[place + 1 :]))
+                with nullcontext() if is_last and learning[place] else self._forward.without_exchange():
+                    parts.append(self._backward(piece, sums[name], len(piece) / len(batch) / len(names)))
             self._surgery.take(name)
         if batch is None or not any(parts):
             return
@@ -162,43 +185,20 @@ class Trainer:
         """Metrics of every dataset on ``split``, also of its whole ``scenes``, named ``<split>/<dataset>/<metric>``."""
         self.model.eval()
         with self.average.in_place():
-            if self.model.text is not None:
-                with torch.no_grad():
-                    self._prompts = {name: self.model.text(name).to(self.worker.device) for name in self.data}
+            self._forward.encode_prompts()
             return self._evaluation.run(split, scenes)
 
     def predictions(self) -> dict[str, Predictions]:
         """What the last evaluation said of each picture of its split. All workers must ask, and get the same."""
         return self._evaluation.predictions()
 
-    def _forward(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        with self._precision():
-            outputs = self._parallel(batch.dataset, *batch.seen)
-            return outputs, self._terms(outputs, batch, self.worker.gather)
-
-    def _judge(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        outputs = self._say(batch.dataset, *batch.seen)
-        return outputs, self._terms(outputs, batch, identity)
-
-    def _say(self, dataset: str, *seen: Tensor | None) -> dict[str, Any]:
-        with self._precision():
-            return dict(self.model(dataset, *seen))
-
-    def _terms(self, outputs: Mapping[str, Any], batch: Batch, gather: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
-        with self._precision():
-            taught = self.teachers.answers(batch)
-        return terms(self.model.tasks, outputs, batch, self._prompts[batch.dataset], gather, taught)
-
     def _tasks(self, dataset: str, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {task: v for term, v in losses.items() if self._weights[task := f"{dataset}/{term}"] > 0}
 
     def _floats(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         """The losses averaged over the workers; waits for the device."""
-        summed = self.worker.sum(torch.stack([v.detach().double() for v in losses.values()]))
+        summed = self.worker.sum(torch.stack([v.detach().to(sums_dtype(v.device)) for v in losses.values()]))
         return dict(zip(losses, (summed / self.worker.world).tolist(), strict=True))
-
-    def _precision(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.worker.device.type, torch.bfloat16, self.config.precision == "bfloat16")
 
     def state_dict(self, best: float) -> dict[str, Any]:
         """All that ``restore`` needs; ``best`` is the highest score so far."""
@@ -242,7 +242,7 @@ class Trainer:
             "config": flatten(self.config),
             **described(self.data),
             "teachers": self.teachers.digests,
-            "prompts": {name: rows.cpu() for name, rows in self._prompts.items()},
+            "prompts": {name: rows.cpu() for name, rows in self._forward.prompts.items()},
             **self._left_out.of("weights", self.weights()),
             "epoch": record.epoch,
             "metrics": dict(record.metrics),

@@ -70,10 +70,10 @@ def seed_dropout(seed: int, worker: Worker, epoch: int) -> None:
 
 
 def pick_device(setting: str) -> torch.device:
-    """``auto`` is the GPU where there is one.
+    """``auto`` is the NVIDIA GPU where there is one.
 
     Raises:
-        UserError: ``cuda`` was asked for and this process sees none.
+        UserError: ``cuda`` or ``mps`` was asked for and this process sees none.
     """
     if setting == "auto":
         return torch.device("cpu" if why_no_gpu() else "cuda")
@@ -81,6 +81,11 @@ def pick_device(setting: str) -> torch.device:
         raise UserError(
             f"a device setting asks for cuda, but this process sees no GPU ({why}); set it to auto or cpu, "
             "or give each trial a share of one with --gpus-per-worker"
+        )
+    if setting == "mps" and not torch.backends.mps.is_available():
+        raise UserError(
+            "a device setting asks for mps, but torch sees no GPU of Apple's here; set it to auto or cpu, or on such a "
+            "Mac install a torch that was built for it"
         )
     return torch.device(setting)
 

@@ -118,7 +118,7 @@ def test_a_projected_move_harms_no_dataset_of_it_to_first_order() -> None:
     taken: dict[str, list[Tensor | None]] = {}
     for name in ("planesnet", "fgvc"):
         trainer.optimizer.zero_grad()
-        _, losses = trainer._judge(trainer._streams[name].batch(0))
+        _, losses = trainer._forward.judge(trainer._streams[name].batch(0))
         (torch.stack(list(losses.values())).sum() / 2).backward()
         taken[name] = [None if p.grad is None else p.grad.clone() for p in trainer.model.parameters()]
         trainer._surgery.take(name)

@@ -43,7 +43,7 @@ def test_the_term_is_the_divergence_from_the_specialist_on_the_very_pictures(tau
     teacher = Teachers(trainer.config, trainer.model.tasks, INFOS, CPU)
     for name in ("fgvc", "hrplanes"):
         batch = trainer._streams[name].batch(0)
-        outputs, losses = trainer._judge(batch)
+        outputs, losses = trainer._forward.judge(batch)
         theirs = teacher.answers(batch)
         mine_BK, taught_BK = outputs["classification"].logits_BK, theirs["classification"].logits_BK
         p_BK = (taught_BK / 2).softmax(1)
@@ -64,7 +64,7 @@ def test_blended_pictures_are_seen_blended_by_the_specialist(taught_by: dict[str
     assert batch.share_B is not None
     trainer.model.load_state_dict(checkpoint.load(Path(taught_by["datasets__fgvc__teacher"]))["weights"])
     trainer.model.eval()
-    assert trainer._judge(batch)[1]["distillation"].item() == pytest.approx(0, abs=1e-6)
+    assert trainer._forward.judge(batch)[1]["distillation"].item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_model_that_answers_as_the_specialist_has_no_distance_and_no_gradient(taught_by: dict[str, str]) -> None:
@@ -72,7 +72,7 @@ def test_a_model_that_answers_as_the_specialist_has_no_distance_and_no_gradient(
     trainer.model.load_state_dict(checkpoint.load(Path(taught_by["datasets__fgvc__teacher"]))["weights"])
     trainer.model.eval()
     for name in INFOS:
-        loss = trainer._judge(trainer._streams[name].batch(0))[1]["distillation"]
+        loss = trainer._forward.judge(trainer._streams[name].batch(0))[1]["distillation"]
         assert loss.item() == pytest.approx(0, abs=1e-6)
         loss.backward()
     assert all(p.grad is None or p.grad.abs().max() < 1e-5 for p in trainer.model.parameters())

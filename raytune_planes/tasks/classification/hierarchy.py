@@ -18,10 +18,10 @@ def groups(parents: Mapping[str, Sequence[int]], device: torch.device | str = "c
     """
     families = []
     for of_class in parents.values():
-        parent_K = torch.tensor(of_class, device=device)
+        parent_K = torch.tensor(of_class)
         is_of_PK = parent_K.unique()[:, None] == parent_K
         if len(is_of_PK) > 1:
-            families.append(is_of_PK)
+            families.append(is_of_PK.to(device, non_blocking=True))
     return tuple(families)
 
 
@@ -40,7 +40,9 @@ def hierarchy(logits_BK: Tensor, target: Tensor, levels: Sequence[Tensor]) -> Te
 
 def distribution(target: Tensor, classes: int) -> Tensor:
     """Probabilities [B, K] from labels [B]; probabilities [B, K] as they are."""
-    return F.one_hot(target, classes).float() if target.ndim == 1 else target
+    if target.ndim == 2:
+        return target
+    return (target[:, None] == torch.arange(classes, device=target.device)).float()
 
 
 def _cross_entropy(log_p_BK: Tensor, target_BK: Tensor, is_of_PK: Tensor) -> Tensor:

@@ -77,7 +77,7 @@ class Classification(Implementation):
         return of_classes(answer.logits_BK, taught.logits_BK, temperature)
 
     def _parents(self, dataset: str, device: torch.device) -> tuple[Tensor, ...]:
-        if (dataset, device) not in self._levels:  # once: finding the groups waits for the device
+        if (dataset, device) not in self._levels:  # once: they never change
             self._levels[dataset, device] = groups(self.infos[dataset].parents, device)
         return self._levels[dataset, device]
 
@@ -104,8 +104,8 @@ class Confusions(Tally):
     def count(self, counts: Tensor, answer: Logits, batch: Batch) -> None:
         logits_BK, label_B = answer.logits_BK.detach(), batch.label_B
         cells_B = label_B * self._classes + logits_BK.argmax(1)
-        counts[:-2] += torch.bincount(cells_B, minlength=self._classes**2)
-        counts[-1] += F.cross_entropy(logits_BK.float(), label_B, reduction="none").double().sum()
+        counts[:-2].index_add_(0, cells_B, torch.ones_like(cells_B, dtype=counts.dtype))  # bincount waits for a GPU
+        counts[-1] += F.cross_entropy(logits_BK.float(), label_B, reduction="none").to(counts.dtype).sum()
         if self._info.top_k:
             best = logits_BK.topk(min(self._info.top_k, self._classes), dim=1).indices
             counts[-2] += (best == label_B[:, None]).any(1).sum()

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raytune_planes.arithmetic import sums_dtype
 from raytune_planes.tasks.detection.detector import iou
 
 ENOUGH = 0.5
@@ -22,7 +23,7 @@ SIZE = 2 * BINS + 2
 
 
 def counted(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
-    """The counts [SIZE] of a batch, float64. ``logit_BK`` falls along K; minus infinity is no box.
+    """The counts [SIZE] of a batch, of ``arithmetic.sums_dtype``. ``logit_BK`` falls along K; minus infinity is no box.
 
     Args:
         logit_BK: Of each box, falling along K.
@@ -30,11 +31,13 @@ def counted(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
         truth_BM4: The planes' boxes; of size 0 where there is none.
     """
     right_BK = hits(logit_BK, boxes_BK4, truth_BM4)
-    step_BK = ((logit_BK.clamp(-FURTHEST, FURTHEST) + FURTHEST) * (BINS / (2 * FURTHEST))).long().clamp_max(BINS - 1)
-    cells = (2 * step_BK + right_BK)[logit_BK > -torch.inf]
-    planes = (_area(truth_BM4) > 0).sum()
-    rest = torch.stack([planes, planes.new_tensor(len(logit_BK))])
-    return torch.cat([torch.bincount(cells, minlength=2 * BINS), rest]).double()
+    step_BK = ((logit_BK.clamp(-FURTHEST, FURTHEST) + FURTHEST) * (BINS / (2 * FURTHEST))).long().clamp(0, BINS - 1)
+    cell_BK, is_box_BK = 2 * step_BK + right_BK, logit_BK > -torch.inf
+    counts = torch.zeros(2 * BINS, dtype=sums_dtype(logit_BK.device), device=logit_BK.device)
+    # Not bincount over the boxes alone: their number would have to be known before the next operation.
+    counts.index_add_(0, cell_BK.flatten(), is_box_BK.flatten().to(counts.dtype))
+    planes = (_area(truth_BM4) > 0).sum().to(counts.dtype)
+    return torch.cat([counts, torch.stack([planes, torch.full_like(planes, len(logit_BK))])])
 
 
 def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float = ENOUGH) -> Tensor:

@@ -35,7 +35,7 @@ class Detector(nn.Module):
         down, in units of ``REACH`` cells."""
         _, middle_BCHW, coarse_BCHW = pyramid
         cells_B5HW: Tensor = self.cells(self.middle(join(self.enter(coarse_BCHW), middle_BCHW)))
-        return cells_B5HW + cells_B5HW.new_tensor([PRIOR_LOGIT, 0, 0, 0, 0])[:, None, None]
+        return cells_B5HW + torch.tensor([PRIOR_LOGIT, 0, 0, 0, 0]).to(cells_B5HW, non_blocking=True)[:, None, None]
 
 
 def centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
@@ -48,7 +48,7 @@ def decoded(cells_B5HW: Tensor) -> tuple[Tensor, Tensor]:
     """logit_BN and boxes_BN4 of the N cells, in float32 and in shares of the picture; boxes may reach beyond it."""
     height, width = cells_B5HW.shape[-2:]
     flat_BN5 = cells_B5HW.float().flatten(2).transpose(1, 2)
-    cell_2 = flat_BN5.new_tensor([1 / width, 1 / height])
+    cell_2 = torch.tensor([1 / width, 1 / height]).to(flat_BN5, non_blocking=True)
     # e^4 reaches of two cells are more than a picture, and no gradient that an exponential blows up.
     reach_BN4 = flat_BN5[..., 1:].clamp(-4, 4).exp() * REACH * cell_2.repeat(2)
     at_N2 = centres(height, width, cells_B5HW.device)

@@ -56,7 +56,7 @@ def aims(boxes_BM4: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     Of several it finds the smallest (Tian et al. 2019, section 3.1).
     """
     at_1N2 = centres(height, width, boxes_BM4.device)[None, :, None]
-    cell_2 = boxes_BM4.new_tensor([1 / width, 1 / height])
+    cell_2 = torch.tensor([1 / width, 1 / height]).to(boxes_BM4, non_blocking=True)
     sides_BM2 = boxes_BM4[..., 2:] - boxes_BM4[..., :2]
     middle_BM2 = (boxes_BM4[..., :2] + boxes_BM4[..., 2:]) / 2
     reach_BM2 = torch.maximum(sides_BM2 * (MIDDLE / 2), cell_2 / 2)

@@ -60,7 +60,7 @@ class Pixels(Tally):
         hits = (truth & predicted).sum()
         counts[:3] += torch.stack([hits, predicted.sum() - hits, truth.sum() - hits])
         each_BHW = F.binary_cross_entropy_with_logits(answer.detach().float(), batch.mask_BHW.float(), reduction="none")
-        counts[3] += each_BHW.mean((1, 2)).double().sum()
+        counts[3] += each_BHW.mean((1, 2)).to(counts.dtype).sum()
         counts[4] += len(each_BHW)
 
     def metrics(self, counts: Tensor, images: float) -> dict[str, float]:

@@ -1,0 +1,70 @@
+"""Which decoded datasets live on a GPU, and how rows of the others get there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raytune_planes.datasets.base import Arrays
+
+SHARE = 0.4
+"""Of the memory of a GPU that this process may still take: what decoded datasets fill at most; training needs the
+rest."""
+CHUNK_BYTES = 2**26
+"""Sent at a time, so that the host holds no second copy of a dataset."""
+
+
+def room_on(device: torch.device) -> int:
+    """Bytes that decoded datasets may fill on ``device``.
+
+    ``SHARE`` of what is free on an NVIDIA GPU and within this process's part of it (``Worker``); none elsewhere: on a
+    CPU all trials share the pages of the cache, and other GPUs do not say what is free.
+    """
+    if device.type != "cuda":
+        return 0
+    free, total = torch.cuda.mem_get_info(device)
+    own = torch.cuda.get_per_process_memory_fraction(device.index) * total - torch.cuda.memory_reserved(device)
+    return max(0, int(SHARE * min(free, own)))
+
+
+def resident(data: Mapping[str, Arrays], room: int) -> frozenset[str]:
+    """The datasets that live on the device whose ``room`` in bytes they fill, the smallest first: of them the most
+    pictures are drawn again and again."""
+    found, left = set(), room
+    for name in sorted(data, key=lambda name: size_of(data[name])):
+        if (size := size_of(data[name])) > left:
+            break
+        found.add(name)
+        left -= size
+    return frozenset(found)
+
+
+def size_of(arrays: Arrays) -> int:
+    """Bytes of a dataset's decoded pictures and masks."""
+    return int(arrays.images_NHWC.nbytes + (0 if arrays.masks_NHW is None else arrays.masks_NHW.nbytes))
+
+
+def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
+    """The whole array on ``device``; ``array`` may be on disk, or compressed."""
+    first = torch.from_numpy(np.array(array[:1]))
+    whole = torch.empty((len(array), *first.shape[1:]), dtype=first.dtype, device=device)
+    rows = max(1, CHUNK_BYTES // max(1, first.nbytes))
+    for start in range(0, len(array), rows):
+        whole[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows])).to(device)
+    return whole
+
+
+def sent(array: np.ndarray, chosen: np.ndarray, device: torch.device) -> Tensor:
+    """Rows of ``array`` on ``device``, as a copy. A GPU fetches them by itself, from pinned memory, while the host goes
+    on."""
+    if device.type != "cuda":
+        return torch.from_numpy(array[chosen]).to(device, non_blocking=True)
+    if not isinstance(array, np.ndarray):  # decoded as it is indexed
+        return torch.from_numpy(array[chosen]).pin_memory().to(device, non_blocking=True)
+    dtype = torch.from_numpy(np.array(array[:0])).dtype
+    pinned = torch.empty((len(chosen), *array.shape[1:]), dtype=dtype, pin_memory=True)
+    np.take(array, chosen, axis=0, out=pinned.numpy(), mode="clip")
+    return pinned.to(device, non_blocking=True)
