@@ -151,6 +151,15 @@ def place_of(trial: TrialRecord) -> str:
     return f"{trial.tags['host']} ({trial.tags.get('pool', '')})" if "host" in trial.tags else ""
 
 
+def card_of(epoch: EpochRecord) -> str:
+    """``; 5120 images/s, 3.1 GiB of the card, 87 % busy``; empty for an epoch on processors."""
+    found = epoch.metrics
+    if "card/images_per_second" not in found:
+        return ""
+    busy = f", {100 * found['card/busy']:.0f} % busy" if "card/busy" in found else ""
+    return f"; {found['card/images_per_second']:.0f} images/s, {found['card/memory_gib']:.1f} GiB of the card{busy}"
+
+
 def score_of(trial: TrialRecord, goal: Goal) -> float:
     best = trial.best(goal)
     return goal.score(best.metrics) if best else float("-inf")

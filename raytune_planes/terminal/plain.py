@@ -11,6 +11,7 @@ from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.terminal.board import (
     Board,
     Outline,
+    card_of,
     clock,
     place_of,
     progress,
@@ -50,7 +51,8 @@ class PlainView:
             f"{name} {short_name(board.outline.primary[name])} {value}" for name, value in board.values(trial).items()
         )
         where = f" on {place_of(trial)}" if board.outline.has_places else ""
-        self._say(f"trial {trial.number} epoch {progress(trial)}{where}: {values} ({epoch.seconds:.1f} s)")
+        took = f"{epoch.seconds:.1f} s{card_of(epoch)}"
+        self._say(f"trial {trial.number} epoch {progress(trial)}{where}: {values} ({took})")
         for line in board.news(trial, epoch):
             self._say(line)
 

@@ -7,6 +7,8 @@ import torch
 from raytune_planes.errors import UserError
 
 NO_MEMORY = "does not fit into memory"
+LACK = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
+"""What else says so: the allocator of a CPU, the driver of a GPU, and its libraries for products and convolutions."""
 
 
 def explain(error: BaseException) -> str:
@@ -16,7 +18,7 @@ def explain(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in LACK):
         return f"{NO_MEMORY}: {text[:300]}"
     return f"{type(error).__name__}: {text[:300]}"
 

@@ -95,6 +95,19 @@ class Pools:
         each = f", {self.needs.workers} workers each" if self.needs.workers > 1 else ""
         return f"{self.at_once} at a time" + (f" ({', '.join(parts)})" if len(parts) > 1 else "") + each
 
+    @property
+    def idle_gpus(self) -> str:
+        """``; 3 of 4 GPUs were idle: ...``, where trials leave whole ones free with all of them running; else empty."""
+        there = sum(node.gpus for node in self._nodes())
+        pool = next((pool for pool in self.now if pool.name == GPU), None)
+        trials = min(self.at_once, pool.slots) if pool else 0
+        held = trials * self.needs.workers * pool.gpus if pool else 0.0
+        idle = int(there - held + 1e-9)
+        if idle < 1:
+            return ""
+        why = f"{counted(trials, 'trial')} took {held:g}" if pool else "--gpus-per-worker asks for none"
+        return f"; {idle} of {counted(float(there), 'GPU')} {'was' if idle == 1 else 'were'} idle ({why})"
+
     def take(self, trial: str) -> dict[str, Any] | None:
         """A place for ``trial``, or None while all are taken.
 

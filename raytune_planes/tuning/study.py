@@ -55,11 +55,13 @@ class Outcome:
     """Of the trials of this run."""
     cores: float
     """Processors that they could have used at once."""
+    idle_gpus: str
+    """Those that no trial could have used, in words (``Pools.idle_gpus``)."""
 
     @property
     def parallelism(self) -> str:
         """``1.8 of 2 cores busy (90 %)``."""
-        return self.used.of(self.cores, self.seconds)
+        return self.used.of(self.cores, self.seconds) + self.idle_gpus
 
 
 def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
@@ -121,6 +123,7 @@ class _Study:
 
     def run(self, cluster: Cluster) -> Outcome:
         cores = float(self._pools.at_once * self._plan.workers * self._plan.cpus_per_worker)
+        idle_gpus = self._pools.idle_gpus
         self._trackers.start_study(self._plan.as_record())
         self._view.start(self._outline(cluster))
         end, reason = End.FAILED, "the driver broke down"
@@ -147,6 +150,7 @@ class _Study:
             seconds=self._recorder.seconds,
             used=sum(self._recorder.core_time.values(), CoreTime()),
             cores=cores,
+            idle_gpus=idle_gpus,
         )
 
     @property

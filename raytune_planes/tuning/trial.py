@@ -145,7 +145,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     """The training function of every worker, also of one that is alone in the trial's own process."""
     from raytune_planes.tuning.worker import make_worker
 
-    suggested, task = job["asked"], job["task"]
+    suggested, task, pool = job["asked"], job["task"], job["asked"]["pool"]
     config = task.config(suggested["drawn"])
     for _, stage in config.staged:
         if stage.budget.batch_size % task.workers:
@@ -155,7 +155,7 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
             )
     folder = task.folder(suggested["number"], suggested["trial_id"])
     last = folder / LAST if (folder / LAST).is_file() else None
-    trained_by = make_worker(task.workers, config.devices.vision, holds_card=suggested["pool"]["card"])
+    trained_by = make_worker(task.workers, config.devices.vision, holds_card=pool["card"], share=pool.get("gpus", 1.0))
     fork = Fork(Path(task.study) / "stages", f"trial {suggested['number']}", task.common_stages)
     report = Reporter(folder, trained_by, fork.took)
     if trained_by.rank == 0:

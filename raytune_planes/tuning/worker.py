@@ -14,13 +14,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from raytune_planes.errors import UserError
 from raytune_planes.tasks.outputs import mapped
+from raytune_planes.training.cards import limit_memory
 from raytune_planes.training.workers import LocalWorker, Watch, Worker, pick_device, unwatched, why_no_gpu
 
 
-def make_worker(workers: int, device: str, *, holds_card: bool = False) -> Worker:
+def make_worker(workers: int, device: str, *, holds_card: bool = False, share: float = 1.0) -> Worker:
     """This process among ``workers``; ``device`` is the setting ``devices.vision``. Call inside the training function.
 
-    ``holds_card``: whether Ray gave it a share of a GPU of whose card it knows.
+    ``holds_card``: whether Ray gave it a share of a GPU of whose card it knows; ``share``: how much of one, which is
+    then the most that it takes of the card's memory.
 
     Raises:
         UserError: ``cuda`` was asked for and this process sees none, or it holds a card that torch cannot use: on
@@ -31,7 +33,9 @@ def make_worker(workers: int, device: str, *, holds_card: bool = False) -> Worke
             f"this trial holds a share of a GPU on {socket.gethostname()}, but torch cannot use it ({why}); mend that, "
             "or train on processors with --gpus-per-worker 0"
         )
-    return RayWorker(device) if workers > 1 else LocalWorker(device)
+    worker: Worker = RayWorker(device) if workers > 1 else LocalWorker(device)
+    limit_memory(worker.device, share if holds_card else 1.0)
+    return worker
 
 
 def backend(device: str, nccl: bool) -> str:
@@ -57,8 +61,8 @@ class RayWorker:
         A step trains one dataset, so the other datasets' heads get no gradient: these are looked for.
         """
         traceable = _Traceable(model.to(self.device))
-        devices = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(traceable, device_ids=devices, find_unused_parameters=True)
+        # Without device_ids what batches keep on the host is left there; all else is on the device already.
+        return DistributedDataParallel(traceable, find_unused_parameters=True)
 
     def sum(self, values_N: Tensor) -> Tensor:
         """The element-wise sum over all workers."""
@@ -92,12 +96,15 @@ def _not_itself(tensor: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """All-gather with gradients, out of all-reduce alone: gloo has no all-gather for tensors on a GPU."""
+    """All-gather with gradients, in one exchange each way."""
 
     @staticmethod
     def forward(ctx: Any, rows_BD: Tensor, rank: int, world: int) -> Tensor:
         ctx.rank, ctx.count = rank, len(rows_BD)
         gathered = rows_BD.new_zeros(world * len(rows_BD), *rows_BD.shape[1:])
+        if _has_gather():
+            dist.all_gather_into_tensor(gathered, rows_BD.contiguous())
+            return gathered
         gathered[rank * len(rows_BD) : (rank + 1) * len(rows_BD)] = rows_BD
         dist.all_reduce(gathered)
         return gathered
@@ -105,6 +112,15 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         # Every worker's loss depends on every row, and DDP divides by the number of workers afterwards.
+        if _has_gather():
+            own = gradients[0].new_empty(ctx.count, *gradients[0].shape[1:])
+            dist.reduce_scatter_tensor(own, gradients[0].contiguous())
+            return own, None, None
         summed = gradients[0].clone()
         dist.all_reduce(summed)
         return summed[ctx.rank * ctx.count : (ctx.rank + 1) * ctx.count], None, None
+
+
+def _has_gather() -> bool:
+    """Whether the group's backend gathers and scatters tensors of a GPU; gloo adds them up alone."""
+    return dist.get_backend() == "nccl"

@@ -130,3 +130,12 @@ def test_the_largest_machine_is_told() -> None:
         Pools(Needs(cpus=8), lambda: FARM)
     with pytest.raises(UserError, match="16 CPUs and 2 GPUs on 4 machines, 8 CPUs and 2 GPUs on the largest"):
         Pools(Needs(gpus=3.0), lambda: LAB)
+
+
+def test_whole_gpus_that_no_trial_can_take_are_named() -> None:
+    card = Needs(gpus=1.0)
+    assert Pools(card, lambda: FARM).idle_gpus == ""
+    assert Pools(card, lambda: FARM, 1).idle_gpus == "; 1 of 2 GPUs was idle (1 trial took 1)"
+    assert Pools(Needs(), lambda: FARM).idle_gpus == "; 2 of 2 GPUs were idle (--gpus-per-worker asks for none)"
+    assert Pools(Needs(gpus=0.5, cpus=4), lambda: FARM).idle_gpus == "; 1 of 2 GPUs was idle (2 trials took 1)"
+    assert Pools(Needs(), lambda: LAPTOP).idle_gpus == ""

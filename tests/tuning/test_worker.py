@@ -12,6 +12,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+from torch.nn.parallel import DistributedDataParallel
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import EpochRecord
@@ -108,6 +111,59 @@ def test_two_workers_train_one_text_encoder(tmp_path: Path) -> None:
         other.kill()
     _train(0, 1, port, str(tmp_path), bert)
     assert any(key.startswith("text.") for key in _assert_trained_alike(tmp_path))
+
+
+class CountingWorker(GroupWorker):
+    """Counts the exchanges of gradients."""
+
+    exchanges = 0
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        parallel = super().prepare(model)
+        assert isinstance(parallel, DistributedDataParallel)
+
+        def counted(_: object, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+            self.exchanges += 1
+            return allreduce_hook(dist.group.WORLD, bucket)
+
+        parallel.register_comm_hook(None, counted)
+        return parallel
+
+
+def _train_accumulated(rank: int, world: int, port: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    if world > 1:
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
+    still = {f"datasets__{name}__head__dropout": 0.0 for name in ("planesnet", "hrplanes", "fgvc")}
+    moves = {"optim__kind": "sgd", "optim__lr": 0.02, "datasets__hrplanes__weight": 0.0}
+    exchanges = {}
+    for accumulate in (1, 3):
+        worker = CountingWorker(rank, world) if world > 1 else LocalWorker("cpu")
+
+        def keep(_: object, checkpoint: Checkpoint, accumulate: int = accumulate) -> None:
+            weights = {k: v.numpy() for k, v in checkpoint.state["model"].items()}
+            np.savez(f"{folder}/{accumulate}-{world}-{rank}.npz", **weights)
+
+        config = toy_config(budget__epochs=1, optim__accumulate=accumulate, **still, **moves)
+        train(config, toy_data(), toy_prompts(), GOAL, worker=worker, report=keep)
+        exchanges[accumulate] = getattr(worker, "exchanges", 0)
+    if world > 1:
+        Path(folder, f"exchanges-{rank}.json").write_text(json.dumps(exchanges), encoding="utf-8")
+        dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_accumulated_batches_are_exchanged_once_a_move(tmp_path: Path) -> None:
+    mp.spawn(_train_accumulated, args=(2, port := _free_port(), str(tmp_path)), nprocs=2)
+    _train_accumulated(0, 1, port, str(tmp_path))
+    for rank in (0, 1):
+        told = json.loads((tmp_path / f"exchanges-{rank}.json").read_text(encoding="utf-8"))
+        assert told["1"] == 2 * told["3"] > 0, "6 of the 9 batches train, in 3 moves of 3"
+    for accumulate in (1, 3):
+        alone, *both = (dict(np.load(tmp_path / f"{accumulate}-{w}.npz")) for w in ("1-0", "2-0", "2-1"))
+        for key, values in alone.items():
+            np.testing.assert_array_equal(both[0][key], both[1][key], err_msg=key)
+            np.testing.assert_allclose(values, both[0][key], atol=TOLERANCE, rtol=0, err_msg=key)
 
 
 def _train_folds(rank: int, port: int, folder: str) -> None:

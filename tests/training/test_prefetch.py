@@ -1,0 +1,77 @@
+"""Batches that a thread makes ahead come in their order, with its errors, and the thread ends with the epoch."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+import torch
+
+from raytune_planes.datasets.loaders import Batch
+from raytune_planes.training.prefetch import AHEAD, Beside, batches, made_ahead
+
+ORDER = [("fgvc", 0), ("hrplanes", 0), ("fgvc", 1), ("planesnet", 4), ("fgvc", 2)]
+
+
+def make(name: str, number: int) -> Batch:
+    return Batch(name, torch.full((2, 3, 4, 4), float(number)), torch.zeros(2, dtype=torch.long), None)
+
+
+def told(batch: Batch) -> tuple[str, int]:
+    return batch.dataset, int(batch.image_BCHW[0, 0, 0, 0])
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_batches_come_in_order_from_a_thread_that_ends() -> None:
+    makers = set()
+
+    def noted(name: str, number: int) -> Batch:
+        makers.add(threading.current_thread().name)
+        return make(name, number)
+
+    with made_ahead(noted, ORDER, Beside()) as coming:
+        assert [told(batch) for batch in coming] == ORDER
+    assert makers == {"batches"}
+    assert "batches" not in threads()
+
+
+def test_an_epoch_that_ends_early_ends_the_thread() -> None:
+    made = []
+
+    def noted(name: str, number: int) -> Batch:
+        made.append((name, number))
+        return make(name, number)
+
+    with made_ahead(noted, ORDER, Beside()) as coming:
+        assert told(next(coming)) == ORDER[0]
+    assert "batches" not in threads()
+    assert len(made) <= 1 + AHEAD + 1  # used, ready, and the one that was being made
+
+
+def test_what_the_thread_raises_is_raised_at_the_batches_turn() -> None:
+    def broken(name: str, number: int) -> Batch:
+        if number == 1:
+            raise OSError("the disk is gone")
+        return make(name, number)
+
+    with made_ahead(broken, ORDER, Beside()) as coming:
+        assert told(next(coming)) == ORDER[0]
+        assert told(next(coming)) == ORDER[1]
+        with pytest.raises(OSError, match="the disk is gone"):
+            next(coming)
+
+
+def test_on_a_cpu_a_batch_is_made_at_its_turn_by_the_thread_that_trains() -> None:
+    made = []
+
+    def noted(name: str, number: int) -> Batch:
+        made.append(threading.current_thread())
+        return make(name, number)
+
+    with batches(noted, ORDER, torch.device("cpu")) as coming:
+        assert not made
+        assert told(next(coming)) == ORDER[0]
+        assert made == [threading.current_thread()]
