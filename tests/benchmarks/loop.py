@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from raytune_planes.arithmetic import autocast, precision
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.loaders import Batch, TrainStream
+from raytune_planes.datasets.pixels import Targets, pixels_of
 from raytune_planes.network import Network
 from raytune_planes.tasks.terms import terms
 from raytune_planes.training.optim import make_optimizer, set_rate
 from raytune_planes.training.schedule import rate
 from raytune_planes.training.trainer import Trainer
-from raytune_planes.training.workers import LocalWorker
+from raytune_planes.training.workers import LocalWorker, Worker
 from tests.benchmarks import workload
 from tests.benchmarks.measuring import in_turn, ratio
 from tests.benchmarks.tables import Aim, Table
@@ -29,26 +31,35 @@ STEPS = 12
 class Task:
     """What the three loops share: model, streams of batches, weights of the losses, order of the datasets."""
 
-    def __init__(self, config: TrialConfig, data: Mapping[str, Arrays], rows: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: Mapping[str, Arrays],
+        rows: Mapping[str, np.ndarray],
+        device: torch.device | str = "cpu",
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.model = Network({n: a.info for n, a in data.items()}, config, workload.TEXT_WIDTH)
-        self.prompts = {name: torch.from_numpy(row) for name, row in rows.items()}
-        batch = config.budget.batch_size
-        self.streams = {n: TrainStream(data[n], d, batch, config.seed) for n, d in config.active.items()}
+        self.device = torch.device(device)
+        self.low = precision(config.precision, config.devices.exact, self.device) == "bfloat16"
+        self.model = Network({n: a.info for n, a in data.items()}, config, workload.TEXT_WIDTH).to(self.device)
+        self.prompts = {name: torch.from_numpy(row).to(self.device) for name, row in rows.items()}
+        batch, pixels = config.budget.batch_size, pixels_of(data, config.active, self.device, Targets())
+        self.streams = {n: TrainStream(data[n], d, batch, config.seed, pixels[n]) for n, d in config.active.items()}
         ours = make_optimizer(self.model, (), config.optim).param_groups
         groups = [{k: g[k] for k in ("params", "weight_decay", "factor")} for g in ours]
-        self.optimizer = torch.optim.AdamW(groups, lr=config.optim.lr, fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=config.optim.lr, fused=self.device.type in ("cpu", "cuda"))
         self.order = tuple(list(data)[i % len(data)] for i in range(STEPS))
         self.drawn = dict.fromkeys(data, 0)
 
     def batches(self) -> Iterator[Batch]:
         for name in self.order:
-            yield self.streams[name].batch(self.drawn[name])
+            yield self.streams[name].batch(self.drawn[name]).to(self.device)
             self.drawn[name] += 1
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        answers = self.model(batch.dataset, batch.image_BCHW)
+        with autocast(self.device, self.low):
+            answers = self.model(batch.dataset, batch.image_BCHW)
         found = terms(self.model.tasks, answers, batch, self.prompts[batch.dataset])
         weights = {name: getattr(self.config.losses, name).weight for name in found}
         return sum(weights[n] * v for n, v in found.items()), answers["classification"].logits_BK  # type: ignore[return-value]
@@ -60,7 +71,7 @@ def by_hand(task: Task) -> Callable[[], None]:
 
     def epoch() -> None:
         task.model.train()
-        seen, right, total = 0, torch.zeros(()), torch.zeros(())
+        seen, right, total = 0, torch.zeros((), device=task.device), torch.zeros((), device=task.device)
         for i, batch in enumerate(task.batches()):
             set_rate(task.optimizer, rate(optim, i / STEPS))
             loss, logits_BK = task.loss(batch)
@@ -78,9 +89,11 @@ def by_hand(task: Task) -> Callable[[], None]:
     return epoch
 
 
-def ours(config: TrialConfig, data: Mapping[str, Arrays], rows: Mapping[str, np.ndarray]) -> Callable[[], None]:
+def ours(
+    config: TrialConfig, data: Mapping[str, Arrays], rows: Mapping[str, np.ndarray], worker: Worker | None = None
+) -> Callable[[], None]:
     """A whole ``train_epoch`` with all of its metrics, in the same order of datasets."""
-    trainer = Trainer(config, data, rows, LocalWorker("cpu"))
+    trainer = Trainer(config, data, rows, worker or LocalWorker("cpu"))
     order = tuple(list(data)[i % len(data)] for i in range(STEPS))
     return lambda: trainer.train_epoch(order) and None
 
@@ -126,7 +139,12 @@ def lightning(task: Task) -> Callable[[], None] | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(
-            accelerator="cpu", max_epochs=0, gradient_clip_val=optim.clip, enable_model_summary=False, **quiet
+            accelerator="gpu" if task.device.type == "cuda" else "cpu",
+            devices=1,
+            max_epochs=0,
+            gradient_clip_val=optim.clip,
+            enable_model_summary=False,
+            **quiet,
         )
     return epoch
 

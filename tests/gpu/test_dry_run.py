@@ -1,0 +1,60 @@
+"""The checks for a card run dry: the same code, on a CPU that plays the card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from raytune_planes.training.workers import why_no_gpu
+from tests.gpu import check
+from tests.gpu.place import Place
+
+QUICK = [name for name in check.CHECKS if not name.startswith("two ")]
+DRAWN_THERE = {"noise is as asked", "bfloat16 learns as float32", "a study"}
+"""What a played card cannot show."""
+
+
+def test_every_check_of_one_process_holds_on_a_played_card(tmp_path: Path) -> None:
+    found = check.run(Place(dry=True), QUICK, tmp_path, print)
+    assert {name: result.held for name, result in found.items()} == {
+        name: None if name in DRAWN_THERE else True for name in QUICK
+    }, found
+    told = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert told["checks"].keys() == found.keys()
+    assert "| no step waits for the card | yes |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert check.status(found, dry=True) == 0
+
+
+@pytest.mark.slow
+def test_the_checks_of_several_processes_hold_on_a_cpu(tmp_path: Path) -> None:
+    found = check.run(Place(dry=True), [name for name in check.CHECKS if name.startswith("two ")], tmp_path, print)
+    assert [result.held for result in found.values()] == [True, True], found
+
+
+@pytest.mark.skipif(not why_no_gpu(), reason="there is a GPU")
+def test_without_a_card_each_check_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    assert check.main([str(tmp_path / "out")]) == check.NO_CARD
+    checks = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["checks"]
+    assert checks.keys() == check.CHECKS.keys()
+    for result in checks.values():
+        assert result["held"] is None
+        assert result["text"].startswith("skipped: there is no GPU: ")
+
+
+def test_a_check_that_fails_or_raises_is_told_and_decides_the_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(place: Place) -> check.Found:
+        raise RuntimeError("the card is on fire")
+
+    checks = {"broken": (broken, 1.0), "far": (lambda place: check.Found(False, "too far"), 1.0)}
+    monkeypatch.setattr(check, "CHECKS", {**checks, "long": (broken, 1e9)})
+    notes: list[str] = []
+    found = check.run(Place(dry=True), ["broken", "far", "long"], tmp_path, notes.append)
+    assert found["broken"].text == "RuntimeError: the card is on fire"
+    assert found["long"].text.startswith("no time was left: it takes 1000000000 s")
+    assert [result.held for result in found.values()] == [False, False, False]
+    assert check.status(found, dry=True) == 1
+    assert "the card is on fire" in notes[0]
