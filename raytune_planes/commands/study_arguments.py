@@ -27,6 +27,8 @@ KEPT = (
     *("no_rungs", "no_references"),
 )
 """What a study keeps from its first command line: these decide what its trials are and which come next."""
+APART = ("about", "tag", "dry_run")
+"""Of one command line alone: notes are in a file of their own, and a dry run keeps nothing."""
 PATHS = ("data", "cache", "config", "out")
 
 
@@ -62,7 +64,7 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
 
 def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> None:
     """Keep the command line in the study's ``folder``. Raises UserError when that cannot be written."""
-    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", "about", "tag", "dry_run")}
+    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", *APART)}
     for key in ("data", "cache", "config"):
         own[key] = own[key] and str(own[key].resolve())
     if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:
