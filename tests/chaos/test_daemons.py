@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -39,7 +40,8 @@ def test_a_study_that_loses_a_daemon_of_ray_says_how_to_go_on_and_does(tmp_path:
         _, alive = psutil.wait_procs(ray, timeout=20)
         assert [p for p in alive if p.status() != psutil.STATUS_ZOMBIE] == []
         told = f"Ray's process {victim} ({daemon.pid}) on this machine died. All records are whole; "
-        assert study.said().endswith(f"{told}continue with: raytune-planes tune --resume shot --out {study.out}\n")
+        program = f"{sys.executable} -m raytune_planes"  # as the study was called
+        assert study.said().endswith(f"{told}continue with: {program} tune --resume shot --out {study.out}\n")
         assert not re.search(r"^(\x1b\[\d+m)?\((raylet|gcs_server)\)|core_worker|Traceback", study.said(), re.M)
         before = read_study(study.folder).trials[0].epochs
         assert len(before) >= 2

@@ -127,7 +127,7 @@ def test_evaluation_sees_the_middle_pixel_by_pixel_and_masks_and_boxes_with_it()
 def test_pictures_that_live_on_the_device_are_cut_as_those_on_disk_are() -> None:
     arrays, seen, some = scene(6), Seen(24, 0.75), np.array([4, 1, 2])
     windows = np.array([[0, 0, 40, 48], [8, 16, 40, 48], [16, 24, 40, 48]])
-    held, mapped = (Pixels(arrays, resident_bytes=size, seen=seen) for size in (2**30, 0))
+    held, mapped = (Pixels(arrays, is_resident=there, seen=seen) for there in (True, False))
     for part in (None, windows):
         for one, other in zip(held.at(some, part), mapped.at(some, part), strict=True):
             assert one is not None

@@ -218,7 +218,7 @@ def test_evaluation_images_are_not_augmented() -> None:
 
 def test_pictures_that_live_on_the_device_give_the_same_batches() -> None:
     arrays, dataset = arrays_of([0, 1] * 8, train=12), Dataset(augment=Augment(noise=0.1, erase=0.2))
-    held = Pixels(arrays, "cpu", resident_bytes=10**6)
+    held = Pixels(arrays, "cpu", is_resident=True)
     mapped = TrainStream(arrays, dataset, 4, seed=1)
     resident = TrainStream(arrays, dataset, 4, seed=1, pixels=held)
     assert all(equal(mapped.batch(i), resident.batch(i)) for i in range(4))
@@ -226,7 +226,8 @@ def test_pictures_that_live_on_the_device_give_the_same_batches() -> None:
     assert all(equal(a, b) for a, b in zip(*validation, strict=True))
 
 
-@pytest.mark.parametrize(("room", "copied"), [(None, False), (10, False), (10**6, True)])
-def test_only_arrays_that_fit_are_copied_and_none_on_a_processor_by_itself(room: int | None, copied: bool) -> None:
+@pytest.mark.parametrize("is_resident", [False, True])
+def test_pictures_are_copied_only_where_they_are_to_live_on_the_device(is_resident: bool) -> None:
     arrays = arrays_of([0, 1, 0, 1])
-    assert np.shares_memory(np.asarray(Pixels(arrays, "cpu", room)._images_NHWC), arrays.images_NHWC) is not copied
+    held = np.asarray(Pixels(arrays, "cpu", is_resident)._images_NHWC)
+    assert np.shares_memory(held, arrays.images_NHWC) is not is_resident
