@@ -10,6 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from optuna.samplers import TPESampler
+
+from raytune_planes.tuning.optuna_hooks import ATTRIBUTES, METHODS
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
@@ -27,6 +30,11 @@ HOOKS: Mapping[str, str] = {
     "timm.models._efficientnet_blocks.EdgeResidual": "model/folding.py",
     "timm.models._efficientnet_blocks.InvertedResidual": "model/folding.py",
     "PIL.ImageFile._Tile": "datasets/depth.py",  # in annotations alone
+    "optuna.samplers._tpe.sampler._split_trials": "tuning/optuna_hooks.py",
+    "optuna.samplers._tpe.sampler.default_gamma": "tuning/optuna_hooks.py",
+    "optuna.samplers._tpe.sampler.default_gamma_multiobjective": "tuning/optuna_hooks.py",
+    **{f"optuna.samplers.TPESampler.{name}": "tuning/optuna_hooks.py" for name in METHODS},
+    "optuna.study.Study._get_trials": "tuning/optuna_hooks.py",
     "ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV": "tuning/ray_hooks.py",
     "ray._private.ray_constants.ENABLE_RAY_CLUSTER": "tuning/ray_hooks.py",
     "ray._private.authentication.authentication_token_setup.maybe_enable_token_auth_if_token_available": (
@@ -56,6 +64,11 @@ def test_the_installed_release_has_the_hook(hook: str) -> None:
         return
 
 
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_a_sampler_of_optuna_has_the_attribute(name: str) -> None:
+    assert hasattr(TPESampler(), name), f"TPESampler.{name} is gone; it is used in tuning/optuna_hooks.py"
+
+
 def test_tune_says_which_process_a_trial_has() -> None:
     from ray.tune.experiment.trial import _TemporaryTrialState
 
@@ -80,6 +93,7 @@ def test_mlflows_page_reads_the_view_that_a_study_leaves_it(name: str) -> None:
 def test_private_names_of_libraries_are_used_in_their_one_file() -> None:
     used = {(name, path) for path, name in private_names()}
     allowed = {(part, path) for name, path in HOOKS.items() for part in name.split(".")}
+    allowed |= {(name, "tuning/optuna_hooks.py") for name in ATTRIBUTES}
     of_python = {("_ActionsContainer", "commands/arguments.py"), ("_ArgumentGroup", "commands/tune.py")}
     of_python |= {("_exit", "tuning/daemons.py")}
     of_python |= {("_replace", "datasets/depth.py")}  # of a named tuple, where it is public

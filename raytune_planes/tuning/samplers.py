@@ -15,8 +15,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.settings import overlaid, value_of
 from raytune_planes.space import SAMPLERS, Space
+from raytune_planes.tuning.optuna_hooks import tpe
 from raytune_planes.tuning.seen import Known, Seen
-from raytune_planes.tuning.tpe import Tpe
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     # Optuna 5 would take the multivariate form for one objective, without support for conditional dimensions; on
@@ -27,7 +27,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "gp": {"n_startup_trials": 10, "warn_independent_sampling": False},
 }
 _BUILDERS: Mapping[str, Callable[..., BaseSampler]] = {
-    "tpe": Tpe,
+    "tpe": tpe,
     "random": RandomSampler,
     "nsga2": NSGAIISampler,
     "gp": GPSampler,

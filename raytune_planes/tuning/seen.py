@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+from raytune_planes.tuning.optuna_hooks import ENDED, view
 
 REACHED = "reached"
 """Attribute in the database: what a pruned trial had reached at its best epoch, one value for each objective."""
@@ -36,7 +38,7 @@ class Seen(BaseSampler):
 
     def __init__(self, inner: BaseSampler, known: dict[int, Known], *, always: bool = False) -> None:
         self.inner, self._known, self._always = inner, known, always
-        self._study: _Study | None = None
+        self._study: Study | None = None
 
     def reseed_rng(self) -> None:
         self.inner.reseed_rng()
@@ -55,7 +57,13 @@ class Seen(BaseSampler):
         return self.inner.sample_independent(self._view(study), trial, param_name, param_distribution)
 
     def _view(self, study: Study) -> Study:
-        self._study = self._study or _Study(study, self._known, self._always or len(study.directions) > 1)
+        if self._study is None:  # which trials have ended is asked once
+            signs = [1.0 if d is StudyDirection.MAXIMIZE else -1.0 for d in study.directions]
+            ended = study.get_trials(deepcopy=False, states=ENDED)
+            for trial in ended:
+                if trial.number not in self._known:
+                    self._known[trial.number] = _known(trial, signs, self._always or len(signs) > 1)
+            self._study = view(study, [each.trial for each in _bounded([self._known[t.number] for t in ended])])
         return self._study
 
 
@@ -68,28 +76,6 @@ class Known:
     """By how much it misses the floors, together."""
     values: tuple[float, ...]
     """Larger is better; -inf for all where the trial has none."""
-
-
-class _Study(Study):
-    """The view; which trials have ended is asked once."""
-
-    def __init__(self, study: Study, known: dict[int, Known], completes: bool) -> None:
-        self.__dict__.update(study.__dict__)
-        signs = [1.0 if d is StudyDirection.MAXIMIZE else -1.0 for d in study.directions]
-        ended = study._get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED), use_cache=True)
-        for trial in ended:
-            if trial.number not in known:
-                known[trial.number] = _known(trial, signs, completes)
-        self._ended = [each.trial for each in _bounded([known[t.number] for t in ended])]
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        others = [s for s in TrialState if s not in (TrialState.COMPLETE, TrialState.PRUNED)]
-        asked = [s for s in others if states is None or s in states]
-        rest = super()._get_trials(deepcopy, asked, use_cache) if asked else []
-        ended = [trial for trial in self._ended if states is None or trial.state in states]
-        return sorted(ended + rest, key=lambda trial: trial.number)
 
 
 def _known(trial: FrozenTrial, signs: Sequence[float], completes: bool) -> Known:
