@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ for variable in OF_THE_CALLER:
     os.environ.pop(variable, None)
 os.environ["RAY_ADDRESS"] = "local"  # a Ray that runs here, of another test or of a person, is not to be joined
 
+OURS = (*OF_THE_CALLER, "RAY_ADDRESS", "RAY_TMPDIR")
+"""Variables that decide where studies go, and where models are looked for."""
+
 ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "real"
 
 
@@ -36,6 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     from tests.order import longest_first
 
     items.sort(key=longest_first)
+
+
+@pytest.fixture(autouse=True)
+def _variables_stay() -> Iterator[None]:
+    """A variable that one test leaves behind sends another one's study elsewhere, in some order of the tests only."""
+    before = {name: os.environ.get(name) for name in OURS}
+    yield
+    left = {name: os.environ.get(name) for name in OURS}
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    assert left == before, "this test, or a fixture of it, leaves other variables than it met"
 
 
 @pytest.fixture(scope="session")

@@ -99,16 +99,18 @@ def params(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
     The artifact ``config.yaml`` holds every setting by its path, with all digits.
     """
     values = trial.drawn or {path: trial.config[path] for path in start.searched if path in trial.config}
-    names = short_names({*start.searched, *values})
+    names = short_names([*start.searched, *values])
     whole = {names[path]: value_text(value) for path, value in values.items()}
     return {path: value if len(value) <= LONGEST_PARAM else _shortened(value) for path, value in whole.items()}
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
-    """Path -> name for columns, which a narrow column cuts at their end: without its section where three parts or more
-    are left unambiguous, as ``fgvc.head.depth``."""
-    whole = set(paths)
-    short = {path: path.partition(".")[2] if path.count(".") >= 2 else path for path in whole}
+    """Path -> name for columns, in the given order.
+
+    A narrow column cuts names at their end, so they come without their section where three parts or more are left
+    unambiguous, as ``fgvc.head.depth``.
+    """
+    short = {path: path.partition(".")[2] if path.count(".") >= 2 else path for path in paths}
     taken = Counter(short.values())
     return {path: name if taken[name] == 1 else path for path, name in short.items()}
 

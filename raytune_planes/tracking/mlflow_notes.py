@@ -60,7 +60,7 @@ def _in_words(gain: Gain) -> str:
 
 def _changes(study: StudyFiles, best: TrialRecord) -> list[str]:
     first = defaults_trial(study)
-    before, names = first.config if first else {}, short_names({*study.start.searched, *best.drawn})
+    before, names = first.config if first else {}, short_names([*study.start.searched, *best.drawn])
     changed = [path for path in best.drawn if path not in before or before[path] != best.drawn[path]]
     if not changed:
         return ["It has the settings of the defaults."]

@@ -13,6 +13,7 @@ from raytune_planes.tracking import reading
 from raytune_planes.tracking.final import handed_over, read_final
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST, short_names
+from raytune_planes.tracking.mlflow_place import current_store
 from raytune_planes.tracking.reading import StudyFiles
 
 SPACE = """
@@ -122,8 +123,8 @@ def test_the_champion_loads_from_the_registry_and_answers(place: Path) -> None:
 
     chip = next((place / "data" / "planesnet").rglob("1__*.png")).read_bytes()
     photograph = next((place / "data" / "fgvc-aircraft-2013b").rglob("*.jpg")).read_bytes()
-    mlflow.set_tracking_uri(f"sqlite:///{place / 'results' / 'mlflow.db'}")
-    model = mlflow.pyfunc.load_model("models:/raytune-planes@champion")
+    with current_store(default_uri(place / "results")):
+        model = mlflow.pyfunc.load_model("models:/raytune-planes@champion")
     assert model.metadata.signature is not None
     answers = model.predict(pandas.DataFrame({"dataset": ["planesnet", "fgvc"], "image": [chip, photograph]}))
     assert answers[0]["labels"][0]["label"] in ("no plane", "plane", "background")
