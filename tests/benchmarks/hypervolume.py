@@ -32,12 +32,11 @@ from tests.benchmarks.lcbench import (
     REDUCTION,
     WORKERS,
     Curves,
-    Surrogate,
-    folder,
+    opened,
 )
 from tests.benchmarks.lcbench_table import interval
 from tests.benchmarks.rivals import distributions
-from tests.benchmarks.tables import Missing, Table
+from tests.benchmarks.tables import Table
 from tests.oracle.simulator import Ours, Strategy, simulate
 
 PROBLEMS = (
@@ -198,13 +197,7 @@ def run(p: Problem, strategy: Strategy, trainings: int = FULL_TRAININGS) -> list
 
 def measure(quick: bool) -> Table:
     """Raises Missing when the surrogate or onnxruntime is not here."""
-    where = folder()
-    if not (where / "model.onnx").is_file():
-        raise Missing(f"no model.onnx in {where}; set RAYTUNE_PLANES_LCBENCH to the surrogate's folder")
-    try:
-        surrogate = Surrogate(where)
-    except ImportError:
-        raise Missing("the package onnxruntime is not installed; uv sync --group bench") from None
+    surrogate = opened()
     seeds = range(2 if quick else int(os.environ.get("RAYTUNE_PLANES_SEEDS", SEEDS)))
     problems = [problem(surrogate, tasks) for tasks in (PROBLEMS[:2] if quick else PROBLEMS)]
     found: dict[tuple[str, str, int], list[float]] = {}

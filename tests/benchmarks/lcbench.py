@@ -22,6 +22,7 @@ from raytune_planes.space import Dimension, RungSettings, Space
 from raytune_planes.space.dimension import AtRandom, suggest
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search, Suggestion
+from tests.benchmarks.tables import Missing
 from tests.oracle.simulator import Course, Ours, Strategy, simulate
 
 METRIC = "val/lcbench/accuracy"
@@ -79,6 +80,17 @@ def folder() -> Path:
     """Where the surrogate is: ``RAYTUNE_PLANES_LCBENCH``, else ``../shared/lcbench`` beside the repository."""
     named = os.environ.get("RAYTUNE_PLANES_LCBENCH")
     return Path(named) if named else Path(__file__).resolve().parents[3] / "shared" / "lcbench"
+
+
+def opened() -> Surrogate:
+    """The surrogate. Raises Missing when it, or onnxruntime, is not here."""
+    where = folder()
+    if not (where / "model.onnx").is_file():
+        raise Missing(f"no model.onnx in {where}; set RAYTUNE_PLANES_LCBENCH to the surrogate's folder")
+    try:
+        return Surrogate(where)
+    except ImportError:
+        raise Missing("the package onnxruntime is not installed; uv sync --group bench") from None
 
 
 def course(curves: Curves, task: str) -> Course:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.lcbench import FULL_TRAININGS, WORKERS, Run, Surrogate, folder, full_training, run
+from tests.benchmarks.lcbench import FULL_TRAININGS, WORKERS, Run, full_training, opened, run
 from tests.benchmarks.rivals import METHODS
-from tests.benchmarks.tables import Missing, Table
+from tests.benchmarks.tables import Table
 
 TUNED_ON = ("3945", "167104", "168331", "189906")
 """Our options were chosen on these tasks: they are not in the table."""
@@ -34,13 +34,7 @@ Key = tuple[str, int]
 
 def measure(quick: bool) -> Table:
     """Raises Missing when the surrogate or onnxruntime is not here."""
-    where = folder()
-    if not (where / "model.onnx").is_file():
-        raise Missing(f"no model.onnx in {where}; set RAYTUNE_PLANES_LCBENCH to the surrogate's folder")
-    try:
-        surrogate = Surrogate(where)
-    except ImportError:
-        raise Missing("the package onnxruntime is not installed; uv sync --group bench") from None
+    surrogate = opened()
     tasks = TASKS[:2] if quick else TASKS
     seeds = range(2 if quick else int(os.environ.get("RAYTUNE_PLANES_SEEDS", SEEDS)))
     part = os.environ.get("RAYTUNE_PLANES_METHODS", "")

@@ -23,11 +23,11 @@ from tests.benchmarks.lcbench import (
     Run,
     Surrogate,
     course,
-    folder,
     full_training,
+    opened,
     run,
 )
-from tests.benchmarks.tables import Missing, Table
+from tests.benchmarks.tables import Table
 from tests.oracle.simulator import Ours, simulate
 
 PAST = (
@@ -95,13 +95,7 @@ class Past:
 
 def measure(quick: bool) -> Table:
     """Raises Missing when the surrogate or onnxruntime is not here."""
-    where = folder()
-    if not (where / "model.onnx").is_file():
-        raise Missing(f"no model.onnx in {where}; set RAYTUNE_PLANES_LCBENCH to the surrogate's folder")
-    try:
-        surrogate = Surrogate(where)
-    except ImportError:
-        raise Missing("the package onnxruntime is not installed; uv sync --group bench") from None
+    surrogate = opened()
     past, runs, learning = Past(surrogate), dict[str, list[Run]](), dict[str, int]()
     for seed in range(1 if quick else SEEDS):
         for task in TASKS[:2] if quick else TASKS:
