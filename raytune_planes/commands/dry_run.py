@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     costs = of_datasets({name: reader.scan() for name, reader in readers.items()}, readers, config)
     print("\n".join(lines(costs)))
     pace = costs["training"]["samples_per_hour"] * args.workers / 3600
-    samples = samples_of(space, settings, config.split.trainings * config.samples, references=not args.no_references)
+    samples = samples_of(space, settings, costs["training"]["trial_samples"], references=not args.no_references)
     print(_time(samples, pace * at_once, settings))
     print(_disk(costs, settings, args.out))
     print("Nothing was started; leave out --dry-run to start it")

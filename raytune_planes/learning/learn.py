@@ -107,6 +107,11 @@ def _predicted(known: Sequence[_Known]) -> np.ndarray:
     return np.stack([predictions(k.rows_ND, k.quantiles_N, all_MD) for k in known], axis=1)
 
 
+def _starts(known: Sequence[_Known]) -> np.ndarray:
+    """Rows at which each study's trials begin in ``_predicted``, and the number of all."""
+    return np.cumsum([0, *(len(k.numbers) for k in known)])
+
+
 def _chance(known: Sequence[_Known], quantile_MJ: np.ndarray) -> str:
     """Why nothing is learnt, where what did well in one study says nothing about the others; else empty.
 
@@ -114,7 +119,7 @@ def _chance(known: Sequence[_Known], quantile_MJ: np.ndarray) -> str:
     """
     if len(known) < 2:
         return ""
-    starts = np.cumsum([0, *(len(k.numbers) for k in known)])
+    starts = _starts(known)
     agreed, trials = 0.0, 0
     for j, k in enumerate(known):
         others = [i for i in range(len(known)) if i != j]
@@ -138,7 +143,7 @@ def _portfolio(
     quantile_MJ: np.ndarray,
     count: int,
 ) -> list[int]:
-    starts = np.cumsum([0, *(len(k.numbers) for k in known)])
+    starts = _starts(known)
     rows_CD = np.stack([known[j].rows_ND[n] for j, n in candidates])
     quantile_CJ = quantile_MJ[[starts[j] + n for j, n in candidates]]
     for c, (j, n) in enumerate(candidates):

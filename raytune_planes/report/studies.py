@@ -59,7 +59,8 @@ def overviews(out: Path, sort: str = "time", tag: str = "") -> tuple[Overview, .
         UserError: no study has the tag.
     """
     found = [_overview(out / name) for name in study_names(out)]
-    if tag and (known := sorted({t for each in found for t in each.tags})) is not None and tag not in known:
+    known = sorted({t for each in found for t in each.tags})
+    if tag and tag not in known:
         raise UserError(f"no study in {out} has the tag '{tag}'; there are: {', '.join(known) or 'no tags'}")
     chosen = [each for each in found if not tag or tag in each.tags]
     by_time = sorted(chosen, key=lambda each: (-each.started_ms, each.name))

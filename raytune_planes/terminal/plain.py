@@ -74,9 +74,10 @@ class PlainView:
         board = self._know()
         now = time.monotonic()
         for trial in board.running():
+            if now < self._told_s.get(trial.trial_id, -math.inf) + AGAIN_S:
+                continue  # before its file is read: Tune asks many times a second
             steps = board.steps(trial)
-            due_s = self._told_s.get(trial.trial_id, -math.inf) + AGAIN_S
-            if steps is None or not steps.done or now < due_s:
+            if steps is None or not steps.done:
                 continue
             self._told_s[trial.trial_id] = now
             pace = f", {steps.images / steps.seconds:,.0f} images a second" if steps.seconds > 0 else ""
