@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import RungSettings, Space
@@ -29,13 +28,12 @@ from tests.benchmarks.lcbench import (
     EPOCHS,
     FIRST,
     FULL_TRAININGS,
-    REDUCTION,
     WORKERS,
     Curves,
     opened,
 )
 from tests.benchmarks.lcbench_table import interval
-from tests.benchmarks.rivals import distributions
+from tests.benchmarks.rivals import Optuna
 from tests.benchmarks.tables import Table
 from tests.oracle.simulator import Ours, Strategy, simulate
 
@@ -135,38 +133,21 @@ def ours(
 
 
 @dataclass
-class Optuna:
-    """Optuna alone on the mean of the objectives less the floor's penalty, with successive halving."""
+class PenalisedMean(Optuna):
+    """Optuna alone on the mean of the objectives less the floor's penalty, begun with the surrogate's defaults."""
 
-    problem: Problem
-    seed: int
-    _open: dict[str, optuna.Trial] = field(default_factory=dict)
+    problem: Problem = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        sampler = optuna.samplers.TPESampler(seed=self.seed, multivariate=False, constant_liar=True)
-        pruner = optuna.pruners.SuccessiveHalvingPruner(FIRST, REDUCTION)
+        super().__post_init__()
         with quiet():
-            self._study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
             self._study.enqueue_trial(DEFAULTS)
 
-    def ask(self) -> Suggestion:
-        with quiet():
-            trial = self._study.ask(distributions())
-        self._open[str(trial.number)] = trial
-        return Suggestion(str(trial.number), trial.number, dict(trial.params))
+    def value(self, epoch: EpochRecord) -> float:
+        return self.problem.goal.score(epoch.metrics)
 
-    def report(self, trial: Suggestion, epoch: EpochRecord, final: bool) -> bool:
-        self._open[trial.trial_id].report(self.problem.goal.score(epoch.metrics), epoch.epoch)
-        return not final and self._open[trial.trial_id].should_prune()
-
-    def tell(self, record: TrialRecord) -> None:
-        trial, pruned = self._open.pop(record.trial_id), record.end is End.PRUNED
-        best = max(self.problem.goal.score(epoch.metrics) for epoch in record.epochs)
-        with quiet():
-            if pruned:
-                self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            else:
-                self._study.tell(trial, best)
+    def result(self, record: TrialRecord) -> float:
+        return max(map(self.value, record.epochs))
 
 
 METHODS: Mapping[str, Callable[[Problem, int], Strategy]] = {
@@ -174,7 +155,7 @@ METHODS: Mapping[str, Callable[[Problem, int], Strategy]] = {
     "random + MO-ASHA": lambda p, seed: ours(p, seed, sampler="random", grace=FIRST, floors="ignore"),
     "Optuna constrained NSGA-II": lambda p, seed: ours(p, seed, sampler="nsga2", grace=0),
     "Optuna constrained MO-TPE": lambda p, seed: ours(p, seed, grace=0),
-    "penalised mean, TPE + halving": Optuna,
+    "penalised mean, TPE + halving": lambda p, seed: PenalisedMean(seed, problem=p),
     "ours, first rung 5": lambda p, seed: ours(p, seed, grace=FIRST),
     "ours, pruned trials without values": lambda p, seed: ours(p, seed, search=Blind),
     "ours": ours,

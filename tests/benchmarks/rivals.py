@@ -93,7 +93,7 @@ class Optuna:
         return Suggestion(str(trial.number), trial.number, dict(trial.params))
 
     def report(self, trial: Suggestion, epoch: EpochRecord, final: bool) -> bool:
-        self._open[trial.trial_id].report(epoch.metrics[METRIC], epoch.epoch)
+        self._open[trial.trial_id].report(self.value(epoch), epoch.epoch)
         return not final and self._open[trial.trial_id].should_prune()
 
     def tell(self, record: TrialRecord) -> None:
@@ -102,7 +102,15 @@ class Optuna:
             if pruned:
                 self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
             else:
-                self._study.tell(trial, record.epochs[-1].metrics[METRIC])
+                self._study.tell(trial, self.result(record))
+
+    def value(self, epoch: EpochRecord) -> float:
+        """What the pruner compares."""
+        return epoch.metrics[METRIC]
+
+    def result(self, record: TrialRecord) -> float:
+        """Of a trial that was not pruned."""
+        return self.value(record.epochs[-1])
 
 
 METHODS: Mapping[str, Callable[[int], Strategy]] = {
