@@ -44,8 +44,15 @@ BASE: Mapping[str, Any] = {
 }
 """1,920 samples a trial, in too few epochs for a dataset to rest. Whole scenes, whose features are not stored, are not
 evaluated."""
-OTHER_FEATURES = ("datasets.fgvc.augment.", "datasets.fgvc.image_size", "losses.reconstruction.", "text.")
-"""Dimensions of the space ``full`` that give other features or prompts, or keep features from being stored."""
+OTHER_FEATURES = (
+    "datasets.fgvc.augment.",
+    "datasets.fgvc.image_size",
+    "losses.reconstruction.",
+    "model.sharing",
+    "text.",
+)
+"""Dimensions of the space ``full`` that give other features or prompts, or keep features from being stored: with
+``model.sharing=stage`` each dataset trains a last stage of its own."""
 OF_OTHERS = ("model.backbone.depth",)
 """Those that only another encoder has."""
 AFRESH, STORED, AGAIN = "afresh", "stored", "stored, another seed"
