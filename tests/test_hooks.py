@@ -13,6 +13,7 @@ import pytest
 from optuna.samplers import TPESampler
 
 from raytune_planes.tuning.optuna_hooks import ATTRIBUTES, METHODS
+from raytune_planes.tuning.ray_hooks import OF_THE_CONTROLLER
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
@@ -41,6 +42,7 @@ HOOKS: Mapping[str, str] = {
         "tuning/ray_hooks.py"
     ),
     "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE": "tuning/ray_hooks.py",
+    "ray.tune.execution.tune_controller.TuneController._maybe_reuse_cached_actor": "tuning/ray_hooks.py",
     "ray.train.v2._internal.execution.callback.WorkerGroupCallback": "tuning/ray_hooks.py",
     f"{GROUP}.worker_group.WorkerGroup.get_worker_group_state": "tuning/ray_hooks.py",
     f"{GROUP}.state.WorkerGroupState.placement_group_handle": "tuning/ray_hooks.py",
@@ -73,6 +75,16 @@ def test_tune_says_which_process_a_trial_has() -> None:
     from ray.tune.experiment.trial import _TemporaryTrialState
 
     assert _TemporaryTrialState().ray_actor is None
+
+
+@pytest.mark.parametrize("name", OF_THE_CONTROLLER)
+def test_tunes_controller_has_the_attribute(name: str) -> None:
+    from ray.tune.execution.tune_controller import TuneController
+
+    written = f"self.{name} =" in inspect.getsource(TuneController) or f"self.{name}:" in inspect.getsource(
+        TuneController
+    )
+    assert written, f"TuneController.{name} is gone; it is used in tuning/ray_hooks.py"
 
 
 def test_rays_launcher_says_where_it_keeps_the_resolved_file() -> None:

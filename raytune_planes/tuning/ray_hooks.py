@@ -10,10 +10,15 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 log = logging.getLogger(__name__)
+
+OF_THE_CONTROLLER = ("_trial_to_actor", "_actor_manager", "_started_actors", "_search_alg")
+"""Attributes of Tune's controller that ``starts_are_kept`` reads."""
 
 
 def set_switch(variable: str, on: bool, constant: str) -> None:
@@ -86,6 +91,45 @@ def process_of(trial: Any) -> Any:
     if not hasattr(state, "ray_actor"):
         _lost("Trial.temporary_state.ray_actor", "a trial that hangs cannot be ended; it keeps its processors")
     return getattr(state, "ray_actor", None)
+
+
+@contextmanager
+def starts_are_kept() -> Iterator[None]:
+    """Inside, a trial whose process is starting waits for it, and a process that is free takes the trial after it.
+
+    By itself Tune gives the free process to the trial that waits, and ends the one that starts. Where trials are
+    shorter than a start (some seconds, for torch is imported) this repeats, and one processor stays idle.
+    """
+    controller = getattr(_module("ray.tune.execution.tune_controller"), "TuneController", None)
+    name = "_maybe_reuse_cached_actor"
+    reuse = getattr(controller, name, None)
+    if controller is None or reuse is None:
+        _lost(f"TuneController.{name}", "processors may stay idle while trials are shorter than the start of a process")
+        yield
+        return
+
+    def reuse_unless_starting(self: Any, trial: Any) -> bool:
+        return not _is_starting(self, trial) and bool(reuse(self, trial))
+
+    setattr(controller, name, reuse_unless_starting)
+    try:
+        yield
+    finally:
+        setattr(controller, name, reuse)
+
+
+def _is_starting(controller: Any, trial: Any) -> bool:
+    """Whether a trial's own process has its processors and starts, and other trials will follow.
+
+    One that waits for processors takes a free process: that one may hold those it waits for.
+    """
+    try:
+        trials, actors, started, search = (getattr(controller, name) for name in OF_THE_CONTROLLER)
+    except AttributeError as error:
+        _lost(str(error), "processors may stay idle while trials are shorter than the start of a process")
+        return False
+    actor = trials.get(trial)
+    return actor is not None and actors.is_actor_started(actor) and actor not in started and not search.is_finished()
 
 
 def _module(name: str) -> Any:

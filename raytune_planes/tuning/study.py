@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, Trackers
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tuning import reaper
+from raytune_planes.tuning import ray_hooks, reaper
 from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
@@ -227,7 +226,7 @@ class _Study:
         )
         if plan.references:
             self._references.start(self._pools.now[0].gpus, self._pools.at_once)
-        with nullcontext() if alone else reaper.registry():
+        with ray_hooks.starts_are_kept() if alone else reaper.registry():
             tuner.fit()
 
     def _outline(self, cluster: Cluster) -> Outline:

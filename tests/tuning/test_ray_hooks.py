@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from ray._private import ray_constants
 from ray._private.authentication import authentication_token_setup
 from ray.train.v2._internal.execution import callback
-from ray.tune.execution import class_cache
+from ray.tune.execution import class_cache, tune_controller
 
 from raytune_planes.tuning import ray_hooks, reaper
 
@@ -72,3 +73,68 @@ def test_a_group_and_a_trial_that_tell_nothing_are_none(caplog: pytest.LogCaptur
     assert "hangs" not in caplog.text
     assert ray_hooks.process_of(SimpleNamespace()) is None
     assert "no Trial.temporary_state.ray_actor: a trial that hangs cannot be ended" in caplog.text
+
+
+SHORT_TRIALS = """
+import os, sys, time
+from pathlib import Path
+import ray
+from ray import tune
+from raytune_planes.tuning.ray_hooks import starts_are_kept
+
+noted = Path(sys.argv[1])
+
+def count(pattern):
+    return len(list(noted.glob(pattern)))
+
+class Short(tune.Trainable):
+    # The first process is there at once. The second starts for longer than three trials take, and the first waits
+    # for it after six, so that neither is too slow for the other on a busy machine.
+    def setup(self, config):
+        (noted / f"{os.getpid()}.started").touch()
+        while count("*.started") > 1 and count("*.trained") < 3:
+            time.sleep(0.1)
+        (noted / f"{os.getpid()}.ready").touch()
+    def reset_config(self, config):
+        return True
+    def save_checkpoint(self, folder):
+        return {}
+    def load_checkpoint(self, state):
+        pass
+    def step(self):
+        (noted / f"{os.getpid()}.{self.trial_id}.trained").touch()
+        patience = 600
+        while count("*.trained") > 5 and count("*.ready") < 2 and patience:
+            time.sleep(0.1)
+            patience -= 1
+        return {"done": True}
+
+ray.init(num_cpus=2, include_dashboard=False)
+with starts_are_kept():
+    tune.Tuner(
+        Short,
+        param_space={"number": tune.randint(0, 9)},
+        tune_config=tune.TuneConfig(num_samples=12, max_concurrent_trials=2, reuse_actors=True),
+        run_config=tune.RunConfig(storage_path=str(noted / "ray"), verbose=0),
+    ).fit()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_starts_is_kept_while_short_trials_pass(tmp_path: Path) -> None:
+    run = [sys.executable, "-c", SHORT_TRIALS, str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trained = [path.name.partition(".")[0] for path in tmp_path.glob("*.trained")]
+    assert len(trained) == 12
+    assert len(set(trained)) == 2, "by itself Tune ends the second process while it starts, and one trains all trials"
+    assert len(list(tmp_path.glob("*.started"))) == 2
+
+
+def test_a_tune_without_the_method_that_reuses_processes_says_what_is_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(tune_controller.TuneController, "_maybe_reuse_cached_actor")
+    with ray_hooks.starts_are_kept():
+        assert "no TuneController._maybe_reuse_cached_actor: processors may stay idle while trials are" in caplog.text
+    assert not hasattr(tune_controller.TuneController, "_maybe_reuse_cached_actor")
