@@ -126,7 +126,9 @@ class _Page:
             raise self._explained(error) from None
 
     def _explained(self, error: BaseException) -> BaseException:
-        if not isinstance(error, (*DAMAGE, *ODD)):
+        import tifffile
+
+        if not isinstance(error, (*DAMAGE, *ODD, tifffile.TiffFileError)):
             return error
         if "imagecodecs" in str(error):
             return UserError(
