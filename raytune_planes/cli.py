@@ -7,11 +7,12 @@ import errno
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
-from raytune_planes.errors import DISK_FULL, UserError
+from raytune_planes.commands.script_output import tell_error
+from raytune_planes.errors import DISK_FULL, UserError, first_line
 from raytune_planes.invocation import command
 from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
@@ -54,30 +55,48 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         return int(args.run(args) or 0)
     except UserError as error:
-        print(f"raytune-planes {args.verb}: {error}", file=sys.stderr)
-        return 2
+        return _failed(args, 2, str(error))
     except BrokenPipeError:  # `raytune-planes best | head`
         sys.stderr.close()
         return 0
     except OSError as error:
         if error.errno not in DISK:
+            tell_error(args, 1, f"{type(error).__name__}: {first_line(error)}")
             raise
         where = f": {printable(error.filename)}" if error.filename is not None else ""
-        print(
-            f"raytune-planes {args.verb}: {error.strerror}{where}. Files written before are intact; "
+        return _failed(
+            args,
+            2,
+            f"{error.strerror}{where}. Files written before are intact; "
             f"{DISK[error.errno]}, then continue (tune and train: --resume)",
-            file=sys.stderr,
         )
-        return 2
     except KeyboardInterrupt:
-        print(f"\nraytune-planes {args.verb}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        print(file=sys.stderr)
+        return _failed(args, INTERRUPTED, "interrupted")
+    except Exception as error:  # of ours: its traceback follows
+        tell_error(args, 1, f"{type(error).__name__}: {first_line(error)}")
+        raise
+
+
+def _failed(args: argparse.Namespace, status: int, message: str) -> int:
+    print(f"raytune-planes {args.verb}: {message}", file=sys.stderr)
+    tell_error(args, status, message)
+    return status
 
 
 class Parser(argparse.ArgumentParser):
     """Ends its help with examples, and with the packaged spaces where a verb takes one; neither is made before."""
 
     verb: ModuleType | None = None
+    _words: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        tell_error(self._words, 2, message)
+        super().error(message)
 
     def format_help(self) -> str:
         examples = [command(example) for example in getattr(self.verb, "EXAMPLES", ())]

@@ -14,13 +14,14 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import Goal
 from raytune_planes.settings import flatten, make_config
+from raytune_planes.terminal.lines import JsonLines
 from raytune_planes.tracking.files import LAST, write_whole
 from raytune_planes.tracking.validation import VALIDATION, out_of_fold, read_validation, write_validation
 
 FILE = "folds.json"
 
 
-def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goal: Goal | None, **where: Any) -> int:
+def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goal: Goal | None, lines: JsonLines, **where: Any) -> int:
     """Train ``config`` on each of ``folds`` folds into ``out/fold-0``, ...; then write ``folds.json`` and ``val.npz``,
     and list the labels that look wrong (``label_check``).
 
@@ -28,6 +29,7 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
     than were trained, or a fold that failed, leave both files unwritten.
 
     Args:
+        lines: gets the trainings as events.
         where: of ``TrainingRun.train``: data, cache, cache_limit_gib, test.
 
     Returns:
@@ -44,7 +46,7 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
         folder = out / f"fold-{fold}"
         mine = make_config(flatten(config), {"split.kind": "kfold", "split.folds": folds, "split.fold": fold})
         print(f"fold {fold + 1} of {folds}")
-        run = TrainingRun(mine, folder, resume=resume and (folder / LAST).is_file())
+        run = TrainingRun(mine, folder, resume=resume and (folder / LAST).is_file(), lines=lines, fold=fold + 1)
         status = run.train(goal=goal, **where)
         best = run.record.best(run.goal)
         if status or best is None:
@@ -54,6 +56,7 @@ def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goa
     spread = {key: summary([m[key] for m in bests]) for key in bests[0] if all(key in m for m in bests)}
     write_validation(out, predictions)
     write_whole(out / FILE, json.dumps({"folds": folds, "metrics": spread}, indent=1) + "\n")
+    lines.tell("result", result={"folder": str(out), "folds": folds, "metrics": spread})
     print(f"over {folds} folds, mean ± standard deviation (out-of-fold answers: {out / VALIDATION}):")
     for key in run.shown.values():
         values = ", ".join(f"{value:.4f}" for value in spread[key]["values"])

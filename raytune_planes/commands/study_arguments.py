@@ -27,8 +27,8 @@ KEPT = (
     *("no_rungs", "no_references"),
 )
 """What a study keeps from its first command line: these decide what its trials are and which come next."""
-APART = ("about", "tag", "dry_run")
-"""Of one command line alone: notes are in a file of their own, and a dry run keeps nothing."""
+APART = ("about", "tag", "dry_run", "quiet", "json_lines")
+"""Of one command line alone: notes are in a file of their own, a dry run keeps nothing, and output is for its reader."""
 PATHS = ("data", "cache", "config", "out")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.learn_run import with_lessons
+from raytune_planes.commands.script_output import ScriptOutput
 from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
@@ -22,6 +22,7 @@ from raytune_planes.preparation.data import data_folder
 from raytune_planes.printing import counted
 from raytune_planes.report import summary
 from raytune_planes.report.final import final_lines
+from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import load
 from raytune_planes.space import (
     Space,
@@ -35,7 +36,7 @@ from raytune_planes.space import (
     with_fixed,
 )
 from raytune_planes.space.writing import to_yaml
-from raytune_planes.terminal import View, make_view
+from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import DataDescription, Trackers, of_table
 from raytune_planes.tracking.commit import commit
@@ -55,11 +56,13 @@ from raytune_planes.tuning.teaching import with_teachers
 LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, out: ScriptOutput) -> int:
     """Run the study. Returns 0 with a best configuration, 1 when no trial is complete, 130 when interrupted."""
     check_tags(args.tag)
     plan = make_plan(args)
-    folder = files.study_folder(plan.out, plan.name)
+    out.folder = folder = files.study_folder(plan.out, plan.name)
+    for name, described in plan.material.data.items():
+        out.lines.data(name, described)
     remember(args, folder, _say)
     if args.about or args.tag:
         add_notes(folder, args.about, args.tag)
@@ -67,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     mlflow = MlflowTracker(plan.out, args.tracking_uri, experiment=args.experiment)
     own = JsonlTracker(plan.out), mlflow
     trackers = Trackers(*own, *of_table(plan.out))
-    view = make_view(sys.stdout)
+    view = out.view()
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
     if plan.final:
         _say(planned(plan.space, plan.final).capitalize())
@@ -84,9 +87,10 @@ def run(args: argparse.Namespace) -> int:
         )
         _say(describe(confirm(plan, outcome.study, args.confirm, args.seeds, view)))
     if status == 0:  # after the final check, whose intervals count
-        _register(plan, mlflow.place)
-    if not outcome.interrupted:
-        _draw(plan, mlflow.place)
+        _register(plan, mlflow.place, view)
+    if not outcome.interrupted and (page := _draw(plan, mlflow.place)):
+        out.lines.tell("report", page=str(page))
+    out.lines.tell("result", result=as_json(reading.read_study(folder)))
     return status
 
 
@@ -205,7 +209,7 @@ def _final(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome, view: Vi
         _say(f"MLflow has nothing of the final training: {error}")
 
 
-def _register(plan: StudyPlan, place: MlflowPlace) -> None:
+def _register(plan: StudyPlan, place: MlflowPlace, view: View) -> None:
     """A store that is away costs the registration, never the study."""
     from raytune_planes.commands.champion import register
 
@@ -219,18 +223,20 @@ def _register(plan: StudyPlan, place: MlflowPlace) -> None:
         _say(f"Model, in {without_secrets(place.uri)}: {model}")
 
 
-def _draw(plan: StudyPlan, place: MlflowPlace) -> None:
+def _draw(plan: StudyPlan, place: MlflowPlace) -> Path | None:
     """The study's report, beside its run in MLflow too; what goes wrong with it costs the study nothing."""
     from raytune_planes.commands.report import write_study
     from raytune_planes.tracking.mlflow import attach
 
-    folder = files.study_folder(plan.out, plan.name)
+    folder, page = files.study_folder(plan.out, plan.name), None
     try:
         paths = write_study(folder)
-        _say(f"Report: {near(paths[0])}")
+        page = paths[0]
+        _say(f"Report: {near(page)}")
         attach(folder, [p for p in paths if p.suffix != ".svg"], place.uri, experiment=place.experiment)
     except Exception as error:
         _say(f"The report is not complete ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
+    return page
 
 
 def _say(text: str) -> None:

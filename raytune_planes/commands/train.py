@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytune_planes.commands.arguments import add_data, add_mlflow, add_set, assigned, at_least, place
+from raytune_planes.commands.script_output import (
+    ScriptOutput,
+    add_script_output,
+    refuse_script_output,
+    with_script_output,
+)
 
 if TYPE_CHECKING:
     from raytune_planes.records import Goal
@@ -39,9 +45,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--print-config", action="store_true", help="print every setting as a file for --config, and train nothing"
     )
     parser.add_argument("--test", action="store_true", help="evaluate the best epoch on the test split at the end")
+    add_script_output(parser)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.print_config:
+        refuse_script_output(args, "--print-config")
+    return with_script_output(args, lambda out: _run(args, out))
+
+
+def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     from raytune_planes.commands.folds_run import train_folds
     from raytune_planes.commands.training_folder import numbered_folder
     from raytune_planes.commands.training_run import TrainingRun
@@ -57,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     if args.print_config:
         print(dotted_yaml(flatten(config), "every setting of one training, for --config"), end="")
         return 0
-    args.out = args.out or numbered_folder(resume=args.resume)
+    out.folder = args.out = args.out or numbered_folder(resume=args.resume)
     goal = _goal_of_study(args.config)
     place = named_place(args.out, args.tracking_uri, args.experiment)
     if place and (message := place.in_words()):
@@ -70,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
         "test": args.test,
     }
     if args.folds:
-        return train_folds(config, args.out, args.folds, resume=args.resume, goal=goal, **where)
-    return TrainingRun(config, args.out, resume=args.resume).train(goal=goal, **where)
+        return train_folds(config, args.out, args.folds, resume=args.resume, goal=goal, lines=out.lines, **where)
+    return TrainingRun(config, args.out, resume=args.resume, lines=out.lines).train(goal=goal, **where)
 
 
 def _goal_of_study(config: Path | None) -> Goal | None:

@@ -24,6 +24,7 @@ from raytune_planes.printing import counted
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
 from raytune_planes.settings import flatten
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
+from raytune_planes.terminal.lines import NOWHERE, JsonLines
 from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.tracking.base import DataDescription
 from raytune_planes.tracking.commit import commit
@@ -37,8 +38,11 @@ from raytune_planes.training.workers import LocalWorker
 class TrainingRun:
     """Trains ``config`` into the folder ``out``: config.yaml, epochs.jsonl, last.pt, best.pt, log.json."""
 
-    def __init__(self, config: TrialConfig, out: Path, *, resume: bool = False) -> None:
-        self.config, self.out, self.resume = config, out, resume
+    def __init__(
+        self, config: TrialConfig, out: Path, *, resume: bool = False, lines: JsonLines = NOWHERE, fold: int = 0
+    ) -> None:
+        """``lines`` gets the training as events; ``fold`` from 1, of one that is trained on every fold."""
+        self.config, self.out, self.resume, self._lines, self._fold = config, out, resume, lines, fold
         names = {name: primary_metric(name, d.reader) for name, d in config.staged[-1][1].active.items()}
         self.shown = {name: metric("val", name, key) for name, key in names.items()}
         self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
@@ -70,6 +74,7 @@ class TrainingRun:
         self.goal = goal or self.goal
         last = self.out / files.LAST
         self._open(last)
+        self._lines.tell("training", folder=str(self.out), epochs=self.epochs, fold=self._fold)
         data = data_folder(data)
 
         def supply(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
@@ -92,8 +97,8 @@ class TrainingRun:
             files.write_whole(self.out / "log.json", json.dumps(published.published_log(self.record), indent=2) + "\n")
         if place is not None and self.record.epochs:
             print(send(self.record, self.goal, self.data, self.out, place, commit()))
-        if test and best is not None:
-            self._test(supply)
+        on_test = self._test(supply) if test and best is not None else None
+        self._lines.tell("result", result=self._result(best, on_test))
         return 1 if end is End.FAILED else 0
 
     def _show_best(self) -> EpochRecord | None:
@@ -104,7 +109,7 @@ class TrainingRun:
             print(f"no result: it ended in stage {self.record.epochs[-1].stage}, before the last one of its plan")
         return best
 
-    def _test(self, supply: Supply) -> None:
+    def _test(self, supply: Supply) -> dict[str, float]:
         """Score the weights that were kept, once, on the test split."""
         kept = load(self.out / files.WEIGHTS)
         stage = stage_of(self.config, kept)
@@ -117,6 +122,20 @@ class TrainingRun:
             values = [f"{key} {value:.4f}" for key, value in of_scenes if value is not None]
             if values:
                 print(f"test, whole scenes of {name}: {'  '.join(values)}")
+        return on_test
+
+    def _result(self, best: EpochRecord | None, on_test: Mapping[str, float] | None) -> dict[str, Any]:
+        return {
+            "folder": str(self.out),
+            "fold": self._fold,
+            "end": str(self.record.end),
+            "reason": self.record.reason,
+            "epoch": best and best.epoch,
+            "score": best and self.goal.value(best.metrics),
+            "metrics": best and dict(best.metrics),
+            "test": on_test,
+            "weights": str(self.out / files.WEIGHTS) if best else None,
+        }
 
     def _open(self, last: Path) -> None:
         epochs = self.out / files.EPOCHS
@@ -141,6 +160,7 @@ class TrainingRun:
         state.save(self.out)
         files.append_whole(self.out / files.EPOCHS, reading.epoch_to_line(epoch).encode())
         self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
+        self._lines.epoch(replace(epoch, fold=self._fold))
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""
         print(
             f"{epoch.stage and epoch.stage + ': '}epoch {epoch.epoch}/{self.epochs}  {self._values(epoch.metrics)}"
@@ -154,6 +174,7 @@ class TrainingRun:
         for name, whole in arrays.items():
             a = parted(whole, stage.split)
             self.data[name] = DataDescription(a.fingerprint, a.counts(), a.synthetic)
+            self._lines.data(name, self.data[name])
             counts = ", ".join(f"{n} {split}" for split, n in a.counts().items())
             kind = " SYNTHETIC" if a.synthetic else ""
             side, decoded = stage.datasets[name].image_size, a.images_NHWC.shape[1]

@@ -14,6 +14,7 @@ from raytune_planes.commands.arguments import (
     gpus,
     place,
 )
+from raytune_planes.commands.script_output import add_script_output, refuse_script_output, with_script_output
 
 EXAMPLES = (
     "tune",
@@ -71,6 +72,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _place(parser.add_argument_group("where trials run"))
     _afterwards(parser)
     add_mlflow(parser.add_argument_group("tracking"))
+    add_script_output(parser)
     parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
 
 
@@ -119,8 +121,13 @@ def _place(group: argparse._ArgumentGroup) -> None:
 def run(args: argparse.Namespace) -> int:
     from raytune_planes.commands import dry_run, study_arguments, study_run
 
-    start = dry_run.run if args.dry_run else study_run.run
+    if args.dry_run:
+        refuse_script_output(args, "--dry-run")
     if args.resume:
-        return start(study_arguments.recall(args))
-    missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
-    return start(argparse.Namespace(**{**vars(args), **missing}))
+        whole = study_arguments.recall(args)
+    else:
+        missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
+        whole = argparse.Namespace(**{**vars(args), **missing})
+    if args.dry_run:
+        return dry_run.run(whole)
+    return with_script_output(whole, lambda out: study_run.run(whole, out))

@@ -35,6 +35,9 @@ class View(Protocol):
     def stop(self) -> None:
         """No more is shown; called however the study ends, perhaps twice."""
 
+    def lost(self, text: str, status: int) -> None:
+        """The process ends at once with this exit status; comes after ``stop``."""
+
 
 def make_view(stream: TextIO) -> View:
     """The live table where ``stream`` is a terminal, plain lines where not."""

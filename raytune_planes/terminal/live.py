@@ -77,6 +77,9 @@ class LiveView:
             self._live.stop()
             self._live = None
 
+    def lost(self, text: str, status: int) -> None:
+        print(text, file=sys.stderr, flush=True)
+
     def _take(self, trial: TrialRecord, *lines: str) -> None:
         assert self._board is not None, "start comes first"
         with self._lock:

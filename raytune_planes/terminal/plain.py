@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from typing import TextIO
 
@@ -91,6 +92,9 @@ class PlainView:
 
     def stop(self) -> None:
         self._stream.flush()
+
+    def lost(self, text: str, status: int) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     def _say(self, text: str) -> None:
         print(printable(text, lines=True), file=self._stream, flush=True)

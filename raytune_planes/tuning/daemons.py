@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -106,7 +105,7 @@ def resumable(view: View, study: str, out: Path) -> Callable[[str], None]:
     def tell(why: str) -> None:
         view.stop()
         line = command(f"tune --resume {shlex.quote(study)}{in_folder(out)}")
-        print(f"{why}. All records are whole; continue with: {line}", file=sys.stderr, flush=True)
+        view.lost(f"{why}. All records are whole; continue with: {line}", FAILED)
 
     return tell
 
