@@ -24,6 +24,8 @@ class Entry(NamedTuple):
     ``datasets.mine.enabled=true``: studies from before it stay as they were, and its folder is needed only there."""
     view: str = "overhead"
     """From where its pictures were taken: ``overhead``, or ``side`` for photographs, which have an up."""
+    licence: str = ""
+    """Of its pictures and labels, as their owners state it; empty where that is not known."""
 
 
 def _problem(name: str, row: Any) -> str:
@@ -34,10 +36,20 @@ CATALOG: Joined[Entry] = joined(
     "datasets",
     {
         "planesnet": Entry(
-            "raytune_planes.datasets.planesnet:PlanesNet", "planesnet", {"image_size": 24}, "accuracy", standard=True
+            "raytune_planes.datasets.planesnet:PlanesNet",
+            "planesnet",
+            {"image_size": 24},
+            "accuracy",
+            standard=True,
+            licence="unknown: its owner (github.com/rhammell/planesnet) states none there; the pictures are Planet's",
         ),
         "hrplanes": Entry(
-            "raytune_planes.datasets.hrplanes:HRPlanes", "hrplanes", {"image_size": 64}, "iou", standard=True
+            "raytune_planes.datasets.hrplanes:HRPlanes",
+            "hrplanes",
+            {"image_size": 64},
+            "iou",
+            standard=True,
+            licence="CC BY-NC-ND 4.0, for academic purposes only; the pictures are Google Earth's and under its terms",
         ),
         "fgvc": Entry(
             "raytune_planes.datasets.fgvc:FGVCAircraft",
@@ -46,6 +58,7 @@ CATALOG: Joined[Entry] = joined(
             "accuracy",
             standard=True,
             view="side",
+            licence="for non-commercial research only; the photographers keep the copyright of their pictures",
         ),
         "image_folder": Entry("raytune_planes.datasets.image_folder:ImageFolder", "image_folder", {}, "accuracy"),
     },

@@ -13,6 +13,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, in_folder
 from raytune_planes.report.confirmed import read_confirmed
 from raytune_planes.report.standing import RESULTS, Standing, judge, standing
+from raytune_planes.report.study_card import write_study_card
 from raytune_planes.tracking import reading
 from raytune_planes.tracking.final import handed_over, read_final
 from raytune_planes.tracking.mlflow_model import LoggedModel
@@ -39,8 +40,9 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
         UserError: nothing keeps every floor, or its weights are gone.
     """
     study = reading.read_study(folder)
+    card = write_study_card(study)  # also where no store gets it
     handed = handed_over(study)
-    if handed is None:
+    if handed is None or card is None:
         final = read_final(study)
         raise UserError(final.verdict if final else "no complete trial keeps every floor, so none becomes the champion")
     weights, best, goal = handed.weights, handed.trial, handed.goal
@@ -51,8 +53,8 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
     confirmed = {n: each for n, each in read_confirmed(folder).items() if each.epochs == handed.epochs}
     mine = standing(study.start, best, goal, confirmed)
     place = MlflowPlace.of(folder.parent, uri, experiment)
-    tags = {RESULTS: mine.to_tag()}
-    version = register_version(folder, best, epoch.epoch, _model(weights, list(study.start.data)), tags, place)
+    model = _model(weights, card, list(study.start.data))
+    version = register_version(folder, best, epoch.epoch, model, {RESULTS: mine.to_tag()}, place)
     kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
     held, here = champion(place.uri), f"models:/{MODEL}@{CHAMPION} (version {version.number}{kind})"
     if held is None or held.number == version.number:
@@ -66,19 +68,14 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
             [f"{here}, in place of version {held.number}{asked or ':'} {judged.reason}", *judged.as_lines()]
         )
     again = command(f"sync {study.start.name}{in_folder(folder.parent)} --promote")
-    return "\n".join(
-        [
-            f"models:/{MODEL}/{version.number}{kind}; @{CHAMPION} stays version {held.number}: {judged.reason}",
-            *judged.as_lines(),
-            f"  to make it the champion all the same: {again}",
-        ]
-    )
+    stays = f"models:/{MODEL}/{version.number}{kind}; @{CHAMPION} stays version {held.number}: {judged.reason}"
+    return "\n".join([stays, *judged.as_lines(), f"  to make it the champion all the same: {again}"])
 
 
-def _model(weights: Path, datasets: list[str]) -> LoggedModel:
+def _model(weights: Path, card: Path, datasets: list[str]) -> LoggedModel:
     return LoggedModel(
         loader="raytune_planes.serving:serve",
-        artifacts={"checkpoint": weights},
+        artifacts={"checkpoint": weights, "card": card},
         input_example=_example(datasets),
         output_example=None,  # answers differ in what applies to their picture, so no schema holds them
         requirements=[f"{name}=={installed(name)}" for name in REQUIRED],

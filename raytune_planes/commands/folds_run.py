@@ -21,7 +21,9 @@ from raytune_planes.tracking.validation import VALIDATION, out_of_fold, read_val
 FILE = "folds.json"
 
 
-def train_folds(config: TrialConfig, out: Path, folds: int, *, resume: bool, goal: Goal | None, lines: JsonLines, **where: Any) -> int:
+def train_folds(
+    config: TrialConfig, out: Path, folds: int, *, resume: bool, goal: Goal | None, lines: JsonLines, **where: Any
+) -> int:
     """Train ``config`` on each of ``folds`` folds into ``out/fold-0``, ...; then write ``folds.json`` and ``val.npz``,
     and list the labels that look wrong (``label_check``).
 

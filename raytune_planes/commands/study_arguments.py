@@ -28,7 +28,7 @@ KEPT = (
 )
 """What a study keeps from its first command line: these decide what its trials are and which come next."""
 APART = ("about", "tag", "dry_run", "quiet", "json_lines")
-"""Of one command line alone: notes are in a file of their own, a dry run keeps nothing, and output is for its reader."""
+"""Of one command line alone: notes are in a file of their own, a dry run keeps nothing, output is for its reader."""
 PATHS = ("data", "cache", "config", "out")
 
 

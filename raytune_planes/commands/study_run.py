@@ -21,6 +21,7 @@ from raytune_planes.invocation import command, in_folder, near
 from raytune_planes.preparation.data import data_folder
 from raytune_planes.printing import counted
 from raytune_planes.report import summary
+from raytune_planes.report.card import FILE as CARD
 from raytune_planes.report.final import final_lines
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import load
@@ -213,14 +214,17 @@ def _register(plan: StudyPlan, place: MlflowPlace, view: View) -> None:
     """A store that is away costs the registration, never the study."""
     from raytune_planes.commands.champion import register
 
+    folder = files.study_folder(plan.out, plan.name)
     try:
-        model = register(files.study_folder(plan.out, plan.name), place.uri, place.experiment)
+        model = register(folder, place.uri, place.experiment)
     except UserError as error:
         _say(f"No model goes into MLflow's registry: {error}")
     except Exception as error:
         _say(f"The best model is not in MLflow's registry ({type(error).__name__}: {str(error).splitlines()[0]})")
     else:
         _say(f"Model, in {without_secrets(place.uri)}: {model}")
+    if (folder / CARD).is_file():
+        _say(f"Model card: {near(folder / CARD)}")
 
 
 def _draw(plan: StudyPlan, place: MlflowPlace) -> Path | None:
@@ -233,7 +237,8 @@ def _draw(plan: StudyPlan, place: MlflowPlace) -> Path | None:
         paths = write_study(folder)
         page = paths[0]
         _say(f"Report: {near(page)}")
-        attach(folder, [p for p in paths if p.suffix != ".svg"], place.uri, experiment=place.experiment)
+        shown = [*(p for p in paths if p.suffix != ".svg"), *folder.glob(CARD)]
+        attach(folder, shown, place.uri, experiment=place.experiment)
     except Exception as error:
         _say(f"The report is not complete ({type(error).__name__}: {(str(error).splitlines() or [''])[0]})")
     return page

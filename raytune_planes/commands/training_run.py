@@ -18,10 +18,14 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command, quoted
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.preparation.prompts import embed_prompts
 from raytune_planes.printing import counted
 from raytune_planes.records import Decision, End, EpochRecord, Goal, Objective, TrialRecord, metric
+from raytune_planes.report.card import FILE as CARD
+from raytune_planes.report.card import Subject, card
+from raytune_planes.report.markdown import code
 from raytune_planes.settings import flatten
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.terminal.lines import NOWHERE, JsonLines
@@ -98,7 +102,7 @@ class TrainingRun:
         if place is not None and self.record.epochs:
             print(send(self.record, self.goal, self.data, self.out, place, commit()))
         on_test = self._test(supply) if test and best is not None else None
-        self._lines.tell("result", result=self._result(best, on_test))
+        self._conclude(best, on_test)
         return 1 if end is End.FAILED else 0
 
     def _show_best(self) -> EpochRecord | None:
@@ -124,8 +128,9 @@ class TrainingRun:
                 print(f"test, whole scenes of {name}: {'  '.join(values)}")
         return on_test
 
-    def _result(self, best: EpochRecord | None, on_test: Mapping[str, float] | None) -> dict[str, Any]:
-        return {
+    def _conclude(self, best: EpochRecord | None, on_test: Mapping[str, float] | None) -> None:
+        """For programs and for people: what the training reached, and its model's card."""
+        result = {
             "folder": str(self.out),
             "fold": self._fold,
             "end": str(self.record.end),
@@ -136,6 +141,12 @@ class TrainingRun:
             "test": on_test,
             "weights": str(self.out / files.WEIGHTS) if best else None,
         }
+        self._lines.tell("result", result=result)
+        if best is not None:
+            name = f"training {code(self.out.resolve().name)}"
+            about = Subject(name, self.record, self.goal, self.data, on_test or {}, commit())
+            use = command(f"predict {quoted(self.out / files.WEIGHTS)} IMAGE")
+            files.write_whole(self.out / CARD, card(about, ["", f"To use its weights: `{use}`"]))
 
     def _open(self, last: Path) -> None:
         epochs = self.out / files.EPOCHS

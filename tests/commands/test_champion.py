@@ -25,6 +25,7 @@ from raytune_planes.records import End
 from raytune_planes.tracking import DataDescription, JsonlTracker
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
+from raytune_planes.tracking.mlflow_model import fetch
 from tests.serving.test_answers import scene
 from tests.toy import INFOS, toy_data
 from tests.tracking.studies import START, ended, epoch, play, three_trials, trial
@@ -114,6 +115,9 @@ def test_the_champion_served_over_http_answers_what_predict_says(
     version = connect(default_uri(tmp_path)).get_model_version_by_alias("raytune-planes", "champion")
     assert version.tags["synthetic"] == "true"
     assert version.description.startswith("Of synthetic pictures, drawn by this program")
+    card = fetch(CHAMPION, default_uri(tmp_path), "MODEL_CARD.md").read_text()
+    assert card == (folder / "MODEL_CARD.md").read_text(), "the card is with the model"
+    assert card.startswith("# Model card: trial 3 of study `quick-1`\n")
 
     source, _ = scene()
     pictures = {"scene.png": source}

@@ -1,4 +1,4 @@
-"""What scripts read of a training and of a study: one line with --quiet, one JSON object per event with --json-lines."""
+"""What scripts read of a training and of a study: one line with --quiet, an object per event with --json-lines."""
 
 from __future__ import annotations
 
@@ -79,6 +79,22 @@ def test_a_training_is_told_as_one_object_per_event(
     assert "epoch 2/2" in captured.err, "what people read is on standard error"
 
 
+def test_a_training_has_a_card_beside_its_weights_with_its_figures(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", *words(root, tmp_path), "--out", str(out), "--test", "--json-lines"]) == 0
+    result = events(capsys.readouterr().out)[-2]["result"]
+    text = (out / "MODEL_CARD.md").read_text()
+    assert text.startswith("# Model card: training `run`\n")
+    assert "| mine | 32 | 4 | 4 | real |" in text
+    assert f"| `val/mine/accuracy` | {result['metrics']['val/mine/accuracy']:.4f} | " in text
+    of_test = text.partition("On the test split, scored once:")[2]
+    assert f"| `test/mine/accuracy` | {result['test']['test/mine/accuracy']:.4f} | " in of_test
+    assert "| data: mine | unknown: ask who made it |" in text
+    assert "| `budget.epochs` | " in text
+
+
 def test_every_fold_is_a_training_of_its_own_and_the_last_result_is_over_folds(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +171,8 @@ def test_a_study_in_a_process_of_its_own_prints_objects_and_nothing_else(root: P
     assert best["score"] == pytest.approx(max(each["score"] for each in ends.values()))
     assert best["metrics"] == ends[best["trial"]]["metrics"]
     assert found[-1] == {"event": "end", "status": 0, "folder": str(out / "told")}
+    card = (out / "told" / "MODEL_CARD.md").read_text()
+    assert card.startswith(f"# Model card: {'the defaults' if best['trial'] == 0 else 'trial 1'} of study `told`\n")
     said = subprocess.run(
         [sys.executable, "-m", "raytune_planes", "best", "--json", "--out", str(out)], capture_output=True, text=True
     )
