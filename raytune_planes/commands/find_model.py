@@ -17,7 +17,7 @@ IN_MLFLOW = ("runs:/", "models:/")
 """How an address of a model in MLflow begins."""
 
 
-def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
+def find_model(name: str, out: Path, tracking_uri: str | None = None, device: str = "auto") -> Model:
     """Load the model ``name``.
 
     Args:
@@ -25,6 +25,7 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
             training at the long budget, else its best trial), the folder of an ensemble, ``runs:/...`` or
             ``models:/...``.
         out: folder of the studies.
+        device: where it computes; members of an ensemble choose theirs.
         tracking_uri: MLflow's store; when None that of ``MLFLOW_TRACKING_URI``, else the one in ``out``.
 
     Raises:
@@ -34,16 +35,16 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None) -> Model:
         from raytune_planes.tracking.mlflow_model import fetch
         from raytune_planes.tracking.mlflow_place import MlflowPlace
 
-        return Predictor.load(fetch(name, MlflowPlace.of(out, tracking_uri).uri, files.WEIGHTS))
+        return Predictor.load(fetch(name, MlflowPlace.of(out, tracking_uri).uri, files.WEIGHTS), device)
     path = next((path for path in (local(name), out / name) if there(path)), Path())
     if path.is_file():
-        return Predictor.load(path)
+        return Predictor.load(path, device)
     if (path / files.WEIGHTS).is_file():
-        return Predictor.load(path / files.WEIGHTS)
+        return Predictor.load(path / files.WEIGHTS, device)
     if (path / ensemble.FILE).is_file():
         return Ensemble.load(path)
     if (path / files.STUDY).is_file():
-        return Predictor.load(_best_of_study(path))
+        return Predictor.load(_best_of_study(path), device)
     raise UserError(
         f"no model '{name}'; give a best.pt, a study or its folder, runs:/ID or models:/NAME@champion "
         f"(studies are looked for in {out}; --studies names another folder)"

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         failed.append(error)
         print(f"raytune-planes predict: left out: {error}", file=sys.stderr)
 
-    pictures = _pictures(args.pictures, leave_out)
+    pictures = pictures_of(args.pictures, leave_out)
     if args.model.startswith(IN_MLFLOW) and (named := MlflowPlace.of(args.studies, args.tracking_uri).in_words()):
         print(named, file=sys.stderr)
     model = find_model(args.model, args.studies, args.tracking_uri)
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _pictures(named: list[Path], left_out: Callable[[UserError], None]) -> list[Path]:
+def pictures_of(named: list[Path], left_out: Callable[[UserError], None]) -> list[Path]:
     """Files as given, and the pictures in each folder. Raises UserError: nothing of it is there."""
     from raytune_planes.datasets.files import PICTURES, walk
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,23 +84,17 @@ class Predictor:
         self._texts: dict[tuple[str, ...], torch.Tensor] = {}
 
     @staticmethod
-    def load(path: Path) -> Predictor:
+    def load(path: Path, device: str = "auto") -> Predictor:
         """Raises UserError when ``path`` is no readable checkpoint, or holds no model of ours."""
         state = checkpoint.load(path)
         with checkpoint.content_of(path):
-            return Predictor(state)
+            return Predictor(state, device)
 
     def infer(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Inference:
         """As in training: tiles of a scene, or the whole picture; and a scene by windows for a dataset of chips."""
         require(dataset, self.infos)
         own = self.learnt[dataset]
-        cut = own.cut(source, scale)
-        if cut is None:
-            batches = iter([own.shown(source)])
-        elif isinstance(cut, Slide):
-            batches = map(own.seen.pixels, cut.pixels())
-        else:
-            batches = iter([own.seen.pixels(np.stack(list(cut.pixels())))])
+        cut, batches = self.pixels(dataset, source, scale)
         text_PW, parts, similar = self._embed(texts), list[Prediction](), list[torch.Tensor]()
         for some_NHWC in batches:
             part = self.predict(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2))
@@ -131,6 +125,22 @@ class Predictor:
             boxes=boxes,
             slide=cut if isinstance(cut, Slide) else None,
         )
+
+    def pixels(
+        self, dataset: str, source: Source, scale: float | None = None
+    ) -> tuple[Grid | Slide | None, Iterator[np.ndarray]]:
+        """How the picture is cut up, and what the model sees of it: uint8 [N, S, S, 3], batch by batch.
+
+        Raises:
+            UserError: the picture cannot be decoded, or not be read at ``scale``.
+        """
+        own = self.learnt[dataset]
+        cut = own.cut(source, scale)
+        if cut is None:
+            return None, iter([own.shown(source)])
+        if isinstance(cut, Slide):
+            return cut, map(own.seen.pixels, cut.pixels())
+        return cut, iter([own.seen.pixels(np.stack(list(cut.pixels())))])
 
     def predict(self, dataset: str, pixels_NCHW: torch.Tensor) -> Prediction:
         """What all tasks say together of uint8 pictures at the dataset's image size (``datasets.crops.Seen``)."""

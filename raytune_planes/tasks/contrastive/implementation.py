@@ -51,8 +51,12 @@ class Contrastive(Implementation):
 
     def forward(self, parts: Mapping[str, Any], features: Features) -> Similarity:
         log_temperature: Tensor = parts["log_temperature"]
-        with torch.no_grad():  # in place, as CLIP does: a clamp in the graph would stop the gradient at the bound
-            log_temperature.clamp_(*map(math.log, TEMPERATURES))
+        lowest, highest = map(math.log, TEMPERATURES)
+        if features.training:
+            with torch.no_grad():  # in place, as CLIP does: a clamp in the graph would stop the gradient at the bound
+                log_temperature.clamp_(lowest, highest)
+        else:  # whoever only looks changes no weight: an export could not
+            log_temperature = log_temperature.clamp(lowest, highest)
         return Similarity(features.embedding_BW, log_temperature, features.prompts_KW)
 
     def prediction(self, answer: Similarity) -> Prediction:

@@ -1,0 +1,103 @@
+"""Write a trained model as one file for other programs (ONNX, torch.export, TorchScript), checked beside the model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raytune_planes.commands.arguments import add_mlflow, at_least, place
+from raytune_planes.errors import UserError
+from raytune_planes.printing import counted, printable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from raytune_planes.serving.predictor import Predictor
+
+EXAMPLES = (
+    "export STUDY --dataset fgvc --format onnx --out fgvc.onnx --pictures DIR/fgvc-aircraft-2013b/data/images",
+    "export results/train/best.pt --dataset planesnet --format torchscript --out planesnet.ts",
+)
+FORMATS = ("onnx", "torch.export", "torchscript")
+PICTURES = 50
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="a best.pt, a study (its best trial), runs:/ID or models:/NAME@ALIAS"
+    )
+    parser.add_argument("--format", required=True, choices=FORMATS, help="kind of file; onnx needs the extra 'export'")
+    parser.add_argument("--out", required=True, type=place, metavar="FILE", help="file to write")
+    parser.add_argument("--dataset", metavar="NAME", help="whose head answers (default: the only one)")
+    parser.add_argument(
+        "--pictures",
+        nargs="+",
+        type=place,
+        default=[],
+        metavar="IMAGE|FOLDER",
+        help=f"pictures on which the file is compared with the model, the first {PICTURES} of them (default: noise)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=at_least(0, float),
+        default=1e-4,
+        metavar="X",
+        help="refuse a file that differs by more in any answer (default: 0.0001)",
+    )
+    parser.add_argument(
+        "--studies", type=place, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
+    )
+    add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises UserError: no such model, the format's packages are missing, or the file would answer otherwise."""
+    from raytune_planes.commands.find_model import find_model
+    from raytune_planes.serving import exporting
+    from raytune_planes.serving.export_formats import needed
+    from raytune_planes.serving.predictor import Predictor, require
+
+    needed(args.format)
+    model = find_model(args.model, args.studies, args.tracking_uri, "cpu")
+    if not isinstance(model, Predictor):
+        raise UserError(f"'{args.model}' is an ensemble, which is several models; export one of its members")
+    if args.dataset is None and len(model.infos) > 1:
+        raise UserError(f"a file answers for one dataset: choose one of {', '.join(model.infos)} with --dataset")
+    dataset = args.dataset or next(iter(model.infos))
+    require(dataset, model.infos)
+    if not args.out.absolute().parent.is_dir():
+        raise UserError(
+            f"no folder {printable(args.out.parent)} to write {printable(args.out.name)} into; make it first"
+        )
+    pixels_NHWC = _seen(model, dataset, args.pictures) if args.pictures else exporting.noise(model, dataset, PICTURES)
+    parity = exporting.export(model, dataset, args.format, args.out, pixels_NHWC, args.tolerance)
+    kind = "" if args.pictures else " of noise (--pictures names real ones)"
+    print(f"{printable(args.out)}: {args.format} of dataset {dataset}, {args.out.stat().st_size / 1e6:.1f} MB")
+    print(f"largest difference from the model on {counted(parity.pictures, 'picture')}{kind}: {parity.largest:.1e}")
+    for name, difference in parity.differences.items():
+        print(f"  {name:<12} {difference:.1e}   {exporting.OUTPUTS[name]}")
+    return 0
+
+
+def _seen(model: Predictor, dataset: str, named: list[Path]) -> np.ndarray:
+    """What the model sees of the first pictures: uint8 [N, S, S, 3]; of scenes their tiles."""
+    import numpy as np
+
+    from raytune_planes.commands.predict import pictures_of
+
+    def leave_out(error: UserError) -> None:
+        print(f"raytune-planes export: left out: {error}", file=sys.stderr)
+
+    parts: list[np.ndarray] = []
+    for path in pictures_of(named, leave_out):
+        try:
+            parts.append(next(model.pixels(dataset, path)[1]))
+        except UserError as error:
+            leave_out(error)
+        if sum(map(len, parts)) >= PICTURES:
+            break
+    if not parts:
+        raise UserError("none of the --pictures can be read")
+    return np.concatenate(parts)[:PICTURES]
