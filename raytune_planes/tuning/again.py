@@ -40,8 +40,9 @@ def trained(
     import ray
 
     # All in one pool, so that what is compared is trained alike.
-    pool = Pools(replace(plan.needs, workers=1), lambda: cluster.nodes).now[0]
-    task = ray.put(replace(plan.task(folder), workers=1))
+    pools = Pools(replace(plan.needs, workers=1), lambda: cluster.nodes)
+    pool = pools.now[0]
+    task = ray.put(replace(plan.task(folder), workers=1, holds_card=pool.gpus > 0 and pools.has_cards))
     remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=pool.gpus, max_retries=2)(train)
     waiting = {remote.remote(task, *arguments): key for key, arguments in jobs.items()}
     while waiting:

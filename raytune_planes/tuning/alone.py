@@ -41,6 +41,8 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
         ``metrics``: of the validation split at the epoch that is best in the dataset's primary metric, with
         ``samples``; or ``failed`` with the reason.
     """
+    from raytune_planes.tuning.worker import make_worker
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         config = alone(task, first, name)
@@ -55,7 +57,10 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
 
         last = folder / LAST
         epochs += _epochs_of(last) if last.is_file() else []
-        end, reason = train_trial(config, task.supply, goal, resume=last if epochs else None, report=keep)
+        worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
+        end, reason = train_trial(
+            config, task.supply, goal, worker=worker, resume=last if epochs else None, report=keep
+        )
         if end is End.FAILED:
             return {"failed": reason}
         record = replace(record, epochs=tuple(epochs), end=end, reason=reason, ended_ms=int(time.time() * 1000))

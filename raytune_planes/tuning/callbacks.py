@@ -51,11 +51,13 @@ class Recorder(tune.Callback):
         earlier: Sequence[TrialRecord] = (),
         finish: Callable[[], None],
         is_interrupted: Callable[[], bool] = lambda: False,
+        interrupt: Callable[[str], None] = lambda _: None,
         each_step: Callable[[], None] = lambda: None,
         pools: Pools | None = None,
         watch: Watch | None = None,
     ) -> None:
-        """``earlier``: trials of previous runs of the study. ``finish``: called once, when nothing more may start."""
+        """``earlier``: trials of previous runs of the study. ``finish``: called once, when nothing more may start.
+        ``interrupt``: called with the reason when the study cannot go on here."""
         self.trials = {t.trial_id: t for t in earlier}
         self.spent = ""
         """Which limit of the budget ended the study."""
@@ -63,7 +65,7 @@ class Recorder(tune.Callback):
         """Of the trials of this run, by id."""
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
         self._rungs, self._budget, self._finish = rungs, budget, finish
-        self._is_interrupted, self._each_step = is_interrupted, each_step
+        self._is_interrupted, self._interrupt, self._each_step = is_interrupted, interrupt, each_step
         self._pools = pools
         self._watch = watch or Watch()
         self._here: set[str] = set()
@@ -128,6 +130,8 @@ class Recorder(tune.Callback):
             self._view.note(result["note"])
         elif "end" in result:
             self._end(record, End(result["end"]), result["reason"])
+            if result.get("ends_study"):
+                self._interrupt(result["reason"])
         elif "record" in result:
             self.core_time[record.trial_id] = CoreTime(**result["cores"])
             self._epoch(record, EpochRecord.from_json(result["record"]), result["place"])

@@ -63,7 +63,8 @@ class Node:
     name: str = ""
     """Ray's id of it; none while it is not started."""
     has_card: bool = True
-    """Whether its GPUs are real ones, as far as Ray knows; ``ray start --num-gpus`` can claim others."""
+    """Whether its GPUs are real ones: Ray found the cards, or the cluster's file says that such hosts have them.
+    ``ray start --num-gpus`` can claim others."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,17 @@ def nodes_now() -> tuple[Node, ...]:
     """
     import ray
 
-    nodes = []
+    nodes, kinds = [], may_start(os.environ.get(AUTOSCALES, ""))
+    # A host without a driver joins all the same: the launcher tells Ray how many GPUs the host was rented with.
+    promised = {(kind.cpus, kind.gpus) for _, kind in kinds}
     for node in ray.nodes():
         if node["Alive"]:
             offered, labels = node["Resources"], node["Labels"]
-            has_card = "ray.io/accelerator-type" in labels
-            nodes.append(Node(offered.get("CPU", 0.0), offered.get("GPU", 0.0), node["NodeID"], has_card))
+            cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
+            has_card = "ray.io/accelerator-type" in labels or (cpus, gpus) in promised
+            nodes.append(Node(cpus, gpus, node["NodeID"], has_card))
     there = [(n.cpus, n.gpus) for n in nodes]
-    for count, kind in may_start(os.environ.get(AUTOSCALES, "")):
+    for count, kind in kinds:
         nodes += [kind] * (count - there.count((kind.cpus, kind.gpus)))
     return tuple(nodes)
 

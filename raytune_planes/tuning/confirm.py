@@ -106,7 +106,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
     from raytune_planes.training.checkpoint import Checkpoint, load
     from raytune_planes.training.stages import stage_of, train_stages
     from raytune_planes.training.trainer import Trainer
-    from raytune_planes.training.workers import LocalWorker
+    from raytune_planes.tuning.worker import make_worker
 
     kept = folder / RESULT
     if kept.is_file():
@@ -123,12 +123,13 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
 
         last = folder / LAST
         resume = last if last.is_file() else None
-        end, reason = train_stages(config, task.supply, task.goal, resume=resume, report=keep)
+        worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
+        end, reason = train_stages(config, task.supply, task.goal, worker=worker, resume=resume, report=keep)
         if end is End.FAILED:
             return {"failed": reason}
         best = load(folder / WEIGHTS)
         stage = stage_of(config, best)
-        trainer = Trainer(stage, *task.supply(stage), LocalWorker(config.devices.vision))
+        trainer = Trainer(stage, *task.supply(stage), worker)
         trainer.use(best["weights"])
         result = {"metrics": trainer.evaluate("test")}
     except Exception as error:

@@ -2,25 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from raytune_planes.errors import UserError
+from raytune_planes.records import End
 
 NO_MEMORY = "does not fit into memory"
 LACK = ("can't allocate memory", "out of memory", "_STATUS_ALLOC_FAILED")
 """What else says so: the allocator of a CPU, the driver of a GPU, and its libraries for products and convolutions."""
 
 
+class UnusableCard(UserError):
+    """A trial holds a card that torch cannot use, as would every trial after it on that host."""
+
+
+def end_by(error: BaseException) -> dict[str, Any]:
+    """``end`` and ``reason`` of a trial in which ``error`` occurred, and ``ends_study`` where the next would do so too.
+
+    Such a trial is interrupted, as its study is: a resumed one tries it again.
+    """
+    if isinstance(_origin(error), UnusableCard):
+        return {"end": End.INTERRUPTED.value, "reason": explain(error), "ends_study": True}
+    return {"end": End.FAILED.value, "reason": explain(error)}
+
+
 def explain(error: BaseException) -> str:
     """An error as one line for people; of a group's errors the one that the others most likely follow from."""
-    inner = [e for e in getattr(error, "worker_failures", {}).values() if e is not None]
-    error = min(inner, key=_is_consequence, default=error)
+    error = _origin(error)
     text = " ".join(str(error).split())
     if isinstance(error, UserError):
         return text
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in LACK):
         return f"{NO_MEMORY}: {text[:300]}"
     return f"{type(error).__name__}: {text[:300]}"
+
+
+def _origin(error: BaseException) -> BaseException:
+    """``error`` itself, or of a group's errors the one that the others most likely follow from."""
+    inner = [e for e in getattr(error, "worker_failures", {}).values() if e is not None]
+    return min(inner, key=_is_consequence, default=error)
 
 
 def _is_consequence(error: BaseException) -> bool:

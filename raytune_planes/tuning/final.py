@@ -117,6 +117,8 @@ def train_long(task: Task, long: Long, folder: Path) -> dict[str, Any]:
     Returns:
         ``reason`` of its end, or ``failed`` with the reason.
     """
+    from raytune_planes.tuning.worker import make_worker
+
     if _is_complete(folder):  # and its process was lost before it could say so
         return {"reason": read_trial(folder)[0].reason}
     try:
@@ -134,9 +136,9 @@ def train_long(task: Task, long: Long, folder: Path) -> dict[str, Any]:
 
         write_whole(folder / EPOCHS, "".join(lines))
         resume = folder / LAST if lines else None
-        end, reason = train_trial(
-            config, task.supply, long.goal, resume=resume, pieces=long.pieces, report=keep, say=lambda _: None
-        )
+        worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
+        more: dict[str, Any] = {"worker": worker, "resume": resume, "pieces": long.pieces}
+        end, reason = train_trial(config, task.supply, long.goal, report=keep, say=lambda _: None, **more)
         _end(folder, replace(record, epochs=tuple(epoch_from_line(line.encode()) for line in lines)), end, reason)
         return {"failed": reason} if end is End.FAILED else {"reason": reason}
     except Exception as error:

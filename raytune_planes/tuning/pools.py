@@ -108,6 +108,11 @@ class Pools:
         why = f"{counted(trials, 'trial')} took {held:g}" if pool else "--gpus-per-worker asks for none"
         return f"; {idle} of {counted(float(there), 'GPU')} {'was' if idle == 1 else 'were'} idle ({why})"
 
+    @property
+    def has_cards(self) -> bool:
+        """Whether cards stand for all GPUs that trials may hold a share of."""
+        return all(node.has_card for node in self._nodes() if node.gpus)
+
     def take(self, trial: str) -> dict[str, Any] | None:
         """A place for ``trial``, or None while all are taken.
 
@@ -124,8 +129,7 @@ class Pools:
         kept = {n.name for n in nodes if n.gpus and n.name} if pool.name == CPU and len(pools) > 1 else set()
         others = sorted(kept | self._avoided)
         labels = {"ray.io/node-id": f"!in({','.join(others)})"} if others else {}
-        cards = all(n.has_card for n in nodes if n.gpus)
-        card = pool.gpus > 0 and cards
+        card = pool.gpus > 0 and self.has_cards
         return {"name": pool.name, "gpus": pool.gpus, "card": card, "nccl": card and pool.gpus >= 1, "labels": labels}
 
     def avoid(self, names: Iterable[str]) -> None:

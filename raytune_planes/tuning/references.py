@@ -44,8 +44,9 @@ class References:
         """By dataset: its validation metrics at its best epoch."""
         self._places: dict[str, Path] = {}
 
-    def start(self, gpus: float, at_once: int) -> None:
-        """Read what earlier studies trained, and note the rest for ``advance``; ``gpus``: the share of each.
+    def start(self, gpus: float, at_once: int, has_cards: bool = False) -> None:
+        """Read what earlier studies trained, and note the rest for ``advance``; ``gpus``: the share of each,
+        of a card if there are cards.
 
         Where trial 0 learns from them, it returns when all are trained, ``at_once`` at a time.
 
@@ -61,7 +62,7 @@ class References:
                 + ("the space has a plan of stages" if config.plan else "there is one dataset")
             )
             return
-        task, first = ray.put(self._task), plan.space.first()
+        task, first = ray.put(replace(self._task, holds_card=gpus > 0 and has_cards)), plan.space.first()
         remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=2)(train_alone)
         self._train = lambda name, folder: remote.remote(task, first, name, folder)
         for name in config.active:

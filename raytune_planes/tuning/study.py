@@ -115,6 +115,7 @@ class _Study:
             earlier=self._earlier,
             finish=self._searcher.finish,
             is_interrupted=lambda: interrupt.requested,
+            interrupt=interrupt.ask,
             each_step=self._each_step,
             pools=pools,
             watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
@@ -225,7 +226,7 @@ class _Study:
             ),
         )
         if plan.references:
-            self._references.start(self._pools.now[0].gpus, self._pools.at_once)
+            self._references.start(self._pools.now[0].gpus, self._pools.at_once, self._pools.has_cards)
         with ray_hooks.starts_are_kept() if alone else reaper.registry():
             tuner.fit()
 

@@ -32,7 +32,7 @@ from raytune_planes.training.stages import Fork
 from raytune_planes.training.workers import Worker
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.entries import Entry, open_entries
-from raytune_planes.tuning.failures import NO_MEMORY, explain, lost_process
+from raytune_planes.tuning.failures import NO_MEMORY, end_by, explain, lost_process
 from raytune_planes.tuning.stop_requests import halve_batches, halved, stop_requested
 
 ERROR = "error.txt"
@@ -54,6 +54,7 @@ class Task:
     """Where a machine that does not see the decoded datasets finds the pictures; None for synthetic ones."""
     workers: int = 1
     cpus_per_worker: int = 1
+    holds_card: bool = False  # for trainings that are no trials: as ``card`` of ``Pools.take``
     common_stages: int = 0
     """Leading stages that are the same in all trials, to be trained by the first of them."""
 
@@ -83,8 +84,7 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
 
     Returns:
         ``end`` and ``reason``: the last thing that Tune reports of the trial. Whatever goes wrong with this
-        configuration ends as ``failed`` with a reason; only the loss of a process passes, and once a lack of memory,
-        so that Tune tries again.
+        configuration ends as ``end_by`` says; only a lost process passes, and once a lack of memory: Tune tries again.
     """
     folder = task.folder(suggested["number"], suggested["trial_id"])
     if not Path(task.study).is_dir():  # on a host that joined after the others were asked
@@ -102,7 +102,7 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
             raise  # Tune tries again, in a process that holds nothing yet
         with suppress(OSError):  # the disk may be what went wrong
             (folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
-        return {"end": End.FAILED.value, "reason": explain(error)}
+        return end_by(error)
     finally:
         gc.collect()  # this process takes the next trial, and what refers to itself would hold the arrays' files open
         give_back()

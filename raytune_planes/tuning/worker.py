@@ -12,10 +12,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from raytune_planes.errors import UserError
 from raytune_planes.tasks.outputs import mapped
 from raytune_planes.training.cards import limit_memory
 from raytune_planes.training.workers import LocalWorker, Watch, Worker, pick_device, unwatched, why_no_gpu
+from raytune_planes.tuning.failures import UnusableCard
 
 
 def make_worker(workers: int, device: str, *, holds_card: bool = False, share: float = 1.0) -> Worker:
@@ -25,11 +25,11 @@ def make_worker(workers: int, device: str, *, holds_card: bool = False, share: f
     then the most that it takes of the card's memory.
 
     Raises:
-        UserError: ``cuda`` was asked for and this process sees none, or it holds a card that torch cannot use: on
-            processors it would silently take many times as long.
+        UserError: ``cuda`` was asked for and this process sees none.
+        UnusableCard: it holds a card that torch cannot use: on processors it would silently take many times as long.
     """
     if holds_card and device == "auto" and (why := why_no_gpu()):
-        raise UserError(
+        raise UnusableCard(
             f"this trial holds a share of a GPU on {socket.gethostname()}, but torch cannot use it ({why}); mend that, "
             "or train on processors with --gpus-per-worker 0"
         )

@@ -48,6 +48,7 @@ class Bench:
         self.finished: list[str] = []
         self.now_s = 0.0
         self.wish_to_stop = False
+        self.interrupted_by: list[str] = []
         self.error = "Traceback:\nActorDied: killed"
         self.recorder = Recorder(
             self.plan.task(self.study),
@@ -58,6 +59,7 @@ class Bench:
             budget=StudyBudget(limits or Limits(), GOAL, lambda: 0.0),
             finish=lambda: self.finished.append("finish"),
             is_interrupted=lambda: self.wish_to_stop,
+            interrupt=self.interrupted_by.append,
             watch=Watch(self.study, stall_minutes=1, free_gib=free_gib, clock=lambda: self.now_s),
         )
         trackers.start_study(StudyStart("tiny", GOAL))
@@ -123,6 +125,16 @@ def test_every_event_reaches_files_search_and_people(bench: Bench) -> None:
     assert bench.recorder.core_time == {record.trial_id: CoreTime(2.0)}
     assert "fgvc rests after epoch 1: no gain" in bench.shown.getvalue()
     assert "trial 0 converged: all rest" in bench.shown.getvalue()
+
+
+def test_a_trial_whose_reason_holds_for_all_others_ends_the_study(bench: Bench) -> None:
+    first, second = bench.start(), bench.start()
+    told = {"end": "interrupted", "reason": "torch cannot use the card", "ends_study": True}
+    bench.recorder.on_trial_result(0, [], first, told)
+    assert bench.interrupted_by == ["torch cannot use the card"]
+    assert bench.record(first).end is End.INTERRUPTED
+    bench.end(second, End.FAILED, "a setting of its own")
+    assert bench.interrupted_by == ["torch cannot use the card"]
 
 
 def test_once_the_study_s_folder_is_gone_nothing_is_decided_that_is_in_no_record(bench: Bench) -> None:

@@ -24,6 +24,19 @@ def test_hosts_that_the_cluster_may_start_are_read_from_its_file() -> None:
         may_start("4 x 4 CPU, eight")
 
 
+def test_a_host_that_was_rented_with_a_gpu_has_a_card_also_where_ray_finds_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def node(name: str, cpus: float, gpus: float, **labels: str) -> dict[str, object]:
+        return {"NodeID": name, "Alive": True, "Resources": {"CPU": cpus, "GPU": gpus}, "Labels": labels}
+
+    found = [node("a", 4.0, 1.0), node("b", 2.0, 1.0), node("c", 2.0, 1.0, **{"ray.io/accelerator-type": "L4"})]
+    monkeypatch.setattr("ray.nodes", lambda: found)
+    assert [n.has_card for n in cluster.nodes_now()] == [False, False, True]
+    monkeypatch.setenv(cluster.AUTOSCALES, "1 x 4 CPU 1 GPU, 8 x 8 CPU")
+    assert [n.has_card for n in cluster.nodes_now()][:3] == [True, False, True]
+
+
 def test_a_named_cluster_that_does_not_answer_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(UserError, match=r"the Ray cluster at 127\.0\.0\.1:1 does not answer"), connected():

@@ -21,6 +21,7 @@ from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri
+from raytune_planes.tuning.cluster import AUTOSCALES
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.study import Outcome, run_study
 from tests.tuning.tiny import tiny_plan
@@ -90,6 +91,24 @@ class KillsAHost(PlainView):
         if epoch.epoch == 2 and host != "gpu" and not self.killed:
             self.killed, self.before = trial.trial_id, host
             self.hosts.kill(host)
+
+
+def test_a_host_that_was_rented_with_a_gpu_and_shows_none_ends_the_study(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one in the clouds does whose image has no driver, or an old one."""
+    monkeypatch.setenv(AUTOSCALES, "1 x 2 CPU 1 GPU")
+    shown = io.StringIO()
+    plan = tiny_plan(tmp_path, fixed={"budget.epochs": 40, "stopping.rule": "none"}, trials=9, gpus_per_worker=1.0)
+
+    outcome = run_study(plan, view=PlainView(shown), trackers=Trackers(JsonlTracker(plan.out)))
+
+    assert outcome.interrupted
+    assert "this trial holds a share of a GPU on" in outcome.reason
+    assert "but torch cannot use it" in outcome.reason
+    (trial,) = outcome.study.trials
+    assert (trial.end, trial.epochs) == (End.INTERRUPTED, ()), shown.getvalue()  # a resumed study trains it
+    assert outcome.reason in shown.getvalue()
 
 
 def test_both_kinds_of_host_train_and_the_trials_of_one_that_dies_go_on_elsewhere(hosts: Hosts, tmp_path: Path) -> None:

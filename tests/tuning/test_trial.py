@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +17,11 @@ from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning import trial
+from raytune_planes.tuning.alone import train_alone
+from raytune_planes.tuning.confirm import train_again
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import explain
+from raytune_planes.tuning.final import Long, train_long
 from raytune_planes.tuning.stop_requests import stop_requested, stop_trial
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import tiny_material, tiny_plan
@@ -71,6 +76,42 @@ def test_a_trial_that_holds_a_card_and_sees_none_does_not_train_on_processors(tm
     ):
         trial.train_here({"asked": asked, "task": task})
     assert not (task.folder(0, "a") / "last.pt").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_trial_whose_card_cannot_be_used_asks_for_the_end_of_the_study(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_ray(asked: dict[str, Any], task: trial.Task, folder: Path) -> dict[str, Any]:
+        try:
+            return trial.train_here({"asked": asked, "task": task})
+        except UserError as error:
+            raise error if workers == 1 else _GroupError(RuntimeError("Connection closed by peer"), error) from None
+
+    monkeypatch.setattr(trial, "_fit", without_ray)
+    card = {"name": "gpu", "gpus": 0.5, "card": True, "nccl": False, "labels": {}}
+    asked, shared = {"trial_id": "a", "number": 0, "drawn": {}, "pool": card}, tiny_plan(tmp_path).task(tmp_path)
+    last = trial.run_trial(asked, shared)
+    assert (last["end"], last["ends_study"]) == ("interrupted", True)
+    assert "but torch cannot use it" in last["reason"]
+
+    wrong = trial.run_trial({**asked, "drawn": {"model.dit.heads": 7}}, shared)
+    assert wrong["end"] == "failed"
+    assert "ends_study" not in wrong
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_no_other_training_of_a_study_uses_processors_in_place_of_its_card(tmp_path: Path) -> None:
+    plan = tiny_plan(tmp_path)
+    task, first = replace(plan.task(tmp_path), holds_card=True), plan.space.first()
+    long = Long("a", 0, first, 2, plan.space.goal)
+    for told in (
+        train_alone(task, first, "fgvc", tmp_path / "alone"),
+        train_again(task, first, 1, tmp_path / "again"),
+        train_long(task, long, tmp_path / "long"),
+    ):
+        assert "but torch cannot use it" in told["failed"]
 
 
 def test_what_a_group_told_as_it_died_is_told_again_by_the_group_that_goes_on(
