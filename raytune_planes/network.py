@@ -94,7 +94,6 @@ class Network(nn.Module):
         outputs = {
             name: task.forward(self.parts(name), features) for name, task in self.tasks.items() if task.wants(dataset)
         }
-        # Several workers wait for the gradient of every parameter that an output leads to.
         measured_only = self.measured_only.get(dataset, ())
         return {name: detached(a) if name in measured_only else a for name, a in outputs.items()}
 

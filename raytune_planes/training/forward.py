@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raytune_planes.arithmetic import autocast, precision
 from raytune_planes.config import TrialConfig
@@ -24,14 +24,12 @@ class Forward:
     def __init__(
         self,
         model: Network,
-        parallel: nn.Module,
         teachers: Teachers,
         prompts: Mapping[str, Tensor],
         worker: Worker,
         config: TrialConfig,
     ) -> None:
-        """``parallel``: the model as ``Worker.prepare`` gave it."""
-        self._model, self._parallel, self._teachers, self._worker = model, parallel, teachers, worker
+        self._model, self._teachers, self._worker = model, teachers, worker
         self.prompts = dict(prompts)
         """For each dataset the embeddings of its classes' prompts, [K, W], on the device."""
         self.precision = precision(config.precision, config.devices.exact, worker.device)
@@ -40,7 +38,7 @@ class Forward:
     def __call__(self, batch: Batch) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """What each task says of a training batch, and the terms that apply, with gradients."""
         with self.arithmetic():
-            outputs = self._parallel(batch.dataset, *batch.seen)
+            outputs = self._model(batch.dataset, *batch.seen)
             gather = self._worker.gather if self._worker.world > 1 else identity
             return outputs, self._terms(outputs, batch, gather)
 
@@ -59,11 +57,6 @@ class Forward:
         """Take the prompts' embeddings of a text encoder that trains jointly, where there is one."""
         if (text := self._model.text) is not None:
             self.prompts = {name: text(name).to(self._worker.device) for name in self.prompts}
-
-    def without_exchange(self) -> AbstractContextManager[object]:
-        """Within it backward passes add up this worker's gradients alone; the next one outside exchanges them all."""
-        without: AbstractContextManager[object] = getattr(self._parallel, "no_sync", nullcontext)()
-        return without
 
     def arithmetic(self) -> AbstractContextManager[object]:
         return autocast(self._worker.device, self.precision == "bfloat16")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -30,6 +29,7 @@ from raytune_planes.training.checkpoint import refuse_other
 from raytune_planes.training.compiling import Compiling
 from raytune_planes.training.evaluation import Evaluation
 from raytune_planes.training.evidence_stopping import make_stopping
+from raytune_planes.training.exchange import Gradients, begin_alike
 from raytune_planes.training.feature_files import feature_streams, frozen_features
 from raytune_planes.training.forward import Forward
 from raytune_planes.training.left_out import LeftOut
@@ -72,14 +72,14 @@ class Trainer:
         self.model.take(config.model.backbone.weights)
         self._left_out = LeftOut(self.model.backbone, config.model)
         self.teachers = Teachers(config, self.model.tasks, infos, worker.device)
-        self._frozen = freeze(self.model, config.frozen)  # before workers agree on whose gradients they wait for
+        self._frozen = freeze(self.model, config.frozen)
+        begin_alike(self.model.to(worker.device), worker)
         self.compiling = Compiling(self.model.backbone, config.devices.compile, worker.device.type)
-        self._forward = Forward(self.model, worker.prepare(self.model), self.teachers, rows, worker, config)
+        self._forward = Forward(self.model, self.teachers, rows, worker, config)
         if text is not None:
             text.to(text_device(config.devices.text, worker))
         tasks = tasks_by_dataset(self.model.tasks, config)
         self._weights = term_weights(tasks, config)
-        self._learning = {task.split("/")[0] for task, weight in self._weights.items() if weight > 0}
         self.balancer = BALANCERS[config.balancing.rule](
             [task for task, weight in self._weights.items() if weight > 0], config.balancing
         )
@@ -88,9 +88,9 @@ class Trainer:
         # With several workers a rule that learns must see the same losses on each; the others wait for nothing.
         self._decides_on_losses = worker.world > 1 and bool(learnt or self.balancer.needs_after)
         self.optimizer = make_optimizer(self.model, learnt, config.optim, {"text.": config.text.lr_factor})
+        self._gradients = Gradients(self.model.parameters(), worker)
         self._surgery = Surgery(self.model.parameters(), config.balancing, config.seed)
-        self.average = Average(self.model, config.optim.ema)
-        self.plateau = Plateau(config.optim, tuple(datasets))
+        self.average, self.plateau = Average(self.model, config.optim.ema), Plateau(config.optim, tuple(datasets))
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         targets = Targets(**{k: v for task in self.model.tasks.values() for k, v in task.targets().items()})
         self._pixels = pixels_of(self.data, datasets, worker.device, targets)
@@ -148,20 +148,20 @@ class Trainer:
     def _train_step(self, names: Sequence[str], coming: Iterator[Batch], sums: Mapping[str, Sums]) -> None:
         """One move of the weights, by the mean gradient of a batch of each of ``names``, which are next to come."""
         self.optimizer.zero_grad()
-        batch, parts, learning = None, list[dict[str, Tensor]](), [name in self._learning for name in names]
-        for place, name in enumerate(names):
+        batch, parts = None, list[dict[str, Tensor]]()
+        for name in names:
             batch = next(coming)
             self._drawn[name] += 1
             self.step += 1
-            pieces = batch.pieces(self.pieces)
-            for i, piece in enumerate(pieces, start=1):
-                # Workers average their gradients once a move, or once a dataset where it is to have its own.
-                is_last = i == len(pieces) and (self._surgery.is_asked or not any(learning[place + 1 :]))
-                with nullcontext() if is_last and learning[place] else self._forward.without_exchange():
-                    parts.append(self._backward(piece, sums[name], len(piece) / len(batch) / len(names)))
-            self._surgery.take(name)
+            for piece in batch.pieces(self.pieces):
+                parts.append(self._backward(piece, sums[name], len(piece) / len(batch) / len(names)))
+            if self._surgery.is_asked:  # it compares the datasets' own gradients
+                self._gradients.average((name,))
+                self._surgery.take(name)
         if batch is None or not any(parts):
             return
+        if not self._surgery.is_asked:
+            self._gradients.average(names)
         self._surgery.put(self.step)
         if self.config.optim.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.optim.clip)

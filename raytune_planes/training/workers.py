@@ -1,4 +1,4 @@
-"""What the loop asks of the process it runs in: its place among the others, its device, and three exchanges."""
+"""What the loop asks of the process it runs in: its place among the others, its device, and two exchanges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raytune_planes.errors import UserError
 
@@ -30,12 +30,8 @@ class Worker(Protocol):
     watch: Watch
     """Told before each move of the weights."""
 
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """Move ``model`` to the device and, with several workers, average its gradients over them."""
-        ...
-
     def sum(self, values_N: Tensor) -> Tensor:
-        """The element-wise sum over all workers of a one-dimensional float64 tensor; the same on every worker."""
+        """The element-wise sum over all workers of a one-dimensional tensor; the same on every worker."""
         ...
 
     def gather(self, rows_BD: Tensor) -> Tensor:
@@ -52,9 +48,6 @@ class LocalWorker:
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = pick_device(device)
-
-    def prepare(self, model: nn.Module) -> nn.Module:
-        return model.to(self.device)
 
     def sum(self, values_N: Tensor) -> Tensor:
         return values_N

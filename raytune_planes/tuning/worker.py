@@ -1,4 +1,4 @@
-"""A worker of a Ray Train group, as the training loop sees it: its place, its device, and three exchanges."""
+"""A worker of a Ray Train group, as the training loop sees it: its place, its device, and two exchanges."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ import ray.train
 import ray.train.torch
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
-from raytune_planes.tasks.outputs import mapped
 from raytune_planes.training.cards import limit_memory
 from raytune_planes.training.workers import LocalWorker, Watch, Worker, pick_device, unwatched, why_no_gpu
 from raytune_planes.tuning.failures import UnusableCard
@@ -55,15 +53,6 @@ class RayWorker:
         device_now = pick_device(device)
         self.device: torch.device = ray.train.torch.get_device() if device_now.type == "cuda" else device_now
 
-    def prepare(self, model: nn.Module) -> nn.Module:
-        """Wrap ``model`` so that backward passes average the gradients over the workers.
-
-        A step trains one dataset, so the other datasets' heads get no gradient: these are looked for.
-        """
-        traceable = _Traceable(model.to(self.device))
-        # Without device_ids what batches keep on the host is left there; all else is on the device already.
-        return DistributedDataParallel(traceable, find_unused_parameters=True)
-
     def sum(self, values_N: Tensor) -> Tensor:
         """The element-wise sum over all workers."""
         summed = values_N.to(self.device).clone()
@@ -74,25 +63,6 @@ class RayWorker:
         """The rows of all workers in rank order, [world x B, D]; every worker brings equally many."""
         gathered: Tensor = _Gather.apply(rows_BD, self.rank, self.world)
         return gathered
-
-
-class _Traceable(nn.Module):
-    """A network in whose answers no parameter stands as it is.
-
-    DDP looks for used parameters from the output backwards; one that is an output itself would count as unused.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *inputs: Any) -> Any:
-        outputs = self.model(*inputs)
-        return {task: mapped(answer, _not_itself) for task, answer in outputs.items()}
-
-
-def _not_itself(tensor: Tensor) -> Tensor:
-    return tensor.view_as(tensor) if isinstance(tensor, nn.Parameter) else tensor
 
 
 class _Gather(torch.autograd.Function):
@@ -111,7 +81,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        # Every worker's loss depends on every row, and DDP divides by the number of workers afterwards.
+        # Every worker's loss depends on every row, and gradients are divided by the number of workers afterwards.
         if _has_gather():
             own = gradients[0].new_empty(ctx.count, *gradients[0].shape[1:])
             dist.reduce_scatter_tensor(own, gradients[0].contiguous())
