@@ -1,8 +1,7 @@
-"""Batches of a decoded dataset: training batches by number, evaluation batches in order."""
+"""Batches of a decoded dataset for training, by number."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -219,30 +218,6 @@ def share(batch_size: int, rank: int, world: int) -> slice:
         raise UserError(f"budget.batch_size = {batch_size} does not divide by {world} workers; set it to {allowed}")
     each = batch_size // world
     return slice(rank * each, (rank + 1) * each)
-
-
-def eval_batches(
-    arrays: Arrays, split: str, batch_size: int, rank: int = 0, world: int = 1, pixels: Pixels | None = None
-) -> Iterator[Batch]:
-    """The split in order without augmentation, every sample exactly once over all workers.
-
-    Worker ``rank`` gets every ``world``-th batch, starting with its own number: the batches are the same however many
-    workers there are, and so is a loss that depends on what stands together in a batch. Numbers of batches may differ.
-    """
-    index_N, pixels = arrays.splits[split], pixels or Pixels(arrays)
-    for start in range(rank * batch_size, len(index_N), world * batch_size):
-        chosen = index_N[start : start + batch_size]
-        image_BCHW, mask_BHW = pixels.at(chosen)
-        # The same for every seed, so that trials compare.
-        hidden_BHW = pixels.hidden(len(chosen), sampling.seeds(0, f"{pixels.name} {split}", sampling.HIDE, start))
-        yield Batch(
-            pixels.name,
-            normalise(image_BCHW),
-            pixels.labels(chosen),
-            mask_BHW,
-            hidden_BHW=hidden_BHW,
-            boxes_BM4=pixels.boxes(chosen),
-        )
 
 
 def normalise(image_BCHW: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor
 
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.loaders import Batch, eval_batches
+from raytune_planes.datasets.eval_batches import eval_batch_from, eval_starts
+from raytune_planes.datasets.loaders import Batch
 from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.records import metric
 from raytune_planes.tasks.implementation import Implementation
@@ -20,6 +22,7 @@ from raytune_planes.tracking.validation import Predictions
 from raytune_planes.training.frozen_features import Features
 from raytune_planes.training.measures import Measures
 from raytune_planes.training.passes import eval_batch
+from raytune_planes.training.prefetch import batches
 from raytune_planes.training.scene_evaluation import SceneEvaluation
 from raytune_planes.training.workers import Worker
 
@@ -58,17 +61,11 @@ class Evaluation:
 
         ``scenes``: also those of whole scenes.
         """
-        stored = self.stored if split == "val" else {}
         sums = self._measures.sums()
         rows: dict[str, list[Tensor]] = {name: [] for name in self._data}
-        for name, arrays in self._data.items():
-            place = self._worker.rank, self._worker.world
-            size = eval_batch(self._pixels[name].side)
-            for i, batch in enumerate(eval_batches(arrays, split, size, *place, self._pixels[name])):
-                if name in stored:
-                    start = (self._worker.rank + i * self._worker.world) * size
-                    batch = replace(batch, place_B=stored[name].validation(start, len(batch)))
-                batch = batch.to(self._worker.device)
+        order = [(name, start) for name, starts in self._starts(split).items() for start in starts]
+        with batches(partial(self._batch, split), order, self._worker.device) as coming:
+            for (name, _), batch in zip(order, coming, strict=True):
                 outputs, losses = self._judge(batch)
                 sums[name].add(batch, outputs, losses, training=False)
                 kept = (self._tasks[task].kept(answer) for task, answer in outputs.items() if answer is not None)
@@ -76,6 +73,21 @@ class Evaluation:
         self._rows = split, rows
         metrics = self._measures.collect(split, sums) | self._count_of_scenes(split)
         return metrics | (self._whole.run(split) if scenes else {})
+
+    def _starts(self, split: str) -> dict[str, range]:
+        """Of each dataset, where in the split this worker's batches begin."""
+        place = self._worker.rank, self._worker.world
+        return {
+            name: eval_starts(arrays, split, eval_batch(self._pixels[name].side), *place)
+            for name, arrays in self._data.items()
+        }
+
+    def _batch(self, split: str, name: str, start: int) -> Batch:
+        pixels = self._pixels[name]
+        batch = eval_batch_from(start, self._data[name], split, eval_batch(pixels.side), pixels)
+        if split == "val" and name in self.stored:
+            batch = replace(batch, place_B=self.stored[name].validation(start, len(batch)))
+        return batch.to(self._worker.device)
 
     def _count_of_scenes(self, split: str) -> dict[str, float]:
         """How many scenes the pictures of ``split`` come from, of each dataset that has several pictures of one."""
@@ -90,14 +102,12 @@ class Evaluation:
     def predictions(self) -> dict[str, Predictions]:
         """What the last run said of each picture of its split. All workers must ask, and get the same."""
         split, rows = self._rows
-        out = {}
+        starts, out = self._starts(split), {}
         for name, arrays in self._data.items():
             pictures_N, labels_N = arrays.splits[split], np.asarray(arrays.labels_N)
             all_NK = torch.zeros(len(pictures_N), len(arrays.info.classes), dtype=torch.float64)
-            size = eval_batch(self._pixels[name].side)
-            for i, logits_BK in enumerate(rows[name]):  # as eval_batches hands them out
-                start = (self._worker.rank + i * self._worker.world) * size
-                all_NK[start : start + size] = logits_BK.cpu().double()
+            for start, logits_BK in zip(starts[name], rows[name], strict=False):  # none where no task keeps any
+                all_NK[start : start + len(logits_BK)] = logits_BK.cpu().double()
             summed_NK = self._worker.sum(all_NK.flatten()).view_as(all_NK)
             out[name] = Predictions(summed_NK.float().numpy(), labels_N[pictures_N], np.asarray(pictures_N))
         return out

@@ -1,4 +1,4 @@
-"""The batches of an epoch in order; for a GPU they are made ahead, by a thread on a stream of its own."""
+"""The batches of an epoch or an evaluation, in order; for a GPU they are made ahead, by a thread on its own stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from raytune_planes.datasets.loaders import Batch
 AHEAD = 2
 """Batches that are ready beside the one in use: each holds memory of the card."""
 Numbered = tuple[str, int]
-"""A dataset, and the number of one of its batches."""
+"""A dataset, and what says which of its batches."""
 
 
 class Side(Protocol):

@@ -25,12 +25,13 @@ from raytune_planes.config import Dataset
 from raytune_planes.datasets import cache, drawing, reader, storage
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import decode
+from raytune_planes.datasets.eval_batches import eval_batches
 from raytune_planes.datasets.fgvc import Photo
 from raytune_planes.datasets.fgvc import write as write_photos
 from raytune_planes.datasets.fleet import fleet
 from raytune_planes.datasets.hrplanes import Scene
 from raytune_planes.datasets.hrplanes import write as write_scenes
-from raytune_planes.datasets.loaders import TrainStream, eval_batches
+from raytune_planes.datasets.loaders import TrainStream
 from raytune_planes.datasets.storage import size
 from raytune_planes.processors import allowed
 from tests.benchmarks.tables import Table

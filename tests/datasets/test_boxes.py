@@ -14,7 +14,8 @@ from torch import Tensor
 from raytune_planes.config import Augment, Dataset, Policy
 from raytune_planes.datasets import blending, boxes, transforms
 from raytune_planes.datasets.base import Arrays, Sample
-from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
+from raytune_planes.datasets.eval_batches import eval_batches
+from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.datasets.pixels import Pixels, Targets
 from tests.datasets.test_loaders import arrays_of
 from tests.datasets.test_transforms import only

@@ -11,7 +11,8 @@ from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import crops, transforms
 from raytune_planes.datasets.base import Arrays, Info
 from raytune_planes.datasets.crops import Seen
-from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
+from raytune_planes.datasets.eval_batches import eval_batches
+from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.datasets.pixels import Pixels, Targets
 
 SIDE = 64

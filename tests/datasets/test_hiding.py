@@ -9,8 +9,9 @@ from torch import Tensor
 
 from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import hiding, sampling
+from raytune_planes.datasets.eval_batches import eval_batches
 from raytune_planes.datasets.hiding import Hiding
-from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches
+from raytune_planes.datasets.loaders import Batch, TrainStream
 from raytune_planes.datasets.pixels import Pixels, Targets
 from tests.datasets.test_loaders import arrays_of
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import sampling
 from raytune_planes.datasets.base import Arrays, Info
-from raytune_planes.datasets.loaders import Batch, TrainStream, eval_batches, share
+from raytune_planes.datasets.eval_batches import eval_batches
+from raytune_planes.datasets.loaders import Batch, TrainStream, share
 from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.errors import UserError
 

@@ -17,7 +17,8 @@ from PIL import Image
 from raytune_planes.config import Dataset
 from raytune_planes.datasets import cache, filling, reader, records, storage
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.loaders import TrainStream, eval_batches
+from raytune_planes.datasets.eval_batches import eval_batches
+from raytune_planes.datasets.loaders import TrainStream
 from raytune_planes.datasets.records import Records, Writer
 from raytune_planes.errors import UserError
 from tests.datasets.test_cache import Dots, dots, elsewhere, line

@@ -12,8 +12,9 @@ from raytune_planes.config import Augment, Dataset
 from raytune_planes.datasets import cache, tiles
 from raytune_planes.datasets.base import Arrays, Options
 from raytune_planes.datasets.crops import Seen
+from raytune_planes.datasets.eval_batches import eval_batches
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
-from raytune_planes.datasets.loaders import TrainStream, eval_batches
+from raytune_planes.datasets.loaders import TrainStream
 from raytune_planes.datasets.pixels import Pixels, Targets
 from raytune_planes.datasets.scene_crops import SceneCrops
 from raytune_planes.scenes.score import drawn

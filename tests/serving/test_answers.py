@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from raytune_planes.datasets.loaders import eval_batches
+from raytune_planes.datasets.eval_batches import eval_batches
 from raytune_planes.errors import UserError
 from raytune_planes.serving import Predictor
 from raytune_planes.serving.answers import answer

@@ -9,6 +9,10 @@ import torch
 
 from raytune_planes.datasets.loaders import Batch
 from raytune_planes.training.prefetch import AHEAD, Beside, batches, made_ahead
+from raytune_planes.training.trainer import Trainer
+from raytune_planes.training.workers import LocalWorker
+from tests.gpu.cases import CASES
+from tests.toy import toy_config, toy_data, toy_prompts
 
 ORDER = [("fgvc", 0), ("hrplanes", 0), ("fgvc", 1), ("planesnet", 4), ("fgvc", 2)]
 
@@ -75,3 +79,28 @@ def test_on_a_cpu_a_batch_is_made_at_its_turn_by_the_thread_that_trains() -> Non
         assert not made
         assert told(next(coming)) == ORDER[0]
         assert made == [threading.current_thread()]
+
+
+@pytest.mark.parametrize("case", ["every term", "an encoder's features"])
+def test_steps_and_evaluation_of_batches_made_ahead_are_those_of_batches_made_at_their_turn(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> tuple[dict[str, float], dict[str, list[float]]]:
+        trainer = Trainer(toy_config(**CASES[case]), toy_data(), toy_prompts(), LocalWorker("cpu"))
+        trainer.begin()
+        found = trainer.train_epoch(["fgvc", "hrplanes", "planesnet", "fgvc"]) | trainer.evaluate("val", scenes=False)
+        said = {name: own.logits_NK.ravel().tolist() for name, own in trainer.predictions().items()}
+        return found | trainer.evaluate("test", scenes=False), said
+
+    monkeypatch.setattr("raytune_planes.training.evaluation.eval_batch", lambda side: 3)  # so there are several
+    at_their_turn, asked = run(), list[str]()
+    for module in ("trainer", "evaluation"):
+
+        def ahead(make, order, device, module=module):  # type: ignore[no-untyped-def]
+            asked.append(module)
+            return made_ahead(make, order, Beside())
+
+        monkeypatch.setattr(f"raytune_planes.training.{module}.batches", ahead)
+    assert run() == at_their_turn
+    assert asked == ["trainer", "evaluation", "evaluation"]
+    assert "batches" not in threads()
