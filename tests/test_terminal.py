@@ -103,6 +103,32 @@ def test_where_a_trial_runs_is_shown_when_there_are_several_places() -> None:
     assert "w2 (gpu)" in screen.getvalue()
 
 
+@pytest.mark.parametrize("width", [80, 160])
+def test_figures_of_a_gpu_are_shown_by_both_views(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    card = {"card/images_per_second": 5120.4, "card/memory_gib": 3.06, "card/busy": 0.87}
+    on_gpu, on_cpu = trial(0, 0.2), trial(1, 0.3)
+    on_gpu = replace(on_gpu, epochs=(replace(on_gpu.epochs[0], metrics={KEY: 0.2, **card}),))
+    plain, screen = io.StringIO(), Screen()
+    for view in (PlainView(plain), LiveView(screen)):
+        view.start(OUTLINE)
+        for each in (on_gpu, on_cpu):
+            view.trial_started(replace(each, epochs=()))
+            view.epoch(each, each.epochs[0])
+        view.stop()
+    words = "5120 images/s, 3.1 GiB of the card, 87 % busy"
+    assert f"trial 0 epoch 1/2: fgvc accuracy 0.200 (30.0 s; {words})\n" in plain.getvalue()
+    assert "trial 1 epoch 1/2: fgvc accuracy 0.300 (30.0 s)\n" in plain.getvalue()
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()[screen.getvalue().rindex("accuracy") :])
+    if width == 80:
+        assert f"trial 0: {words}" in last
+        assert "5120/s" not in last
+    else:
+        rows = [line.split() for line in last.splitlines() if "running" in line]
+        assert [row[-3:] for row in rows if "/s" in " ".join(row)] == [["5120/s", "3.1G", "87%"]], rows
+        assert len(rows) == 2
+
+
 def test_a_long_study_shows_the_defaults_the_best_what_runs_and_the_newest() -> None:
     view = LiveView(Screen())
     view.start(replace(OUTLINE, trials=100))

@@ -152,12 +152,21 @@ def place_of(trial: TrialRecord) -> str:
 
 
 def card_of(epoch: EpochRecord) -> str:
-    """``; 5120 images/s, 3.1 GiB of the card, 87 % busy``; empty for an epoch on processors."""
+    """``5120 images/s, 3.1 GiB of the card, 87 % busy``; empty for an epoch on processors."""
     found = epoch.metrics
     if "card/images_per_second" not in found:
         return ""
     busy = f", {100 * found['card/busy']:.0f} % busy" if "card/busy" in found else ""
-    return f"; {found['card/images_per_second']:.0f} images/s, {found['card/memory_gib']:.1f} GiB of the card{busy}"
+    return f"{found['card/images_per_second']:.0f} images/s, {found['card/memory_gib']:.1f} GiB of the card{busy}"
+
+
+def card_in_short(trial: TrialRecord) -> str:
+    """``5120/s 3.1G 87%``, of the last epoch: the same in a column."""
+    found = trial.epochs[-1].metrics if trial.epochs else {}
+    if "card/images_per_second" not in found:
+        return ""
+    busy = f" {found['card/busy']:.0%}" if "card/busy" in found else ""
+    return f"{found['card/images_per_second']:.0f}/s {found['card/memory_gib']:.1f}G{busy}"
 
 
 def score_of(trial: TrialRecord, goal: Goal) -> float:

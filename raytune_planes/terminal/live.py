@@ -16,7 +16,16 @@ from rich.text import Text
 
 from raytune_planes.printing import counted, printable, safe, unguarded
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
-from raytune_planes.terminal.board import Board, Outline, clock, place_of, score_text, short_name
+from raytune_planes.terminal.board import (
+    Board,
+    Outline,
+    card_in_short,
+    card_of,
+    clock,
+    place_of,
+    score_text,
+    short_name,
+)
 from raytune_planes.terminal.remaining import span
 
 MARKS: Mapping[End, str] = {
@@ -29,7 +38,8 @@ MARKS: Mapping[End, str] = {
 }
 """End -> colour."""
 WIDE = 100
-"""Columns of a terminal from which the number of images is shown; in fewer the rest would be cut."""
+"""Columns of a terminal from which the number of images is shown, and a column for figures of GPUs; in fewer the rest
+would be cut, and figures of a GPU are a line below the table."""
 
 
 class LiveView:
@@ -55,7 +65,9 @@ class LiveView:
 
     def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
         assert self._board is not None, "start comes first"
-        self._take(trial, *self._board.news(trial, epoch))
+        card = card_of(epoch) if self._console.width < WIDE else ""
+        lines = [f"trial {trial.number}: {card}"] if card else []
+        self._take(trial, *lines, *self._board.news(trial, epoch))
 
     def trial_ended(self, trial: TrialRecord) -> None:
         is_shown = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)
@@ -107,13 +119,16 @@ class LiveView:
         is_wide = self._console.width >= WIDE
         for name in ("score", "images", "time") if is_wide else ("score", "time"):
             table.add_column(name, justify="right")
-        if board.outline.has_places:
-            table.add_column("where")
         best = board.best()
         shown = self._shown(board, best)
+        cards = [card_in_short(trial) if is_wide else "" for trial in shown]
+        if any(cards):
+            table.add_column("GPU\nimages/s, memory, busy", justify="right")
+        if board.outline.has_places:
+            table.add_column("where")
         if len(shown) < len(board.trials):
             table.caption = f"{len(board.trials) - len(shown)} more trials are not shown"
-        for trial in shown:
+        for trial, card in zip(shown, cards, strict=True):
             values = board.values(trial)
             is_best = best is not None and trial.trial_id == best.trial_id
             score = score_text(trial, board.outline.goal)
@@ -125,6 +140,7 @@ class LiveView:
                 f"{score} *" if is_best else score,
                 *([board.images(trial)] if is_wide else []),
                 clock(board.seconds(trial)),
+                *([card] if any(cards) else []),
                 *([Text(printable(place_of(trial)))] if board.outline.has_places else []),
                 style="bold" if is_best else "",
             )

@@ -52,7 +52,7 @@ class PlainView:
             f"{name} {short_name(board.outline.primary[name])} {value}" for name, value in board.values(trial).items()
         )
         where = f" on {place_of(trial)}" if board.outline.has_places else ""
-        took = f"{epoch.seconds:.1f} s{card_of(epoch)}"
+        took = "; ".join(filter(None, (f"{epoch.seconds:.1f} s", card_of(epoch))))
         self._say(f"trial {trial.number} epoch {progress(trial)}{where}: {values} ({took})")
         for line in board.news(trial, epoch):
             self._say(line)

@@ -50,7 +50,7 @@ def test_an_epoch_tells_of_its_card_in_the_terminal_and_in_mlflow(
     assert figures == expected | ({} if busy is None else {"card/busy": 0.87})
     assert not any(split_metric(key) for key in figures), "reports take them for no dataset's"
     record = replace(EpochRecord(1, 2, 16, {}), metrics=figures)
-    words = "; 5120 images/s, 3.0 GiB of the card"
+    words = "5120 images/s, 3.0 GiB of the card"
     assert card_of(record) == words + ("" if busy is None else ", 87 % busy")
     assert {(key, value) for key, value, *_ in epoch_points(record)} >= set(figures.items())
 
