@@ -20,6 +20,8 @@ from raytune_planes.tracking.reading import epochs_digest
 from raytune_planes.tuning import reaper
 from raytune_planes.tuning.budget import StudyBudget
 from raytune_planes.tuning.cores import CoreTime
+from raytune_planes.tuning.failures import NO_MEMORY
+from raytune_planes.tuning.fitting import learn_from
 from raytune_planes.tuning.judging import is_final
 from raytune_planes.tuning.pools import GPU, Pools
 from raytune_planes.tuning.rungs import Rungs
@@ -66,10 +68,11 @@ class Recorder(tune.Callback):
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
         self._rungs, self._budget, self._finish = rungs, budget, finish
         self._is_interrupted, self._interrupt, self._each_step = is_interrupted, interrupt, each_step
-        self._pools = pools
-        self._watch = watch or Watch()
+        self._pools, self._watch = pools, watch or Watch()
         self._here: set[str] = set()
         self._first_s = self._last_s = time.monotonic()
+        for trial in earlier:
+            learn_from(trial, pools, view.note)
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles its callbacks for a restore that is never asked of it; locks cannot go along."""
@@ -129,6 +132,8 @@ class Recorder(tune.Callback):
         if "note" in result:
             self._view.note(result["note"])
         elif "end" in result:
+            if str(result["reason"]).startswith(NO_MEMORY):
+                record = learn_from(record, self._pools, self._view.note, trial.config["pool"])
             self._end(record, End(result["end"]), result["reason"])
             if result.get("ends_study"):
                 self._interrupt(result["reason"])
@@ -162,7 +167,8 @@ class Recorder(tune.Callback):
             how = "lost a process and continues"
             if halved(self._folder(record)) and "micro_batches" not in record.tags:
                 how = "did not fit into memory; it continues with each batch in two halves,"
-                self._keep(replace(record, tags={**record.tags, "micro_batches": "2"}))
+                record = replace(record, tags={**record.tags, "micro_batches": "2"})
+                self._keep(learn_from(record, self._pools, self._view.note, trial.config["pool"]))
             self._view.note(f"trial {record.number} {how} from {after}")
 
     def take_rungs(self, rungs: Rungs | None) -> None:

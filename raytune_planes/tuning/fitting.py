@@ -1,10 +1,13 @@
-"""How many trials the memory that this machine grants holds at once."""
+"""How many trials fit into memory at once: by what this machine grants, and by what trials that lacked some taught."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from raytune_planes.memory import GIB, granted
+from raytune_planes.records import TrialRecord
 from raytune_planes.tuning.cluster import Cluster
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
@@ -21,6 +24,23 @@ def fit_memory(pools: Pools, plan: StudyPlan, cluster: Cluster) -> Iterator[str]
     if not cluster.joined and plan.concurrent is None and fit < pools.at_once:
         yield in_words(fit, pools.at_once)
         pools.at_once = fit
+
+
+def learn_from(
+    trial: TrialRecord, pools: Pools | None, say: Callable[[str], None], place: Mapping[str, Any] | None = None
+) -> TrialRecord:
+    """Give later trials more memory: by what ``trial`` teaches, which lacked it at ``place`` of ``Pools.take``, or by
+    the tags that it has of an earlier run; says so.
+
+    Returns:
+        The trial, with tags for a later run.
+    """
+    if pools is None:
+        return trial
+    trial = replace(trial, tags={**trial.tags, **(pools.taught(place) if place else {})})
+    if learnt := pools.remember(trial.tags):
+        say(f"trial {trial.number} did not fit into memory: {learnt}")
+    return trial
 
 
 def trials_in_memory(workers: int, bytes_: int | None = None) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from raytune_planes.errors import UserError
@@ -12,6 +12,8 @@ from raytune_planes.printing import counted
 from raytune_planes.tuning.cluster import Node
 
 GPU, CPU = "gpu", "cpu"
+LATER_GPUS, LATER_AT_ONCE = "later_gpus", "later_at_once"
+"""Tags of a trial that lacked memory: the share of a GPU that later trials get, or how many run on processors."""
 GIVE_UP_S = 300.0
 """Hosts over ssh were back 75 s after their Ray had died."""
 
@@ -81,6 +83,7 @@ class Pools:
         self.needs, self._list_nodes = needs, list_nodes
         self._avoided: frozenset[str] = frozenset()
         self._pool_of: dict[str, str] = {}
+        self._most_on_cpus: float = float("inf")
         self._away_since_s: float | None = None
         nodes = list_nodes()
         self.now = pools_of(nodes, needs)
@@ -121,7 +124,8 @@ class Pools:
         """
         nodes = self._nodes()
         pools = pools_of(nodes, self.needs)
-        free = (p for p in pools if list(self._pool_of.values()).count(p.name) < p.slots)
+        most = {GPU: float("inf"), CPU: self._most_on_cpus}
+        free = (p for p in pools if self._running(p.name) < min(p.slots, most[p.name]))
         pool = next(free, None)
         if pool is None:
             return None
@@ -146,6 +150,36 @@ class Pools:
             )
         self.at_once = min(self.at_once, sum(pool.slots for pool in self.now))
 
+    def taught(self, place: Mapping[str, Any]) -> dict[str, str]:
+        """What a trial that lacks memory at ``place``, as ``take`` gave it, teaches: tags for it, and for ``remember``.
+
+        Later trials are to get twice its share of a GPU, up to a whole one, or on processors one fewer is to run at
+        once. Empty where nothing is left to change, or where it began before the last change and tells nothing new.
+        """
+        share, running, tags = place["gpus"], self._running(place["name"]), dict[str, str]()
+        if place["name"] == GPU:
+            larger = min(1.0, 2 * share)
+            fits = any(p.name == GPU for p in pools_of(self._nodes(), replace(self.needs, gpus=larger)))
+            if share == self.needs.gpus < larger and fits:
+                tags = {LATER_GPUS: f"{larger:g}"}
+        elif 1 < running <= self._most_on_cpus:
+            tags = {LATER_AT_ONCE: f"{running - 1}"}
+        return tags
+
+    def remember(self, tags: Mapping[str, str]) -> str:
+        """Give trials from now on what ``tags`` of an earlier one say; in words, empty where they change nothing."""
+        share, most = float(tags.get(LATER_GPUS, 0)), float(tags.get(LATER_AT_ONCE, "inf"))
+        if 0 < self.needs.gpus < share:
+            self.needs = replace(self.needs, gpus=share)
+            self.now = pools_of(self._nodes(), self.needs)
+            return f"later trials get {share:g} of a GPU each"
+        if most < self._most_on_cpus:
+            self._most_on_cpus = most
+            return (
+                f"from now on at most {counted(most, 'trial')} at once {'runs' if most == 1 else 'run'} on processors"
+            )
+        return ""
+
     def release(self, trial: str) -> None:
         self._pool_of.pop(trial, None)
 
@@ -162,6 +196,10 @@ class Pools:
         self._away_since_s = self._away_since_s or now
         if now - self._away_since_s > GIVE_UP_S:
             raise KeyboardInterrupt(f"no host is left that could train: a trial needs {self.needs}")
+
+    def _running(self, name: str) -> int:
+        """Trials that have a place in the pool ``name``."""
+        return list(self._pool_of.values()).count(name)
 
     def _nodes(self) -> list[Node]:
         return [n for n in self._list_nodes() if n.name not in self._avoided]

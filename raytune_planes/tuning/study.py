@@ -16,7 +16,7 @@ from raytune_planes.terminal import Outline, View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, Trackers
 from raytune_planes.tracking.reading import StudyFiles
-from raytune_planes.tuning import ray_hooks, reaper
+from raytune_planes.tuning import mps, ray_hooks, reaper
 from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
@@ -81,7 +81,7 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     ):
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
-            for note in (*cluster.notes, *fit_memory(pools, plan, cluster)):
+            for note in (*cluster.notes, *fit_memory(pools, plan, cluster), *mps.told(pools.needs.gpus, os.environ)):
                 view.note(note)
             if blind := blind_hosts(folder):
                 view.note(warning_of(folder, blind.values()))

@@ -20,8 +20,10 @@ from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.reading import read_study
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
+from raytune_planes.tuning.cluster import Node
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.judging import is_final
+from raytune_planes.tuning.pools import Needs, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.stop_requests import STOP, halve_batches, halved, stop_requested
@@ -295,6 +297,43 @@ def test_a_trial_that_does_not_fit_goes_on_with_halves_once_and_says_so(bench: B
     )
     bench.end(trial, End.COMPLETED, "done")
     assert bench.record(trial).tags["micro_batches"] == "2"
+
+
+def test_a_trial_that_lacked_memory_teaches_the_study_and_a_resumed_one_knows_it(bench: Bench) -> None:
+    def places() -> Pools:
+        return Pools(Needs(gpus=0.25), lambda: [Node(8, 1, "g")])
+
+    bench.recorder._pools = pools = places()
+    halving, failing = bench.start(), bench.start()
+    for trial in (halving, failing):
+        trial.config["pool"] = pools.take(trial.config["trial_id"])
+    assert halve_batches(bench.folder(halving), "CUDA out of memory")
+    bench.recorder.on_trial_recover(0, [], halving)
+    learnt = "did not fit into memory: later trials get 0.5 of a GPU each"
+    assert f"trial 0 {learnt}" in bench.shown.getvalue()
+    assert pools.needs.gpus == 0.5
+    bench.end(failing, End.FAILED, "does not fit into memory: CUDA out of memory")
+    assert bench.shown.getvalue().count(learnt) == 1, "the second had the same share"
+    bench.end(halving, End.FAILED, "does not fit into memory: CUDA out of memory")
+    told = {t.number: t.tags for t in read_study(bench.study).trials}
+    assert (told[0]["later_gpus"], told[0]["micro_batches"]) == ("0.5", "2")
+    assert "later_gpus" not in told[1]
+
+    resumed, shown = places(), io.StringIO()
+    earlier = read_study(bench.study).trials
+    Recorder(
+        bench.plan.task(bench.study),
+        bench.search,
+        Trackers(),
+        PlainView(shown),
+        rungs=None,
+        budget=StudyBudget(Limits(), GOAL, lambda: 0.0),
+        earlier=earlier,
+        finish=lambda: None,
+        pools=resumed,
+    )
+    assert resumed.needs.gpus == 0.5
+    assert shown.getvalue() == f"trial 0 {learnt}\n"
 
 
 def test_what_a_trial_says_reaches_people(bench: Bench) -> None:

@@ -59,6 +59,53 @@ def test_a_trial_takes_a_gpu_first_and_no_cpu_trial_goes_to_a_gpu_host() -> None
     assert again["name"] == "gpu"
 
 
+def test_after_a_lack_of_memory_later_trials_get_twice_the_share_of_a_card_until_each_has_a_whole_one() -> None:
+    places = Pools(Needs(gpus=0.25), lambda: [Node(8, 1, "g")])
+    first, second, *_ = [places.take(f"{i}") for i in range(4)]
+    assert first is not None
+    assert second is not None
+    assert places.taught(first) == {"later_gpus": "0.5"}
+    assert places.remember(places.taught(first)) == "later trials get 0.5 of a GPU each"
+    assert places.taught(second) == {}, "it began with the same share"
+    places.release("0")
+    places.release("1")
+    assert places.take("4") is None, "two trials still have a quarter each: as many as halves fit"
+    places.release("2")
+    third = places.take("4")
+    assert third is not None
+    assert third["gpus"] == 0.5
+    places.release("3")
+    assert places.take("5") is not None
+    assert places.remember(places.taught(third)) == "later trials get 1 of a GPU each"
+    for number in ("4", "5"):
+        places.release(number)
+    last = places.take("6")
+    assert last is not None
+    assert (last["gpus"], last["nccl"], places.taught(last)) == (1.0, True, {}), "there is no more to give"
+
+
+def test_on_processors_one_trial_fewer_runs_at_once_for_each_number_that_lacked_memory() -> None:
+    places = Pools(Needs(), lambda: [Node(3, 0, "c")])
+    taken = [places.take(f"{i}") for i in range(3)]
+    assert taken[0] is not None
+    for _ in range(2):  # the second says no more than the first
+        learnt = places.remember(places.taught(taken[0]))
+    assert learnt == ""
+    places.release("0")
+    assert places.take("3") is None
+    assert places.taught(taken[0]) == {"later_at_once": "1"}
+    assert places.remember({"later_at_once": "1"}) == "from now on at most 1 trial at once runs on processors"
+    places.release("1")
+    assert places.taught(taken[0]) == {}, "one alone has all there is"
+
+
+def test_workers_whose_shares_do_not_fit_twice_keep_what_they_have() -> None:
+    places = Pools(Needs(workers=2, gpus=0.5), lambda: [Node(8, 1, "g")])
+    taken = places.take("0")
+    assert taken is not None
+    assert places.taught(taken) == {}, "two workers with a card each need two"
+
+
 def test_gpus_that_are_no_cards_are_not_joined_by_nccl() -> None:
     taken = Pools(Needs(gpus=1.0), lambda: [Node(4, 2, "g", has_card=False)]).take("a")
     assert taken is not None
