@@ -27,8 +27,10 @@ CHECKS: Mapping[str, tuple[Callable[[Place], Found], float]] = {
     "bfloat16 learns as float32": (equality.low_precision, 20),
     "two trials share the card": (processes.trials, 40),
     "two workers share the card": (processes.workers, 40),
-    "images per second": (speed.measure, 60),
+    "images per second, beside a loop by hand": (speed.by_hand, 30),
+    "images per second, beside Lightning": (speed.lightning, 30),
     "a study": (study.run, 90),
+    "what compiling costs and saves": (speed.compilation, 100),
 }
 """Name -> check, and the seconds below which it is not begun."""
 NO_CARD = 3
