@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import nn
 
 COST_S = 90.0
-"""Assumed of compiling an encoder for the datasets' sizes, in training and in evaluation."""
+"""Of compiling an encoder for the datasets' sizes, in training and in evaluation. Assumed, on the high side, so that
+``auto`` compiles rather too late. No GPU was at hand; ``tests/gpu/run`` measures it, and says what to set here."""
 SAVED = 0.15
-"""Assumed of the time of an epoch that a compiled encoder saves. Neither is measured on a GPU yet: ``tests/gpu``."""
+"""Of the time of an epoch, by a compiled encoder. Assumed likewise, on the low side: less than the encoder's own gain,
+because heads, losses, augmentation and the optimiser are not compiled."""
 
 
 class Compiling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,6 +12,8 @@ from raytune_planes.training.compiling import COST_S, SAVED, Compiling, repays
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 from tests.toy import toy_config, toy_data, toy_prompts
+
+README = Path(__file__).resolve().parents[2] / "cluster" / "README.md"
 
 
 class Counted(nn.Module):
@@ -28,6 +31,10 @@ def test_what_is_left_must_repay_the_compilation() -> None:
     assert repays(seconds=COST_S / SAVED / 10 + 0.1, epochs_left=10)
     assert not repays(seconds=COST_S / SAVED / 10 - 0.1, epochs_left=10)
     assert not repays(seconds=1e6, epochs_left=0)
+
+
+def test_people_are_told_what_is_assumed() -> None:
+    assert f"Assumed are {COST_S:.0f} s to compile, and {SAVED:.0%} of".replace("%", " %") in README.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
