@@ -50,7 +50,8 @@ def _studied(name: str, data: Path) -> dict[str, Any]:
     import raytune_planes as rp
 
     if not study_folder(OUT, name).is_dir():
-        rp.tune(name, data=data, out=OUT, name=name, trials=TRIALS, final=LONG, settings={**BUDGET, **of_pictures()})
+        asked: Mapping[str, Any] = {"trials": TRIALS, "final": LONG, "learn_from": "none"}  # each space by itself
+        rp.tune(name, data=data, out=OUT, name=name, settings={**BUDGET, **of_pictures()}, **asked)
     elif not (final_json(read_study(study_folder(OUT, name))) or {}).get("ended"):
         rp.tune(data=data, out=OUT, resume=name, trials=TRIALS, final=LONG)
     final = final_json(read_study(study_folder(OUT, name)))
