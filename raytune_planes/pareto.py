@@ -139,3 +139,17 @@ def _shortfall(trial: TrialRecord, goal: Goal) -> float:
 
 def _is_measured(trial: TrialRecord, goal: Goal) -> bool:
     return all(map(math.isfinite, goal.values(_metrics(trial, goal))))
+
+
+def spread(vectors: Sequence[Vector]) -> list[int]:
+    """Indexes in epsilon-net order: the highest mean first, then each time the one farthest from all before it."""
+    if not vectors:
+        return []
+    values_NM = np.asarray(vectors, dtype=np.float64)
+    order = [max(range(len(vectors)), key=lambda i: (sum(vectors[i]), -i))]
+    distance_N = np.full(len(vectors), np.inf)
+    while len(order) < len(vectors):
+        distance_N = np.minimum(distance_N, np.sqrt(((values_NM - values_NM[order[-1]]) ** 2).sum(1)))
+        distance_N[order] = -1.0
+        order.append(int(distance_N.argmax()))  # of equals the first
+    return order

@@ -79,8 +79,7 @@ class EpochRecord:
     began: int = 0
     """Of ``samples``, those that another trial trained: this one began with its weights after them."""
     fold: int = 0
-    """From 1, of a trial that trains on every fold: its ``metrics`` are ``fold1/val/...``, and where a fold ends also
-    the means over the folds so far, ``val/...``."""
+    """From 1 where a trial trains on every fold: ``fold1/val/...``, and where one ends also the means, ``val/...``."""
     result: Mapping[str, float] = field(default_factory=dict)
     """Where a fold ends: the metrics of its best epoch, ``val/...``."""
 
@@ -89,14 +88,12 @@ class EpochRecord:
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> EpochRecord:
-        decisions = tuple(
-            Decision(d["dataset"], Action(d["action"]), d["epoch"], d["reason"]) for d in data["decisions"]
-        )
+        decisions = tuple(Decision(**{**d, "action": Action(d["action"])}) for d in data["decisions"])
         return EpochRecord(**{**data, "resting": tuple(data["resting"]), "decisions": decisions})
 
 
 class End(StrEnum):
-    """How a trial ended. Three ways that must never be confused, and two that are not ends."""
+    """How a trial ended, or that it has not."""
 
     CONVERGED = "converged"
     """Every dataset rested before the budget was spent."""
@@ -107,8 +104,14 @@ class End(StrEnum):
     FAILED = "failed"
     """An error, or a metric that is no number."""
     RUNNING = "running"
-    INTERRUPTED = "interrupted"
-    """The study was stopped while it ran; it can be resumed."""
+    INTERRUPTED = "interrupted"  # the study was stopped while it ran; it can be resumed
+    PAUSED = "paused"
+    """It waits at a rung with its checkpoint while its process takes others, and continues if it is among the best."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still train."""
+        return self in (End.RUNNING, End.INTERRUPTED, End.PAUSED)
 
     @property
     def is_complete(self) -> bool:
@@ -148,9 +151,8 @@ class TrialRecord:
     def best(self, goal: Goal) -> EpochRecord | None:
         """The epoch with the highest score under ``goal``; its metrics are the trial's result, its weights are kept.
 
-        Of the plan's last stage alone, where there is a plan: epochs of a stage before it are not in every trial, and
-        their weights are not where the plan ends. None where the trial did not get there. Of a trial that trains on
-        every fold, the mean over the folds that have ended.
+        Of a plan's last stage alone, which not every trial reaches (None): epochs of a stage before it are not in every
+        trial. Of a trial that trains on every fold, the mean over the folds that have ended.
         """
         if any(e.fold for e in self.epochs):
             end = next((e for e in reversed(self.epochs) if e.result), None)

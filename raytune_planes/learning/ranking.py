@@ -37,9 +37,9 @@ def quantiles(trials: Sequence[TrialRecord], goal: Goal) -> dict[int, float]:
     """By number, 0 for the best and 1 for the last of the trials that have a result.
 
     Complete trials come first, as ``best`` orders them: those that keep every floor, then the mean of the objectives.
-    Pruned ones follow; of these, one that was let train on more pictures was better at the earlier rungs.
+    Pruned and paused ones follow; of these, one that was let train on more pictures was better at the earlier rungs.
     """
-    known = [t for t in trials if (t.end.is_complete or t.end is End.PRUNED) and _has_result(t, goal)]
+    known = [t for t in trials if (t.end.is_complete or t.end in (End.PRUNED, End.PAUSED)) and _has_result(t, goal)]
     ordered = sorted(known, key=lambda t: (t.end.is_complete, *_stood(t, goal)), reverse=True)
     return {t.number: place / max(1, len(ordered) - 1) for place, t in enumerate(ordered)}
 

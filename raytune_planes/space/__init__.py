@@ -146,7 +146,8 @@ def describe(space: Space) -> str:
     limits += [counted(study.samples, "sample") if study.samples else ""]
     limits += [f"{counted(study.patience, 'trial')} without a better best" if study.patience else ""]
     final = planned(space, study.final)
-    rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} continues"
+    others = ", others pause" if study.rungs.rule == "promote" else ""
+    rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} continues{others}"
     return "\n".join(
         [
             f"{space.name}: {space.about}" if space.about else space.name,

@@ -58,7 +58,7 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
         base = flatten(make_config())
     yield from _goal_problems(space, {**base, **space.start})
     searched = {d.path: d for d in space.search}
-    yield from fold_problems(searched, {**base, **space.start})
+    yield from fold_problems(searched, {**base, **space.start}, space.study.rungs)
     yield from (f"'{path}' stands under both fixed and search; keep one" for path in searched if path in space.fixed)
     if not searched:
         yield "search: nothing to vary; give at least one dimension"

@@ -27,6 +27,9 @@ class RungSettings(Section):
     """When trials that fall behind are stopped: asynchronous successive halving over samples seen."""
 
     enabled: bool = True
+    rule: Literal["stop", "promote"] = "stop"
+    """``stop``: a trial that falls behind at a rung ends there. ``promote``: each trial pauses at a rung, its process
+    takes another, and it continues once it is among the best that stood there. Not for trials that train on folds."""
     grace: Annotated[float, Field(gt=0, le=1)] = 0.25
     """The first rung, as a share of the samples of a trial with this space's own budget. A rung is met at the end of
     the epoch nearest to it."""

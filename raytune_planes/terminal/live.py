@@ -35,6 +35,7 @@ MARKS: Mapping[End, str] = {
     End.PRUNED: "yellow",
     End.FAILED: "red",
     End.INTERRUPTED: "magenta",
+    End.PAUSED: "blue",
 }
 """End -> colour."""
 WIDE = 100
@@ -70,7 +71,7 @@ class LiveView:
         self._take(trial, *lines, *self._board.news(trial, epoch))
 
     def trial_ended(self, trial: TrialRecord) -> None:
-        is_shown = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED)
+        is_shown = trial.end in (End.PRUNED, End.FAILED, End.INTERRUPTED, End.PAUSED)
         self._take(trial, *([f"trial {trial.number} {trial.end}: {trial.reason}"] if is_shown else []))
 
     def goal(self, goal: Goal) -> None:

@@ -28,6 +28,7 @@ STATUS = {
     End.INTERRUPTED: "KILLED",
     End.FAILED: "FAILED",
     End.RUNNING: "RUNNING",
+    End.PAUSED: "SCHEDULED",
 }
 """MLflow knows fewer ends than we do: the tag ``end`` tells pruned from completed. The UI shows KILLED as a red cross,
 and a pruned trial is no fault."""
@@ -154,7 +155,7 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
     narrow columns show whole numbers; ``val/...`` has all digits.
     """
     epoch = trial.best(goal)
-    if epoch is None or trial.end in (End.RUNNING, End.INTERRUPTED):
+    if epoch is None or trial.end.is_open:
         return []
     values = best_values(epoch)
     feasible, score = goal.feasible(epoch.metrics), goal.score(epoch.metrics)

@@ -42,7 +42,7 @@ def _look(study: StudyFiles, trial: TrialRecord, best: TrialRecord | None, repor
 
 def _suffix(trial: TrialRecord, missed: str) -> str:
     """The columns of tags stand far to the right in the UI, the name in front."""
-    if trial.end in (End.PRUNED, End.FAILED):
+    if trial.end in (End.PRUNED, End.PAUSED, End.FAILED):
         return f", {trial.end}"
     return ", below a floor" if missed and trial.end.is_complete else ""
 
@@ -50,4 +50,4 @@ def _suffix(trial: TrialRecord, missed: str) -> str:
 def _rank(trial: TrialRecord, missed: str) -> str:
     if trial.end.is_complete:
         return "2 below a floor" if missed else "1 complete"
-    return {End.PRUNED: "3 pruned", End.FAILED: "4 failed"}.get(trial.end, "5 not ended")
+    return {End.PRUNED: "3 pruned", End.PAUSED: "3 paused", End.FAILED: "4 failed"}.get(trial.end, "5 not ended")

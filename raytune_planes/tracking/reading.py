@@ -139,7 +139,7 @@ def read_trial(folder: Path) -> tuple[TrialRecord, tuple[str, ...]]:
 
 def has_ended(folder: Path) -> bool:
     """Whether the end of the trial in ``folder`` is on record."""
-    return read_trial(folder)[0].end not in (End.RUNNING, End.INTERRUPTED)
+    return not read_trial(folder)[0].end.is_open
 
 
 def _read_end(path: Path, trial_id: str) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -163,7 +163,7 @@ def _missing(path: Path, epochs: tuple[EpochRecord, ...], end: Mapping[str, Any]
         return (f"{path}: holds {len(epochs)} of {end['epochs']} epochs that the trial ended with",)
     if "digest" in end and end["digest"] != epochs_digest(epochs):
         return (f"{path}: holds other epochs than those that the trial ended with",)
-    if not epochs and end.get("end") in (End.COMPLETED, End.CONVERGED, End.PRUNED):
+    if not epochs and end.get("end") in (End.COMPLETED, End.CONVERGED, End.PRUNED, End.PAUSED):
         return (f"{path}: holds no epoch of a trial that ended as {end['end']}",)
     gaps = [str(n) for a, b in itertools.pairwise(numbers) for n in range(a + 1, b)]
     return (f"{path}: epoch {', '.join(gaps)} is missing",) if gaps else ()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from raytune_planes.printing import counted
-from raytune_planes.records import End, Goal, TrialRecord
+from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.space import StudySettings
 
 Rank = tuple[bool, float]
@@ -57,7 +57,7 @@ class StudyBudget:
     def ended(self, trials: Iterable[TrialRecord]) -> str:
         """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
         trials = list(trials)
-        done = [t for t in trials if t.end not in (End.RUNNING, End.INTERRUPTED)]
+        done = [t for t in trials if not t.end.is_open]
         samples = sum(t.trained for t in trials)
         limits = self.limits
         if limits.trials is not None and len(done) >= limits.trials:

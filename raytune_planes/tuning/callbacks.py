@@ -23,7 +23,8 @@ from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.failures import NO_MEMORY
 from raytune_planes.tuning.fitting import learn_from
 from raytune_planes.tuning.judging import is_final
-from raytune_planes.tuning.pools import GPU, Pools
+from raytune_planes.tuning.pools import Pools, missing_card
+from raytune_planes.tuning.promoting import continued
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
 from raytune_planes.tuning.stop_requests import forget, halve_batches, halved, stop_requested, stop_trial
@@ -63,8 +64,8 @@ class Recorder(tune.Callback):
         self.trials = {t.trial_id: t for t in earlier}
         self.spent = ""
         """Which limit of the budget ended the study."""
-        self.core_time: dict[str, CoreTime] = {}
-        """Of the trials of this run, by id."""
+        self.core_time: dict[tuple[str, int], CoreTime] = {}
+        """Of the trials of this run, by id and turn."""
         self._task, self._search, self._trackers, self._view = task, search, trackers, view
         self._rungs, self._budget, self._finish = rungs, budget, finish
         self._is_interrupted, self._interrupt, self._each_step = is_interrupted, interrupt, each_step
@@ -101,12 +102,13 @@ class Recorder(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         configured = trial.config
         self._watch.reported(configured["trial_id"])
-        if configured["trial_id"] in self._here:
+        known = self.trials.get(configured["trial_id"])
+        is_promoted = known is not None and known.end is End.PAUSED
+        if configured["trial_id"] in self._here and not is_promoted:
             return  # Tune tries it again after a lost process
         if not self._here:
             self._first_s = time.monotonic()
         self._here.add(configured["trial_id"])
-        known = self.trials.get(configured["trial_id"])
         record = TrialRecord(
             trial_id=configured["trial_id"],
             number=configured["number"],
@@ -114,12 +116,12 @@ class Recorder(tune.Callback):
             config=self._settings(configured["drawn"]),
             epochs=known.epochs if known else (),
             started_ms=known.started_ms if known else _now_ms(),
-            tags={**(known.tags if known else {}), "pool": configured["pool"]["name"]},
+            tags=(dict(known.tags) if known else {}) | {"pool": configured["pool"]["name"]},
         )
         forget(self._folder(record))
-        stopped = self._rungs.stopped(record.number) if self._rungs else None
+        stopped = self._rungs.stopped(record.number) if self._rungs and not is_promoted else None
         if stopped and stopped.stop and record.epochs and not is_final(record):
-            stop_trial(self._folder(record), End.PRUNED, stopped.reason)  # the driver died before it arrived
+            stop_trial(self._folder(record), stopped.end, stopped.reason)  # the driver died before it arrived
         self._keep(record)
         self._trackers.start_trial(record)
         self._view.trial_started(record)
@@ -138,7 +140,7 @@ class Recorder(tune.Callback):
             if result.get("ends_study"):
                 self._interrupt(result["reason"])
         elif "record" in result:
-            self.core_time[record.trial_id] = CoreTime(**result["cores"])
+            self.core_time[record.trial_id, trial.config.get("turn", 1)] = CoreTime(**result["cores"])
             self._epoch(record, EpochRecord.from_json(result["record"]), result["place"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -171,6 +173,10 @@ class Recorder(tune.Callback):
                 self._keep(learn_from(record, self._pools, self._view.note, trial.config["pool"]))
             self._view.note(f"trial {record.number} {how} from {after}")
 
+    def promoted(self, is_last: bool) -> str | None:
+        """The paused trial to continue now, by its id; None for none. ``is_last``: there are no new trials."""
+        return continued(self._rungs, self.trials.values(), is_last=is_last)
+
     def take_rungs(self, rungs: Rungs | None) -> None:
         """Judge trials by ``rungs`` from now on, which know the trials so far."""
         self._rungs = rungs
@@ -192,23 +198,17 @@ class Recorder(tune.Callback):
         is_new = all(number < epoch.epoch for number in known)
         known[epoch.epoch] = epoch
         record = replace(record, epochs=tuple(known[n] for n in sorted(known)), tags={**record.tags, **place})
-        if len(record.epochs) == 1 and record.config.get("devices.vision") != "cpu":
-            self._tell_missing_card(record)
+        if len(record.epochs) == 1 and (missing := missing_card(record)):
+            self._view.note(missing)
         self._keep(record)
         self._trackers.log_epoch(record.trial_id, epoch)
         self._search.report(record.trial_id, epoch)
         self._view.epoch(record, epoch)
         # An epoch that was missing, or recorded otherwise, is behind the rung that the trial stands at.
         judges = self._rungs if is_new else None
-        verdict = judges.judge(record.number, epoch, final=is_final(record)) if judges else None
-        if verdict is not None and verdict.stop:
-            stop_trial(self._folder(record), End.PRUNED, verdict.reason)
+        if judges and (verdict := judges.judge(record.number, epoch, final=is_final(record))).stop:
+            stop_trial(self._folder(record), verdict.end, verdict.reason)
         self._check_budget()
-
-    def _tell_missing_card(self, record: TrialRecord) -> None:
-        if (record.tags["pool"], record.tags["device"]) == (GPU, "cpu"):
-            where = record.tags["host"]
-            self._view.note(f"trial {record.number} has its share of a GPU, but {where} shows it none: it uses the CPU")
 
     def _end(self, record: TrialRecord, end: End, reason: str) -> None:
         self._watch.folder()  # else the search would be told of an end that is in no record
@@ -216,19 +216,19 @@ class Recorder(tune.Callback):
         record = replace(record, end=end, reason=reason, ended_ms=_now_ms())
         self._keep(record)
         folder = self._folder(record)
-        self._trackers.end_trial(record, [p for p in (folder / WEIGHTS, folder / ERROR) if p.is_file()])
+        kept = () if end is End.PAUSED else (folder / WEIGHTS, folder / ERROR)
+        self._trackers.end_trial(record, [path for path in kept if path.is_file()])
         self._search.tell(record)
         self._view.trial_ended(record)
         self._check_budget()
 
     def _check_budget(self) -> None:
-        if self.spent:
+        if self.spent or not (spent := self._budget.ended(self.trials.values())):
             return
-        self.spent = self._budget.ended(self.trials.values())
-        if self.spent:
-            self._finish()
-            for record in self._running():
-                stop_trial(self._folder(record), End.INTERRUPTED, self.spent)
+        self.spent = spent
+        self._finish()
+        for record in self._running():
+            stop_trial(self._folder(record), End.INTERRUPTED, spent)
 
     def _running(self) -> list[TrialRecord]:
         return [t for t in self.trials.values() if t.end is End.RUNNING and t.trial_id in self._here]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from raytune_planes.records import TrialRecord
+from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.origin import Origin, origin_of
 from raytune_planes.tuning.memory import open_search
@@ -64,4 +64,5 @@ def _settled(search: Search, trials: tuple[TrialRecord, ...]) -> tuple[Suggestio
             for epoch in record.epochs:
                 search.report(trial.trial_id, epoch)
             search.tell(record)
-    return search.running()
+    paused = {t.trial_id for t in trials if t.end is End.PAUSED}
+    return tuple(trial for trial in search.running() if trial.trial_id not in paused)

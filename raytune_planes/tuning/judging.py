@@ -9,6 +9,7 @@ from typing import Literal
 from raytune_planes.records import EpochRecord, TrialRecord, stage_names
 from raytune_planes.settings import epochs_in_all, value_of
 from raytune_planes.tuning.plan import StudyPlan
+from raytune_planes.tuning.promoting import PromotingRungs
 from raytune_planes.tuning.rungs import Rungs, Verdict
 
 
@@ -44,7 +45,8 @@ def rungs_of(plan: StudyPlan, earlier: Sequence[TrialRecord]) -> Rungs | None:
     else:
         samples = first.samples
         grace = _share(settings.grace, samples)
-        rungs = Rungs(goal, grace, settings.reduction, budget=samples, floors=settings.floors, spared=spared)
+        kind = PromotingRungs if settings.rule == "promote" else Rungs
+        rungs = kind(goal, grace, settings.reduction, budget=samples, floors=settings.floors, spared=spared)
     rungs.replay(earlier)
     return rungs
 

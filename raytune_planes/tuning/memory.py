@@ -207,7 +207,7 @@ def _course(known: Mapping[int, TrialRecord], count: int) -> list[tuple[int, int
         events.append((began, number, 0, "ask"))
         for turn, epoch in enumerate(trial.epochs if trial else (), start=1):
             events.append((max(began, epoch.time_ms), number, turn, epoch))
-        if trial and trial.end in STATES:
+        if trial and (trial.end in STATES or trial.end is End.PAUSED):
             last = max([began, trial.ended_ms, *(e.time_ms for e in trial.epochs)])
             events.append((last, number, len(trial.epochs) + 1, "end"))
     return sorted(events, key=lambda event: event[:3])

@@ -22,7 +22,7 @@ from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.checkpoint import load
 
 Say = Callable[[str], None]
-UNENDED = (End.RUNNING, End.INTERRUPTED)
+UNENDED = tuple(end for end in End if end.is_open)
 
 
 def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:

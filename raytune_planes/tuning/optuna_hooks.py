@@ -79,7 +79,9 @@ class _View(Study):
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         asked = [s for s in TrialState if s not in ENDED and (states is None or s in states)]
+        seen = {trial.number for trial in self._ended}
         rest = super()._get_trials(deepcopy, asked, use_cache) if asked else []
+        rest = [trial for trial in rest if trial.number not in seen]
         ended = [trial for trial in self._ended if states is None or trial.state in states]
         return sorted(ended + rest, key=lambda trial: trial.number)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted
+from raytune_planes.records import TrialRecord
 from raytune_planes.tuning.cluster import Node
 
 GPU, CPU = "gpu", "cpu"
@@ -180,6 +181,11 @@ class Pools:
             )
         return ""
 
+    @property
+    def taken(self) -> int:
+        """Places that are taken now."""
+        return len(self._pool_of)
+
     def release(self, trial: str) -> None:
         self._pool_of.pop(trial, None)
 
@@ -203,6 +209,13 @@ class Pools:
 
     def _nodes(self) -> list[Node]:
         return [n for n in self._list_nodes() if n.name not in self._avoided]
+
+
+def missing_card(trial: TrialRecord) -> str:
+    """That a trial has its share of a GPU and trains on the processor, in words; empty where it does not."""
+    if trial.config.get("devices.vision") == "cpu" or (trial.tags["pool"], trial.tags["device"]) != (GPU, "cpu"):
+        return ""
+    return f"trial {trial.number} has its share of a GPU, but {trial.tags['host']} shows it none: it uses the CPU"
 
 
 def _pool(name: str, nodes: Sequence[Node], needs: Needs, gpus: float) -> Pool:

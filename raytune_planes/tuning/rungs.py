@@ -8,14 +8,12 @@ study decides as one that was never interrupted.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
-from raytune_planes.pareto import Vector, ranks
-from raytune_planes.records import EpochRecord, Goal, TrialRecord
+from raytune_planes.pareto import Vector, ranks, spread
+from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.tuning.curves import Curve, extended
 
 BASELINE = 0
@@ -28,6 +26,8 @@ class Verdict:
 
     stop: bool
     reason: str = ""
+    end: End = End.PRUNED
+    """How a trial that is stopped ends."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ class Rungs:
     """
 
     PLACED = "after epoch {epoch.epoch}: {place} at {samples:,} samples"
+    END = End.PRUNED
 
     def __init__(
         self,
@@ -130,17 +131,17 @@ class Rungs:
         if not self._stand(rung, number, curve, self.level(level)):
             return Verdict(False)
         at = rung.standings
-        passing = math.ceil(len(at) / self.reduction)
+        passing = self._passing(len(at))
         order = self._order(at, passing, number)
         place = f"place {order.index(number) + 1} of {len(at)}"
         reason = self.PLACED.format(epoch=epoch, place=place, samples=rung.samples)
         reason += f", {passing} go{'es' * (passing == 1)} on"
         equals = any(at[other] == at[number] for other in order[:passing])  # itself among them, or as good as one
         is_spared = number == BASELINE or (number in self._spared and level == 0)
-        if is_spared or len(at) < self.reduction or equals:
+        if is_spared or len(at) < self.least or equals:
             return Verdict(False, reason)
         behind = [self._behind(metric, at[number], curve, rung.samples) for metric in self._unkept(at[number])]
-        verdict = Verdict(True, "; ".join([reason, *behind]))
+        verdict = Verdict(True, "; ".join([reason, *behind]), self.END)
         self._stopped[number] = verdict
         return Verdict(False, reason) if final else verdict
 
@@ -153,6 +154,15 @@ class Rungs:
     def stopped(self, number: int) -> Verdict:
         """What stopped a trial at a rung, also when that did not reach it; else that it continues."""
         return self._stopped.get(number, Verdict(False))
+
+    @property
+    def least(self) -> int:
+        """Nobody is stopped at a rung where fewer trials have stood."""
+        return self.reduction
+
+    def _passing(self, stood: int) -> int:
+        """How many of those that ``stood`` at a rung go on."""
+        return math.ceil(stood / self.reduction)
 
     def level(self, rung: int) -> int:
         """Samples of a rung; 0 is the lowest."""
@@ -228,20 +238,6 @@ class Rungs:
 
     def _vector(self, standing: _Standing) -> Vector:
         return standing.progress if self.floors == "ignore" else (*standing.progress, *standing.floors.values())
-
-
-def spread(vectors: Sequence[Vector]) -> list[int]:
-    """Indexes in epsilon-net order: the highest mean first, then each time the one farthest from all before it."""
-    if not vectors:
-        return []
-    values_NM = np.asarray(vectors, dtype=np.float64)
-    order = [max(range(len(vectors)), key=lambda i: (sum(vectors[i]), -i))]
-    distance_N = np.full(len(vectors), np.inf)
-    while len(order) < len(vectors):
-        distance_N = np.minimum(distance_N, np.sqrt(((values_NM - values_NM[order[-1]]) ** 2).sum(1)))
-        distance_N[order] = -1.0
-        order.append(int(distance_N.argmax()))  # of equals the first
-    return order
 
 
 def _scale(mode: str) -> Scale:

@@ -21,12 +21,12 @@ from raytune_planes.settings import Value, overlaid
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking.learnt import NOTHING, Learnt
 from raytune_planes.tuning.database import close, damage_told, storage
+from raytune_planes.tuning.drawn import FIXED, GIVEN, OptunaDraw
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 from raytune_planes.tuning.seen import REACHED, Known
 
-ID, DIGEST, GIVEN, FIXED = "trial_id", "space", "given", "fixed"
-"""Attributes in the database: our id of a trial, the space's digest, values outside of their ranges that a trial is
-given, and the paths of those inside that Optuna hands out without drawing."""
+ID, DIGEST = "trial_id", "space"
+"""Attributes in the database: our id of a trial, and the space's digest."""
 
 
 class OtherSpace(UserError):
@@ -97,7 +97,7 @@ class Search:
         with quiet():
             # A driver that died while it drew left a number and perhaps some values: they belong to no trial yet.
             trial = self._trial(undrawn) if undrawn else self._study.ask()
-            drawn = suggest(self.space, _OptunaDraw(trial))
+            drawn = suggest(self.space, OptunaDraw(trial))
         trial_id = trial_id or uuid.uuid4().hex[:8]
         trial.set_user_attr(ID, trial_id)  # last: a trial with an id is one that was drawn completely
         self._open[trial_id] = trial
@@ -112,13 +112,14 @@ class Search:
             trial.report(values[0], epoch.samples)
 
     def tell(self, record: TrialRecord) -> None:
-        """Note how a trial ended; again, or while it can still be resumed, has no effect.
+        """Note how a trial ended; again, or while it can still be resumed, has no effect. Of one that is paused, the
+        sampler sees what it has reached.
 
         Complete means converged or its budget spent, with the metrics of its best epoch. A trial whose objectives are
         missing or no numbers has failed, whatever it says of itself.
         """
         trial = self._open.get(record.trial_id)
-        if trial is None or record.end in (End.RUNNING, End.INTERRUPTED):
+        if trial is None or (record.end.is_open and record.end is not End.PAUSED):
             return
         best = record.best(self.goal)
         metrics = best.metrics if best else {}
@@ -134,8 +135,10 @@ class Search:
                 trial.set_constraint(metric, floor - value if math.isfinite(value) else 1.0)
             samples = record.epochs[-1].samples if record.epochs else 0
             self._attributes(trial, end=record.end.value, reason=record.reason, samples=samples)
-            if record.end is End.PRUNED and not missing:
+            if record.end in (End.PRUNED, End.PAUSED) and not missing:
                 trial.set_user_attr(REACHED, list(values))
+            if record.end is End.PAUSED:
+                return  # samplers see it; it may continue
             with quiet():
                 if record.end is End.PRUNED:
                     self._study.tell(trial, state=TrialState.PRUNED)
@@ -154,6 +157,8 @@ class Search:
         assert running is not None, f"trial {trial_id} is not running"
         if trial_id not in self._open:
             self._open[trial_id] = self._trial(self.trials[running.number])
+        if self.trials[running.number].user_attrs.get(REACHED):
+            self._open[trial_id].set_user_attr(REACHED, [])  # it is paused no more
         return running
 
     def close(self) -> None:
@@ -222,28 +227,3 @@ class Search:
             return optuna.Trial(
                 self._study, self._storage.get_trial_id_from_study_id_trial_number(study, frozen.number)
             )
-
-
-class _OptunaDraw:
-    """Draws from an Optuna trial, but for the values that the trial was given from outside the ranges.
-
-    Where an earlier driver drew a part, that part stays, and the sampler's chance is used up as it was used then: the
-    rest comes out as if nothing had happened.
-    """
-
-    def __init__(self, trial: optuna.Trial) -> None:
-        self.trial, self.given = trial, trial.user_attrs.get(GIVEN, {})
-        undrawn = {*trial.relative_params, *trial.user_attrs.get(FIXED, ())}
-        for path, distribution in trial.distributions.items():
-            if path not in undrawn:
-                before = trial.study.trials[trial.number]
-                trial.study.sampler.sample_independent(trial.study, before, path, distribution)
-
-    def real(self, path: str, low: float, high: float, log: bool, step: float | None) -> float:
-        return self.given[path] if path in self.given else self.trial.suggest_float(path, low, high, log=log, step=step)
-
-    def whole(self, path: str, low: int, high: int, log: bool, step: int) -> int:
-        return self.given[path] if path in self.given else self.trial.suggest_int(path, low, high, log=log, step=step)
-
-    def choice(self, path: str, options: tuple[Value, ...]) -> Value:
-        return self.given[path] if path in self.given else self.trial.suggest_categorical(path, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,13 @@ class TuneSearcher(Searcher):
         pools: Pools,
         resume: Sequence[Suggestion] = (),
         may_start: Callable[[], bool] = lambda: True,
+        promoted: Callable[[bool], str | None] | None = None,
     ) -> None:
-        """``may_start``: asked before every trial but the first; False lets it wait."""
+        """``may_start``: asked before every trial but the first; False lets it wait. ``promoted``: asked before every
+        new trial for a paused one to continue instead, by its id; True tells that there are no new ones."""
         super().__init__()
-        self._may_start = may_start
+        self._may_start, self._promoted = may_start, promoted
+        self._turns: Counter[str] = Counter()
         self.search: Search | None = search
         self._pools: Pools | None = pools
         self._waiting = deque(search.adopt(suggestion.trial_id) for suggestion in resume)
@@ -51,12 +54,26 @@ class TuneSearcher(Searcher):
         pool = self._pools.take(trial_id)
         if pool is None:
             return None
-        suggestion = self._waiting.popleft() if self._waiting else self.search.ask(trial_id)
+        suggestion = self._next(trial_id)
         if suggestion is None:
             self._pools.release(trial_id)
-            return str(Searcher.FINISHED)
+            return None if self._promoted and self._pools.taken else str(Searcher.FINISHED)
+        self._turns[suggestion.trial_id] += 1
         suggested = {"trial_id": suggestion.trial_id, "number": suggestion.number, "drawn": suggestion.drawn}
+        suggested["turn"] = self._turns[suggestion.trial_id]
         return {**suggested, "pool": pool, "floors": dict(self.search.goal.floors)}
+
+    def _next(self, trial_id: str) -> Suggestion | None:
+        """A trial of an earlier run, else a paused one that is promoted, else a new one."""
+        assert self.search is not None
+        if self._waiting:
+            return self._waiting.popleft()
+        if self._promoted and (promoted := self._promoted(False)):
+            return self.search.adopt(promoted)
+        if new := self.search.ask(trial_id):
+            return new
+        last = self._promoted(True) if self._promoted else None
+        return self.search.adopt(last) if last else None
 
     def finish(self) -> None:
         """Start no more trials: the study's budget is spent."""
@@ -80,4 +97,5 @@ class TuneSearcher(Searcher):
             "search": None,
             "_pools": None,
             "_may_start": None,
+            "_promoted": None,
         }  # Tune pickles its whole setting; a database connection cannot go along

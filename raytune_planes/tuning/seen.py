@@ -26,6 +26,7 @@ class Seen(BaseSampler):
     """``inner`` with its view of the study: it serves one suggestion.
 
     A pruned trial is complete with the values that it had reached, where there are several objectives or ``always``.
+    One that was paused is seen as if it had been pruned then.
     Optuna gives a pruned trial of several objectives no values, so that TPE ranks all of them equal, and its Gaussian
     processes leave all pruned ones out. Of more than ``MOST`` trials that have ended, the view holds the newest half,
     and of the others those that rank best in any objective or in the mean of the ranks. The database keeps all trials
@@ -63,7 +64,11 @@ class Seen(BaseSampler):
             for trial in ended:
                 if trial.number not in self._known:
                     self._known[trial.number] = _known(trial, signs, self._always or len(signs) > 1)
-            self._study = view(study, [each.trial for each in _bounded([self._known[t.number] for t in ended])])
+            known = [self._known[t.number] for t in ended]
+            open_ = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            known += [_known(_as_pruned(t), signs, self._always or len(signs) > 1) for t in open_ if _has_paused(t)]
+            known.sort(key=lambda each: each.trial.number)
+            self._study = view(study, [each.trial for each in _bounded(known)])
         return self._study
 
 
@@ -86,6 +91,16 @@ def _known(trial: FrozenTrial, signs: Sequence[float], completes: bool) -> Known
     missed = sum(max(0.0, by) for by in trial.constraints.values())
     values = trial.values or [-math.inf] * len(signs)
     return Known(trial, missed, tuple(sign * value for sign, value in zip(signs, values, strict=True)))
+
+
+def _has_paused(trial: FrozenTrial) -> bool:
+    return bool(trial.user_attrs.get(REACHED))
+
+
+def _as_pruned(trial: FrozenTrial) -> FrozenTrial:
+    trial = copy.copy(trial)
+    trial.state = TrialState.PRUNED
+    return trial
 
 
 def _bounded(trials: Sequence[Known]) -> Sequence[Known]:

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.catalog import primary_metric
-from raytune_planes.processors import in_words
-from raytune_planes.records import End, TrialRecord, metric
-from raytune_planes.settings import epochs_in_all, flatten
-from raytune_planes.terminal import Outline, View
+from raytune_planes.records import End, TrialRecord
+from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, Trackers
 from raytune_planes.tracking.reading import StudyFiles
@@ -27,6 +24,7 @@ from raytune_planes.tuning.fitting import fit_memory
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.judging import rungs_of
 from raytune_planes.tuning.lease import Lease
+from raytune_planes.tuning.outline import outline_of
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 from raytune_planes.tuning.references import References, settled, with_floors
@@ -101,7 +99,9 @@ class _Study:
         settings = plan.settings
         self._plan = plan = settled(plan, folder)
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
-        self._searcher = TuneSearcher(self._search, pools, resume=going_on, may_start=self._may_start)
+        self._searcher = TuneSearcher(
+            self._search, pools, resume=going_on, may_start=self._may_start, promoted=self._promoted
+        )
         self._task = plan.task(folder)
         self._references = References(plan, self._task, folder, view.note, lambda: interrupt.requested)
         self._budget = StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier))
@@ -125,12 +125,12 @@ class _Study:
         cores = float(self._pools.at_once * self._plan.workers * self._plan.cpus_per_worker)
         idle_gpus = self._pools.idle_gpus
         self._trackers.start_study(self._plan.as_record())
-        self._view.start(self._outline(cluster))
+        self._view.start(outline_of(self._plan, self._folder, self._pools, cluster, self._earlier))
         end, reason = End.FAILED, "the driver broke down"
         try:
             self._tune()
             self._references.finish(self._pools.at_once)
-            end, reason = End.COMPLETED, self._recorder.spent or f"all trials have ended ({self._plan.settings.trials})"
+            end, reason = End.COMPLETED, self._recorder.spent or self._all_ended()
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
         except BaseException as error:
@@ -174,6 +174,13 @@ class _Study:
             self._settle(self._ended_defaults)
         return self._references.ready or not self._plan.teachers
 
+    def _all_ended(self) -> str:
+        paused = sum(trial.end is End.PAUSED for trial in self._recorder.trials.values())
+        return f"all trials have ended ({self._plan.settings.trials}{f', of them {paused} paused' if paused else ''})"
+
+    def _promoted(self, is_last: bool) -> str | None:
+        return self._recorder.promoted(is_last)
+
     def _settle(self, defaults: TrialRecord) -> None:
         """Floors that follow a reference become numbers, for all that judge by them."""
         self._settled = True
@@ -214,7 +221,7 @@ class _Study:
                 max_concurrent_trials=self._pools.at_once,
                 # A process that has imported torch takes the next trial; one that led a worker group does not.
                 reuse_actors=alone,
-                trial_dirname_creator=lambda trial: f"{trial.config['number']:04d}-{trial.config['trial_id']}",
+                trial_dirname_creator=lambda trial: "{number:04d}-{trial_id}-{turn}".format(**trial.config),
             ),
             run_config=tune.RunConfig(
                 storage_path=str((self._folder / "ray").resolve()),
@@ -229,21 +236,3 @@ class _Study:
             self._references.start(self._pools.now[0].gpus, self._pools.at_once, self._pools.has_cards)
         with ray_hooks.starts_are_kept() if alone else reaper.registry():
             tuner.fit()
-
-    def _outline(self, cluster: Cluster) -> Outline:
-        plan = self._plan
-        first = plan.config(plan.space.first())
-        machines = f" of {len(cluster.nodes)} machines" if len(cluster.nodes) > 1 else ""
-        place = f"a Ray cluster{machines} ({cluster.cpus:g} CPUs)" if cluster.joined else in_words()
-        return Outline(
-            name=plan.name,
-            goal=plan.space.goal,
-            primary={n: metric("val", n, primary_metric(n, d.reader)) for n, d in first.staged[-1][1].active.items()},
-            trials=plan.settings.trials,
-            epochs=epochs_in_all(flatten(first)),
-            about=f"{self._pools}, on {place}; records in {self._folder}",
-            has_places=len(cluster.nodes) > 1 or len(self._pools.now) > 1,
-            at_once=self._pools.at_once,
-            folder=self._folder,
-            earlier=tuple(t for t in self._earlier if t.end not in (End.RUNNING, End.INTERRUPTED)),
-        )

@@ -12,10 +12,11 @@ from raytune_planes.learning import learn
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.space import suggest
 from raytune_planes.tracking.learnt import NOTHING, Learnt, Lesson
+from raytune_planes.tuning.drawn import OptunaDraw
 from raytune_planes.tuning.memory import rebuild
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.samplers import build, quiet
-from raytune_planes.tuning.search import Search, _OptunaDraw
+from raytune_planes.tuning.search import Search
 from tests.learning.past import FGVC, ONE, a_space, a_study, present
 
 PORTFOLIO = (
@@ -59,7 +60,7 @@ def by_hand(sampler: str, seed: int, count: int) -> list[dict[str, object]]:
         for turn in range(count):
             study.sampler = build(sampler, seed, turn)
             trial = study.ask()
-            values.append(dict(suggest(space, _OptunaDraw(trial))))
+            values.append(dict(suggest(space, OptunaDraw(trial))))
             study.tell(trial, turn / 100)
     return values
 

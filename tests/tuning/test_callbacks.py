@@ -124,7 +124,7 @@ def test_every_event_reaches_files_search_and_people(bench: Bench) -> None:
     assert record.epochs[0].decisions == (rest,)
     assert record.config["budget.epochs"] == 3
     assert [t.state.name for t in bench.search.trials] == ["COMPLETE"]
-    assert bench.recorder.core_time == {record.trial_id: CoreTime(2.0)}
+    assert bench.recorder.core_time == {(record.trial_id, 1): CoreTime(2.0)}
     assert "fgvc rests after epoch 1: no gain" in bench.shown.getvalue()
     assert "trial 0 converged: all rest" in bench.shown.getvalue()
 

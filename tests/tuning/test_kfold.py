@@ -149,6 +149,14 @@ def test_what_cannot_be_trained_on_every_fold_is_refused(
         check(Space("mine", "", GOAL, fixed, search))
 
 
+def test_trials_that_train_on_every_fold_do_not_pause() -> None:
+    search = (Dimension("optim.lr", "float", 1e-4, 1e-2),)
+    study = StudySettings(rungs=RungSettings(rule="promote"))
+    with pytest.raises(UserError, match="study.rungs.rule = promote: a trial that trains on every fold cannot pause"):
+        check(Space("mine", "", GOAL, THREE, search, study))
+    check(Space("mine", "", GOAL, {}, search, study))
+
+
 def test_folds_with_a_space_that_has_no_such_problem_pass_and_a_start_is_cautioned() -> None:
     space = Space("mine", "", GOAL, THREE, (Dimension("optim.lr", "float", 1e-4, 1e-2),))
     check(space)

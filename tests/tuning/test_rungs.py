@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raytune_planes.pareto import spread
 from raytune_planes.records import EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import load_space
-from raytune_planes.tuning.rungs import Rungs, Scale, Verdict, spread
+from raytune_planes.tuning.rungs import Rungs, Scale, Verdict
 
 FGVC, IOU, PLANES = "val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy"
 ONE = Goal((Objective(FGVC),))

@@ -21,8 +21,9 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import SAMPLERS, Dimension, Space, load_space, packaged, with_base
 from raytune_planes.tuning.cluster import Node
+from raytune_planes.tuning.drawn import OptunaDraw
 from raytune_planes.tuning.pools import Needs, Pools
-from raytune_planes.tuning.search import Search, Suggestion, _OptunaDraw
+from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
 
 FGVC, IOU, PLANES = "val/fgvc/accuracy", "val/hrplanes/iou", "val/planesnet/accuracy"
@@ -265,7 +266,7 @@ def test_a_trial_whose_driver_died_drawing_it_is_drawn_as_if_nothing_had_happene
 ) -> None:
     whole = run(Search(a_space(TWO), sampler=sampler, seed=5), a_hill, 16)
     parts = []
-    real = getattr(_OptunaDraw, at)
+    real = getattr(OptunaDraw, at)
     for trial in range(16):
         left = iter(range(drawn))
 
@@ -273,7 +274,7 @@ def test_a_trial_whose_driver_died_drawing_it_is_drawn_as_if_nothing_had_happene
             next(left)
             return real(self, *given)
 
-        monkeypatch.setattr(_OptunaDraw, at, dies)
+        monkeypatch.setattr(OptunaDraw, at, dies)
         search = Search(a_space(TWO), tmp_path / "o.db", sampler=sampler, seed=5, limit=16)
         with pytest.raises(StopIteration):
             search.ask(f"dead{trial}")
@@ -333,6 +334,7 @@ def test_tune_gets_resumed_trials_first_then_new_ones_then_the_end(tmp_path: Pat
         "drawn": left.drawn,
         "pool": pool,
         "floors": {},
+        "turn": 1,
     }
     second = searcher.suggest("tune2")
     assert isinstance(second, dict)

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.space import Dimension, Space
 from raytune_planes.tuning import samplers
+from raytune_planes.tuning.memory import rebuild
 from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.seen import MOST, REACHED, Known, Seen, _bounded
 from tests.tuning.test_searcher import FGVC, FLOORED, IOU, ONE, PLANES, TWO, a_hill, a_space, run
@@ -57,6 +58,45 @@ def test_tpe_draws_near_the_better_of_pruned_trials() -> None:
         search.tell(cut(asked, {FGVC: weight if is_good else 0.0, IOU: weight if is_good else 0.0, PLANES: 0.95}))
     drawn = [search.ask() for _ in range(20)]
     assert sum(float(str(each.drawn["datasets.fgvc.weight"])) > 2 for each in drawn if each) >= 15
+
+
+@pytest.mark.parametrize("goal", [ONE, FLOORED, TWO])
+def test_paused_trials_teach_a_sampler_what_pruned_ones_do_also_after_its_database_is_lost(
+    goal: Goal,
+) -> None:
+    drawn, records = [], []
+    for end in (End.PRUNED, End.PAUSED):
+        search = Search(a_space(goal), seed=3, options={"n_startup_trials": 4})
+        records = []
+        for number in range(8):
+            asked = search.ask()
+            assert asked is not None
+            record = replace(cut(asked, EARLY | {FGVC: 0.1 * (number * 5 % 8), PLANES: 0.9}), end=end)
+            for epoch in record.epochs:
+                search.report(record.trial_id, epoch)
+            search.tell(record)
+            records.append(record)
+        drawn.append(next_three(search))
+    assert drawn[0] == drawn[1]
+    again = rebuild(a_space(goal), None, records, seed=3, options={"n_startup_trials": 4})
+    assert next_three(again) == drawn[1]
+
+
+def next_three(search: Search) -> list[Mapping[str, object]]:
+    return [asked.drawn for _ in range(3) if (asked := search.ask())]
+
+
+def test_a_paused_trial_that_goes_on_is_seen_as_any_that_runs() -> None:
+    search = Search(a_space(TWO))
+    asked = search.ask()
+    assert asked is not None
+    search.tell(replace(cut(asked), end=End.PAUSED))
+    assert search.running() == (asked,)
+    assert search.ask() is not None
+    assert [t.state for t in seen(search)] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert search.adopt(asked.trial_id) == asked
+    assert search.ask() is not None
+    assert [t.state for t in seen(search)] == [TrialState.RUNNING] * 3
 
 
 def test_a_trial_that_was_pruned_before_it_had_values_stays_pruned() -> None:

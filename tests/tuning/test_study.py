@@ -21,14 +21,11 @@ from raytune_planes.space import Dimension, RungSettings, StudySettings
 from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
-from raytune_planes.training.loop import train
 from raytune_planes.tuning.budget import trained_seconds
-from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.lease import FILE
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.study import Outcome, run_study
-from tests.toy import toy_prompts
-from tests.tuning.tiny import GOAL, tiny_plan
+from tests.tuning.tiny import tiny_plan, trained_alone
 
 pytestmark = [
     pytest.mark.slow,
@@ -171,7 +168,7 @@ def test_an_interrupted_study_goes_on_with_the_same_trials_and_the_same_metrics(
     assert "trial 1 starts again" in shown
     resumed = second.study.trials[1]
     assert [e.epoch for e in resumed.epochs] == [1, 2, 3, 4, 5, 6]
-    assert _without_time(resumed.epochs) == _without_time(_alone(plan, resumed))
+    assert _without_time(resumed.epochs) == _without_time(trained_alone(plan, resumed))
 
 
 class KillsAtEpoch(PlainView):
@@ -216,7 +213,7 @@ def test_two_workers_train_a_trial_like_one_and_best_yaml_repeats_it(tmp_path: P
     assert trial.end.is_complete, trial.reason
     saved = make_config(load(tmp_path / "results/tiny/best.yaml"))
     assert saved == plan.config({**trial.drawn})
-    for together, alone in zip(trial.epochs, _alone(plan, trial), strict=True):
+    for together, alone in zip(trial.epochs, trained_alone(plan, trial), strict=True):
         assert together.samples == alone.samples
         for key, value in alone.metrics.items():
             assert together.metrics[key] == pytest.approx(value, abs=1e-4), key
@@ -235,15 +232,6 @@ def test_time_in_which_trials_overlap_counts_once() -> None:
         return TrialRecord(str(number), number, {}, {}, epochs)
 
     assert trained_seconds([trial(0, 10, 20), trial(1, 15, 100)]) == pytest.approx(30)
-
-
-def _alone(plan: StudyPlan, trial: TrialRecord) -> list[EpochRecord]:
-    """The same configuration, trained in this process without a search."""
-    config = plan.config(trial.drawn)
-    epochs: list[EpochRecord] = []
-    data = open_entries(plan.material.entries, config)
-    train(config, data, toy_prompts(), GOAL, report=lambda epoch, _: epochs.append(epoch))
-    return epochs
 
 
 def _without_time(epochs: object) -> list[tuple[int, float, dict[str, float]]]:

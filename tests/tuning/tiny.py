@@ -12,10 +12,11 @@ import numpy as np
 
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.sizes import Sizes
-from raytune_planes.records import Goal, Objective
+from raytune_planes.records import EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import Dimension, Space, StudySettings
 from raytune_planes.tracking.base import DataDescription
-from raytune_planes.tuning.entries import Entry
+from raytune_planes.training.loop import train
+from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.plan import Material, StudyPlan
 from tests.toy import FAST, SIDE, toy_config, toy_data, toy_prompts
 
@@ -64,3 +65,12 @@ def tiny_plan(folder: Path, *, fixed: Mapping[str, Any] | None = None, trials: i
         settings=settings,
         **changes,
     )
+
+
+def trained_alone(plan: StudyPlan, trial: TrialRecord) -> list[EpochRecord]:
+    """The epochs of the same configuration, trained in this process without a search."""
+    config = plan.config(trial.drawn)
+    epochs: list[EpochRecord] = []
+    data = open_entries(plan.material.entries, config)
+    train(config, data, toy_prompts(), GOAL, report=lambda epoch, _: epochs.append(epoch))
+    return epochs

@@ -24,6 +24,7 @@ ENDS: Mapping[End, tuple[str, str]] = {
     End.PRUNED: ("#E69F00", "v"),
     End.FAILED: ("#D55E00", "X"),
     End.INTERRUPTED: ("#9a9a9a", "s"),
+    End.PAUSED: ("#56B4E9", "D"),
     End.RUNNING: ("#56B4E9", ">"),
 }
 """Colour and marker by how a trial ended."""
