@@ -31,6 +31,7 @@ POD: Field = {
         "containers": [CONTAINER],
         "initContainers": [CONTAINER],
         "serviceAccountName": TEXT,
+        "securityContext": {"fsGroup": NUMBER, "runAsUser": NUMBER, "runAsGroup": NUMBER, "runAsNonRoot": TRUTH},
         "nodeSelector": MAP_OF_TEXT,
         "tolerations": [{"key": TEXT, "operator": ("Exists", "Equal"), "value": TEXT, "effect": TEXT}],
         "volumes": [{"name": TEXT, "persistentVolumeClaim": {"claimName": TEXT}, "emptyDir": {"medium": TEXT}}],
