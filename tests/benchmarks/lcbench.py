@@ -118,6 +118,7 @@ def ours(
     options: Mapping[str, Any] | None = None,
     grace: int | None = None,
     rungs: bool = True,
+    kind: type[Rungs] = Rungs,
 ) -> Ours:
     """Our search, and rungs as they are in a study unless ``grace`` (epochs) says otherwise. LCBench has no defaults
     to begin with: the first trial is drawn like the others."""
@@ -125,7 +126,7 @@ def ours(
     space = Space("lcbench", "", GOAL, {}, DIMENSIONS, start=first)
     settings = RungSettings()
     first_rung = grace or round(settings.grace * EPOCHS)
-    judge = Rungs(GOAL, first_rung, settings.reduction, budget=EPOCHS) if rungs else None
+    judge = kind(GOAL, first_rung, settings.reduction, budget=EPOCHS) if rungs else None
     return Ours(Search(space, sampler=sampler, options=options, seed=seed), judge)
 
 

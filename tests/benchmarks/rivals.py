@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import optuna
 
 from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.tuning.promoting import PromotingRungs
 from raytune_planes.tuning.samplers import quiet
 from raytune_planes.tuning.search import Suggestion
 from tests.benchmarks.lcbench import DIMENSIONS, EPOCHS, FIRST, METRIC, REDUCTION, ours
@@ -120,6 +121,8 @@ METHODS: Mapping[str, Callable[[int], Strategy]] = {
     "Optuna TPE + halving": Optuna,
     "Optuna multivariate TPE + halving": lambda seed: Optuna(seed, multivariate=True),
     "ours, first rung 5": lambda seed: ours(seed, grace=FIRST),
+    "ours, first rung 5, pausing": lambda seed: ours(seed, grace=FIRST, kind=PromotingRungs),
+    "ours, pausing": lambda seed: ours(seed, kind=PromotingRungs),
     "ours": ours,
 }
 """By name; the last runs with the product's defaults, and the others are compared with it."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from raytune_planes.records import End, EpochRecord, TrialRecord
+from raytune_planes.tuning.promoting import PromotingRungs, continued
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search, Suggestion
 
@@ -34,9 +35,15 @@ class Ours:
 
     search: Search
     rungs: Rungs | None = None
+    paused: dict[str, TrialRecord] = field(default_factory=dict)
 
     def ask(self) -> Suggestion | None:
-        return self.search.ask()
+        """The order of calls is that of ``tuning.searcher.TuneSearcher``."""
+        promoted = continued(self.rungs, self.paused.values(), is_last=False)
+        if promoted is None:
+            return self.search.ask()
+        del self.paused[promoted]
+        return self.search.adopt(promoted)
 
     def report(self, trial: Suggestion, epoch: EpochRecord, final: bool) -> bool:
         """The order of calls is that of ``tuning.callbacks.Recorder``."""
@@ -44,6 +51,8 @@ class Ours:
         return self.rungs is not None and self.rungs.judge(trial.number, epoch, final=final).stop
 
     def tell(self, record: TrialRecord) -> None:
+        if record.end is End.PRUNED and isinstance(self.rungs, PromotingRungs):
+            record = self.paused[record.trial_id] = replace(record, end=End.PAUSED)
         self.search.tell(record)
 
 
@@ -61,8 +70,10 @@ class Moment:
 def simulate(strategy: Strategy, course: Course, *, workers: int = 4, seconds: float) -> Iterator[Moment]:
     """Every epoch of every trial in the order in which they end, until ``seconds`` of all workers are spent.
 
-    A worker that is free asks at once; a trial that is stopped stops after the very epoch that said so.
+    A worker that is free asks at once; a trial that is stopped stops after the very epoch that said so. One that is
+    asked for again continues from there.
     """
+    left: dict[str, tuple[TrialRecord, Iterator[tuple[EpochRecord, End | None]]]] = {}
     turns = itertools.count()
     events: list[tuple[float, int, TrialRecord, EpochRecord, End | None, Iterator[tuple[EpochRecord, End | None]]]] = []
     spent = 0.0
@@ -74,7 +85,8 @@ def simulate(strategy: Strategy, course: Course, *, workers: int = 4, seconds: f
     def start(now: float) -> None:
         asked = strategy.ask()
         if asked is not None:
-            go_on(now, TrialRecord(asked.trial_id, asked.number, asked.drawn, {}), course(asked))
+            new = (TrialRecord(asked.trial_id, asked.number, asked.drawn, {}), course(asked))
+            go_on(now, *left.pop(asked.trial_id, new))
 
     for _ in range(workers):
         start(0.0)
@@ -85,6 +97,7 @@ def simulate(strategy: Strategy, course: Course, *, workers: int = 4, seconds: f
         asked = Suggestion(record.trial_id, record.number, dict(record.drawn))
         stopped = strategy.report(asked, record.epochs[-1], end is not None)
         if end is not None or stopped:
+            left[record.trial_id] = record, epochs
             record = replace(record, end=end or End.PRUNED, ended_ms=int(now * 1000))
             strategy.tell(record)
             start(now)
