@@ -26,4 +26,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    """The public names: what is imported so far of the package's own modules is not shown."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from raytune_planes.serving.answers import Answer
     from raytune_planes.serving.predictor import Model as Loaded
 
+PICTURE = "the path of a picture, as str or pathlib.Path, or the bytes of a picture file"
+
 
 class Model:
     """A trained model that answers for pictures.
@@ -71,7 +73,7 @@ class Model:
         """
         from raytune_planes.serving.answers import answer
 
-        source = picture if isinstance(picture, bytes) else as_path(picture, "picture")
+        source = picture if isinstance(picture, bytes) else as_path(picture, "picture", PICTURE)
         sentences = [texts] if isinstance(texts, str) else [*texts]
         if not all(isinstance(text, str) for text in sentences) or not isinstance(scale, int | float | None):
             raise UserError(

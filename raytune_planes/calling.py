@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from raytune_planes.cli import Parser, make_parser
 from raytune_planes.errors import UserError
 
 COMMAND = re.compile(r"('?(?:(?:python3 -m )?uv run )?raytune-planes [a-z]+ [^'\n]*)")
@@ -25,13 +25,11 @@ ARGUMENTS = {"set": "settings", "studies": "out"}
 
 def run(verb: str, words: list[str]) -> int:
     """What the command line runs, but a mistake is an exception."""
-    from raytune_planes.cli import make_parser
-
     args = make_parser(_Parser).parse_args([verb, *words])
     return int(args.run(args) or 0)
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """Raises where the command line ends."""
 
     def error(self, message: str) -> NoReturn:

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from raytune_planes import __version__
 from raytune_planes.commands import VERBS
 from raytune_planes.commands.script_output import tell_error
-from raytune_planes.errors import DISK_FULL, UserError, first_line
+from raytune_planes.errors import DISK_FULL, UserError, did_you_mean, first_line
 from raytune_planes.invocation import command
 from raytune_planes.printing import printable, safe_output
 from raytune_planes.processors import wait_asleep
@@ -85,18 +85,33 @@ def _failed(args: argparse.Namespace, status: int, message: str) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """Ends its help with examples, and with the packaged spaces where a verb takes one; neither is made before."""
+    """Ends its help with examples, and with the packaged spaces where a verb takes one; neither is made before.
+
+    Of an option that a verb does not have, it names the nearest that the verb has.
+    """
 
     verb: ModuleType | None = None
     _words: Sequence[str] = ()
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         self._words = sys.argv[1:] if args is None else list(args)
-        return super().parse_known_args(args, namespace)
+        parsed, strangers = super().parse_known_args(args, namespace)
+        if strangers and self.verb is not None:  # else the whole command line would be blamed, without its options
+            self.error(self._strange(strangers))
+        return parsed, strangers
 
     def error(self, message: str) -> NoReturn:
         tell_error(self._words, 2, message)
         super().error(message)
+
+    def _strange(self, words: Sequence[str]) -> str:
+        options = [word.partition("=")[0] for word in words if word.startswith("-")]
+        if not options:
+            return f"unexpected argument {', '.join(map(repr, words))}"
+        known = [option.lstrip("-") for option in self._option_string_actions]  # dashes would make all alike
+        see = f"; '{command(self.prog.partition(' ')[2] + ' --help')}' lists them"
+        near = (did_you_mean(option.lstrip("-"), known).replace("'", "'--", 1) for option in options)
+        return "; ".join(f"no option '{option}'{hint or see}" for option, hint in zip(options, near, strict=True))
 
     def format_help(self) -> str:
         examples = [command(example) for example in getattr(self.verb, "EXAMPLES", ())]

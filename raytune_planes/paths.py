@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 """``s3://bucket/x``, also where somebody's ``Path`` has already made it ``s3:/bucket/x``; not a drive, ``C:/``."""
+LONGEST = 80
+"""Characters of a value that a message shows; of a longer one it names the type."""
 KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -51,10 +53,12 @@ def regular(path: Path) -> Path:
     return path
 
 
-def as_path(value: object, name: str) -> Path:
-    """The argument ``name`` of a Python function as a path. Raises UserError: it is none."""
+def as_path(value: object, name: str, kinds: str = "the path of a file or folder, as str or pathlib.Path") -> Path:
+    """The argument ``name`` of a Python function as a path. Raises UserError: it is none of the ``kinds`` taken."""
     if not isinstance(value, str | Path):
-        raise UserError(f"{name}={value!r:.80}: give the path of a file or folder, as str or pathlib.Path")
+        shown = repr(value)
+        given = f"={shown}" if len(shown) < LONGEST and shown.isprintable() else f" is a {type(value).__name__}"
+        raise UserError(f"{name}{given}: give {kinds}")
     return Path(value)
 
 

@@ -127,9 +127,9 @@ class TrialRecord:
     """0 for the defaults."""
     drawn: Mapping[str, Any]
     """The settings that the sampler drew, by dotted path."""
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(repr=False)
     """Every setting, by dotted path."""
-    epochs: tuple[EpochRecord, ...] = ()
+    epochs: tuple[EpochRecord, ...] = field(default=(), repr=False)
     end: End = End.RUNNING
     reason: str = ""
     """Why it ended, as a message."""

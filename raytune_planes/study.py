@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ class Trial:
     (2, True)
     >>> (best.folder / "best.pt").is_file()
     True
+    >>> "budget.epochs" in repr(best)  # of hundreds of settings, those that were drawn
+    False
     """
 
     number: int
@@ -34,13 +36,13 @@ class Trial:
     end: str
     """``completed``, ``converged``, ``pruned``, ``failed``, ``interrupted`` or ``running``."""
     reason: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(repr=False)
     """All of them, by dotted path."""
     drawn: Mapping[str, Any]
     """Those that the search chose."""
     epoch: int
     """The epoch that scored highest under the study's goal; 0 before the first."""
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(repr=False)
     """Of that epoch, by ``val/<dataset>/<name>``."""
     folder: Path
     """Holds ``best.pt``, ``config.yaml``, ``epochs.jsonl``."""

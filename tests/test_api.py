@@ -82,7 +82,8 @@ def test_importing_the_package_imports_neither_torch_nor_ray() -> None:
         "import sys, raytune_planes\n"
         "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'numpy', 'pydantic'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "assert 'tune' in dir(raytune_planes)\n"
+        "named = {name for name in dir(raytune_planes) if not name.startswith('__')}\n"
+        "assert named == set(raytune_planes.__all__), named\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -91,7 +92,8 @@ def test_importing_the_package_imports_neither_torch_nor_ray() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"trails": 3}, "^unrecognized arguments: trails=3$"),
+        ({"trails": 3}, r"^no option 'trails'; did you mean 'trials'\?$"),
+        ({"budget": 3}, "^no option 'budget'; 'raytune-planes tune --help' lists them$"),
         ({"trials": 0}, "^trials: 0 is too small; give 1 or more$"),
         ({"sampler": "tpee"}, "^sampler: invalid choice: 'tpee'"),
     ],
@@ -148,10 +150,18 @@ def test_one_sentence_is_one_text_and_no_list_of_letters(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     small = {"budget.epochs": 1, "budget.steps_per_epoch": 1, "budget.batch_size": 4}
     synthesise(tmp_path / "data", planesnet=24, hrplanes=3, fgvc=12, fgvc_classes=2, seed=0, scene_side=320)
-    rp.train(small, data="data", out="run", only="planesnet")
+    record = rp.train(small, data="data", out="run", only="planesnet")
+    assert repr(record).count("datasets.") == 0  # hundreds of settings would hide how it ended
     model = rp.load_model("run/best.pt")
     picture = next((tmp_path / "data").rglob("*.png"))
     one, several = (model.predict(picture, dataset="planesnet", texts=t) for t in ("a plane", ["a plane"]))
     assert one.to_dict() == several.to_dict()
+    assert len(repr(one)) < 600  # a mask, where there is one, is not in it
+    with pytest.raises(rp.UserError, match="^the model knows no dataset 'fgvc'; it was trained on planesnet$"):
+        model.predict(picture, dataset="fgvc")
+    with pytest.raises(rp.UserError, match="data is a folder; give the path of one picture$"):
+        model.predict("data", dataset="planesnet")
+    with pytest.raises(rp.UserError, match="^picture is a ndarray: give the path of a picture, .*or the bytes of a"):
+        model.predict(np.zeros((20, 20, 3), np.uint8), dataset="planesnet")  # type: ignore[arg-type]
     with pytest.raises(rp.UserError, match="give sentences as str, and scale as a number"):
         model.predict(picture, dataset="planesnet", texts=[5])  # type: ignore[list-item]

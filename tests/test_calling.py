@@ -24,7 +24,7 @@ from raytune_planes.settings import parse_assignments
         ("give --resume to continue it", "give resume to continue it"),
         ("set --concurrent 2 or less", "set concurrent=2 or less"),
         ("argument --trials: 0 is too small", "trials: 0 is too small"),
-        ("unrecognized arguments: --trails=3 --space-x=a", "unrecognized arguments: trails=3 space_x='a'"),
+        ("no option '--trails'; did you mean '--trials'?", "no option 'trails'; did you mean 'trials'?"),
         (
             "run 'raytune-planes tune --resume a' again without --data",
             "run 'raytune-planes tune --resume a' again without data",

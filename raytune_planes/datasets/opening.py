@@ -87,6 +87,8 @@ def unreadable(source: Source, error: Exception) -> UserError:
         return UserError(f"{name_of(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
     if isinstance(error, FileNotFoundError):
         return UserError(f"no picture {name_of(source)}: there is no such file")
+    if isinstance(error, IsADirectoryError):
+        return UserError(f"{name_of(source)} is a folder; give the path of one picture")
     if isinstance(error, Image.UnidentifiedImageError):
         if is_tiff(source):
             return UserError(

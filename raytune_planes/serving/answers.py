@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,7 +72,7 @@ class Answer:
     planes: tuple[Box, ...]
     """Around each connected part of the mask, in the picture's pixels, largest first."""
     texts: tuple[Text, ...]
-    mask: np.ndarray | None
+    mask: np.ndarray | None = field(repr=False)
     """[H, W] float32, the probability of a plane, at the scale of training: H and W are those of the picture only by
     chance. None for datasets without masks."""
     boxes: tuple[Scored, ...] | None = None

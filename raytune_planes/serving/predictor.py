@@ -183,5 +183,6 @@ def require(dataset: str, infos: Mapping[str, Info]) -> None:
     """Raises UserError when the model was not trained on ``dataset``."""
     if dataset not in infos:
         raise UserError(
-            f"the model knows no dataset '{dataset}'{did_you_mean(dataset, infos)} It was trained on {', '.join(infos)}"
+            f"the model knows no dataset '{dataset}'{did_you_mean(dataset, infos)}; it was trained on "
+            f"{', '.join(infos)}"
         )

@@ -76,7 +76,10 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["best"], "no study in results"),
         (["best", "gone"], "no study in results"),
         (["ui", "--port", "0"], "0 is too small"),
-        (["best", "--josn"], "unrecognized arguments: --josn"),
+        (["best", "--josn"], "raytune-planes best: error: no option '--josn'; did you mean '--json'?"),
+        (["tune", "--trails=3"], "raytune-planes tune: error: no option '--trails'; did you mean '--trials'?"),
+        (["check", "own", "--data", "x"], "no option '--data'; 'raytune-planes check --help' lists them"),
+        (["studies", "first"], "raytune-planes studies: error: unexpected argument 'first'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
