@@ -11,15 +11,23 @@ from pydantic_core import ErrorDetails
 from raytune_planes.invocation import command
 
 
-def explained(error: ValidationError, flat: Mapping[str, Any]) -> list[str]:
-    """A sentence for each setting that is wrong; of one that may be of several kinds, what each of them asks."""
+def explained(error: ValidationError, flat: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> a sentence for each setting that is wrong; of one that may be of several kinds, what each of them asks.
+
+    What is wrong with several settings together has the path of their section, which may be empty.
+    """
     wrong: dict[str, list[ErrorDetails]] = {}
     for each in error.errors():
         parts = [str(part) for part in each["loc"]]
         while len(parts) > 1 and ".".join(parts) not in flat:  # behind the setting stands the kind that was tried
             parts.pop()
         wrong.setdefault(".".join(parts), []).append(each)
-    return [_explain(path, errors) for path, errors in wrong.items()]
+    return {path: _explain(path, errors) for path, errors in wrong.items()}
+
+
+def lowered(sentence: str) -> str:
+    """A library's sentence as the rest of one of ours."""
+    return f"{sentence[0].lower()}{sentence[1:]}"
 
 
 def _explain(path: str, errors: Sequence[ErrorDetails]) -> str:
@@ -28,7 +36,7 @@ def _explain(path: str, errors: Sequence[ErrorDetails]) -> str:
     reasons = [
         f"it has another form; '{command(f'settings {path}')}' tells which"
         if error["type"] == "string_pattern_mismatch"
-        else f"{error['msg'][0].lower()}{error['msg'][1:]}"
+        else lowered(error["msg"])
         for error in errors
     ]
     return f"{path} = {errors[0]['input']!r}: {', or '.join(reasons)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,18 +39,31 @@ def make_config(*layers: Mapping[str, Value], source: str = "settings") -> Trial
 
     Starts from the defaults. Raises UserError naming every unknown path and every value out of range.
     """
+    config, problems = examined(*layers)
+    if config is None or problems:
+        raise listed(problems.values(), source)
+    return config
+
+
+def examined(*layers: Mapping[str, Value]) -> tuple[TrialConfig | None, dict[str, str]]:
+    """The config of the settings that are right, None where these do not go together, and path -> what is wrong."""
     flat = overlaid(*layers)
     known = _known(flat)
     strangers = [path for path in flat if path not in known]
-    problems = [unknown(path, flat) for path in strangers[:MOST_NAMED]]  # each is compared with every setting there is
+    problems = {path: unknown(path, flat) for path in strangers[:MOST_NAMED]}  # each is compared with every setting
     if len(strangers) > MOST_NAMED:
-        problems.append(f"and {len(strangers) - MOST_NAMED:,} more that are no settings")
-    if problems:
-        raise listed(problems, source)
+        problems[""] = f"and {len(strangers) - MOST_NAMED:,} more that are no settings"
+    right = {path: value for path, value in flat.items() if path in known}
     try:
-        return TrialConfig.model_validate(nest(flat))
+        return TrialConfig.model_validate(nest(right)), problems
     except ValidationError as error:
-        raise listed(explained(error, flat), source) from None
+        wrong = explained(error, right)
+    untouched = [{path: v for path, v in layer.items() if path in right and path not in wrong} for layer in layers]
+    try:
+        rest = TrialConfig.model_validate(nest(overlaid(*untouched)))
+    except ValidationError:
+        rest = None
+    return rest, problems | wrong
 
 
 def overlaid(*layers: Mapping[str, Value]) -> dict[str, Value]:
@@ -234,10 +245,3 @@ def _documented(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str,
             yield from _documented(kind, path + ".")
         else:
             yield path, (kind, field.description or "")
-
-
-def is_number(kind: object) -> bool:
-    """Whether a setting's type is int or float, also when None or a range is allowed with it."""
-    if isinstance(kind, types.UnionType) or typing.get_origin(kind) in (typing.Annotated, typing.Union):
-        return any(is_number(k) for k in typing.get_args(kind))
-    return kind in (int, float)

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from raytune_planes.errors import UserError
+from raytune_planes.printing import printable
 
 LARGEST_BYTES = 200_000
 DEEPEST = 8
@@ -38,10 +39,21 @@ def strict_yaml(text: str, name: str, holds: str) -> dict[str, Any]:
     except RecursionError:  # "? ? ? ..." is deep before it is any event
         raise UserError(f"{name} is nested too deeply; a file of {holds} needs neither aliases nor nesting") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-45
-        raise UserError(f"{name} cannot be read as YAML: {error}") from None
+        raise UserError(f"{name} cannot be read as YAML: {_reason(error, text)}") from None
     if not isinstance(tree, dict):
         raise UserError(f"{name} holds no {holds}; expected lines like 'optim.lr: 0.001' or sections like 'search:'")
     return tree
+
+
+def _reason(error: Exception, text: str) -> str:
+    """What is wrong, with line, column and the line itself."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
+        return str(error)
+    lines = [printable(line.rstrip()) for line in text.splitlines()]
+    shown = f" ('{lines[mark.line]}')" if mark.line < len(lines) and lines[mark.line] else ""
+    where = f"line {mark.line + 1}, column {mark.column + 1}{shown}"
+    return f"{where}: {error.problem}; look at indentation, brackets and quotes"
 
 
 class _Loader(yaml.SafeLoader):

@@ -22,6 +22,16 @@ from raytune_planes.settings import (
 from raytune_planes.tracking.jsonl import dotted_yaml
 
 
+def test_settings_that_do_not_exist_and_values_that_do_not_fit_are_named_together() -> None:
+    with pytest.raises(UserError) as told:
+        make_config({"optim.lrr": 1, "optim.lr": 5, "budget.epochs": 0}, source="best.yaml")
+    lines = str(told.value).splitlines()
+    assert lines[0] == "best.yaml: 3 problems"
+    assert [line.split()[-1] for line in lines[1:]] == ["'optim.lr'?", "1", "1"]
+    assert lines[1].startswith("  - no setting 'optim.lrr'")
+    assert lines[2].startswith("  - optim.lr = 5")
+
+
 def test_the_defaults_are_a_valid_configuration() -> None:
     assert flatten(make_config()) == defaults()
 

@@ -276,7 +276,7 @@ def test_a_faulty_space_is_refused_with_a_reason(tmp_path: Path, text: str, mess
             "optim.lr: {float: [0.1, 0.2], when: {stopping.rule: [none]}}",
             "rule is not searched; put it under 'search' as",
         ),
-        ("optim.lr: {float: [0.1, 0.2], when: {optim.lr: [0.1]}}", "wait for each other; break the circle"),
+        ("optim.lr: {float: [0.1, 0.2], when: {optim.lr: [0.1]}}", "optim.lr: when: the setting is its own condition"),
     ],
 )
 def test_a_faulty_dimension_is_refused_with_a_reason(tmp_path: Path, line: str, message: str) -> None:
@@ -436,6 +436,26 @@ def test_every_problem_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     assert str(refused.value).count("\n  - ") == 4
 
 
+def test_faults_of_the_fixed_settings_are_named_together_and_hide_no_dataset(tmp_path: Path) -> None:
+    text = """
+objectives: [{metric: val/mine/accuracy}, {metric: val/fgvc/accuracy}]
+fixed: {datasets.mine.reader: image_folder, datasets.mine.rot: DIR, budget.epochs: twelve}
+search: {optim.lr: {float: [1e-4, 1e-2]}}
+"""
+    with pytest.raises(UserError) as told:
+        loaded(tmp_path, text)
+    assert str(told.value).splitlines()[1:] == [
+        "  - fixed: no setting 'datasets.mine.rot'; did you mean 'datasets.mine.root'?",
+        "  - fixed: budget.epochs = 'twelve': input should be a valid integer, unable to parse string as an integer",
+    ]
+
+
+def test_a_space_is_written_with_whole_numbers_where_its_settings_are_whole(tmp_path: Path) -> None:
+    space = loaded(tmp_path, GOAL + "search:\n  budget.epochs: {int: [2, 8], step: 2}\n")
+    assert "  budget.epochs:\n    int:\n    - 2\n    - 8\n    step: 2\n" in to_yaml(space)
+    assert loaded(tmp_path, to_yaml(space)).digest == space.digest
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
@@ -461,8 +481,9 @@ def test_faulty_study_settings_are_refused(tmp_path: Path, part: str, message: s
         ("a: " + "[" * 50 + "]" * 50, "more than 8 levels"),
         ("about: " + "x" * 300_000, "larger than 200,000 bytes"),
         ("- 1\n", "holds no search space"),
-        ("", "holds no search space"),
-        ("a: [", "cannot be read as YAML"),
+        ("", "search space .*mine.yaml holds no search space"),
+        ("a: [", r"mine.yaml cannot be read as YAML: line 1, column 5 \('a: \['\): "),
+        ("a:\n  b: 1\n c: 2\n", r"YAML: line 3, column 2 \(' c: 2'\): expected <block end>.*; look at indentation"),
         ("about: 2024-13-45", "cannot be read as YAML"),
         ("a: !!python/object:os.system {}", "cannot be read as YAML"),
     ],

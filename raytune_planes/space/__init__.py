@@ -71,10 +71,11 @@ def load_space(name_or_path: str | Path) -> Space:
         text = regular(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"search space {path} cannot be read: {error}") from None
-    space, form = read(text, path.stem)
+    named = f"search space {path if path.parent != FOLDER else path.stem}"
+    space, form = read(text, path.stem, named)
     faults = [*form, *problems(space)]
     if faults:
-        raise listed(dict.fromkeys(faults), f"search space {path if path.parent != FOLDER else path.stem}")
+        raise listed(dict.fromkeys(faults), named)
     return space
 
 
@@ -147,7 +148,7 @@ def describe(space: Space) -> str:
     limits += [f"{counted(study.patience, 'trial')} without a better best" if study.patience else ""]
     final = planned(space, study.final)
     others = ", others pause" if study.rungs.rule == "promote" else ""
-    rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 in {study.rungs.reduction} continues{others}"
+    rungs = f"rungs from {study.rungs.grace:g} of a trial, 1 trial in {study.rungs.reduction} continues{others}"
     return "\n".join(
         [
             f"{space.name}: {space.about}" if space.about else space.name,
@@ -156,7 +157,7 @@ def describe(space: Space) -> str:
             *([f"each trial: trained on {flat['split.folds']} folds"] if flat["split.kind"] == "kfold" else []),
             f"sampler: {study.sampler}; {rungs if study.rungs.enabled else 'no rungs'}",
             *([final] if final else []),
-            f"{len(space.search)} dimensions:",
+            f"{counted(len(space.search), 'dimension')}:",
             *table,
             *(["fixed:", *fixed] if fixed else []),
         ]

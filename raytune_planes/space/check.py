@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 
 from raytune_planes.config import DECODED_FOR, TrialConfig, cautions
-from raytune_planes.errors import UserError, did_you_mean, listed
+from raytune_planes.errors import did_you_mean, listed
 from raytune_planes.floors import ALONE, Relative
+from raytune_planes.misfits import lowered
 from raytune_planes.records import HIGHER_IS_BETTER, MEASURES, NEEDS_WEIGHT, split_metric, stage_names
-from raytune_planes.settings import PATHS, Value, flatten, make_config, nest, unknown, unstaged, value_of
+from raytune_planes.settings import PATHS, Value, examined, flatten, make_config, nest, unknown, unstaged, value_of
 from raytune_planes.space.dimension import Dimension, Space, show
 from raytune_planes.space.drawable import drawable, refused
 from raytune_planes.space.effects import is_of_stopping, without_effect
@@ -51,11 +52,9 @@ def _cautions(space: Space) -> tuple[str, ...]:
 
 def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     """Every problem of a space, in the order of the file's sections."""
-    try:
-        base = flatten(make_config(space.fixed, *layers, source="fixed"))
-    except UserError as error:
-        yield str(error)
-        base = flatten(make_config())
+    config, wrong = examined(space.fixed, *layers)
+    yield from (f"fixed: {text}" for text in wrong.values())
+    base = flatten(config or make_config())
     yield from _goal_problems(space, {**base, **space.start})
     searched = {d.path: d for d in space.search}
     yield from fold_problems(searched, {**base, **space.start}, space.study.rungs)
@@ -193,7 +192,7 @@ def _invalid(base: Mapping[str, Value], drawn: Mapping[str, Value]) -> str:
         TrialConfig.model_validate(nest({**base, **drawn}))
     except ValidationError as error:
         first = error.errors()[0]
-        return str(first["msg"]).removeprefix("Value error, ")
+        return lowered(str(first["msg"]).removeprefix("Value error, "))
     return ""
 
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.floors import Relative
+from raytune_planes.misfits import lowered
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, Objective, split_metric
 from raytune_planes.section import Section
 from raytune_planes.settings import Value
@@ -23,13 +24,15 @@ FORMAT = 1  # the file may say it, and is of this version where it does not
 _KINDS: Mapping[str, Literal["float", "int", "choice"]] = {"float": "float", "int": "int", "choice": "choice"}
 
 
-def read(text: str, name: str) -> tuple[Space, list[str]]:
+def read(text: str, name: str, source: str = "") -> tuple[Space, list[str]]:
     """The space that ``text`` describes, and what is wrong with it; what is wrong is left out of the space.
+
+    ``source``: where the text is from, for messages; the name where it is empty.
 
     Raises:
         UserError: it is no YAML mapping, too large, too deep, holds a key twice, or is of another format.
     """
-    tree = strict_yaml(text, name, "search space")
+    tree = strict_yaml(text, source or name, "search space")
     if tree.get("format", FORMAT) != FORMAT:
         way_out = "use the version of raytune-planes that it was written for, or a newer one"
         raise UserError(f"{name} has search-space format {tree['format']!r}, this version reads {FORMAT}; {way_out}")
@@ -128,7 +131,7 @@ class _Reader:
                 self.problems.append(
                     f"study: no setting '{path}'{hint}"
                     if unknown
-                    else f"study: {path} = {each['input']!r}: {each['msg']}"
+                    else f"study: {path} = {each['input']!r}: {lowered(each['msg'])}"
                 )
             return StudySettings()
 
@@ -197,8 +200,11 @@ def _parents_first(dimensions: list[Dimension], problems: list[str]) -> tuple[Di
         done = {d.path for d in placed}
         ready = next((d for d in waiting if not (set(d.when) & paths) - done), None)
         if ready is None:
+            alone = [d.path for d in waiting if d.path in d.when]
             circle = ", ".join(d.path for d in waiting)
-            problems.append(f"search: the conditions (when) of {circle} wait for each other; break the circle")
+            problems += [f"search: {path}: when: the setting is its own condition; name another one" for path in alone]
+            if not alone:
+                problems.append(f"search: the conditions (when) of {circle} wait for each other; break the circle")
             break
         placed.append(ready)
         waiting.remove(ready)

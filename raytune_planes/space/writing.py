@@ -28,8 +28,9 @@ def _spec(dimension: Dimension) -> dict[str, Any]:
     if dimension.kind == "choice":
         spec: dict[str, Any] = {"choice": list(dimension.choices)}
     else:
-        spec = {dimension.kind: [dimension.low, dimension.high]}
+        whole = int if dimension.kind == "int" else float
+        spec = {dimension.kind: [whole(dimension.low), whole(dimension.high)]}
         spec |= {"log": True} if dimension.log else {}
-        spec |= {"step": dimension.step} if dimension.step else {}
+        spec |= {"step": whole(dimension.step)} if dimension.step else {}
     when = {path: list(values) for path, values in dimension.when.items()}
     return spec | ({"when": when} if when else {})
