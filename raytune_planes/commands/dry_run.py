@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from raytune_planes.commands.arguments import share_of_gpus
 from raytune_planes.commands.data_estimate import lines, of_datasets, size_text, time_text
 from raytune_planes.commands.study_run import settings_of, space_of
 from raytune_planes.preparation.data import data_folder, reader_of
+from raytune_planes.preparation.measured import refuse_unmeasured
 from raytune_planes.printing import counted
 from raytune_planes.processors import allowed
 from raytune_planes.settings import make_config
@@ -27,11 +29,13 @@ def run(args: argparse.Namespace) -> int:
     space, _ = space_of(args)
     settings = settings_of(space, args)
     config = make_config(space.fixed, space.start, {"devices.threads": args.cpus_per_worker})
-    print(describe(space))
+    print(describe(replace(space, study=settings)))
     at_once = _resources(args)
     data = data_folder(args.data)
     readers = {name: reader_of(name, d, data, args.cache, print) for name, d in config.active.items()}
-    costs = of_datasets({name: reader.scan() for name, reader in readers.items()}, readers, config)
+    listings = {name: reader.scan() for name, reader in readers.items()}
+    refuse_unmeasured(space.goal, {name: listing.info for name, listing in listings.items()})
+    costs = of_datasets(listings, readers, config)
     print("\n".join(lines(costs)))
     pace = costs["training"]["samples_per_hour"] * args.workers / 3600
     samples = samples_of(space, settings, costs["training"]["trial_samples"], references=not args.no_references)

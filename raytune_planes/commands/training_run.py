@@ -27,6 +27,7 @@ from raytune_planes.report.card import FILE as CARD
 from raytune_planes.report.card import Subject, card
 from raytune_planes.report.markdown import code
 from raytune_planes.settings import flatten
+from raytune_planes.tasks import TASKS
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
 from raytune_planes.terminal.lines import NOWHERE, JsonLines
 from raytune_planes.tracking import files, jsonl, published, reading
@@ -121,11 +122,15 @@ class TrainingRun:
         trainer.use(kept["weights"])
         on_test = trainer.evaluate("test")
         print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
-        for name in self.shown:
-            of_scenes = [(key, on_test.get(metric("test", name, key))) for key in (*SCENE_METRICS, *SCENE_ERRORS)]
-            values = [f"{key} {value:.4f}" for key, value in of_scenes if value is not None]
-            if values:
-                print(f"test, whole scenes of {name}: {'  '.join(values)}")
+        scenes = (*SCENE_METRICS, *SCENE_ERRORS)
+        others = [key for task in TASKS.values() for key in task.metrics if key not in scenes]
+        for name, primary in self.shown.items():
+            rest = [key for key in others if key != primary.rsplit("/", 1)[1]]
+            for what, keys in (("further metrics", rest), ("whole scenes", scenes)):
+                measured = [(key, on_test.get(metric("test", name, key))) for key in keys]
+                values = [f"{key} {value:.4f}" for key, value in measured if value is not None]
+                if values:
+                    print(f"test, {what} of {name}: {'  '.join(values)}")
         return on_test
 
     def _conclude(self, best: EpochRecord | None, on_test: Mapping[str, float] | None) -> None:

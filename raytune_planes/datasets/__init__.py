@@ -26,8 +26,8 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
     kind = config.reader or name
     if kind not in CATALOG:
         raise UserError(
-            f"datasets.{name}.reader = '{kind}': no such reader{did_you_mean(kind, CATALOG)} "
-            f"The readers are {', '.join(CATALOG)}."
+            f"datasets.{name}.reader = '{kind}': no such reader{did_you_mean(kind, CATALOG)}; "
+            f"the readers are {', '.join(CATALOG)}"
         )
     entry = CATALOG[kind]
     if not config.root and data is None:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from raytune_planes.catalog import CATALOG
 from raytune_planes.datasets.base import Reader
 from raytune_planes.datasets.opening import SUFFIXES
 from raytune_planes.errors import UserError
@@ -41,7 +42,13 @@ def absent(reader: Reader, looked_for: str, *instead: str) -> UserError:
 def expect_root(reader: Reader) -> Path:
     """The reader's root. Raises UserError when there is no such folder."""
     if not reader.root.is_dir():
-        raise absent(reader, f"no folder {reader.root}")
+        parent, setting = reader.root.parent, f"datasets.{reader.name_in_study}.root"
+        below = reader.root.name in {entry.folder for entry in CATALOG.values()} and parent.is_dir()
+        raise absent(
+            reader,
+            f"no folder {reader.root}",
+            f"If {parent} is the dataset itself, set {setting}={parent}." if below else "",
+        )
     return reader.root
 
 

@@ -15,10 +15,15 @@ from raytune_planes.datasets import files, images, layouts, picture_lists, split
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.errors import UserError
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 
 TOP_K_FROM = 10
 """Above this many classes the top-5 accuracy is reported as well."""
+MASKS_ALONE = (
+    "There are masks. Masks without classes cannot be trained: sort the pictures, and their masks alike, into two or "
+    "more class folders, or name the class of each picture in labels.csv."
+)
+"""What a dataset for segmentation alone lacks."""
 
 
 class ImageFolder(Reader):
@@ -111,11 +116,13 @@ class ImageFolder(Reader):
                 survey.leave("picture(s) are in no list and were left out", pictures)
         if flat or len(labelled.classes) < 2:
             setting = f"datasets.{self.name_in_study}"
+            folders = counted(len(labelled.classes), "folder")
             raise files.absent(
                 self,
                 f"{base} holds the splits {files.some(labelled.classes)} and no folders of classes inside"
                 if flat
-                else f"{base} holds {len(labelled.classes)} folder(s) of pictures; two classes are the least",
+                else f"{base} holds {folders} of pictures; at least two classes are needed",
+                MASKS_ALONE if self._masked else "",
                 layouts.recognised(survey, setting) or layouts.too_deep(base, pictures, setting),
             )
         return labelled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from raytune_planes.section import NotNegative, Section
 
@@ -34,6 +35,8 @@ class Task:
     measured the task; empty for none."""
     optional: bool = False
     """Whether the model has this part only where the weight is above 0. Other tasks are measured at weight 0 too."""
+    needs: Literal["", "masks", "boxes"] = ""
+    """What a dataset must have for the task to be trained and measured on it; empty where every dataset is fit."""
     taught: bool = False
     """Whether its loss needs the answers of a specialist of each dataset (``datasets.<name>.teacher``)."""
 

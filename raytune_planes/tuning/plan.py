@@ -18,6 +18,7 @@ from raytune_planes.datasets.folds import fingerprint, parted
 from raytune_planes.errors import UserError
 from raytune_planes.model import build_encoder
 from raytune_planes.preparation.data import open_data
+from raytune_planes.preparation.measured import refuse_unmeasured
 from raytune_planes.preparation.prompts import embed_prompts, prompts_key
 from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
@@ -166,8 +167,8 @@ def prepare(
     ``limit_gib``: size of ``cache`` above which what was unused longest is removed.
 
     Raises:
-        UserError: files are missing or malformed, the text encoder or a backbone's weights are unavailable, or
-            ``start`` is no checkpoint.
+        UserError: files are missing or malformed, the text encoder or a backbone's weights are unavailable,
+            ``start`` is no checkpoint, or a dataset does not measure a metric of the goal.
     """
     for path in _starts(space):
         weights_of(path)  # else each trial would find out for itself
@@ -187,17 +188,16 @@ def prepare(
     for config in configs:
         arrays = open_data(config, data, cache, say_once, limit_gib, configs)
         for name, opened in arrays.items():
-            settings = config.datasets[name]
             folder = str(entry(cache, opened.fingerprint))
-            entries[Entry(name, settings.decoded_as, folder, counts(opened))] = opened
-        embedded = embed_prompts({name: opened.info for name, opened in arrays.items()}, config, cache)
+            entries[Entry(name, config.datasets[name].decoded_as, folder, counts(opened))] = opened
+        infos = {name: opened.info for name, opened in arrays.items()}
+        refuse_unmeasured(space.goal, infos)
         key = prompts_key(config)
-        prompts[key] = {**prompts.get(key, {}), **embedded}
+        prompts[key] = {**prompts.get(key, {}), **embed_prompts(infos, config, cache)}
     split = make_config(space.fixed, space.start).split
     first = {e.dataset: a for e, a in reversed(entries.items())}
     described = {
-        name: DataDescription(fingerprint(a, split), parted(a, split).counts(), a.synthetic)
-        for name, a in first.items()
+        n: DataDescription(fingerprint(a, split), parted(a, split).counts(), a.synthetic) for n, a in first.items()
     }
     return Material(tuple(entries), prompts, described, data)
 

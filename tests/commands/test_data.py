@@ -107,7 +107,7 @@ def test_a_dataset_that_cannot_be_listed_is_told_and_the_others_looked_at(
     [
         (["no/such"], "no folder no/such; name one that holds datasets, or folders of classes"),
         ([], "nothing to check: give DIR"),
-        (["."], "holds 0 folder(s) of pictures; two classes are the least"),
+        (["."], "holds 0 folders of pictures; at least two classes are needed"),
         ([*SCENES, "--set", "datasets.mine.root=gone"], "no folder gone"),
         ([".", "--set", "datasets.mnie.root=x"], "no dataset 'mnie'"),
     ],

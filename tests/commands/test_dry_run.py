@@ -67,11 +67,12 @@ def test_a_dry_run_tells_what_is_varied_and_what_it_costs_and_starts_nothing(
     ]
     given = [part for setting in SMALL for part in ("--set", setting)]
     out = tmp_path / "results"
-    assert main([*words, *given, "--out", str(out), "--final", "0", "--concurrent", "1"]) == 0
+    assert main([*words, *given, "--out", str(out), "--final", "0", "--concurrent", "1", "--trials", "7"]) == 0
     said = capsys.readouterr().out
-    assert "optim.lr" in said.split("1 dimensions:")[1].splitlines()[2]
+    assert "optim.lr" in said.split("1 dimension:")[1].splitlines()[2]
     assert "resources: 1 CPU for each trial; on this machine 1 trial at once" in said
     assert "time: about " in said
-    assert "of results for 11 trainings and " in said, "9 trials and two datasets alone"
+    assert "\nends after: 7 trials\n" in said, "the command line's limit, not the space's"
+    assert "of results for 9 trainings and " in said, "7 trials and two datasets alone"
     assert said.endswith("Nothing was started; leave out --dry-run to start it\n")
     assert not out.exists()

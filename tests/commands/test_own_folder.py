@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.config import Dataset
+from raytune_planes.datasets import reader
+from raytune_planes.errors import UserError
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.reading import read_epochs
 from raytune_planes.tracking.validation import read_validation
@@ -52,15 +56,61 @@ def test_it_is_trained_with_no_other_data_and_predicts(
     said = capsys.readouterr().out
     assert "SYNTHETIC" not in said
     assert "mine: 48 train, 6 val, 6 test; 2 classes at 16 px" in said
+    further = next(text for text in said.splitlines() if text.startswith("test, further metrics of mine: "))
+    assert further.split()[5::2] == ["class_accuracy", "f1", "iou", "dice"], "also those of the masks that were brought"
     picture = root / "images" / "across" / "0.png"
     assert main(["predict", str(tmp_path / "run" / "best.pt"), str(picture), "--dataset", "mine"]) == 0
     said = capsys.readouterr().out
     assert "across" in said or "down" in said
 
 
+def test_masks_without_classes_are_refused_with_what_to_do(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for kind in ("images", "masks"):
+        shutil.copytree(root / kind / "down", tmp_path / kind)
+    assert main(["data", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert (
+        "holds 0 folders of pictures; at least two classes are needed\nThere are masks. Masks without classes" in told
+    )
+    assert "or name the class of each picture in labels.csv" in told
+
+
+def test_a_dataset_that_data_names_itself_is_told_the_setting(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=f"no folder {root}/image_folder\nIf {root} is the dataset itself, set "
+    ) as told:
+        reader("mine", Dataset(reader="image_folder"), root).scan()
+    assert f"set datasets.mine.root={root}.\n" in str(told.value)
+    with pytest.raises(UserError, match="no folder ") as told:
+        reader("mine", Dataset(reader="image_folder", root=str(root / "gone")), None).scan()
+    assert "is the dataset itself" not in str(told.value)
+
+
 def test_data_tells_that_masks_were_found(root: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["data", str(root)]) == 0
     assert "  masks: 60 pictures have one; validation measures iou and dice\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", [["--dry-run"], []], ids=["dry", "started"])
+def test_a_goal_that_the_pictures_cannot_measure_is_refused_before_any_trial(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, how: list[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "objectives: [{metric: val/mine/iou}, {metric: val/mine/accuracy}]\nfloors: {val/mine/ap50: 0.1}\n"
+        "fixed: {losses.detection.weight: 1.0, datasets.mine.reader: image_folder}\n"
+        "search: {optim.lr: {float: [1e-4, 1e-2]}}\n"
+    )
+    unmasked = line(root / "images", tmp_path)
+    words = ["tune", str(tmp_path / "mine.yaml"), *unmasked, "--out", str(tmp_path / "out"), *how]
+    assert main(words) == 2
+    assert capsys.readouterr().err.splitlines()[-3:] == [
+        "raytune-planes tune: objectives and floors: 2 problems",
+        "  - 'val/mine/iou' is never measured: dataset mine has no masks; name another metric of it",
+        "  - 'val/mine/ap50' is never measured: dataset mine has no boxes; name another metric of it",
+    ]
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

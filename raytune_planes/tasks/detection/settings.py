@@ -20,6 +20,7 @@ DETECTION = Task(
     implementation="raytune_planes.tasks.detection.implementation:Detection",
     metrics=("ap50",),
     freeze_as="decoder",
+    needs="boxes",
     figure="raytune_planes.report.training:course",
     optional=True,
 )

@@ -24,5 +24,6 @@ SEGMENTATION = Task(
     metrics=("iou", "dice", *SCENE_METRICS),
     errors=("mask_cross_entropy", *SCENE_ERRORS),
     freeze_as="decoder",
+    needs="masks",
     figure="raytune_planes.report.training:course",
 )
