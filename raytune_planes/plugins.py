@@ -11,6 +11,9 @@ from typing import Any, TypeVar, cast
 
 Row = TypeVar("Row")
 
+PREFIX = "raytune_planes."
+"""Begins the names of our groups of entry points."""
+
 GROUPS: Mapping[str, str] = {
     "datasets": "a raytune_planes.catalog.Entry, which names the reader",
     "tasks": "a raytune_planes.tasks.base.Task, which names the implementation",
@@ -50,6 +53,13 @@ def installed(kind: str) -> tuple[Plugin, ...]:
         )
         for point in _points(kind)
     )
+
+
+def unread() -> Mapping[str, str]:
+    """Each group of entry points whose name begins as ours do and that nothing reads -> a package that has it."""
+    points = {group: next(iter(entry_points(group=group))) for group in entry_points().groups}
+    mine = {group: point for group, point in points.items() if group.startswith(PREFIX)}
+    return {g: p.dist.name if p.dist else "" for g, p in sorted(mine.items()) if g.removeprefix(PREFIX) not in GROUPS}
 
 
 class Joined(Mapping[str, Row]):
@@ -124,4 +134,4 @@ def joined(kind: str, own: Mapping[str, Row | str], problem: Callable[[str, Any]
 
 @cache
 def _points(kind: str) -> tuple[EntryPoint, ...]:
-    return tuple(sorted(entry_points(group=f"raytune_planes.{kind}"), key=lambda point: point.name))
+    return tuple(sorted(entry_points(group=PREFIX + kind), key=lambda point: point.name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 EXAMPLES = ("plugins",)
@@ -18,7 +19,8 @@ def run(args: argparse.Namespace) -> None:
 
     from raytune_planes.catalog import CATALOG
     from raytune_planes.encoders import BACKBONES
-    from raytune_planes.plugins import GROUPS, Joined, installed
+    from raytune_planes.errors import did_you_mean
+    from raytune_planes.plugins import GROUPS, PREFIX, Joined, installed, unread
     from raytune_planes.tasks import TASKS
     from raytune_planes.tracking.base import TRACKERS
 
@@ -26,6 +28,9 @@ def run(args: argparse.Namespace) -> None:
         "datasets": CATALOG, "tasks": TASKS, "backbones": BACKBONES, "trackers": TRACKERS
     }  # fmt: skip
     rows = [(plugin, tables[kind].left_out.get(plugin.name, "")) for kind in GROUPS for plugin in installed(kind)]
+    for group, package in unread().items():
+        near = did_you_mean(group, [PREFIX + kind for kind in GROUPS])
+        print(f"raytune-planes: group {group} of the package {package} is not read{near}", file=sys.stderr)
     if args.json:
         print(json.dumps([{**asdict(plugin), "left_out": why} for plugin, why in rows], indent=1))
         return

@@ -101,6 +101,14 @@ def test_installed_plugins_are_listed_with_their_package(here: Path, site: Path)
     assert errors == ""
 
 
+def test_a_group_of_entry_points_that_nothing_reads_is_named(here: Path, site: Path) -> None:
+    install(site, "hasty", {"dataset": {"more": "shades:DATASET"}})
+    printed, errors = command(here, site, "plugins", "--json")
+    wrong = "raytune-planes: group raytune_planes.dataset of the package hasty is not read"
+    assert errors == f"{wrong}; did you mean 'raytune_planes.datasets'?\n"
+    assert {p["package"] for p in json.loads(printed)} == {"shades"}
+
+
 def test_a_space_may_search_and_aim_at_what_a_plugin_brings(here: Path, site: Path) -> None:
     printed, _ = command(here, site, "check", "mine.yaml")
     assert "goal: max val/shades/brightness_within; keep val/shades/accuracy >= 0.01" in printed
