@@ -11,7 +11,9 @@ EXAMPLES = ("best", "best STUDY --prefer val/fgvc/accuracy", "best --save best.y
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", nargs="?", metavar="STUDY", help="its name (default: the latest)")
-    parser.add_argument("--prefer", metavar="METRIC", help="the trial that is best in this, floors kept")
+    parser.add_argument(
+        "--prefer", metavar="METRIC", help="show the trial that is best in this metric and keeps the floors"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--save", type=place, metavar="FILE", help="write the configuration for train --config")
     add_out(parser)

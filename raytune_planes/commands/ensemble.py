@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", type=place, metavar="DIR", help="folder of the ensemble (default: STUDY/ensemble)")
     add_moved(parser)
     parser.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="S", help="of the search for weights (default: 0)"
+        "--seed", type=at_least(0), default=0, metavar="S", help="seed of the search for weights (default: 0)"
     )
     add_out(parser)
 

@@ -1,4 +1,4 @@
-"""Say what a trained model sees in pictures: classes, masks and counts of planes, free texts."""
+"""Predict with a trained model: classes, masks, counts of planes, similarity to texts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=place,
         default=Path("results"),
         metavar="DIR",
-        help="where studies lie (default: results)",
+        help="folder of the studies (default: results)",
     )
     add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
 

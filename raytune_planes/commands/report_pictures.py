@@ -97,10 +97,10 @@ def _confusions(predictions: Mapping[str, Predictions], classes: Mapping[str, tu
     finest = max(predictions, key=lambda d: predictions[d].logits_NK.shape[1])
     for name, given in sorted(predictions.items(), key=lambda pair: -pair[1].logits_NK.shape[1]):
         matrix = confusion(name, given.logits_NK, given.labels_N, classes.get(name, ()))
-        title = f"{name}: what each class is taken for"
+        title = f"{name}: confusion matrix"
         if not isinstance(matrix, Missing):
-            title = f"{name}: what each class is taken for ({matrix.accuracy:.1%} right)"
-        yield Figure(f"confusion_{name}", title, "Each row sums to 1; the diagonal is right.", matrix)
+            title = f"{name}: confusion matrix (accuracy {matrix.accuracy:.1%})"
+        yield Figure(f"confusion_{name}", title, "Each row sums to 1; the diagonal is correct.", matrix)
         if name == finest:
             worst = worst_pairs(matrix)
             caption = "Mistakes in both directions, of the pictures of both classes."
@@ -113,8 +113,8 @@ def _examples(
     predictions: Mapping[str, Predictions], classes: Mapping[str, tuple[str, ...]], trainer: Trainer | None, why: str
 ) -> Iterator[Figure]:
     for name, given in predictions.items():
-        title = f"{name}: surest right and surest wrong answers"
-        caption = "Green: right, orange: wrong; with the probability of the answer."
+        title = f"{name}: most confident correct and wrong predictions"
+        caption = "Green: correct, orange: wrong; with the predicted probability."
         numbers = Missing(why) if trainer is None else Examples(_chosen_examples(trainer, name, given, classes[name]))
         yield Figure(f"examples_{name}", title, caption, numbers)
     for name in predictions:
@@ -124,7 +124,7 @@ def _examples(
             masks = _masks(name, trainer)
             n = 0 if isinstance(masks, Missing) else masks.looked_at
             caption = f"From the best to the worst of the {n} validation pictures with planes, evenly by rank."
-            yield Figure(f"masks_{name}", f"{name}: masks beside truth", caption, masks)
+            yield Figure(f"masks_{name}", f"{name}: predicted masks beside the ground truth", caption, masks)
 
 
 def _chosen_examples(trainer: Trainer, name: str, given: Predictions, classes: tuple[str, ...]) -> tuple[Example, ...]:

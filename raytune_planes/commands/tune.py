@@ -61,7 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with what did best in this study, or in those of this folder; may be repeated (default: the "
         "finished studies in --out that resemble this one); none for no study",
     )
-    parser.add_argument("--seed", type=at_least(0), metavar="S", help="of the search (default: 0)")
+    parser.add_argument("--seed", type=at_least(0), metavar="S", help="seed of the search (default: 0)")
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -99,7 +99,7 @@ def _afterwards(parser: argparse.ArgumentParser) -> None:
         type=at_least(0),
         metavar="EPOCHS",
         help="when the search ends, train its best and the defaults again with so many epochs, compare them on the "
-        "validation split, and hand over what holds; 0 for not (default: the space's)",
+        "validation split, and hand over what holds; 0 for none (default: the space's)",
     )
     group.add_argument("--confirm", type=at_least(1), metavar="K", help="train the K best again, from scratch")
     group.add_argument("--seeds", type=at_least(2), metavar="S", help="with S seeds each (default: 3)")

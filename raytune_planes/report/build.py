@@ -23,6 +23,7 @@ from raytune_planes.tracking.final import read_final
 from raytune_planes.tracking.gains import defaults_trial, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
+PREDICTIONS = "Predictions on the validation split"
 OF_EPOCHS = (
     "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
     "which it was judged."
@@ -137,7 +138,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     rows = [(g.metric, *row, str(g.sample or "-")) for g, row in zip(summary.gains, columns, strict=True)]
     gains = Table(("metric", *heads, "n"), tuple(rows))
     question += gained.transfer(study, summary.gains)
-    question.append(f"Figures of the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
+    question.append(f"Metrics on the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
     folds = over_folds.rows(summary.best, study.start.goal)
     question += [over_folds.NOTE] if folds else []
     sure = tuple(explain.confirmed_rows(study, summary.best))
@@ -168,18 +169,18 @@ def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
     lines, cuts = varied.parallel(study), varied.slices(study)
     spans = search.timeline(study)
     figures = [
-        Figure("history", "Every trial, and the best so far", more + f"The line counts {counted}; crosses at the foot "
-               "have no result.", search.history(study)),
-        Figure("front", "What each gain costs", more + ("Dotted: floors. " if floors else "") +
+        Figure("history", "Every trial, and the best so far", more + f"The line counts {counted}; crosses at the "
+               "bottom are trials without a result.", search.history(study)),
+        Figure("front", "Pareto front", more + ("Dotted: floors. " if floors else "") +
                "Right and up is better.", search.front(study)),
-        Figure("importance", "Which settings matter, by dataset", "Share of the spread that fANOVA gives to each "
-               "setting; pruned trials count with the best they had reached.", importance),
+        Figure("importance", "Importance of settings, by dataset", "Share of the variance that fANOVA attributes to "
+               "each setting; pruned trials count with the best value that they reached.", importance),
         Figure("slices", "Gain of each setting", "One dot a trial; each dataset by the metric that it is judged by."
                + _left_out(cuts, "setting"), cuts),
         Figure("parallel", "Settings of every trial", "Darker is better, the thick line is the best trial; a line "
                "has a dot on each axis whose setting was drawn." + _left_out(lines, "setting"), lines),
-        Figure("timeline", "When trials ran and how they ended", "Strokes are epochs; squares are datasets that come "
-               "to rest, triangles those that wake." + _left_out(spans, "earlier trial"), spans),
+        Figure("timeline", "When trials ran and how they ended", "Each dash is an epoch; squares mark datasets that "
+               "begin to rest, triangles those that wake." + _left_out(spans, "earlier trial"), spans),
     ]  # fmt: skip
     rows = tuple(
         (f"{r.number}", shown(r.value), *([("yes" if r.feasible else "no") if r.metrics else "-"] if floors else []),
@@ -218,9 +219,9 @@ def _compared(study: StudyFiles, number: int) -> Figure:
 
 def _pictures(pictures: Sequence[Figure] | Missing) -> Section:
     if isinstance(pictures, Missing):
-        named = ("Confusion and worst pairs", "Masks beside truth", "Example predictions")
-        return Section("What the model says", [], [], [Figure(n, n, "", pictures) for n in named])
-    return Section("What the model says of validation pictures", [], [], pictures)
+        named = ("Confusion and worst pairs", "Predicted masks beside the ground truth", "Example predictions")
+        return Section(PREDICTIONS, [], [], [Figure(n, n, "", pictures) for n in named])
+    return Section(PREDICTIONS, [], [], pictures)
 
 
 def _question(study: StudyFiles) -> Section:
@@ -239,7 +240,7 @@ def _question(study: StudyFiles) -> Section:
     versions = tuple((name, version) for name, version in start.versions.items())
     tables = [Table(("dataset", "from", "samples", "fingerprint"), data), Table(("version of", ""), versions)]
     space = [start.space_text.rstrip()] if start.space_text.strip() else []
-    return Section("What was asked", text, [t for t in tables if t.rows], commands=space)
+    return Section("Configuration of the study", text, [t for t in tables if t.rows], commands=space)
 
 
 def _left_out(numbers: object, what: str) -> str:

@@ -122,7 +122,7 @@ def worst_pairs(confusion: Confusion | Missing) -> WorstPairs | Missing:
     upper = [(int(both_KK[i, j]), i, j) for i in range(len(of_K)) for j in range(i + 1, len(of_K)) if both_KK[i, j]]
     worst = sorted(upper, key=lambda p: (-p[0], p[1], p[2]))[:PAIRS]
     if not worst:
-        return Missing(f"{confusion.dataset}: no validation picture was taken for another class")
+        return Missing(f"there is no mistake on the validation split of {confusion.dataset}")
     pairs = tuple(Pair(confusion.classes[i], confusion.classes[j], n, int(of_K[i] + of_K[j])) for n, i, j in worst)
     return WorstPairs(confusion.dataset, pairs, sum(p.mistakes for p in pairs) / int(wrong_KK.sum()))
 

@@ -29,9 +29,7 @@ def importance(study: StudyFiles) -> Importance | Missing:
     trials = [(t, t.best(goal)) for t in study.trials if t.end is not End.FAILED]
     measured = [(t, e.metrics) for t, e in trials if e is not None]
     if len(measured) < LEAST:
-        return Missing(
-            f"{counted(len(measured), 'trial')} with a result; below {LEAST} the share of a setting is chance"
-        )
+        return Missing(f"{counted(len(measured), 'trial')} with a result; importances of fewer than {LEAST} are chance")
     varied = [a for a in axes(study) if len({show(t.config.get(a.path)) for t, _ in measured}) > 1]
     if not varied:
         return Missing("no setting varied")

@@ -161,7 +161,7 @@ def test_confusion_counts_and_its_worst_pairs() -> None:
 def test_nothing_to_confuse_is_missing() -> None:
     assert isinstance(confusion("fgvc", np.zeros((0, 3)), np.zeros(0, np.int64), ()), Missing)
     perfect = confusion("fgvc", np.eye(2), np.array([0, 1]), ())
-    assert worst_pairs(perfect) == Missing("fgvc: no validation picture was taken for another class")
+    assert worst_pairs(perfect) == Missing("there is no mistake on the validation split of fgvc")
 
 
 def test_examples_are_the_surest_right_and_wrong_of_different_classes() -> None:

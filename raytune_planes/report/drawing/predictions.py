@@ -34,7 +34,7 @@ def confusion(numbers: Confusion) -> Figure:
         texts = [c if len(c) <= 18 else f"{c[:17]}…" for c in numbers.classes]
         axes.set_xticks(range(k), texts, rotation=90 if k > 3 else 0, fontsize=size)
         axes.set_yticks(range(k), texts, fontsize=size)
-    axes.set_xlabel("said" if named else "said (number of the class)")
+    axes.set_xlabel("predicted" if named else "predicted (number of the class)")
     axes.set_ylabel("true" if named else "true (number of the class)")
     axes.grid(False)
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
@@ -52,7 +52,7 @@ def worst_pairs(numbers: WorstPairs) -> Figure:
     axes.grid(False, axis="y")
     axes.set_xlim(0, max(0.5, 1.1 * max(p.mistakes / p.pictures for p in numbers.pairs)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.set_xlabel("pictures of the two classes that were taken for the other")
+    axes.set_xlabel("pictures of the two classes that were confused")
     return figure
 
 

@@ -63,7 +63,7 @@ def importance(numbers: Importance) -> Figure:
     axes.invert_yaxis()
     axes.grid(False, axis="y")
     percent(axes, "x")
-    axes.set_xlabel(f"share of the spread over {numbers.trials} trials (fANOVA)")
+    axes.set_xlabel(f"share of the variance over {numbers.trials} trials (fANOVA)")
     key_below(figure, axes, 2)
     return figure
 
