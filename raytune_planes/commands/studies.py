@@ -29,6 +29,6 @@ def run(args: argparse.Namespace) -> None:
         print(json.dumps([study.as_json() for study in studies], indent=1))
     elif studies:
         print("\n".join(as_lines(studies)))
-        print(f"\nThe answer of one: {command(f'best STUDY{in_folder(args.out)}')}")
+        print(f"\nThe best of one study: {command(f'best STUDY{in_folder(args.out)}')}")
     else:
         print(f"no study in {args.out}; start one with: {command('tune')}")

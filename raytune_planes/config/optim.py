@@ -13,8 +13,8 @@ class Optim(Section):
     """The optimiser, its learning rate over the budget, and what happens to gradients and weights."""
 
     kind: Literal["adamw", "sgd", "lion"] = "adamw"
-    """``adamw``: Loshchilov & Hutter 2019. ``sgd``: with Nesterov's momentum; wants about 10 times the rate. ``lion``:
-    Chen et al. 2023; wants about a fifth of it."""
+    """``adamw``: Loshchilov & Hutter 2019. ``sgd``: with Nesterov's momentum; needs about 10 times the rate. ``lion``:
+    Chen et al. 2023; needs about a fifth of it."""
     lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
     """Peak learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
