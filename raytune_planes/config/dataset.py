@@ -87,7 +87,7 @@ class Dataset(Section):
     left to right. ``auto``: ``side`` for what the reader ``fgvc`` reads, else ``overhead``."""
     tile: Annotated[int, Field(ge=16, le=8192)] | Literal["auto"] = "auto"
     """Side in source pixels of the tiles that large scenes are cut into, side by side; ignored by datasets of small
-    pictures. ``auto``: the smallest side at which at most a tenth of the training boxes is whole in no tile, where
+    pictures. ``auto``: the smallest side at which at most a tenth of the training boxes is cut in every tile, where
     neighbours share a quarter of their side."""
     train_tiles: Literal["moved", "fixed"] = "moved"
     """``moved``: each time it is trained, a tile is cut out of its whole scene anew, up to half its side beside its own

@@ -41,7 +41,7 @@ class Info:
     train_boxes: int = 0
     """Boxes in the training scenes."""
     train_boxes_cut: int = 0
-    """Of them, those that are whole in no tile."""
+    """Of them, those that are cut in every tile."""
     masks_from: str = ""
     """The shape that masks were drawn from boxes in, of ``MASK_SHAPES``; empty where there are pictures of masks."""
 

@@ -31,8 +31,8 @@ def recognised(survey: Survey, setting: str) -> str:
             return f"{shown} is named as a chip of PlanesNet: set {setting}.reader=planesnet."
         if form := label_formats.format_of(path):
             return (
-                f"{shown} makes it an export as {form}: set {setting}.reader=hrplanes, which reads the boxes of whole "
-                f"scenes, and {setting}.classes where they are of several classes."
+                f"{shown} shows that this is an export as {form}: set {setting}.reader=hrplanes, which reads scenes "
+                f"with boxes; if the boxes have several classes, {setting}.classes names those to find."
             )
     return ""
 

@@ -18,7 +18,7 @@ def warnings_of(info: Info) -> list[str]:
         cut = f"{info.train_boxes_cut / info.train_boxes:.0%}" if info.train_boxes else "0%"
         notes.append(
             f"scenes are cut into tiles of {info.tile} px{share}: {info.train_boxes_cut:,} of {info.train_boxes:,} "
-            f"training boxes ({cut}) are whole in no tile"
+            f"training boxes ({cut}) are cut in every tile"
         )
     if info.masks_from:
         notes.append(MASKS[info.masks_from])

@@ -54,7 +54,7 @@ class Tiling:
         return next(tilings, Tiling(sides[-1], OVERLAP))
 
     def cut(self, scenes: Iterable[Scene]) -> int:
-        """How many boxes are whole in no tile."""
+        """How many boxes are cut in every tile."""
         of_size: dict[tuple[int, int], list[Rect]] = defaultdict(list)
         for width, height, boxes in scenes:
             of_size[width, height] += boxes

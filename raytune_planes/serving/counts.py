@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raytune_planes.printing import counted
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -47,4 +49,4 @@ class Count:
         return MEASURED.get(self.by)
 
     def __str__(self) -> str:
-        return f"{self.planes} plane(s), counted by {self.by} ({self.measured or 'error not measured'})"
+        return f"{counted(self.planes, 'plane')}, counted by {self.by} ({self.measured or 'error not measured'})"

@@ -142,7 +142,7 @@ def test_a_reader_that_is_named_reads_the_folder_itself(tmp_path: Path, capsys: 
         scene(tmp_path / "images" / f"{n}.png")
     coco(tmp_path / "annotations.json", {f"{n}.png": BOXES for n in range(6)})
     assert main(["data", str(tmp_path)]) == 2
-    assert "makes it an export as COCO: set datasets.mine.reader=hrplanes" in capsys.readouterr().err
+    assert "shows that this is an export as COCO: set datasets.mine.reader=hrplanes" in capsys.readouterr().err
     assert main(["data", str(tmp_path), "--json", "--set", "datasets.mine.reader=hrplanes"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert (told["dataset"], told["pictures"], told["boxes"]["boxes"]) == ("mine", 6, 12)

@@ -21,7 +21,7 @@ def refusal(root: Path, kind: str = "image_folder") -> str:
     return str(told.value)
 
 
-ADVICE = "set datasets.mine.reader=hrplanes, which reads the boxes of whole scenes, and datasets.mine.classes where"
+ADVICE = "set datasets.mine.reader=hrplanes, which reads scenes with boxes; if the boxes have several classes"
 
 
 @pytest.mark.parametrize("kind", ["image_folder", "planesnet", "fgvc"])
@@ -30,7 +30,7 @@ def test_a_coco_export_is_recognised_by_every_other_reader(kind: str, tmp_path: 
         scene(tmp_path / "train" / f"{n}.jpg")
     about = tmp_path / "train" / "_annotations.coco.json"
     coco(about, {f"{n}.jpg": BOXES for n in range(4)})
-    assert f"{about} makes it an export as COCO: {ADVICE}" in refusal(tmp_path, kind)
+    assert f"{about} shows that this is an export as COCO: {ADVICE}" in refusal(tmp_path, kind)
     assert (
         len(
             {
@@ -49,7 +49,7 @@ def test_flat_splits_of_a_coco_export_are_no_classes(tmp_path: Path) -> None:
         coco(tmp_path / split / "_annotations.coco.json", {})
     said = refusal(tmp_path)
     assert f"{tmp_path} holds the splits test, train, valid and no folders of classes inside\n" in said
-    assert "test/_annotations.coco.json makes it an export as COCO" in said
+    assert "test/_annotations.coco.json shows that this is an export as COCO" in said
 
 
 def test_the_folders_of_coco_are_splits_and_no_classes(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_folders_of_coco_are_splits_and_no_classes(tmp_path: Path) -> None:
         coco(tmp_path / "annotations" / f"instances_{split}.json", {f"{split}{n}.jpg": BOXES for n in range(4)})
     said = refusal(tmp_path)
     assert f"{tmp_path} holds the splits test2017, train2017, val2017 and no folders of classes inside\n" in said
-    assert f"annotations/instances_test2017.json makes it an export as COCO: {ADVICE}" in said
+    assert f"annotations/instances_test2017.json shows that this is an export as COCO: {ADVICE}" in said
 
 
 @pytest.mark.parametrize("names", [("Train", "val"), ("sample", "test", "training"), ("train_2019", "val_2019")])
@@ -98,7 +98,7 @@ def test_an_export_is_recognised_where_class_folders_are_expected(
     picture(tmp_path / "images" / "0.jpg")
     (tmp_path / name).parent.mkdir()
     (tmp_path / name).write_text(f"{line}\n")
-    assert f"{name} makes it an export as {form}: {ADVICE}" in refusal(tmp_path)
+    assert f"{name} shows that this is an export as {form}: {ADVICE}" in refusal(tmp_path)
 
 
 def test_label_files_that_no_picture_is_called_like_are_told(tmp_path: Path) -> None:

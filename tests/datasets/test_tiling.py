@@ -112,7 +112,7 @@ def test_the_side_and_the_cut_boxes_are_told_kept_and_part_of_the_key(tmp_path: 
     assert arrays.warnings == tuple(notes.warnings_of(info))
     assert notes.warnings_of(info)[0] == (
         f"scenes are cut into tiles of {info.tile} px, neighbours sharing 25% of their side: {info.train_boxes_cut} of "
-        f"16 training boxes ({info.train_boxes_cut / 16:.0%}) are whole in no tile"
+        f"16 training boxes ({info.train_boxes_cut / 16:.0%}) are cut in every tile"
     )
     fixed = HRPlanes(root, name="hrplanes", image_size=32, tile=100)
     told = fixed.scan().info

@@ -35,10 +35,11 @@ def test_without_a_detector_parts_of_the_mask_are_counted(weights: Path) -> None
 
 def test_the_measured_error_stands_beside_the_count_in_words() -> None:
     assert str(Count(3, "detections")) == (
-        "3 plane(s), counted by detections (measured with other models on 27 real scenes: off by 7.5 of 35.2 planes on "
+        "3 planes, counted by detections (measured with other models on 27 real scenes: off by 7.5 of 35.2 planes on "
         "average; the same count for every scene is off by 14.5)"
     )
-    assert str(Count(0, "sliding windows")) == "0 plane(s), counted by sliding windows (error not measured)"
+    assert str(Count(0, "sliding windows")) == "0 planes, counted by sliding windows (error not measured)"
+    assert str(Count(1, "sliding windows")).startswith("1 plane, counted by sliding windows")
 
 
 def test_a_picture_that_is_answered_by_its_class_has_no_count(weights: Path) -> None:
