@@ -120,7 +120,7 @@ def test_quiet_prints_the_folder_alone(root: Path, tmp_path: Path, capsys: pytes
         (["train", "--set", "optim.rl=1"], "no setting 'optim.rl'"),
         (["tune", "no-such-space"], "no-such-space"),
         (["tune", "--trials", "none"], "'none' is no whole number"),
-        (["train", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["train", "--no-such-option"], "no option '--no-such-option'"),
         (["tune", "--dry-run"], "--dry-run starts nothing, so --json-lines has nothing to tell"),
         (["train", "--print-config"], "--print-config starts nothing, so --json-lines has nothing to tell"),
     ],
