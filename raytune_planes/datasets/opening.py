@@ -84,7 +84,10 @@ def is_tiff(source: Source) -> bool:
 def unreadable(source: Source, error: Exception) -> UserError:
     """The error for a picture of which decoding raised ``error``."""
     if isinstance(source, bytes):
-        return UserError(f"{name_of(source)} cannot be decoded as a picture: {str(error) or type(error).__name__}")
+        why = str(error) or type(error).__name__
+        if isinstance(error, Image.UnidentifiedImageError):  # which names an object in memory
+            why = f"its content is none of {', '.join(FORMATS)}"
+        return UserError(f"{name_of(source)} cannot be decoded as a picture: {why}")
     if isinstance(error, FileNotFoundError):
         return UserError(f"no picture {name_of(source)}: there is no such file")
     if isinstance(error, IsADirectoryError):

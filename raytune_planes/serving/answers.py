@@ -127,6 +127,23 @@ def answer(
         UserError: the model was not trained on ``dataset``, the size does not tell a dataset, or the picture cannot be
             decoded, or not be read at ``scale``.
     """
+    chosen = choose(model, source, dataset)
+    texts = tuple(dict.fromkeys(texts))
+    return composed(model, chosen, model.infer(chosen.dataset, source, texts, scale), texts)
+
+
+class Chosen(NamedTuple):
+    """Whose head answers a picture."""
+
+    dataset: str
+    why: str
+    width: int
+    """Of the picture, in pixels."""
+    height: int
+
+
+def choose(model: Model, source: Source, dataset: str | None) -> Chosen:
+    """Raises UserError, as ``answer`` does."""
     width, height = images.size_of(source, max(d.max_pixels for d in model.config.datasets.values()))
     name, why = (
         (dataset, "asked for")
@@ -136,8 +153,12 @@ def answer(
     require(name, model.infos)
     if model.learnt[name].reader.options.framing.to_box:
         why += "; it learnt pictures cut to the aircraft, so this one should show little else"
-    texts = tuple(dict.fromkeys(texts))
-    inference = model.infer(name, source, texts, scale)
+    return Chosen(name, why, width, height)
+
+
+def composed(model: Model, chosen: Chosen, inference: Inference, texts: tuple[str, ...]) -> Answer:
+    """The answer that an inference says."""
+    name, why, width, height = chosen
     mask_HW, slide, boxes = inference.mask_HW, inference.slide, inference.boxes
     if slide is not None:
         boxes = slide.places(inference.probability_NK[:, model.learnt[name].reader.sought])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,9 @@ from raytune_planes.training import checkpoint
 from raytune_planes.training.kept_model import KeptModel
 from raytune_planes.training.passes import eval_batch
 from raytune_planes.training.workers import pick_device
+
+KEPT_TEXTS = 64
+"""Sets of texts whose rows a model keeps."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,22 @@ class Predictor:
     def infer(self, dataset: str, source: Source, texts: tuple[str, ...] = (), scale: float | None = None) -> Inference:
         """As in training: tiles of a scene, or the whole picture; and a scene by windows for a dataset of chips."""
         require(dataset, self.infos)
-        own = self.learnt[dataset]
         cut, batches = self.pixels(dataset, source, scale)
+        said = (self.predict(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2)) for some_NHWC in batches)
+        return self.inference(dataset, source, cut, said, texts)
+
+    def inference(
+        self,
+        dataset: str,
+        source: Source,
+        cut: Grid | Slide | None,
+        said: Iterable[Prediction],
+        texts: tuple[str, ...] = (),
+    ) -> Inference:
+        """From what the model ``said`` of the pixels of ``source``, cut up so (see ``pixels``), batch by batch."""
+        own = self.learnt[dataset]
         text_PW, parts, similar = self._embed(texts), list[Prediction](), list[torch.Tensor]()
-        for some_NHWC in batches:
-            part = self.predict(dataset, torch.from_numpy(some_NHWC).permute(0, 3, 1, 2))
+        for part in said:
             if part.embedding_BW is not None:
                 similar.append(part.embedding_BW @ text_PW.T)
             # The embeddings of a quarter of a million windows would fill the memory.
@@ -170,6 +184,8 @@ class Predictor:
         if texts not in self._texts:
             text, device = self.config.text, self.config.devices.text
             encoded = encode_prompts({"texts": texts}, text, device, weights=self._text_weights)
+            if len(self._texts) >= KEPT_TEXTS:  # a server is asked about new ones for ever
+                del self._texts[next(iter(self._texts))]
             self._texts[texts] = torch.from_numpy(encoded["texts"])
         return self._texts[texts]
 
