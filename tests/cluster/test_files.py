@@ -185,21 +185,33 @@ def test_both_kubernetes_files_describe_the_same_cluster() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "problem"),
     [
-        (("spec", "rayVerison"), "2.60.0", ".spec: no field 'rayVerison'"),
-        (("spec", "headGroupSpec", "rayStartParams", "num-cpus"), 0, "0 must be text"),
-        (("spec", "autoscalerOptions", "version"), "v3", "'v3' is none of v1, v2"),
-        (("spec", "authOptions"), "token", ".spec.authOptions: must be an object"),
-        (("spec", "workerGroupSpecs"), {}, ".spec.workerGroupSpecs: must be a list"),
-        (("apiVersion",), "ray.io/v1beta1", "'ray.io/v1beta1' is none of ray.io/v1"),
+        (("spec", "rayVerison"), "2.60.0", "$.spec: Additional properties are not allowed ('rayVerison'"),
+        (("spec", "headGroupSpec", "rayStartParams", "num-cpus"), 0, "0 is not of type 'string'"),
+        (("spec", "autoscalerOptions", "version"), "v3", "'v3' is not one of ['v1', 'v2']"),
+        (("spec", "authOptions"), "token", "$.spec.authOptions: 'token' is not of type 'object'"),
+        (("spec", "workerGroupSpecs"), {}, "$.spec.workerGroupSpecs: {} is not of type 'array'"),
+        (("apiVersion",), "ray.io/v1beta1", "'ray.io/v1beta1' is not one of ['ray.io/v1']"),
+        (("spec", "headGroupSpec"), {"rayStartParams": {}}, "'template' is a required property"),
+        (("spec", "workerGroupSpecs", 0, "template", "spec", "containers"), [{}], "'name' is a required property"),
+        (("spec", "workerGroupSpecs", 1, "minReplicas"), None, "workerGroupSpecs[1].minReplicas: None is not"),
+        (("spec", "autoscalerOptions", "resources"), {"limits": {"memory": "8 GB"}}, "'8 GB' does not match"),
+        (("spec", "workerGroupSpecs", 0, "replicas"), 9, "cpu: replicas must lie between minReplicas and maxReplicas"),
+        (("spec", "workerGroupSpecs", 0, "groupName"), "gpu", "two worker groups have one name"),
     ],
 )
-def test_a_planted_fault_is_found(path: tuple[str, ...], value: Any, problem: str) -> None:
+def test_a_planted_fault_is_found(path: tuple[str | int, ...], value: Any, problem: str) -> None:
     document = copy.deepcopy(DOCUMENTS["kuberay-raycluster.yaml"])
-    inner = document
+    inner: Any = document
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
     assert any(problem in found for found in kuberay.problems(document))
+
+
+def test_a_finished_job_that_keeps_its_cluster_cannot_have_a_time_to_live() -> None:
+    document = copy.deepcopy(DOCUMENTS["kuberay-rayjob.yaml"])
+    document["spec"]["shutdownAfterJobFinishes"] = False
+    assert kuberay.problems(document) == ["ttlSecondsAfterFinished needs shutdownAfterJobFinishes"]
 
 
 def test_the_rays_that_kubernetes_and_the_project_use_are_the_same() -> None:
