@@ -15,6 +15,7 @@ from raytune_planes.commands import (
     note,
     plugins,
     predict,
+    prune,
     report,
     serve,
     settings,
@@ -45,6 +46,7 @@ VERBS: Mapping[str, ModuleType] = {
     "settings": settings,
     "data": data,
     "sync": sync,
+    "prune": prune,
     "synth": synth,
     "plugins": plugins,
 }

@@ -12,8 +12,9 @@ import psutil
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import estimate
 from raytune_planes.datasets.base import Arrays, Listing, Reader
-from raytune_planes.printing import counted
+from raytune_planes.printing import counted, size_text
 from raytune_planes.processors import tensor_threads
+from raytune_planes.training.size import size_of
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
 
@@ -73,11 +74,6 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def size_text(size: float) -> str:
-    """Bytes for people."""
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
-
-
 def time_text(seconds: float) -> str:
     """A rough time for people."""
     if seconds < 120:
@@ -104,13 +100,15 @@ def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]
             steps += round_of_steps()
         model = trainer.model
         per_hour = 3600 * steps / (time.perf_counter() - started)
-    samples = config.split.trainings * config.samples
+    samples, size = config.split.trainings * config.samples, size_of(model, config)
     return {
         "steps_per_hour": round(per_hour),
         "samples_per_hour": round(per_hour * config.budget.batch_size),
         "threads": config.devices.threads,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "own_parameters": {name: model.own_parameters(name) for name in data},
+        "weights_bytes": size.weights,
+        "state_bytes": size.state,
         "trial_samples": samples,
         "trial_seconds": round(samples / (per_hour * config.budget.batch_size) * 3600, 1),
         "memory_bytes": psutil.Process().memory_info().rss,

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from raytune_planes.commands.arguments import share_of_gpus
-from raytune_planes.commands.data_estimate import lines, of_datasets, size_text, time_text
+from raytune_planes.commands.data_estimate import lines, of_datasets, time_text
 from raytune_planes.commands.study_run import settings_of, space_of
 from raytune_planes.preparation.data import data_folder, reader_of
 from raytune_planes.preparation.measured import refuse_unmeasured
-from raytune_planes.printing import counted
+from raytune_planes.printing import counted, size_text
 from raytune_planes.processors import allowed
 from raytune_planes.settings import make_config
 from raytune_planes.space import RungSettings, Space, StudySettings, describe, long_budget, longer
+from raytune_planes.training.size import Size
+from raytune_planes.tuning.disk import Need, need, refuse_small_disk
+from raytune_planes.tuning.plan import common_stages
 from raytune_planes.tuning.pools import Needs
-
-BYTES_PER_PARAMETER = 4 + 12 + 4
-"""float32: best.pt, last.pt with the two moments of the optimiser, and MLflow's copy of best.pt."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +38,19 @@ def run(args: argparse.Namespace) -> int:
     pace = costs["training"]["samples_per_hour"] * args.workers / 3600
     samples = samples_of(space, settings, costs["training"]["trial_samples"], references=not args.no_references)
     print(_time(samples, pace * at_once, settings))
-    print(_disk(costs, settings, args.out))
+    told = costs["training"]
+    stages = common_stages(space) if settings.fork else 0
+    needed = need(
+        settings,
+        Size(told["weights_bytes"], told["state_bytes"]),
+        at_once=at_once,
+        objectives=len(space.goal.objectives),
+        references=0 if args.no_references or len(config.active) < 2 or config.plan else len(config.active),
+        stages=stages,
+        final=bool(long_budget(space, settings.final)),
+    )
+    print(_disk(needed, told["shared_bytes"], args.out))
+    refuse_small_disk(needed, args.out / "STUDY")
     print("Nothing was started; leave out --dry-run to start it")
     return 0
 
@@ -98,12 +108,9 @@ def _time(samples: tuple[float, float], per_second: float, settings: StudySettin
     return f"{text} of training, by the pace of some steps here; validation and starting come on top"
 
 
-def _disk(costs: Mapping[str, Any], settings: StudySettings, out: Path) -> str:
-    trainings = settings.trials + len(costs["datasets"]) + (2 if settings.final else 0)
-    results = trainings * costs["training"]["parameters"] * BYTES_PER_PARAMETER
-    decoded = costs["training"]["shared_bytes"]
+def _disk(needed: Need, decoded: int, out: Path) -> str:
     there = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     return (
-        f"disk: up to {size_text(results)} of results for {counted(trainings, 'training')} and {size_text(decoded)} of "
-        f"decoded pictures in the cache; {size_text(shutil.disk_usage(there).free)} are free where the results go"
+        f"disk: up to {needed.in_words()}; records beside them, and {size_text(decoded)} of decoded pictures in the "
+        f"cache; {size_text(shutil.disk_usage(there).free)} are free where the results go"
     )

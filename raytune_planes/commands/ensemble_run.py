@@ -26,6 +26,7 @@ from raytune_planes.serving.predictor import Predictor
 from raytune_planes.serving.split_predictions import SplitPrediction, Truth, judged, predict_split, truth
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tracking.validation import VALIDATION, Predictions, probabilities, read_validation
 from raytune_planes.tuning.ensembles import aligned, choose
@@ -96,15 +97,17 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
     trials = [t for t in study.trials if t.epochs and t.end is not End.FAILED]
     trials = [t for t in trials if t.end.is_complete or not any(e.fold for e in t.epochs)]
     candidates = [(t, files.trial_folder(study.folder, t.number, t.trial_id) / files.WEIGHTS) for t in trials]
-    kept = sorted((pair for pair in candidates if pair[1].is_file()), key=lambda pair: order(pair[0]), reverse=True)[
-        :most
-    ]
+    ranked = sorted(candidates, key=lambda pair: order(pair[0]), reverse=True)
+    freed = [t.number for t, path in ranked[:most] if is_freed(path.parent)]
+    kept = [pair for pair in ranked if pair[1].is_file()][:most]
+    gone = f"the weights of {counted(len(freed), 'trial')} among the {most} best were removed; --keep {most} keeps them"
     if len(kept) < 2:
-        where = in_folder(study.folder.parent)
-        raise UserError(
-            f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two: "
-            f"continue with '{command(f'tune --resume {study.start.name}{where} --trials {len(study.trials) + 4}')}'"
-        )
+        where, more = in_folder(study.folder.parent), f" --keep {most}" if freed else ""
+        again = command(f"tune --resume {study.start.name}{where} --trials {len(study.trials) + 4}{more}")
+        has = f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two"
+        raise UserError(f"{has}: continue with '{again}'" + (f" ({gone})" if freed else ""))
+    if freed:
+        print(f"Of {counted(len(kept), 'trial')}: {gone}")
     data, cache = places(study, data, cache)
     pictures = data_folder(data)
     predictors = [Predictor.load(path) for _, path in kept]

@@ -12,6 +12,7 @@ from raytune_planes.serving.predictor import Model, Predictor
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.final import handed_over
 from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.keeping import refuse_freed
 
 IN_MLFLOW = ("runs:/", "models:/")
 """How an address of a model in MLflow begins."""
@@ -29,13 +30,15 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None, device: st
         tracking_uri: MLflow's store; when None that of ``MLFLOW_TRACKING_URI``, else the one in ``out``.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is no such model, or it was removed as one that its study no longer needs.
     """
     if name.startswith(IN_MLFLOW):
         from raytune_planes.tracking.mlflow_model import fetch
         from raytune_planes.tracking.mlflow_place import MlflowPlace
 
         return Predictor.load(fetch(name, MlflowPlace.of(out, tracking_uri).uri, files.WEIGHTS), device)
+    for path in (local(name), out / name):
+        refuse_freed(path.parent if path.name == files.WEIGHTS else path)
     path = next((path for path in (local(name), out / name) if there(path)), Path())
     if path.is_file():
         return Predictor.load(path, device)

@@ -17,7 +17,7 @@ from raytune_planes.tracking.mlflow_connection import without_login
 
 LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
 TAKEN = (
-    *LIMITS,
+    *(*LIMITS, "keep"),
     *("workers", "cpus_per_worker", "gpus_per_worker", "concurrent"),
     *("data", "cache", "cache_limit", "tracking_uri", "experiment", "final", "confirm", "seeds"),
 )
@@ -30,6 +30,8 @@ KEPT = (
 APART = ("about", "tag", "dry_run", "quiet", "json_lines")
 """Of one command line alone: notes are in a file of their own, a dry run keeps nothing, output is for its reader."""
 PATHS = ("data", "cache", "config", "out")
+ALL = 100_000
+"""Weights that a study keeps whose command line is of a version that removed none."""
 
 
 def recall(args: argparse.Namespace) -> argparse.Namespace:
@@ -50,7 +52,7 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             f"a resumed study keeps its space, seed, sampler and settings; leave out {', '.join(given)}, "
             "or start another study with --name and --start-from"
         )
-    known = {**TUNE_DEFAULTS, "learn_from": [], **stored}
+    known = {**TUNE_DEFAULTS, "learn_from": [], "keep": ALL, **stored}
     known |= {key: Path(known[key]) for key in PATHS if known.get(key) is not None}
     known["start_from"] = [Path(p) for p in stored["start_from"]]
     if args.data is None and known["data"] is not None and not known["data"].is_dir():

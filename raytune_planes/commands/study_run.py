@@ -189,7 +189,7 @@ def space_of(args: argparse.Namespace) -> tuple[Space, str]:
 
 def settings_of(space: Space, args: argparse.Namespace) -> StudySettings:
     """The limits of the study: the space's, or those of the command line."""
-    given: dict[str, Any] = {k: v for k in (*LIMITS, "sampler") if (v := getattr(args, k)) is not None}
+    given: dict[str, Any] = {k: v for k in (*LIMITS, "keep", "sampler") if (v := getattr(args, k)) is not None}
     if args.no_rungs:
         given["rungs"] = space.study.rungs.model_copy(update={"enabled": False})
     return space.study.model_copy(update=given)

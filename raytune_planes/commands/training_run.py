@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +35,12 @@ from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.tracking.base import DataDescription
 from raytune_planes.tracking.commit import commit
 from raytune_planes.tracking.mlflow_place import MlflowPlace
-from raytune_planes.training.checkpoint import Checkpoint, content_of, load
+from raytune_planes.training.checkpoint import Checkpoint, content_of, load, refuse_other
+from raytune_planes.training.ended import ENDED, drop_state
 from raytune_planes.training.stages import Supply, epochs_of, stage_of, train_stages
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
+from raytune_planes.training.writing import Writer
 
 
 class TrainingRun:
@@ -53,6 +56,7 @@ class TrainingRun:
         self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
         self.record = TrialRecord("train", 0, {}, flatten(config))
         self.data: dict[str, DataDescription] = {}
+        self._ended: tuple[End, str] | None = None  # of a training that is resumed and has nothing left to do
         self.epochs = sum(stage.budget.epochs for _, stage in config.staged)
 
     def train(
@@ -91,11 +95,11 @@ class TrainingRun:
             self._introduce(material[0], stage)
             return material
 
-        resume = last if self.resume else None
-        more: dict[str, Any] = {"resume": resume, "report": self._report, "say": print}
-        end, reason = train_stages(self.config, introduced, self.goal, **more)
+        end, reason = self._train(introduced, last if self.resume else None)
         give_back()
         self.record = replace(self.record, end=end, reason=reason)
+        if end.is_complete:
+            drop_state(self.out, end, reason, self.record.epochs, config=self.record.config)
         print(f"{end}: {reason}")
         best = self._show_best()
         if self.record.epochs:
@@ -105,6 +109,15 @@ class TrainingRun:
         on_test = self._test(supply) if test and best is not None else None
         self._conclude(best, on_test)
         return 1 if end is End.FAILED else 0
+
+    def _train(self, supply: Supply, resume: Path | None) -> tuple[End, str]:
+        """Train to the end, unless that was reached before."""
+        if self._ended:
+            supply(self.config.staged[-1][1])
+            return self._ended
+        with Writer() as writer:
+            more: dict[str, Any] = {"resume": resume, "report": partial(self._report, writer), "say": print}
+            return train_stages(self.config, supply, self.goal, **more)
 
     def _show_best(self) -> EpochRecord | None:
         best = self.record.best(self.goal)
@@ -165,16 +178,26 @@ class TrainingRun:
         except OSError as error:
             raise UserError(f"{self.out} cannot be written: {error.strerror}; choose another --out") from None
         if self.resume:
-            state = load(last)
-            with content_of(last):
-                known = epochs_of(state)
-            past = tuple(e for e in reading.read_epochs(epochs)[0] if e.epoch <= known)
-            files.write_whole(epochs, "".join(reading.epoch_to_line(e) for e in past))
-            self.record = replace(self.record, epochs=past)
+            self._go_on(load(last), last)
 
-    def _report(self, epoch: EpochRecord, state: Checkpoint) -> None:
-        state.save(self.out)
-        files.append_whole(self.out / files.EPOCHS, reading.epoch_to_line(epoch).encode())
+    def _go_on(self, state: Mapping[str, Any], last: Path) -> None:
+        """From where ``last`` is: the epochs that it knows, and the end where the training has ended."""
+        path = self.out / files.EPOCHS
+        past = reading.read_epochs(path)[0]
+        with content_of(last):
+            if ENDED in state:
+                refuse_other(self.record.config, state, str(last))
+                past = tuple(reading.epoch_from_line(line.encode()) for line in state["told"])
+                self._ended = End(state[ENDED]), str(state["reason"])
+            else:
+                known = epochs_of(state)
+                past = tuple(e for e in past if e.epoch <= known)
+        files.write_whole(path, "".join(reading.epoch_to_line(e) for e in past))
+        self.record = replace(self.record, epochs=past)
+
+    def _report(self, writer: Writer, epoch: EpochRecord, state: Checkpoint) -> None:
+        line = reading.epoch_to_line(epoch).encode()
+        writer.save(state, self.out, lambda: files.append_whole(self.out / files.EPOCHS, line))
         self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
         self._lines.epoch(replace(epoch, fold=self._fold))
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""

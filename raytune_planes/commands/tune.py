@@ -45,6 +45,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--tag", action="append", default=[], metavar="WORD", help="a tag of the study; can be repeated"
     )
     parser.add_argument("--resume", metavar="STUDY", help="continue an interrupted study, or extend a finished one")
+    _search(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="start nothing: tell what would be varied, with which resources, and an estimate of time and disk by "
+        "timing some steps",
+    )
+    _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
+    _place(parser.add_argument_group("where trials run"))
+    _afterwards(parser)
+    add_mlflow(parser.add_argument_group("tracking"))
+    add_script_output(parser)
+    parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
+
+
+def _search(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-from",
         type=place,
@@ -63,17 +79,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="seed of the search (default: 0)")
     parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="start nothing: tell what would be varied, with which resources, and an estimate of time and disk by "
-        "timing some steps",
+        "--keep",
+        type=at_least(1),
+        metavar="K",
+        help="keep the weights of the K best trials (default: the space's, 3), of the defaults, of the Pareto front, "
+        "and of trials that can continue; the others' are removed as trials end",
     )
-    _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
-    _place(parser.add_argument_group("where trials run"))
-    _afterwards(parser)
-    add_mlflow(parser.add_argument_group("tracking"))
-    add_script_output(parser)
-    parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
 
 
 def _limits(group: argparse._ArgumentGroup) -> None:

@@ -52,6 +52,10 @@ class StudySettings(Section):
     """A trial that reports no epoch for this long hangs: it is ended as failed. None for never."""
     free_gib: Annotated[float, Field(ge=0)] = 0.25
     """No trial starts while less is free on the disk of the results: running trials continue."""
+    keep: Annotated[int, Field(ge=1, le=100_000)] = 3
+    """The weights (``best.pt``) of so many of the best trials are kept. Those of the defaults, of the whole Pareto
+    front where there are several objectives, and of trials that can continue are kept as well; the others are removed
+    when trials end, and their records stay."""
     fork: bool = True
     """Leading stages of a plan that all trials have in common are trained once, and the others begin after them."""
     final: Annotated[int, Field(ge=0, le=1_000_000)] = 0

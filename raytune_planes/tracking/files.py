@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.invocation import command
@@ -27,6 +27,8 @@ FINAL = "final"
 """In a study's folder: the trainings at the long budget, a folder each, and in ``final.json`` which they are."""
 TRIAL, EPOCHS, CONFIG, END = "trial.json", "epochs.jsonl", "config.yaml", "end.json"
 LAST, WEIGHTS = "last.pt", "best.pt"
+FREED = "freed.json"
+"""In the folder of a trial whose ``best.pt`` was removed: why, and how large it was."""
 PLOTS = "plots"
 """Folder of the reports, beside the studies."""
 RESERVED = (LOGS, PLOTS, "mlartifacts", SHARED)
@@ -108,15 +110,22 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one."""
+    with replacing(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``path`` when the block ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with naming(path):
         try:
             with temporary.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:
+        except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise

@@ -64,6 +64,7 @@ class JsonlTracker:
             started_ms = reading.read_trial(folder)[0].started_ms
         _mend(folder / files.EPOCHS)
         (folder / files.END).unlink(missing_ok=True)  # it was interrupted and continues
+        (folder / files.FREED).unlink(missing_ok=True)  # it is trained again, and gets weights anew
         files.write_whole(folder / files.CONFIG, dotted_yaml(trial.config, f"trial {trial.number}, {trial.trial_id}"))
         named = {"trial_id": trial.trial_id, "number": trial.number, "started_ms": started_ms}
         values = {"drawn": dict(trial.drawn), "config": dict(trial.config), "tags": dict(trial.tags)}

@@ -14,6 +14,7 @@ from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
 from raytune_planes.tracking.final import long_runs
+from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_store import MlflowStore
@@ -57,6 +58,7 @@ class MlflowTracker:
         self.retry_s, self.patience_s = retry_s, patience_s
         self._news = threading.Condition()
         self._trials: dict[str, Path] = {}
+        self._held: set[str] = set()  # trials that have ended and may lose their weights later
         self._stale: set[str] = set()
         self._study_stale, self._closing, self._is_behind, self._reopen = False, False, False, False
         self._thread: threading.Thread | None = None
@@ -82,6 +84,7 @@ class MlflowTracker:
 
     def end_trial(self, trial: TrialRecord, artifacts: Sequence[Path] = ()) -> None:
         self._trials[trial.trial_id] = files.trial_folder(self._folder, trial.number, trial.trial_id)
+        self._held.add(trial.trial_id)
         self._tell(trial.trial_id)
         self._tell(None)
 
@@ -124,6 +127,7 @@ class MlflowTracker:
                 store = store or self._open()
                 for trial_id in stale:
                     store.push_trial(reading.read_trial(self._trials[trial_id])[0], self._trials[trial_id])
+                self._free(store)
                 if closing:
                     push(store, self._folder)
                 elif study_stale:
@@ -141,6 +145,11 @@ class MlflowTracker:
                     time.sleep(1 if last_tries else 0)
                 with self._news:
                     self._news.wait_for(lambda: self._closing, self.retry_s)
+
+    def _free(self, store: MlflowStore) -> None:
+        for trial_id in [i for i in self._held if is_freed(self._trials[i])]:
+            store.free(trial_id, self._trials[trial_id])
+            self._held.remove(trial_id)
 
     def _push_note(self, store: MlflowStore) -> None:
         began = time.monotonic()
@@ -182,6 +191,7 @@ def push(store: MlflowStore, folder: Path) -> None:
 def _push(store: MlflowStore, study: reading.StudyFiles, folders: Mapping[str, Path]) -> None:
     for trial in study.trials:
         store.push_trial(trial, folders[trial.trial_id])
+        store.free(trial.trial_id, folders[trial.trial_id])
     for long in long_runs(study):
         store.push_trial(long.trial, long.folder, long.goal)
     store.push_references(study.folder)

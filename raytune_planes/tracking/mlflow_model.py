@@ -14,6 +14,7 @@ from typing import Any
 from raytune_planes.errors import UserError, first_line
 from raytune_planes.tracking.mlflow_connection import connect, without_secrets
 from raytune_planes.tracking.mlflow_place import current_store
+from raytune_planes.tracking.mlflow_runs import FREED, WEIGHTS_TAG
 
 LOADER = "loader"
 """The artifact that names the loader of the others; ``mlflow_serving`` reads it."""
@@ -93,14 +94,23 @@ def fetch(address: str, uri: str, file: str) -> Path:
     """
     where = without_secrets(uri)
     try:
-        connect(uri)
+        client = connect(uri)
         import mlflow
 
+        kind, _, run_id = address.partition(":/")
+        of_run = kind == "runs" and "/" not in run_id.strip("/")
+        freed = of_run and client.get_run(run_id.strip("/")).data.tags.get(WEIGHTS_TAG) == FREED
+        wanted = f"runs:/{run_id.strip('/')}/{file}" if of_run else address
         with current_store(uri):  # an argument would not reach the registry
-            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+            folder = Path() if freed else Path(mlflow.artifacts.download_artifacts(artifact_uri=wanted))
     except Exception as error:  # MLflow raises its own, requests', SQLAlchemy's, SQLite's and the system's
         why = without_secrets(first_line(error))
         raise UserError(f"no {address} in {where}: {why}; --tracking-uri names another store") from None
+    if freed:
+        raise UserError(
+            f"{address} in {where} no longer has weights: its trial was not among the best of its study (study.keep). "
+            f"Train it again with 'train --config' and the run's config.yaml; a study keeps more with --keep"
+        )
     files = [folder] if folder.name == file else sorted(folder.rglob(file))
     if not files:
         raise UserError(f"{address} in {where} holds no {file}; name a model that this program logged")

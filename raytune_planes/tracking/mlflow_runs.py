@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,16 +11,21 @@ from typing import TYPE_CHECKING
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.mlflow_artifacts import link, remove
 from raytune_planes.tracking.mlflow_fields import Point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
+log = logging.getLogger(__name__)
+
 DONE = "records"
 """Tag with the digest of the records that are completely there."""
 NAME = "mlflow.runName"
 """Tag in which MLflow keeps a run's name."""
+WEIGHTS_TAG, FREED = "weights", "freed"
+"""Tag of a trial whose weights its study no longer needed, and its value."""
 NOT_KEPT = frozenset({files.LAST})
 """Needed to continue a trial; not for readers."""
 
@@ -94,7 +100,28 @@ class Runs:
         """Keep files with a run, in the folders that they have below ``root``."""
         for path in paths:
             inside = path.relative_to(root).parent
-            self.client.log_artifact(run_id, str(path), None if inside == Path() else inside.as_posix())
+            if path.name == files.WEIGHTS and inside == Path() and link(self.client, run_id, path):
+                continue
+            try:
+                self.client.log_artifact(run_id, str(path), None if inside == Path() else inside.as_posix())
+            except FileNotFoundError:
+                if path.exists():
+                    raise
+                log.debug("%s was removed while it was sent", path)  # weights that the study no longer needs
+
+    def remove_weights(self, sent: Sent, folder: Path) -> None:
+        """Remove the weights that the run keeps of the trial in ``folder``, and note there that they were freed."""
+        if sent.look.get(WEIGHTS_TAG):
+            return
+        is_removed = remove(self.client, sent.run_id, files.WEIGHTS)
+        self.push_files(sent.run_id, [folder / files.FREED], folder)
+        self.mark_weights(sent, FREED if is_removed else "kept: this store removes no artifacts")
+
+    def mark_weights(self, sent: Sent, value: str) -> None:
+        """Say on the run what has become of its weights; empty where it has them."""
+        if sent.look.get(WEIGHTS_TAG, "") != value:
+            self.log(sent.run_id, tags={WEIGHTS_TAG: value})
+            sent.look[WEIGHTS_TAG] = value
 
     def new(self, name: str, tags: Mapping[str, str], started_ms: int) -> str:
         """Make a run; returns its id."""

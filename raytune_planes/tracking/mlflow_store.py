@@ -12,6 +12,7 @@ from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.mlflow_connection import analyze, connect, experiment_id
 from raytune_planes.tracking.mlflow_look import BEST, NOTE, RANK, looks
 from raytune_planes.tracking.mlflow_notes import EXPERIMENT_NOTE, study_note, written_notes
@@ -84,12 +85,19 @@ class MlflowStore:
             points = mlflow_fields.result_points(trial, goal or self.start.goal)
             self._runs.log(sent.run_id, points=self._runs.new_points(sent, points))
             self._runs.push_files(sent.run_id, kept_files(folder), folder)
+            self._runs.mark_weights(sent, "")
         self._runs.set_status(sent, mlflow_fields.STATUS[trial.end], trial.ended_ms)
         # The digest comes last: whatever failed before is done again.
         tags = mlflow_fields.end_tags(trial)
         self._runs.log(sent.run_id, tags={**tags, DONE: digest})
         sent.look |= tags
         sent.digest = digest
+
+    def free(self, trial_id: str, folder: Path) -> None:
+        """Remove the weights of a trial that the study in whose ``folder`` they were no longer needs."""
+        sent = self._trials.get(trial_id)
+        if sent is not None and is_freed(folder):
+            self._runs.remove_weights(sent, folder)
 
     def push_references(self, folder: Path) -> None:
         """Bring the store up to the datasets that the study in ``folder`` trained alone, or found trained."""

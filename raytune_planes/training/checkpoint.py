@@ -13,14 +13,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
 from raytune_planes.errors import UserError, first_line
 from raytune_planes.paths import regular
 from raytune_planes.settings import overlaid
-from raytune_planes.tracking.files import LAST, WEIGHTS, write_whole
+from raytune_planes.tracking.files import LAST, WEIGHTS, replacing
+from raytune_planes.tracking.keeping import refuse_freed
 from raytune_planes.tracking.validation import Predictions, join_validation, write_validation
 from raytune_planes.training.left_out import put_back
 
@@ -62,24 +63,69 @@ class Checkpoint:
         if self.is_best and self.fold > 1:
             join_validation(folder, self.predictions)
         elif self.is_best:
-            save(self.model, folder / WEIGHTS)
+            _write(self.model, folder / WEIGHTS)
             write_validation(folder, self.predictions)
-        save(self.state, folder / LAST)
+        _write(self.state, folder / LAST)
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
     """Write ``content`` with its checksum to ``path`` in one step: a reader never sees half of it."""
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **content}, buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, sealed(buffer.getvalue()))
+    _write(content, path)
 
 
-def sealed(archive: bytes) -> bytes:
-    """A file of ``torch.save`` with its checksum as the archive's comment."""
-    assert archive.endswith(NO_COMMENT), "torch.save writes no comment of its own"
-    body = archive[: -len(NO_COMMENT)] + struct.pack("<H", COMMENT)
-    return body + MARK + hashlib.sha256(body).hexdigest().encode()
+def _write(content: Mapping[str, Any], path: Path) -> None:
+    """As ``save`` where the folder is there; it is not made again where it has vanished meanwhile."""
+    with replacing(path) as file:
+        sealing = Sealing(file)
+        try:
+            torch.save({"format": FORMAT, **content}, cast("IO[bytes]", sealing))  # it asks for write and flush alone
+        except RuntimeError as error:  # after a write that failed torch complains of the archive
+            raise sealing.failed or error from None
+        sealing.seal()
+
+
+class Sealing:
+    """A file for ``torch.save`` to write an archive to; its checksum becomes the archive's comment.
+
+    It is computed along the way: a copy of the archive in memory would be as large as the model and its optimiser.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._sum, self._end = file, hashlib.sha256(), b""
+        self.failed: OSError | None = None
+        """Why a part could not be written."""
+
+    def write(self, part: bytes | memoryview) -> int:
+        """Passes all on but the last two bytes: those that end the archive say how long its comment is."""
+        size = len(part)
+        if size < len(NO_COMMENT):
+            self._end += bytes(part)
+            self._pass(self._end[: -len(NO_COMMENT)])
+            self._end = self._end[-len(NO_COMMENT) :]
+        else:
+            self._pass(self._end)
+            self._pass(part[: -len(NO_COMMENT)])
+            self._end = bytes(part[-len(NO_COMMENT) :])
+        return size
+
+    def flush(self) -> None:
+        """As ``torch.save`` asks at its end."""
+        self._file.flush()
+
+    def seal(self) -> None:
+        """Write what ends the file."""
+        assert self._end == NO_COMMENT, "torch.save writes no comment of its own"
+        self._pass(struct.pack("<H", COMMENT))
+        self._file.write(MARK + self._sum.hexdigest().encode())
+
+    def _pass(self, part: bytes | memoryview) -> None:
+        self._sum.update(part)
+        try:
+            self._file.write(part)
+        except OSError as error:
+            self.failed = error
+            raise
 
 
 def load(path: Path, *, whole: bool = True) -> dict[str, Any]:
@@ -94,6 +140,7 @@ def load(path: Path, *, whole: bool = True) -> dict[str, Any]:
     try:
         raw = regular(path).read_bytes()
     except OSError as error:
+        refuse_freed(path.parent)
         raise UserError(f"no checkpoint at {path} ({error.strerror}); give the path of a best.pt or last.pt") from None
     try:
         content = torch.load(io.BytesIO(_checked(raw, path)), map_location="cpu", weights_only=True)

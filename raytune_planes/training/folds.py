@@ -12,6 +12,7 @@ from raytune_planes.fold_metrics import of_fold, together
 from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.ended import load_state
 from raytune_planes.training.loop import Report, train
 from raytune_planes.training.stages import Done, Fork, Supply, train_stages
 from raytune_planes.training.workers import LocalWorker, Worker
@@ -90,7 +91,7 @@ class _Behind:
     @staticmethod
     def of(resume: Path) -> _Behind:
         """Raises UserError where the checkpoint cannot be read, or is of no trial on every fold."""
-        state = checkpoint.load(resume)
+        state = load_state(resume)
         with checkpoint.content_of(resume):
             kept = dict(state["folds"])
             dones = {name: Done(**kept[name]) for name in ("before", "now")}

@@ -26,9 +26,7 @@ class LeftOut:
     def __init__(self, backbone: Pyramid, settings: Model) -> None:
         """Call when ``backbone`` has taken its weights."""
         self._backbone, self._settings = backbone, settings.backbone
-        is_whole = settings.sharing in ("trunk", "adapters")
-        comes_again = self._settings.freeze and self._settings.weights != "random" and is_whole
-        self._digest = digest(backbone.held()) if comes_again else ""
+        self._digest = digest(backbone.held()) if left_out(backbone, settings) else ""
         self._seen = _states(backbone), True
 
     def of(self, room: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -47,6 +45,13 @@ class LeftOut:
             same = digest(self._backbone.held()) == self._digest
             self._seen = now, same
         return same
+
+
+def left_out(backbone: Pyramid, settings: Model) -> set[str]:
+    """Names in a whole model of the weights that checkpoints leave out as long as ``backbone`` is as it came."""
+    is_whole = settings.sharing in ("trunk", "adapters")
+    comes_again = settings.backbone.freeze and settings.backbone.weights != "random" and is_whole
+    return set(_names(backbone)) if comes_again else set()
 
 
 def put_back(content: Mapping[str, Any], path: Path) -> dict[str, Any]:

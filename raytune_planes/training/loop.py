@@ -19,6 +19,7 @@ from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRI
 from raytune_planes.training import checkpoint
 from raytune_planes.training.cards import CardUse
 from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.ended import load_state
 from raytune_planes.training.start import begin_with
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker, Worker
@@ -73,7 +74,7 @@ def train(
     trainer.pieces = pieces
     best = -math.inf
     if resume is not None:
-        state = checkpoint.load(resume)
+        state = load_state(resume)
         with checkpoint.content_of(resume):
             best = trainer.restore(state, str(resume))
     elif config.start:

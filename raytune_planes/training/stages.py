@@ -21,6 +21,7 @@ from raytune_planes.records import End, EpochRecord, Goal
 from raytune_planes.settings import flatten
 from raytune_planes.training import checkpoint
 from raytune_planes.training.checkpoint import Checkpoint
+from raytune_planes.training.ended import load_state
 from raytune_planes.training.loop import Report, fit, train
 from raytune_planes.training.start import begin_with, take
 from raytune_planes.training.trainer import Trainer
@@ -160,7 +161,7 @@ def _before(
 ) -> _Before:
     """From where a training starts: a checkpoint to resume, common stages that another trial trained, or nothing."""
     if resume is not None:
-        state = checkpoint.load(resume)
+        state = load_state(resume)
         with checkpoint.content_of(resume):
             complete, done = _place(state, stages, resume)
         return _Before(complete, done, state=state, source=str(resume))

@@ -11,6 +11,7 @@ from raytune_planes.config import FREEZABLE
 from raytune_planes.errors import UserError
 from raytune_planes.network import Network
 from raytune_planes.training import checkpoint
+from raytune_planes.training.ended import refuse_ended
 
 SHARED: Mapping[str, tuple[str, ...]] = {
     "backbone": ("backbone",),
@@ -112,6 +113,7 @@ def weights_of(path: Path) -> dict[str, Tensor]:
     """
     try:
         content = checkpoint.load(path)
+        refuse_ended(content, path)
     except UserError as error:
         raise UserError(f"start: {error}") from None
     weights = content.get("weights", content.get("model"))

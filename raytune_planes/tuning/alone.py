@@ -23,6 +23,7 @@ from raytune_planes.tracking.reference_files import write_reference
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.folds import train_trial
 from raytune_planes.training.mixing import Mixer
+from raytune_planes.training.writing import Writer
 from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.trial import Task
@@ -53,14 +54,14 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
         def keep(record: EpochRecord, checkpoint: Checkpoint) -> None:
             epochs.append(record)
             state = {**checkpoint.state, "alone": [e.to_json() for e in epochs]}
-            replace(checkpoint, state=state).save(folder)
+            writer.save(replace(checkpoint, state=state), folder)
 
         last = folder / LAST
         epochs += _epochs_of(last) if last.is_file() else []
         worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
-        end, reason = train_trial(
-            config, task.supply, goal, worker=worker, resume=last if epochs else None, report=keep
-        )
+        more: dict[str, Any] = {"worker": worker, "resume": last if epochs else None}
+        with Writer() as writer:
+            end, reason = train_trial(config, task.supply, goal, report=keep, **more)
         if end is End.FAILED:
             return {"failed": reason}
         record = replace(record, epochs=tuple(epochs), end=end, reason=reason, ended_ms=int(time.time() * 1000))

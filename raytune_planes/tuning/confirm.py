@@ -106,6 +106,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
     from raytune_planes.training.checkpoint import Checkpoint, load
     from raytune_planes.training.stages import stage_of, train_stages
     from raytune_planes.training.trainer import Trainer
+    from raytune_planes.training.writing import Writer
     from raytune_planes.tuning.worker import make_worker
 
     kept = folder / RESULT
@@ -119,12 +120,13 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
         write_whole(folder / CONFIG, dotted_yaml(flatten(config), f"seed {seed}"))
 
         def keep(_: object, checkpoint: Checkpoint) -> None:
-            checkpoint.save(folder)
+            writer.save(checkpoint, folder)
 
         last = folder / LAST
         resume = last if last.is_file() else None
         worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
-        end, reason = train_stages(config, task.supply, task.goal, worker=worker, resume=resume, report=keep)
+        with Writer() as writer:
+            end, reason = train_stages(config, task.supply, task.goal, worker=worker, resume=resume, report=keep)
         if end is End.FAILED:
             return {"failed": reason}
         best = load(folder / WEIGHTS)
@@ -135,6 +137,8 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
     except Exception as error:
         return {"failed": explain(error)}
     write_whole(kept, json.dumps(result))
+    for name in (LAST, WEIGHTS):
+        (folder / name).unlink(missing_ok=True)  # of no use any more: the result is all that is read
     return result
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.keeping import UNENDED
 from raytune_planes.tracking.origin import Origin, origin_of
 from raytune_planes.tuning.memory import open_search
-from raytune_planes.tuning.mending import UNENDED, mend
+from raytune_planes.tuning.mending import mend
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.search import Search, Suggestion
 

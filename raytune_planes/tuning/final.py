@@ -37,6 +37,7 @@ from raytune_planes.tracking.reading import (
 )
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.folds import train_trial
+from raytune_planes.training.writing import Writer
 from raytune_planes.tuning.again import trained
 from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.daemons import Guard, resumable
@@ -131,14 +132,15 @@ def train_long(task: Task, long: Long, folder: Path) -> dict[str, Any]:
 
         def keep(epoch: EpochRecord, checkpoint: Checkpoint) -> None:
             lines.append(epoch_to_line(epoch))
-            replace(checkpoint, state={**checkpoint.state, LINES: lines}).save(folder)
-            write_whole(folder / EPOCHS, "".join(lines))
+            taken, known = replace(checkpoint, state={**checkpoint.state, LINES: lines}), "".join(lines)
+            writer.save(taken, folder, lambda: write_whole(folder / EPOCHS, known))
 
         write_whole(folder / EPOCHS, "".join(lines))
         resume = folder / LAST if lines else None
         worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
         more: dict[str, Any] = {"worker": worker, "resume": resume, "pieces": long.pieces}
-        end, reason = train_trial(config, task.supply, long.goal, report=keep, say=lambda _: None, **more)
+        with Writer() as writer:
+            end, reason = train_trial(config, task.supply, long.goal, report=keep, say=lambda _: None, **more)
         _end(folder, replace(record, epochs=tuple(epoch_from_line(line.encode()) for line in lines)), end, reason)
         return {"failed": reason} if end is End.FAILED else {"reason": reason}
     except Exception as error:

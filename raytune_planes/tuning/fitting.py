@@ -1,14 +1,16 @@
-"""How many trials fit into memory at once: by what this machine grants, and by what trials that lacked some taught."""
+"""Fits a study to its machine: its disk, and how many trials memory holds at once, also by what trials taught."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from raytune_planes.memory import GIB, granted
 from raytune_planes.records import TrialRecord
 from raytune_planes.tuning.cluster import Cluster
+from raytune_planes.tuning.disk import need_of, refuse_small_disk
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 
@@ -16,6 +18,12 @@ STUDY_GIB = 1.2
 """Of the driver and Ray's own processes; the driver alone took 0.65 (``tests/benchmarks``)."""
 PROCESS_GIB = 0.6
 """Of a process that trains, with pictures that all of them share: 0.45 with the default model, and some to spare."""
+
+
+def fit_machine(pools: Pools, plan: StudyPlan, cluster: Cluster, folder: Path) -> Iterator[str]:
+    """``fit_memory``, then the disk of the study's ``folder``. Raises UserError where that is too small."""
+    yield from fit_memory(pools, plan, cluster)
+    refuse_small_disk(need_of(plan, pools.at_once), folder)
 
 
 def fit_memory(pools: Pools, plan: StudyPlan, cluster: Cluster) -> Iterator[str]:

@@ -14,15 +14,15 @@ import yaml
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import course
 from raytune_planes.invocation import command, quoted
-from raytune_planes.records import End, EpochRecord, TrialRecord, best_trial
+from raytune_planes.records import EpochRecord, TrialRecord, best_trial
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.keeping import UNENDED, is_freed
 from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.checkpoint import load
 
 Say = Callable[[str], None]
-UNENDED = tuple(end for end in End if end.is_open)
 
 
 def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
@@ -43,7 +43,7 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
         if faults or record.end in UNENDED:
             _restore_epochs(trial, bool(faults), say)
             _tell_or_repeat(trial, say)
-        if record.end in UNENDED and (trial / files.LAST).is_file():
+        if record.end in UNENDED and (trial / files.LAST).is_file() and not is_freed(trial):
             _check_best(trial, say)
     trials, left_out = reading.read_trials(folder)
     for text in left_out:
@@ -147,7 +147,7 @@ def _begin_again(trial: Path, record: TrialRecord, why: str, say: Say) -> None:
 def _fault(trial: Path, record: TrialRecord, space: Space, *, whole: bool) -> str:
     """Why the weights of a trial that ended cannot be used; ``whole``: read them too."""
     best = record.best(space.goal)
-    if best is None or not math.isfinite(space.goal.score(best.metrics)):
+    if best is None or not math.isfinite(space.goal.score(best.metrics)) or is_freed(trial):
         return ""
     path = trial / files.WEIGHTS
     if not path.is_file() or not path.stat().st_size:

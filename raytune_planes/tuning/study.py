@@ -20,9 +20,10 @@ from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_l
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.earlier import recover
-from raytune_planes.tuning.fitting import fit_memory
+from raytune_planes.tuning.fitting import fit_machine
 from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.judging import rungs_of
+from raytune_planes.tuning.keeping import Keeper
 from raytune_planes.tuning.lease import Lease
 from raytune_planes.tuning.outline import outline_of
 from raytune_planes.tuning.plan import StudyPlan
@@ -67,8 +68,8 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     Ctrl-C and SIGTERM end it in good order: unfinished trials are interrupted, and the same plan continues them.
 
     Raises:
-        UserError: a trial does not fit into the cluster, another driver runs the study, the folder cannot be written or
-            holds a study of another space.
+        UserError: a trial does not fit into the cluster, the disk is too small, another driver runs the study, or the
+            folder cannot be written or holds a study of another space.
     """
     folder = files.study_folder(plan.out, plan.name)
     with (
@@ -79,7 +80,8 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     ):
         pools = Pools(plan.needs, nodes_now, plan.concurrent)
         with Lease(folder, interrupt.ask):
-            for note in (*cluster.notes, *fit_memory(pools, plan, cluster), *mps.told(pools.needs.gpus, os.environ)):
+            told = *fit_machine(pools, plan, cluster, folder), *mps.told(pools.needs.gpus, os.environ)
+            for note in (*cluster.notes, *told):
                 view.note(note)
             if blind := blind_hosts(folder):
                 view.note(warning_of(folder, blind.values()))
@@ -93,18 +95,19 @@ class _Study:
     def __init__(
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
-        self._folder, self._view, self._trackers = folder, view, trackers
-        self._settled = False
-        self._pools, self._interrupt = pools, interrupt
-        settings = plan.settings
+        self._folder, self._view = folder, view
+        self._settled, self._pools, self._interrupt = False, pools, interrupt
+        limits = Limits.of(plan.settings)
         self._plan = plan = settled(plan, folder)
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
+        keeper = Keeper(folder, plan.settings.keep, view.note, self._earlier)  # the last: what ends is on disk by then
+        self._trackers = trackers = Trackers(*trackers.trackers, keeper)
         self._searcher = TuneSearcher(
             self._search, pools, resume=going_on, may_start=self._may_start, promoted=self._promoted
         )
         self._task = plan.task(folder)
         self._references = References(plan, self._task, folder, view.note, lambda: interrupt.requested)
-        self._budget = StudyBudget(Limits.of(settings), plan.space.goal, time.monotonic, trained_seconds(self._earlier))
+        self._budget = StudyBudget(limits, plan.space.goal, time.monotonic, trained_seconds(self._earlier))
         self._recorder = Recorder(
             self._task,
             self._search,
@@ -118,7 +121,7 @@ class _Study:
             interrupt=interrupt.ask,
             each_step=self._each_step,
             pools=pools,
-            watch=Watch(folder, stall_minutes=settings.stall_minutes, free_gib=settings.free_gib),
+            watch=Watch(folder, stall_minutes=plan.settings.stall_minutes, free_gib=plan.settings.free_gib),
         )
 
     def run(self, cluster: Cluster) -> Outcome:
@@ -185,8 +188,7 @@ class _Study:
         """Floors that follow a reference become numbers, for all that judge by them."""
         self._settled = True
         self._plan = plan = with_floors(self._plan, defaults, self._references.metrics)
-        goal = plan.space.goal
-        self._search.goal = goal
+        self._search.goal = goal = plan.space.goal
         self._budget.take_goal(goal)
         self._recorder.take_rungs(rungs_of(plan, tuple(self._recorder.trials.values())))
         self._trackers.start_study(plan.as_record())

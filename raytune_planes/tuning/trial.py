@@ -6,33 +6,30 @@ import dataclasses
 import gc
 import socket
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from raytune_planes.allocation import give_back
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.prompts import prompts_key
-from raytune_planes.records import End, EpochRecord, Goal
+from raytune_planes.records import End, Goal
 from raytune_planes.settings import Value, make_config
-from raytune_planes.tracking.files import EPOCHS, LAST, trial_folder
-from raytune_planes.tracking.reading import epoch_from_line, epoch_to_line, read_epochs
-from raytune_planes.tracking.steps import StepFile
-from raytune_planes.training.checkpoint import Checkpoint, content_of, load
+from raytune_planes.tracking.files import LAST, trial_folder
+from raytune_planes.training.checkpoint import content_of
+from raytune_planes.training.ended import load_state
 from raytune_planes.training.folds import train_trial
-from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.stages import Fork
 from raytune_planes.training.workers import Worker
-from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import NO_MEMORY, end_by, explain, lost_process
+from raytune_planes.tuning.reporter import Reporter
 from raytune_planes.tuning.stop_requests import halve_batches, halved, stop_requested
 
 ERROR = "error.txt"
@@ -157,12 +154,20 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     last = folder / LAST if (folder / LAST).is_file() else None
     trained_by = make_worker(task.workers, config.devices.vision, holds_card=pool["card"], share=pool.get("gpus", 1.0))
     fork = Fork(Path(task.study) / "stages", f"trial {suggested['number']}", task.common_stages)
-    report = Reporter(folder, trained_by, fork.took)
+    with Reporter(folder, trained_by, fork.took) as report:
+        return _train(job, config, report, trained_by, fork, last)
+
+
+def _train(
+    job: Mapping[str, Any], config: TrialConfig, report: Reporter, trained_by: Worker, fork: Fork, last: Path | None
+) -> dict[str, Any]:
+    """Returns when the last checkpoint is on the disk: with its end the driver takes the trial's files."""
+    suggested, task = job["asked"], job["task"]
     if trained_by.rank == 0:
         trained_by.watch = report.steps
     if last is not None:
         try:
-            state = load(last)
+            state = load_state(last)
             with content_of(last):
                 report.tell_again(state)
         except UserError as error:
@@ -174,77 +179,9 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
         dataclasses.replace(task.goal, floors=suggested.get("floors", task.goal.floors)),
         worker=trained_by,
         resume=last,
-        pieces=2 if halved(folder) else 1,
+        pieces=2 if halved(task.folder(suggested["number"], suggested["trial_id"])) else 1,
         report=report,
         say=lambda note: report.say(f"trial {suggested['number']}: {note}"),
         fork=fork,
     )
     return {"end": end.value, "reason": reason}
-
-
-class Reporter:
-    """Tells Tune of each epoch, keeps its checkpoint, and ends the trial when the driver requests it."""
-
-    def __init__(self, folder: Path, worker: Worker, began_with: Sequence[str] = ()) -> None:
-        """``began_with``: weights of another trial that this one began with, known when its first epoch ends."""
-        self._folder, self._worker, self._began_with = folder, worker, began_with
-        self.steps = StepFile(folder)
-        self._before = CoreTime.now()
-        self._sent: list[str] = []
-        self._taught: dict[str, str] = {}
-
-    def tell_again(self, state: Mapping[str, Any]) -> None:
-        """Tell of the epochs that a checkpoint knows and the driver does not: reports of a worker group lag by a
-        second, and the last are lost with it. All workers read the same files, and report equally often."""
-        self._sent, self._taught = list(state.get("told", ())), dict(state.get("teachers", {}))
-        recorded = {record.epoch for record in read_epochs(self._folder / EPOCHS)[0]}
-        for line in self._sent:
-            record = epoch_from_line(line.encode())
-            if record.epoch not in recorded:
-                self._tell(record)
-
-    def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
-        """Raises StopTrial when the driver requests it."""
-        self._taught = dict(checkpoint.state.get("teachers", {}))
-        self.steps.clear()
-        self._tell(record)
-        self._sent.append(epoch_to_line(record))
-        if self._worker.rank == 0:
-            state = {**checkpoint.state, "told": self._sent}
-            dataclasses.replace(checkpoint, state=state).save(self._folder)
-        # Only the first worker looks, so that all of them stop after the same epoch.
-        request = stop_requested(self._folder) if self._worker.rank == 0 else None
-        if float(self._worker.sum(torch.tensor([float(request is not None)], dtype=torch.float64))):
-            raise request or StopTrial(End.PRUNED, "the first worker knows why")
-
-    def say(self, note: str) -> None:
-        """Tell people what the records do not say."""
-        self._report({"note": note})
-
-    def _tell(self, record: EpochRecord) -> None:
-        report = {
-            "record": record.to_json(),
-            "place": _place(self._worker)
-            | dict(zip(["began_with"], self._began_with, strict=False))
-            | {f"teacher.{name}": sha256 for name, sha256 in self._taught.items()},
-            "cores": dataclasses.asdict(CoreTime.now().since(self._before, self._worker.world)),
-        }
-        self._report(report)
-
-    def _report(self, report: dict[str, Any]) -> None:
-        if self._worker.world == 1:
-            from ray import tune
-
-            tune.report(report)  # returns when the driver has dealt with it
-        else:
-            import ray.train
-
-            ray.train.report(report)
-
-
-def _place(worker: Worker) -> dict[str, str]:
-    """Where this process trains: tags of its trial."""
-    import ray
-
-    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return {"host": socket.gethostname(), "node": node[:8], "device": worker.device.type}

@@ -30,8 +30,9 @@ from raytune_planes.training.workers import LocalWorker
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.earlier import recover
+from raytune_planes.tuning.keeping import Keeper
 from raytune_planes.tuning.plan import StudyPlan
-from raytune_planes.tuning.trial import Reporter
+from raytune_planes.tuning.reporter import Reporter
 from tests.chaos.agreement import differences, disagreements
 from tests.tuning.tiny import GOAL, tiny_plan
 
@@ -58,6 +59,7 @@ class ToRecorder(Reporter):
 
     def __call__(self, record: Any, checkpoint: Any) -> None:
         super().__call__(record, checkpoint)
+        self._writer.flush()  # else the file that is damaged next may not be there yet
         if record.epoch == self.dies_after:
             raise Killed
 
@@ -70,7 +72,7 @@ def drive(plan: StudyPlan, dies: tuple[int, int] | None = None) -> list[str]:
     folder, said = plan.out / plan.name, []
     folder.mkdir(parents=True, exist_ok=True)
     search, earlier, going_on = recover(plan, folder, said.append)
-    trackers = Trackers(JsonlTracker(plan.out))
+    trackers = Trackers(JsonlTracker(plan.out), Keeper(folder, TRIALS, said.append, earlier))
     view, task = PlainView(io.StringIO()), plan.task(folder)
     budget = StudyBudget(Limits(), GOAL, time.monotonic)
     recorder = Recorder(task, search, trackers, view, rungs=None, budget=budget, earlier=earlier, finish=lambda: None)

@@ -52,7 +52,7 @@ def test_a_training_whose_disk_fills_up_says_so_and_goes_on_once_there_is_room(
     disk: Path, material: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert trained(tmp_path / "calm", material) == 0
-    size = sum(path.stat().st_size for path in (tmp_path / "calm").glob("*.pt"))
+    size = 4 * (tmp_path / "calm" / "best.pt").stat().st_size  # with a state of three times as much
     filling = fill(disk, leave=int(1.5 * size))  # one epoch fits, a second checkpoint beside the first does not
 
     assert trained(disk / "run", material) == 2
@@ -65,8 +65,8 @@ def test_a_training_whose_disk_fills_up_says_so_and_goes_on_once_there_is_room(
 
     filling.unlink()
     assert trained(disk / "run", material, "--resume") == 0
-    assert checkpoint.load(disk / "run" / "last.pt")["epoch"] == 3 > last["epoch"]
-    calm, shot = (checkpoint.load(folder / "last.pt")["model"] for folder in (tmp_path / "calm", disk / "run"))
+    assert len(checkpoint.load(disk / "run" / "last.pt")["told"]) == 3 > last["epoch"]
+    calm, shot = (checkpoint.load(folder / "best.pt")["weights"] for folder in (tmp_path / "calm", disk / "run"))
     assert all(torch.equal(calm[name], shot[name]) for name in calm)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,11 @@ def test_a_dry_run_tells_what_is_varied_and_what_it_costs_and_starts_nothing(
     assert "resources: 1 CPU for each trial; on this machine 1 trial at once" in said
     assert "time: about " in said
     assert "\nends after: 7 trials\n" in said, "the command line's limit, not the space's"
-    assert "of results for 9 trainings and " in said, "7 trials and two datasets alone"
+    size = r"\(([\d.]+) MiB\) of 4 trials, 3 more of them, and 1 trial at once, each with a state of ([\d.]+) MiB"
+    found = re.search(rf"disk: up to ([\d.]+) MiB of checkpoints: the weights {size}", said)
+    assert found, "the three best and the defaults; two datasets alone and the version in the registry"
+    total, weights, state = map(float, found.groups())
+    assert total == pytest.approx(8 * weights + 2 * state, abs=0.6)
+    assert state == pytest.approx(3 * weights, abs=0.2)
     assert said.endswith("Nothing was started; leave out --dry-run to start it\n")
     assert not out.exists()

@@ -22,6 +22,7 @@ from raytune_planes.serving.answers import answer
 from raytune_planes.serving.ensemble import Ensemble
 from raytune_planes.serving.split_predictions import SplitPrediction, Truth, judged, predict_split, truth
 from raytune_planes.tracking import JsonlTracker, reading
+from raytune_planes.tracking.keeping import free
 from raytune_planes.tracking.validation import probabilities, read_validation
 from raytune_planes.training.checkpoint import Checkpoint
 from raytune_planes.training.folds import train_trial
@@ -216,6 +217,12 @@ def test_a_study_with_one_trial_makes_no_ensemble(trained: list[Path], tmp_path:
     (folder,) = (tmp_path / START.name / "trials").iterdir()
     shutil.copy(trained[0], folder / "best.pt")
     with pytest.raises(UserError, match=r"study quick-1 has 1 trial\(s\) with weights; an ensemble needs two"):
+        gather(study, 8, None, None)
+    free(folder, 3)
+    told = (
+        r"has 0 trial\(s\) with weights; .*--keep 8' \(the weights of 1 trial among the 8 best were removed; --keep 8"
+    )
+    with pytest.raises(UserError, match=told):
         gather(study, 8, None, None)
 
 

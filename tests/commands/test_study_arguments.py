@@ -24,13 +24,13 @@ from raytune_planes.tracking import DataDescription, JsonlTracker
 from tests.tracking.studies import START
 
 FIRST: dict[str, Any] = {
-    **{"trials": 4, "hours": 1.0, "samples": 99, "patience": 3, "stall_minutes": 5.0, "free_gib": 2.0},
+    **{"trials": 4, "hours": 1.0, "samples": 99, "patience": 3, "stall_minutes": 5.0, "free_gib": 2.0, "keep": 5},
     **{"workers": 2, "cpus_per_worker": 2, "gpus_per_worker": "0", "concurrent": 2},
     **{"data": "pictures", "cache": "decoded", "cache_limit": 7.0, "tracking_uri": "sqlite:///first.db"},
     **{"experiment": "one", "final": 30, "confirm": 1, "seeds": 7},
 }
 SECOND: dict[str, Any] = {
-    **{"trials": 8, "hours": 2.0, "samples": 100, "patience": 4, "stall_minutes": 6.0, "free_gib": 0.0},
+    **{"trials": 8, "hours": 2.0, "samples": 100, "patience": 4, "stall_minutes": 6.0, "free_gib": 0.0, "keep": 3},
     **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": "auto", "concurrent": 1},
     **{"data": "moved", "cache": "elsewhere", "cache_limit": 20.0, "tracking_uri": "sqlite:///second.db"},
     **{"experiment": "two", "final": 0, "confirm": 2, "seeds": 3},
@@ -78,6 +78,15 @@ def test_what_is_not_typed_is_as_it_was_asked(begun: Path) -> None:
 def test_what_is_typed_counts_even_where_it_is_the_default(begun: Path, key: str) -> None:
     args = recall(typed("--resume", "first", *line({key: SECOND[key]})))
     assert {k: plain(getattr(args, k)) for k in TAKEN} == {**FIRST, key: SECOND[key]}
+
+
+def test_a_study_whose_command_line_is_of_a_version_that_removed_no_weights_keeps_all(begun: Path) -> None:
+    path = begun / "results" / "first" / "asked.json"
+    asked = json.loads(path.read_text())
+    assert asked.pop("keep") == 5
+    path.write_text(json.dumps(asked))
+    assert recall(typed("--resume", "first")).keep == 100_000
+    assert recall(typed("--resume", "first", "--keep", "2")).keep == 2
 
 
 def test_the_next_resume_knows_what_the_last_one_was_told(begun: Path) -> None:

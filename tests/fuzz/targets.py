@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO, cast
 
 import numpy as np
 import tifffile
@@ -290,8 +291,10 @@ def _checkpoint(data: bytes, folder: Path) -> object:
 
 def _checkpoints() -> tuple[bytes, ...]:
     kept = io.BytesIO()
-    torch.save({"format": checkpoint.FORMAT, "epoch": 2, "weights": {"a": torch.arange(3)}}, kept)
-    return (checkpoint.sealed(kept.getvalue())[: -checkpoint.COMMENT],)
+    sealing = checkpoint.Sealing(kept)
+    torch.save({"format": checkpoint.FORMAT, "epoch": 2, "weights": {"a": torch.arange(3)}}, cast("IO[bytes]", sealing))
+    sealing.seal()
+    return (kept.getvalue()[: -checkpoint.COMMENT],)
 
 
 TARGETS: Mapping[str, Target] = {

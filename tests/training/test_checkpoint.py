@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import pytest
 import torch
@@ -149,8 +149,10 @@ def test_a_strangers_file_with_a_fitting_checksum_runs_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     buffer = io.BytesIO()
-    torch.save(content, buffer)
-    for file in (checkpoint.sealed(buffer.getvalue()), before(content)):
+    sealing = checkpoint.Sealing(buffer)
+    torch.save(content, cast("IO[bytes]", sealing))
+    sealing.seal()
+    for file in (buffer.getvalue(), before(content)):
         (tmp_path / "x.pt").write_bytes(file)
         with pytest.raises(UserError, match=said):
             checkpoint.load(tmp_path / "x.pt")

@@ -22,6 +22,7 @@ from raytune_planes.tuning.confirm import train_again
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.final import Long, train_long
+from raytune_planes.tuning.reporter import Reporter
 from raytune_planes.tuning.stop_requests import stop_requested, stop_trial
 from tests.toy import SIDE, toy_config
 from tests.tuning.tiny import tiny_material, tiny_plan
@@ -119,15 +120,15 @@ def test_what_a_group_told_as_it_died_is_told_again_by_the_group_that_goes_on(
 ) -> None:
     heard: list[int] = []
     monkeypatch.setattr("ray.tune.report", lambda told: heard.append(told["record"]["epoch"]))
-    died = trial.Reporter(tmp_path, LocalWorker("cpu"))
-    for number in (1, 2, 3):
-        died(EpochRecord(number, 4 * number, 32 * number, {"val/fgvc/accuracy": 0.1}), Checkpoint({}, {}, False))
+    with Reporter(tmp_path, LocalWorker("cpu")) as died:
+        for number in (1, 2, 3):
+            died(EpochRecord(number, 4 * number, 32 * number, {"val/fgvc/accuracy": 0.1}), Checkpoint({}, {}, False))
     assert heard == [1, 2, 3]
     lines = [epoch_to_line(EpochRecord(number, 4 * number, 32 * number, {})) for number in (1, 2)]
     (tmp_path / "epochs.jsonl").write_text("".join(lines), encoding="utf-8")  # all that reached the driver
     heard.clear()
 
-    trial.Reporter(tmp_path, LocalWorker("cpu")).tell_again(load(tmp_path / "last.pt"))
+    Reporter(tmp_path, LocalWorker("cpu")).tell_again(load(tmp_path / "last.pt"))
 
     assert heard == [3]
 
