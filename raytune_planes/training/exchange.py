@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from raytune_planes.errors import UserError
 from raytune_planes.training.kernels import each
 from raytune_planes.training.workers import Worker
 
@@ -28,18 +29,23 @@ class Gradients:
 
     A step trains one dataset, so most heads have no gradient. Which parameters have one depends on the datasets of the
     move alone, whose order is the same on every worker: it is agreed on when a set of datasets comes for the first
-    time, and not looked for again. The exchange follows the backward pass instead of running beside it, as that of
-    DistributedDataParallel does, which in turn goes through the graph of every step for what is unused.
+    time, and not looked for again; one that gets a gradient later is refused. The exchange follows the backward pass
+    instead of running beside it, as that of DistributedDataParallel does, which in turn goes through the graph of every
+    step for what is unused.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], worker: Worker) -> None:
         self._parameters, self._worker = list(parameters), worker
-        self._moved: dict[Hashable, list[nn.Parameter]] = {}
+        self._moved: dict[frozenset[str], list[nn.Parameter]] = {}
 
     def average(self, datasets: Iterable[str]) -> None:
         """Put the mean over the workers in place of each gradient, which are those of batches of ``datasets``.
 
         What has no gradient on any worker is left without one, so that the optimiser does not move it.
+
+        Raises:
+            UserError: a parameter has a gradient that none had when these datasets came first: the workers' weights
+                would part.
         """
         if self._worker.world == 1:
             return
@@ -47,6 +53,12 @@ class Gradients:
         if key not in self._moved:
             self._moved[key] = self._with_gradient()
         moved = self._moved[key]
+        if sum(p.grad is not None for p in self._parameters) > sum(p.grad is not None for p in moved):
+            raise UserError(
+                f"a loss of {', '.join(sorted(key))} trains parameters now that it did not train in its first batch; "
+                "with several workers it must reach the same ones in every batch: weight a part by 0 in place of "
+                "leaving it out, or train with --workers 1"
+            )
         if not moved:
             return
         flat_P, views = _bucket(moved)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from raytune_planes.errors import UserError
 from raytune_planes.training.exchange import Gradients, begin_alike
 from raytune_planes.training.workers import LocalWorker
 
@@ -97,6 +98,21 @@ def test_who_has_a_gradient_is_asked_once_for_each_set_of_datasets() -> None:
         return worker.sizes
 
     assert on_both(told) == [[3, 12, 12, 3, 15, 15, 3]] * 2, "3 parameters; then the numbers in those that move"
+
+
+def test_a_parameter_that_gets_a_gradient_later_is_refused_as_the_workers_would_part() -> None:
+    def refused(worker: PairWorker) -> str:
+        trunk, head = (nn.Parameter(torch.zeros(2)) for _ in range(2))
+        gradients = Gradients([trunk, head], worker)
+        trunk.grad = torch.ones(2)
+        gradients.average(["fgvc"])
+        head.grad = torch.ones(2)
+        with pytest.raises(UserError) as refusal:
+            gradients.average(["fgvc"])
+        return str(refusal.value)
+
+    for said in on_both(refused):
+        assert said.startswith("a loss of fgvc trains parameters now that it did not train in its first batch")
 
 
 @pytest.mark.parametrize("size", [1, 5])
