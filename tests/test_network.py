@@ -155,6 +155,16 @@ def test_the_temperature_starts_as_set_and_stays_in_its_bounds() -> None:
     assert model.log_temperature.grad.item() == 1
 
 
+def test_an_evaluation_bounds_the_temperature_and_changes_no_weight() -> None:
+    model = make().eval()
+    with torch.no_grad():
+        model.log_temperature.fill_(math.log(TEMPERATURES[1]) + 1)  # type: ignore[operator, union-attr]
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    found = model("fgvc", batch("fgvc").image_BCHW)["contrastive"]
+    assert math.exp(found.log_temperature.item()) == pytest.approx(TEMPERATURES[1])
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
 def test_low_precision_keeps_unit_rows_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         says = make()("hrplanes", torch.randn(2, 3, SIDE, SIDE))
