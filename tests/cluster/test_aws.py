@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -142,6 +143,30 @@ def test_a_head_whose_driver_is_too_old_ends_ray_up_before_anything_starts(confi
         up(config, ssh)
     assert not [command for command in ssh.commands if "ray start" in command]
     assert len(hosts()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in.*aws.yaml")  # Ray leaves the file to the collector
+def test_data_are_copied_to_the_folder_that_every_worker_mounts(config: dict[str, Any], tmp_path: Path) -> None:
+    """By the two lines of the README."""
+    readme = (FOLDER / "README.md").read_text()
+    copied = re.search(
+        r"^ +ray rsync-up aws\.yaml (\S+) (\S+)\n +ray submit aws\.yaml tune\.py -- --data (\S+)", readme, re.M
+    )
+    assert copied is not None
+    source, target, data = copied.groups()
+    assert target.rstrip("/") == data
+    up(config, Ssh())
+    image = config["available_node_types"]["head"]["node_config"]["ImageId"]
+    file, ssh = tmp_path / "aws.yaml", Ssh()
+    file.write_text(FILE.replace("ami-CHANGE-ME", image))
+    with redirect_stdout(io.StringIO()):
+        commands.rsync(str(file), source, target, None, down=False, no_config_cache=True, _runner=ssh)
+    (head,) = hosts(state="running")
+    (command,) = [command for command in ssh.commands if command.startswith("rsync ")]
+    assert command.endswith(f" {source} ubuntu@{head['PublicIpAddress']}:{target}")
+    mounts = [c for c in config["worker_start_ray_commands"] if "mount -t nfs" in c]
+    assert mounts
+    assert all(data.startswith(f"{c.split()[-1]}/") for c in mounts)
 
 
 def test_workers_are_made_tagged_listed_and_ended_with_their_disks(config: dict[str, Any]) -> None:
