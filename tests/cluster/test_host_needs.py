@@ -91,6 +91,18 @@ def test_the_image_of_a_cloud_is_new_enough_for_the_lock(file: str) -> None:
     assert driver >= needs.driver
 
 
+def test_every_page_and_file_tells_the_same_needs_as_the_lock() -> None:
+    needs, told = host_needs.needs_of(LOCK), dict[str, int]()
+    for path in (*FOLDER.glob("*.yaml"), FOLDER / "README.md"):
+        text = " ".join(path.read_text().replace("\n#", " ").split())
+        for driver in re.findall(r"NVIDIA driver (\d+) or later", text):
+            assert int(driver) == needs.driver, path.name
+            told[path.name] = needs.driver
+        for glibc in re.findall(r"glibc (\d+)\.(\d+)", text):
+            assert (int(glibc[0]), int(glibc[1])) == needs.glibc, path.name
+    assert told.keys() == {"README.md", "aws.yaml", "kuberay-raycluster.yaml", "onprem.yaml"}
+
+
 def test_all_hosts_of_aws_have_the_image_that_a_person_looks_up_for_the_region() -> None:
     file = yaml.safe_load((FOLDER / "aws.yaml").read_text())
     images = {kind["node_config"]["ImageId"] for kind in file["available_node_types"].values()}
