@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Group
 
 from raytune_planes.fold_metrics import of_fold, together
 from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Objective, TrialRecord
@@ -141,6 +142,24 @@ def test_a_long_study_shows_the_defaults_the_best_what_runs_and_the_newest() -> 
     assert {0, 7, 20, 59, 58} <= set(shown)
     assert len(shown) < 60
     assert shown == sorted(shown)
+
+
+def _foot(view: LiveView) -> str:
+    shown = view._draw()
+    assert isinstance(shown, Group)
+    return str(shown.renderables[-1])
+
+
+def test_no_time_to_go_is_shown_once_all_trials_have_ended() -> None:
+    screen = Screen()
+    view = LiveView(screen)
+    view.start(replace(OUTLINE, trials=1))
+    assert "known after the first epoch" in _foot(view)
+    view.trial_ended(trial(0, 0.4, end=End.COMPLETED))
+    foot = _foot(view)
+    view.stop()
+    assert foot.startswith("1 of 1 trial ")
+    assert "to go" not in foot
 
 
 def test_pruned_and_failed_trials_are_never_the_best() -> None:

@@ -106,7 +106,8 @@ class LiveView:
             board = self._board
             left = board.remaining()
             foot = f"{board.ended} of {counted(board.outline.trials, 'trial')}   {clock(board.elapsed_s)} elapsed"
-            foot += f"   {span(*left)} to go" if left else "   the time to go is known after the first epoch"
+            unknown = "" if board.ended else "   the time to go is known after the first epoch"
+            foot += f"   {span(*left)} to go" if left else unknown
             floors = ", ! below a floor" if board.outline.goal.floors else ""
         foot += f"   (* best so far, z at rest{floors}; of a trial that ended, figures of its best epoch)"
         return Group(table, *lines, Text(foot, "bold"))
