@@ -47,6 +47,7 @@ def run(place: Place) -> Found:
             seconds[name] = _training_s(out / name)
         ratio = seconds["processors"] / seconds["card"]
     text = f"epochs took {seconds['card']:.1f} s on the card and {seconds['processors']:.1f} s on a processor"
+    text += "; dry, both are a processor" if place.dry else ""
     return Found(place.dry or ratio > 1, text, {**seconds, "times as fast": ratio})
 
 
