@@ -99,7 +99,7 @@ class TrainingRun:
         give_back()
         self.record = replace(self.record, end=end, reason=reason)
         if end.is_complete:
-            drop_state(self.out, end, reason, self.record.epochs, config=self.record.config)
+            drop_state(self.out, end, reason, self.record.epochs, self.record.config)
         print(f"{end}: {reason}")
         best = self._show_best()
         if self.record.epochs:

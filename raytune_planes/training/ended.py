@@ -17,17 +17,18 @@ ENDED = "ended"
 """Key under which such a file has the end."""
 
 
-def drop_state(folder: Path, end: End, reason: str, epochs: Iterable[EpochRecord], **more: Any) -> int:
+def drop_state(folder: Path, end: End, reason: str, epochs: Iterable[EpochRecord], config: Mapping[str, Any]) -> int:
     """Replace ``last.pt`` by one without model and optimiser, in one step; returns by how many bytes it is smaller.
 
-    It keeps the epochs, from which ``epochs.jsonl`` is restored where that is lost. Call when the end is on record.
+    It keeps the epochs, from which ``epochs.jsonl`` is restored where that is lost, and the settings, by which it is
+    recognised in the folder of another training. Call when the end is on record.
     """
     path = folder / LAST
     if not path.is_file() or not holds_tensors(path):
         return 0
     size = path.stat().st_size
     told = [epoch_to_line(epoch) for epoch in epochs]
-    checkpoint.save({ENDED: str(end), "reason": reason, "told": told, **more}, path)
+    checkpoint.save({ENDED: str(end), "reason": reason, "told": told, "config": dict(config)}, path)
     return size - path.stat().st_size
 
 

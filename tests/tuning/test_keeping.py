@@ -151,10 +151,10 @@ def test_what_cannot_be_removed_is_told(tracker: JsonlTracker, monkeypatch: pyte
 
 
 def test_a_state_is_dropped_once_and_says_how_much_that_freed(tmp_path: Path) -> None:
-    assert drop_state(tmp_path, End.COMPLETED, "", ()) == 0, "there is none"
+    assert drop_state(tmp_path, End.COMPLETED, "", (), {}) == 0, "there is none"
     checkpoint.save({"model": {"a": torch.zeros(100_000)}}, tmp_path / LAST)
     before = (tmp_path / LAST).stat().st_size
-    assert drop_state(tmp_path, End.PRUNED, "behind", ()) == before - (tmp_path / LAST).stat().st_size > 390_000
-    assert drop_state(tmp_path, End.PRUNED, "behind", ()) == 0
+    assert drop_state(tmp_path, End.PRUNED, "behind", (), {}) == before - (tmp_path / LAST).stat().st_size > 390_000
+    assert drop_state(tmp_path, End.PRUNED, "behind", (), {}) == 0
     (tmp_path / LAST).write_bytes(b"damaged")
     assert holds_tensors(tmp_path / LAST), "what is no archive may be anything"
