@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -108,7 +109,7 @@ class Parser(argparse.ArgumentParser):
         options = [word.partition("=")[0] for word in words if word.startswith("-")]
         if not options:
             return f"unexpected argument {', '.join(map(repr, words))}"
-        known = [option.lstrip("-") for option in self._option_string_actions]  # dashes would make all alike
+        known = re.findall(r"(?<![\w-])--?([\w-]+)", self.format_usage())  # dashes would make all alike
         see = f"; '{command(self.prog.partition(' ')[2] + ' --help')}' lists them"
         near = (did_you_mean(option.lstrip("-"), known).replace("'", "'--", 1) for option in options)
         return "; ".join(f"no option '{option}'{hint or see}" for option, hint in zip(options, near, strict=True))

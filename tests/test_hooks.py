@@ -130,7 +130,7 @@ def private_names() -> Iterator[tuple[str, str]]:
 
 def defined(node: ast.AST) -> Iterator[str]:
     """Names that a statement of ours makes: of functions, classes, variables and attributes of ``self``."""
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield node.name
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id

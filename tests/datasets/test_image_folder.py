@@ -140,7 +140,9 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
 
 
 def test_one_class_is_refused_with_the_layout(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds 1 folder of pictures; at least two classes.*\n.*expected files") as told:
+    with pytest.raises(
+        UserError, match=r"holds 1 folder of pictures; at least two classes.*\n.*expected files"
+    ) as told:
         reader(classes(tmp_path, 4, ("only",))).scan()
     assert "masks/{class}/x.png" in str(told.value)
 

@@ -254,16 +254,16 @@ def test_the_best_epoch_keeps_what_it_said_of_every_validation_picture(tmp_path:
 
 def test_two_workers_keep_the_answers_that_one_would() -> None:
     class Part(LocalWorker):
-        """One of two that see the other's batches never: its sum is its own part."""
+        """Once its model is there, one of two that see the other's batches never: its sum is its own part."""
 
-        world = 2
-
-        def __init__(self, rank: int) -> None:
-            super().__init__()
-            self.rank = rank
+        def join(self, rank: int) -> None:
+            self.rank, self.world = rank, 2
 
     data = toy_data(images=6 * 300)  # three batches of validation, the last one not full
-    one, *parts = (Trainer(toy_config(), data, toy_prompts(), w) for w in (LocalWorker(), Part(0), Part(1)))
+    workers = [Part(), Part(), Part()]
+    one, *parts = (Trainer(toy_config(), data, toy_prompts(), worker) for worker in workers)
+    for rank, worker in enumerate(workers[1:]):
+        worker.join(rank)
     for trainer in (one, *parts):
         trainer.evaluate("val")
     whole, (first, second) = one.predictions(), (trainer.predictions() for trainer in parts)
