@@ -10,6 +10,7 @@ from typing import Any
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, quoted
 from raytune_planes.pareto import front
+from raytune_planes.paths import there
 from raytune_planes.records import End, Goal, TrialRecord, rank
 from raytune_planes.tracking.files import (
     ARGUMENTS,
@@ -70,7 +71,7 @@ def free(folder: Path, keep: int) -> int:
 
 def is_freed(folder: Path) -> bool:
     """Whether the weights of the trial in ``folder`` were removed on purpose."""
-    return (folder / FREED).is_file() and not (folder / WEIGHTS).is_file()
+    return there(folder / FREED) and not (folder / WEIGHTS).is_file()
 
 
 def refuse_freed(folder: Path) -> None:
