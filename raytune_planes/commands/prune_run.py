@@ -44,7 +44,7 @@ class Spare:
         if self.trial is not None and self.what == WEIGHTS:
             free(self.path.parent, keep)
         elif self.trial is not None and self.what == STATE:
-            drop_state(self.path.parent, self.trial.end, self.trial.reason, self.trial.epochs, self.trial.config)
+            drop_state(self.path.parent, self.trial.end, self.trial.reason, self.trial.epochs, self.trial.drawn)
         else:
             self.path.unlink(missing_ok=True)
 

@@ -20,8 +20,9 @@ ENDED = "ended"
 def drop_state(folder: Path, end: End, reason: str, epochs: Iterable[EpochRecord], config: Mapping[str, Any]) -> int:
     """Replace ``last.pt`` by one without model and optimiser, in one step; returns by how many bytes it is smaller.
 
-    It keeps the epochs, from which ``epochs.jsonl`` is restored where that is lost, and the settings, by which it is
-    recognised in the folder of another training. Call when the end is on record.
+    It keeps the epochs, from which ``epochs.jsonl`` is restored where that is lost, and ``config``, settings by which
+    it is recognised in the folder of another training: of a trial those that were drawn, as all of them would take more
+    than the epochs. Call when the end is on record.
     """
     path = folder / LAST
     if not path.is_file() or not holds_tensors(path):

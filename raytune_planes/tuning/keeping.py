@@ -50,7 +50,7 @@ class Keeper:
             if trial.end in UNENDED or not _is_on_disk(folder):
                 continue
             try:
-                drop_state(folder, trial.end, trial.reason, trial.epochs, trial.config)
+                drop_state(folder, trial.end, trial.reason, trial.epochs, trial.drawn)
             except OSError as error:
                 self._say(f"the optimiser's state of trial {trial.number} stays on disk: {error}")
             if (folder / WEIGHTS).is_file():
