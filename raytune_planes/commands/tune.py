@@ -73,9 +73,10 @@ def _search(parser: argparse.ArgumentParser) -> None:
         "--learn-from",
         action="append",
         default=[],
-        metavar="STUDY|DIR|none",
-        help="begin with what did best in this study, or in those of this folder; may be repeated (default: the "
-        "finished studies in --out that resemble this one); none for no study",
+        metavar="STUDY|DIR|FILE|none",
+        help="begin with what did best in this study, or in those of this folder or file (see: studies --export); may "
+        "be repeated (default: the finished studies in --out that resemble this one, else the packaged ones); none for "
+        "no study",
     )
     parser.add_argument("--seed", type=at_least(0), metavar="S", help="seed of the search (default: 0)")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raytune_planes.learning.find import Found, earlier_studies
+from raytune_planes.learning.find import PACKAGED, Found, collected, earlier_studies
 from raytune_planes.learning.learn import Earlier, Present, learn
 
-__all__ = ["Earlier", "Found", "Present", "earlier_studies", "learn"]
+__all__ = ["PACKAGED", "Earlier", "Found", "Present", "collected", "earlier_studies", "learn"]

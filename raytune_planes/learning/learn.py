@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,6 +21,8 @@ __all__ = ["Earlier", "Present", "learn"]
 
 MOST_STUDIES = 12
 """The most alike of them count."""
+LEAST_OF_PACKAGED = 0.1
+"""Weight of a study that comes with the package: nobody chose it for these pictures."""
 GOOD, LEAST_GOOD, MOST_GOOD = 0.15, 2, 8
 """Share of a study's trials that are candidates, and how many at least and at most."""
 SURE = 1.645
@@ -37,6 +39,8 @@ class Earlier:
     data: Mapping[str, DataDescription] = field(default_factory=dict)
     alone: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By dataset: what it reached when trained alone."""
+    space: str = ""
+    """Name of its search space."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,29 @@ class _Known:
     """Indexes of the trials to choose from: its best, of those that are complete and keep every floor."""
 
 
-def learn(present: Present, earlier: Sequence[Earlier], first: int = 1) -> tuple[Learnt, tuple[str, ...]]:
+def learn(
+    present: Present, earlier: Sequence[Earlier], first: int = 1, packaged: Sequence[Earlier] = ()
+) -> tuple[Learnt, tuple[str, ...]]:
     """What the present study takes over, and a sentence for each study that it takes nothing from.
 
     Args:
         first: number of the trial that takes the portfolio's first configuration.
+        packaged: studies that count where none of ``earlier`` resembles the present one, for fewer trials.
     """
+    left = present.trials - first + 1
+    known, unlike = _compared(present, earlier)
+    if known or not packaged:
+        learnt, why = _taken(present, known, portfolio.size(len(known), left), first)
+        return learnt, (*unlike, *why)
+    known = [k for k in _compared(present, packaged)[0] if k.weight >= LEAST_OF_PACKAGED]
+    learnt, why = _taken(present, known, portfolio.size_of_packaged(len(known), left), first)
+    if not known:
+        why = (f"none of the {len(packaged)} studies that come with this package resembles this one",)
+    return replace(learnt, packaged=bool(learnt.portfolio)), (*unlike, *why)
+
+
+def _compared(present: Present, earlier: Sequence[Earlier]) -> tuple[list[_Known], list[str]]:
+    """The studies most alike, and a sentence for each that is not compared."""
     known, unlike = [], []
     for study in earlier:
         goal = common_goal(present.space.goal, study.trials, study.alone)
@@ -68,21 +89,22 @@ def learn(present: Present, earlier: Sequence[Earlier], first: int = 1) -> tuple
             unlike.append(f"study {study.name} is left out: {why}")
         else:
             known.append(_in_terms_of(present, study, weight, order, goal))
-    known = sorted(known, key=lambda k: -k.weight)[:MOST_STUDIES]
-    count = portfolio.size(len(known), present.trials - first + 1)
+    return sorted(known, key=lambda k: -k.weight)[:MOST_STUDIES], unlike
+
+
+def _taken(present: Present, known: Sequence[_Known], count: int, first: int) -> tuple[Learnt, tuple[str, ...]]:
+    """A portfolio of ``count`` configurations, or why there is none."""
     if not known or not count:
-        return NOTHING, tuple(unlike)
+        return NOTHING, ()
     quantile_MJ = _predicted(known)
     if not any(is_same_data(present.data, k.of.data) for k in known) and (why := _chance(known, quantile_MJ)):
-        return NOTHING, (*unlike, why)
+        return NOTHING, (why,)
     candidates = [(j, n) for j, k in enumerate(known) for n in k.good]
     if not candidates:
-        return NOTHING, (*unlike, f"nothing is learnt from {_names(known)}: no complete trial beat the defaults there")
+        return NOTHING, (f"nothing is learnt from {_names(known)}: no complete trial beat the defaults there",)
     chosen = _portfolio(present, known, candidates, quantile_MJ, count)
     sources = tuple(Source(k.of.name, k.of.study_id, round(k.weight, 4), len(k.numbers)) for k in known)
-    return Learnt(sources, tuple(_lesson(known[j], n) for j, n in (candidates[i] for i in chosen)), first), tuple(
-        unlike
-    )
+    return Learnt(sources, tuple(_lesson(known[j], n) for j, n in (candidates[i] for i in chosen)), first), ()
 
 
 def _in_terms_of(present: Present, study: Earlier, weight: float, order: Mapping[int, float], goal: Goal) -> _Known:

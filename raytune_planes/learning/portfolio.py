@@ -14,6 +14,11 @@ def size(studies: int, trials: int) -> int:
     return min(max(LEAST, studies), MOST, max(0, trials - 1) // 2)
 
 
+def size_of_packaged(studies: int, trials: int) -> int:
+    """The same where the studies are of other people's pictures: at most a quarter of all trials."""
+    return min(size(studies, trials), trials // 4)
+
+
 def choose(quantile_CJ: np.ndarray, weight_J: np.ndarray, distance_CC: np.ndarray, count: int) -> list[int]:
     """Indexes of up to ``count`` candidates, in the order in which to try them.
 

@@ -36,6 +36,7 @@ def learnt_json(study: StudyFiles) -> dict[str, Any] | None:
     return {
         "from": [{"study": s.study, "weight": s.weight, "trials": s.trials} for s in learnt.sources],
         "trials": {str(number): {"study": x.study, "trial": x.trial} for number, x in lessons},
+        "packaged": learnt.packaged,
         "best_of_them": best.number if best else None,
     }
 

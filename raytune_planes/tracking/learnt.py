@@ -40,6 +40,8 @@ class Learnt:
     """Configurations for the first trials after the defaults, best first."""
     first: int = 1
     """Number of the trial that takes the first of them."""
+    packaged: bool = False
+    """Whether the studies are those that come with the package."""
 
     @property
     def numbers(self) -> range:
@@ -48,10 +50,11 @@ class Learnt:
 
     @property
     def in_words(self) -> str:
-        """``trials 1 to 4 begin with what did best in a (weight 0.90), b (weight 0.52)``."""
+        """``trials 1 to 4 from a (weight 0.90, 40 trials), b (weight 0.52, 8 trials)``."""
         named = ", ".join(f"{s.study} (weight {s.weight:.2f}, {counted(s.trials, 'trial')})" for s in self.sources)
         last = f" to {self.numbers[-1]}" if len(self.portfolio) > 1 else ""
-        return f"{'trials' if last else 'trial'} {self.first}{last} from {named}"
+        where = f"the packaged portfolio: {counted(len(self.sources), 'study', 'studies')}, " if self.packaged else ""
+        return f"{'trials' if last else 'trial'} {self.first}{last} from {where}{named}"
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Learnt:
@@ -59,6 +62,7 @@ class Learnt:
             tuple(Source(**source) for source in data["sources"]),
             tuple(Lesson(**lesson) for lesson in data["portfolio"]),
             int(data["first"]),
+            bool(data.get("packaged", False)),  # records of earlier versions do not tell
         )
 
 

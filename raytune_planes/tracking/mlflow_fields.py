@@ -66,7 +66,8 @@ def study_tags(start: StudyStart) -> dict[str, str]:
 def parent_tags(start: StudyStart) -> dict[str, str]:
     versions = {f"version.{name}": version for name, version in start.versions.items()}
     goal = goal_in_words(start.goal)
-    learnt = {"learnt_from": ", ".join(f"{s.study} ({s.weight:.2f})" for s in start.learnt.sources)[:LONGEST]}
+    sources = ", ".join(f"{s.study} ({s.weight:.2f})" for s in start.learnt.sources)
+    learnt = {"learnt_from": f"{'packaged: ' if start.learnt.packaged else ''}{sources}"[:LONGEST]}
     own = {"kind": "study", "goal": goal[:LONGEST], "seed": str(start.seed), **(learnt if start.learnt.sources else {})}
     return {**study_tags(start), **own, **versions}
 
@@ -76,7 +77,7 @@ def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
     learnt = start.learnt
     if trial.number in learnt.numbers and MARK not in trial.tags:
         lesson = learnt.portfolio[trial.number - learnt.first]
-        own |= {"learnt_from": f"trial {lesson.trial} of {lesson.study}"}
+        own |= {"learnt_from": f"trial {lesson.trial} of {'packaged ' if learnt.packaged else ''}{lesson.study}"}
     return {**study_tags(start), **own}
 
 

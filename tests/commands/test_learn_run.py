@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from raytune_planes.commands.learn_run import with_lessons
+from raytune_planes.learning import earlier_studies
+from raytune_planes.learning.collection import write
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.report import summary, summary_json
 from raytune_planes.settings import flatten
@@ -94,9 +96,45 @@ def test_what_was_learnt_and_what_it_brought_stand_in_best_and_in_mlflow(plan: S
     assert summary_json.as_json(study)["learnt"] == {
         "from": [{"study": "old", "weight": 1.0, "trials": 6}],
         "trials": {"1": {"study": "old", "trial": 4}, "2": {"study": "old", "trial": 5}},
+        "packaged": False,
         "best_of_them": 1,
     }
     assert parent_tags(study.start)["learnt_from"] == "old (1.00)"
     assert trial_tags(study.start, study.trials[1])["learnt_from"] == "trial 4 of old"
     assert "learnt_from" not in trial_tags(study.start, study.trials[0])
     assert str(plan.out) not in (study.folder / "study.json").read_text()
+
+
+def test_the_first_study_begins_with_packaged_studies_and_says_so_everywhere(plan: StudyPlan, tmp_path: Path) -> None:
+    plan = replace(plan, settings=plan.settings.model_copy(update={"trials": 8}))
+    elsewhere = replace(plan, out=tmp_path / "elsewhere")
+    an_old_study(elsewhere)
+    shipped = tmp_path / "shipped.json"
+    write(shipped, earlier_studies(elsewhere.out, []).studies, "0.1.0")
+    said: list[str] = []
+    begun = with_lessons(plan, [], said.append, shipped)
+    assert [lesson.values for lesson in begun.learnt.portfolio] == [{"optim.lr": 0.004}, {"optim.lr": 0.007}]
+    assert said == [
+        "Earlier studies: trials 1 to 2 from the packaged portfolio: 1 study, tiny-1 (weight 1.00, 6 trials); "
+        "--learn-from none begins without them"
+    ]
+    assert with_lessons(plan, ["none"], said.append, shipped).learnt == NOTHING
+    assert not with_lessons(plan, [str(shipped)], said.append, shipped).learnt.packaged
+    an_old_study(begun, "mine", (0.002, 0.004, 0.007, 0.0051))
+    study = read_study(plan.out / "mine")
+    assert study.start.learnt == begun.learnt
+    assert "trials 1 to 2 from the packaged portfolio: 1 study, tiny-1" in summary.as_text(study)
+    learnt = summary_json.as_json(study)["learnt"]
+    assert (learnt["packaged"], learnt["trials"]["1"]) == (True, {"study": "tiny-1", "trial": 4})
+    assert parent_tags(study.start)["learnt_from"] == "packaged: tiny-1 (1.00)"
+    assert trial_tags(study.start, study.trials[1])["learnt_from"] == "trial 4 of packaged tiny-1"
+    said.clear()
+    assert not with_lessons(plan, [], said.append, shipped).learnt.packaged  # a study of its own is there now
+    assert "from mine (weight" in said[-1]
+
+
+def test_a_study_unlike_the_packaged_ones_begins_cold_and_says_so(plan: StudyPlan) -> None:
+    said: list[str] = []
+    assert with_lessons(plan, [], said.append).learnt == NOTHING
+    assert len(said) == 1
+    assert "studies that come with this package resembles this one" in said[0]

@@ -16,6 +16,7 @@ from raytune_planes.cli import main, make_parser
 from raytune_planes.commands import VERBS
 from raytune_planes.commands.training_folder import numbered_folder
 from raytune_planes.errors import UserError
+from raytune_planes.learning import earlier_studies
 from raytune_planes.records import End
 from raytune_planes.space import packaged
 from raytune_planes.tracking.files import find_study
@@ -163,3 +164,16 @@ def test_a_training_without_a_folder_gets_a_new_number(tmp_path: Path, capsys: p
     (tmp_path / "train-again").mkdir()
     assert numbered_folder(tmp_path, resume=True) == second
     assert numbered_folder(tmp_path) == tmp_path / "train-3"
+
+
+def test_studies_are_exported_to_a_file_that_others_learn_from(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = out / "planes.json"
+    text = said(capsys, "studies", "--out", str(out), "--export", str(file))
+    assert f"{file} holds 5 trials of 2 studies" in text
+    found = earlier_studies(out, [str(file)])
+    assert sorted((s.name, len(s.trials)) for s in found.studies) == [("quick-1", 2), ("quick-2", 3)]
+    add_notes(out / "small", "", ["paper"])
+    said(capsys, "studies", "--out", str(out), "--tag", "paper", "--export", str(file))
+    assert [len(s.trials) for s in earlier_studies(out, [str(file)]).studies] == [2]
+    assert main(["studies", "--out", str(out / "empty"), "--export", str(file)]) == 2
+    assert "has ended; nothing is written" in capsys.readouterr().err

@@ -150,3 +150,31 @@ def test_what_was_learnt_reads_back_as_it_was_written() -> None:
     learnt, _ = learn(present(), [a_study()])
     assert Learnt.from_json(asdict(learnt)) == learnt
     assert learnt.in_words == "trials 1 to 3 from old (weight 1.00, 20 trials)"
+
+
+def test_packaged_studies_count_where_no_earlier_one_resembles_for_at_most_a_quarter_of_the_trials() -> None:
+    packaged = [a_study("elsewhere", count=60, data=OTHER)]
+    learnt, notes = learn(present(trials=8), [], packaged=packaged)
+    assert (len(learnt.portfolio), learnt.packaged, notes) == (2, True, ())
+    assert learnt.in_words == "trials 1 to 2 from the packaged portfolio: 1 study, elsewhere (weight 0.60, 60 trials)"
+    assert len(learn(present(trials=40), [], packaged=packaged)[0].portfolio) == 4
+    assert len(learn(present(trials=9), [], first=3, packaged=packaged)[0].portfolio) == 1
+    assert learn(present(trials=3), [], packaged=packaged)[0] == NOTHING
+    unlike = a_study("unlike", plan="a, b")
+    assert learn(present(trials=8), [unlike], packaged=packaged)[0] == learnt
+
+
+def test_packaged_studies_change_nothing_where_an_earlier_one_resembles() -> None:
+    packaged = [a_study("elsewhere", 0.002, count=60, data=OTHER, seed=2)]
+    own = a_study()
+    assert learn(present(), [own], packaged=packaged) == learn(present(), [own])
+    worse = replace(own, trials=(own.trials[0], *(replace(t, end=End.PRUNED) for t in own.trials[1:])))
+    assert learn(present(), [worse], packaged=packaged) == learn(present(), [worse])
+    assert "no complete trial beat the defaults there" in learn(present(), [worse], packaged=packaged)[1][0]
+
+
+def test_a_study_that_no_packaged_one_resembles_learns_nothing_and_says_so() -> None:
+    faint = a_study(data={**OTHER, **dict.fromkeys("abcdefg", OTHER["fgvc"])})  # weight 0.6 / 8
+    learnt, notes = learn(present(), [], packaged=[a_study(plan="a, b"), faint])
+    assert learnt == NOTHING
+    assert notes == ("none of the 2 studies that come with this package resembles this one",)
