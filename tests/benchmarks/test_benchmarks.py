@@ -13,8 +13,9 @@ import pytest
 from raytune_planes.records import End
 from raytune_planes.settings import flatten
 from raytune_planes.space import trial_config
+from raytune_planes.tracking import DataDescription
 from raytune_planes.training.feature_files import BESIDE
-from tests.benchmarks import backbones, frozen, hypervolume, lcbench_table
+from tests.benchmarks import backbones, elsewhere, frozen, hypervolume, lcbench_table
 from tests.benchmarks.lcbench import EPOCHS, FIRST, Run, course, full_training, ours, run
 from tests.benchmarks.lcbench_table import interval, tabulate
 from tests.benchmarks.ranks import Agreement, agreement, scores
@@ -186,3 +187,21 @@ def test_the_frozen_study_compares_times_of_the_same_configuration() -> None:
 
 def test_a_constant_count_is_off_by_what_scenes_differ_from_the_training_mean() -> None:
     assert constant_error([10, 20, 30], [20, 24, 14]) == pytest.approx(10 / 3)
+
+
+def test_a_replayed_study_has_each_configuration_of_the_pool_once_and_begins_with_what_was_best_in_other_worlds() -> (
+    None
+):
+    pool = elsewhere.configurations(14)
+    scores = [0.9 - abs(math.log10(values["optim.lr"]) + 2.5) / 5 for values in pool]
+    tables = {
+        name: {"scores": scores, "data": DataDescription(name, {"train": 600}, name == "drawn")}
+        for name in ("chips", "types", "drawn")
+    }
+    found = elsewhere.replayed(pool, tables, seeds=1)
+    for arms in found.values():
+        (cold,), (learnt,) = arms["cold"], arms["learnt"]
+        assert sorted(cold) == sorted(learnt) == sorted(scores)
+        assert cold[0] == learnt[0] == scores[0]
+        assert learnt[1] == max(scores[1:])
+    assert [elsewhere.trials_to([0.2, 0.5, 0.4], target) for target in (0.1, 0.5, 0.6)] == [1, 2, 4]
