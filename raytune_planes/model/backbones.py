@@ -188,7 +188,13 @@ class Block(nn.Module):
 
 def norm(channels: int) -> nn.GroupNorm:
     """GroupNorm over groups of eight channels: enough values per group even on the 3 x 3 grid of a 24-pixel chip."""
-    return nn.GroupNorm(max(1, channels // CHANNELS_PER_GROUP), channels)
+    return nn.GroupNorm(groups(channels), channels)
+
+
+def groups(channels: int) -> int:
+    """How many equal groups of at least eight channels there are at most; one where there are fewer channels."""
+    most = max(1, channels // CHANNELS_PER_GROUP)
+    return next(count for count in range(most, 0, -1) if channels % count == 0)
 
 
 class Convolution(nn.Conv2d):

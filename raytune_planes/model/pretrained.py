@@ -50,7 +50,7 @@ def checked(weights_of: Mapping[str, Tensor], whole: Any, kind: str, weights: st
     """Those of the network, if every tensor is used, but for a classifier's and counters of batches.
 
     Raises:
-        UserError: naming tensors that are absent, unknown or of another shape.
+        UserError: naming tensors that are absent, unknown, of another shape or type, or not finite.
     """
     heads = whole.pretrained_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
@@ -61,18 +61,23 @@ def checked(weights_of: Mapping[str, Tensor], whole: Any, kind: str, weights: st
         if not key.endswith("num_batches_tracked") and not any(key.startswith(f"{head}.") for head in heads)
     }
     absent, unknown = sorted(mine.keys() - rest.keys()), sorted(rest.keys() - mine.keys())
-    other = [key for key in mine.keys() & rest.keys() if mine[key].shape != rest[key].shape]
+    both = sorted(mine.keys() & rest.keys())
+    other = [key for key in both if mine[key].shape != rest[key].shape]
+    typed = [key for key in both if mine[key].is_floating_point() != rest[key].is_floating_point()]
     problems = [
         f"{len(keys)} {what} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for what, keys in (
             ("are absent", absent),
             ("are unknown to it", unknown),
-            ("have another shape", sorted(other)),
+            ("have another shape", other),
+            ("have another type", typed),
         )
         if keys
     ]
     if problems:
         raise unusable(kind, weights, f"holds weights of another network: of its tensors {'; '.join(problems)}")
+    if wild := [key for key in both if not rest[key].isfinite().all()]:
+        raise unusable(kind, weights, f"holds values that are not finite ({', '.join(wild[:3])})")
     return {key: rest[key] for key in mine}
 
 
@@ -127,21 +132,64 @@ def _file(kind: str, weights: str) -> Path:
 
 def _read(path: Path, kind: str, weights: str, whole: Any) -> dict[str, Tensor]:
     """Plain tensors alone: a file that would run code when it is opened is refused."""
+    tensors: dict[str, Any] = {}
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            tensors: dict[str, Any] = load_file(regular(path))
+            tensors = load_file(regular(path))
         else:
             tensors = torch.load(regular(path), map_location="cpu", weights_only=True)
         for key in ("state_dict", "model"):
-            tensors = tensors[key] if isinstance(tensors.get(key), dict) else tensors
-        convert = getattr(sys.modules[type(whole).__module__], "checkpoint_filter_fn", None)
-        named = convert(tensors, whole) if convert is not None else tensors
+            tensors = _inner(tensors, key)
+        named = _in_timms_names(dict(tensors), whole)
     except UserError:
         raise
     except Exception as error:  # whatever a file that is none of these makes the libraries raise
+        if _is_table(tensors):  # timm's own conversion took it for a network that it is not: names say why
+            checked(tensors, whole, kind, weights)
         raise unusable(kind, weights, f"holds no weights of a network: {first_line(error)[:200]}") from None
-    if not isinstance(named, dict) or not all(isinstance(value, Tensor) for value in named.values()):
+    if not _is_table(named):
         raise unusable(kind, weights, "holds no weights of a network: it is no table of tensors")
+    _same_patches(tensors, named, whole, kind, weights)
     return named
+
+
+def _is_table(content: Any) -> bool:
+    return bool(content) and isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
+
+
+def _inner(tensors: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table under ``key``, where a training kept it there, and the tensors beside it, which are looked at too."""
+    if not isinstance(tensors.get(key), dict):
+        return tensors
+    return {
+        **{name: value for name, value in tensors.items() if isinstance(value, Tensor) and value.ndim},
+        **tensors[key],
+    }
+
+
+def _in_timms_names(tensors: dict[str, Tensor], whole: Any) -> dict[str, Tensor]:
+    """By the conversion of the names that publishers gave, which timm has beside some networks."""
+    module = sys.modules[type(whole).__module__]
+    for name, given in (("checkpoint_filter_fn", (whole,)), ("_filter_torchvision_pretrained", ()), ("_filter_fn", ())):
+        if (convert := getattr(module, name, None)) is not None:
+            found: dict[str, Tensor] = convert(tensors, *given)
+            return found
+    return tensors
+
+
+def _same_patches(
+    tensors: Mapping[str, Tensor], named: Mapping[str, Tensor], whole: Any, kind: str, weights: str
+) -> None:
+    """timm resamples the filters of patches of another size, so that a network of another size would pass for it.
+
+    Raises:
+        UserError: they were.
+    """
+    for key, filters in named.items():
+        if not key.endswith("patch_embed.proj.weight") or key not in whole.state_dict():
+            continue
+        alike = (t for t in tensors.values() if (t.numel(), t.dtype) == (filters.numel(), filters.dtype))
+        if not any(torch.equal(t.flatten(), filters.flatten()) for t in alike):
+            raise unusable(kind, weights, f"holds weights of another network: its patches have another size ({key})")

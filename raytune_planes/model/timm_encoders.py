@@ -8,15 +8,17 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import BatchNormAct2d, DropPath, GroupNormAct, freeze_batch_norm_2d
-from timm.models import group_parameters
+from timm.layers import DropPath
+from timm.models import get_arch_pretrained_cfgs, group_parameters
 from torch import Tensor, nn
 
 from raytune_planes.config import Backbone
 from raytune_planes.encoders import encoder
 from raytune_planes.errors import UserError, did_you_mean, first_line
-from raytune_planes.model.backbones import CHANNELS_PER_GROUP, STRIDE, Adapters, Pyramid, as_trained, norm
+from raytune_planes.model.backbones import STRIDE, Adapters, Pyramid, as_trained, norm
 from raytune_planes.model.folding import fold
+from raytune_planes.model.normalising import by_group
+from raytune_planes.model.normalising import fixed as with_fixed
 from raytune_planes.model.pretrained import PACKAGED, checked, tensors_of
 
 FINE = (2, 4)
@@ -182,14 +184,14 @@ class TimmPyramid(Pyramid):
 
 
 def _network(name: str, *, fixed: bool) -> Any:
-    """With random weights and without a classifier.
-
-    Running averages over batches of several datasets would describe a mixture that no batch ever had: statistics are
-    ``fixed``, as pretrained weights need theirs, or by group.
-    """
+    """With random weights and without a classifier; statistics of BatchNorm are ``fixed``, or by group."""
     if not timm.is_model(name):
         near = did_you_mean(name, timm.list_models())
         raise UserError(f"timm has no network '{name}'{near}; `timm.list_models()` lists them")
+    architecture, _, tag = name.partition(".")
+    if tag and name not in (published := get_arch_pretrained_cfgs(architecture)):
+        there = ", ".join(sorted(published)) or "none"
+        raise UserError(f"timm's network '{architecture}' has no weights called '{tag}' (there are: {there})")
     net: Any = None
     for options in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         try:
@@ -204,28 +206,12 @@ def _network(name: str, *, fixed: bool) -> Any:
             module.drop_prob = 0.0
         elif isinstance(module, nn.Dropout):
             module.p = 0.0
-    if fixed:
-        return freeze_batch_norm_2d(net)
-    _by_group(net)
-    return net
+    return with_fixed(net) if fixed else by_group(net)
 
 
 def _infos(net: Any) -> list[dict[str, Any]]:
     info = net.feature_info
     return list(info if isinstance(info, list) else info.info)
-
-
-def _by_group(module: nn.Module) -> None:
-    """Each BatchNorm becomes a GroupNorm with the same activation."""
-    for name, child in module.named_children():
-        if isinstance(child, BatchNormAct2d):
-            mine = GroupNormAct(child.num_features, num_groups=max(1, child.num_features // CHANNELS_PER_GROUP))
-            mine.drop, mine.act = child.drop, child.act
-            setattr(module, name, mine)
-        elif isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, norm(child.num_features))
-        else:
-            _by_group(child)
 
 
 def _projection(c_in: int, c_out: int) -> nn.Sequential:
