@@ -19,7 +19,7 @@ from raytune_planes.space import StudySettings
 from raytune_planes.space.file import read
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.final import long_runs
-from raytune_planes.tracking.keeping import UNENDED, folder_of, free, is_freed, named_elsewhere, needed
+from raytune_planes.tracking.keeping import folder_of, free, is_freed, named_elsewhere, needed
 from raytune_planes.tracking.mlflow import sync
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.reading import StudyFiles
@@ -85,7 +85,7 @@ def spares(study: StudyFiles, keep: int) -> Iterator[Spare]:
     why, named = needed(study.trials, study.start.goal, keep), named_elsewhere(study.folder)
     for trial in study.trials:
         folder = folder_of(study.folder, trial)
-        if trial.end in UNENDED:
+        if trial.end.is_open:
             continue
         if trial.trial_id not in why and folder.name not in named:
             yield from _there(folder / files.WEIGHTS, WEIGHTS, trial)

@@ -38,6 +38,11 @@ class RungSettings(Section):
     floors: Literal["reach", "strict", "ignore"] = "reach"
     """How floors count at a rung (``tuning/rungs.py``)."""
 
+    @property
+    def promotes(self) -> bool:
+        """Whether trials pause at rungs and may continue later."""
+        return self.enabled and self.rule == "promote"
+
 
 class StudySettings(Section):
     """How a study of this space runs unless the command line says otherwise. It ends by whichever limit comes first."""

@@ -24,8 +24,6 @@ from raytune_planes.tracking.files import (
     trial_folder,
 )
 
-UNENDED = tuple(end for end in End if end.is_open)
-"""Ends of trials that continue when the study is resumed."""
 MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -41,8 +39,8 @@ def needed(trials: Iterable[TrialRecord], goal: Goal, keep: int) -> dict[str, st
         keep: How many of the best.
     """
     known = list(trials)
-    why = {t.trial_id: "can be resumed" for t in known if t.end in UNENDED}
-    ended = [t for t in known if t.end not in (*UNENDED, End.FAILED) and t.best(goal) is not None]
+    why = {t.trial_id: "can be resumed" for t in known if t.end.is_open}
+    ended = [t for t in known if not t.end.is_open and t.end is not End.FAILED and t.best(goal) is not None]
     why |= {t.trial_id: "the defaults" for t in ended if t.number == 0}
     if len(goal.objectives) > 1:
         why |= {t.trial_id: "on the Pareto front" for t in front(ended, goal)}

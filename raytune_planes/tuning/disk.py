@@ -68,8 +68,9 @@ def need(
     others = references + stages + 2 * final + 1
     at_once = min(at_once, settings.trials)
     kept = min(settings.trials, settings.keep + 1)
-    promotes = settings.rungs.enabled and settings.rungs.rule == "promote"
-    return Need(size, kept, others, at_once, max(0, settings.trials - kept) if promotes else 0, objectives > 1)
+    return Need(
+        size, kept, others, at_once, max(0, settings.trials - kept) if settings.rungs.promotes else 0, objectives > 1
+    )
 
 
 def need_of(plan: StudyPlan, at_once: int) -> Need:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.keeping import UNENDED
 from raytune_planes.tracking.origin import Origin, origin_of
 from raytune_planes.tuning.memory import open_search
 from raytune_planes.tuning.mending import mend
@@ -51,7 +50,7 @@ def recover(
     )
     for trial in trials:
         place = files.trial_folder(folder, trial.number, trial.trial_id)
-        if trial.end not in UNENDED and not reading.has_ended(place):  # lost on disk, known to the search
+        if not trial.end.is_open and not reading.has_ended(place):  # lost on disk, known to the search
             files.save_json(place / files.END, reading.trial_end_to_json(trial))
     return search, trials, _settled(search, trials)
 

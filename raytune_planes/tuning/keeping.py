@@ -8,7 +8,7 @@ from pathlib import Path
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.tracking.base import StudyEnd, StudyStart
 from raytune_planes.tracking.files import WEIGHTS
-from raytune_planes.tracking.keeping import UNENDED, folder_of, free, named_elsewhere, needed
+from raytune_planes.tracking.keeping import folder_of, free, named_elsewhere, needed
 from raytune_planes.tracking.reading import MALFORMED, has_ended
 from raytune_planes.training.ended import drop_state
 
@@ -47,7 +47,7 @@ class Keeper:
         all they have; so does a trial whose end is not on disk, whatever the driver knows of it."""
         for trial in trials:
             folder = folder_of(self._study, trial)
-            if trial.end in UNENDED or not _is_on_disk(folder):
+            if trial.end.is_open or not _is_on_disk(folder):
                 continue
             try:
                 drop_state(folder, trial.end, trial.reason, trial.epochs, trial.drawn)

@@ -17,7 +17,7 @@ from raytune_planes.invocation import command, quoted
 from raytune_planes.records import EpochRecord, TrialRecord, best_trial
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.keeping import UNENDED, is_freed
+from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tracking.validation import read_validation
 from raytune_planes.training.checkpoint import load
@@ -38,12 +38,12 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
             if not _restore_start(trial, folder, space, say):
                 continue
             record, faults = reading.read_trial(trial)
-        if record.end in UNENDED:
+        if record.end.is_open:
             _check_last(trial, record, say)
-        if faults or record.end in UNENDED:
+        if faults or record.end.is_open:
             _restore_epochs(trial, bool(faults), say)
             _tell_or_repeat(trial, say)
-        if record.end in UNENDED and (trial / files.LAST).is_file() and not is_freed(trial):
+        if record.end.is_open and (trial / files.LAST).is_file() and not is_freed(trial):
             _check_best(trial, say)
     trials, left_out = reading.read_trials(folder)
     for text in left_out:
@@ -51,7 +51,7 @@ def mend(folder: Path, space: Space, say: Say) -> tuple[TrialRecord, ...]:
     best = best_trial(trials, space.goal)
     for record in trials:
         place = files.trial_folder(folder, record.number, record.trial_id)
-        if record.end not in UNENDED and (fault := _fault(place, record, space, whole=record is best)):
+        if not record.end.is_open and (fault := _fault(place, record, space, whole=record is best)):
             say(
                 f"trial {record.number} has lost its weights ({fault}); its figures stay. To train it again: "
                 + command(f"train --config {quoted(place / files.CONFIG)} --out FOLDER")
@@ -110,7 +110,7 @@ def _tell_or_repeat(trial: Path, say: Say) -> None:
     record, left = reading.read_trial(trial)
     for text in left:
         say(text)
-    if record.end in UNENDED or not left:
+    if record.end.is_open or not left:
         return
     say(f"trial {record.number} lacks epochs that no other file holds: it is trained again")
     (trial / files.END).unlink()

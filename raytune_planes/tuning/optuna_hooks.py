@@ -73,15 +73,14 @@ class _Tpe(TPESampler):
 class _View(Study):
     def __init__(self, study: Study, ended: Sequence[FrozenTrial]) -> None:
         self.__dict__.update(study.__dict__)
-        self._ended = ended
+        self._ended, self._known = ended, {trial.number for trial in ended}
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         asked = [s for s in TrialState if s not in ENDED and (states is None or s in states)]
-        seen = {trial.number for trial in self._ended}
         rest = super()._get_trials(deepcopy, asked, use_cache) if asked else []
-        rest = [trial for trial in rest if trial.number not in seen]
+        rest = [trial for trial in rest if trial.number not in self._known]
         ended = [trial for trial in self._ended if states is None or trial.state in states]
         return sorted(ended + rest, key=lambda trial: trial.number)
 

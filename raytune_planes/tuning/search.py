@@ -119,7 +119,7 @@ class Search:
         missing or no numbers has failed, whatever it says of itself.
         """
         trial = self._open.get(record.trial_id)
-        if trial is None or (record.end.is_open and record.end is not End.PAUSED):
+        if trial is None or record.end in (End.RUNNING, End.INTERRUPTED):
             return
         best = record.best(self.goal)
         metrics = best.metrics if best else {}

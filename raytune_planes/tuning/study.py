@@ -102,8 +102,9 @@ class _Study:
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
         keeper = Keeper(folder, plan.settings.keep, view.note, self._earlier)  # the last: what ends is on disk by then
         self._trackers = trackers = Trackers(*trackers.trackers, keeper)
+        promoted = self._promoted if plan.settings.rungs.promotes else None  # else Tune hears of the end at once
         self._searcher = TuneSearcher(
-            self._search, pools, resume=going_on, may_start=self._may_start, promoted=self._promoted
+            self._search, pools, resume=going_on, may_start=self._may_start, promoted=promoted
         )
         self._task = plan.task(folder)
         self._references = References(plan, self._task, folder, view.note, lambda: interrupt.requested)

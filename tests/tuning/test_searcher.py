@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
-from raytune_planes.space import SAMPLERS, Dimension, Space, load_space, packaged, with_base
+from raytune_planes.space import SAMPLERS, Dimension, RungSettings, Space, load_space, packaged, with_base
 from raytune_planes.tuning.cluster import Node
 from raytune_planes.tuning.drawn import OptunaDraw
 from raytune_planes.tuning.pools import Needs, Pools
@@ -364,6 +364,25 @@ def test_every_trial_but_the_first_waits_until_it_may_start_and_is_told_the_floo
     second = searcher.suggest("tune2")
     assert isinstance(second, dict)
     assert (second["number"], second["floors"]) == (1, {PLANES: 0.8})
+
+
+def test_tune_hears_of_the_end_while_a_trial_runs_unless_one_that_runs_may_pause() -> None:
+    """Until it hears of the end, Tune keeps a free process waiting for a trial that does not come."""
+    plain = TuneSearcher(Search(a_space(), limit=1), three_places())
+    plain.suggest("tune1")
+    assert plain.suggest("tune2") == TuneSearcher.FINISHED
+
+    asked: list[bool] = []
+    pausing = TuneSearcher(Search(a_space(), limit=1), three_places(), promoted=lambda is_last: asked.append(is_last))
+    pausing.suggest("tune1")
+    assert pausing.suggest("tune2") is None
+    assert asked == [False, False, True]
+    pausing.on_trial_complete("tune1")
+    assert pausing.suggest("tune3") == TuneSearcher.FINISHED
+
+    assert RungSettings(rule="promote").promotes
+    assert not RungSettings().promotes
+    assert not RungSettings(rule="promote", enabled=False).promotes
 
 
 def test_tune_gets_no_more_trials_once_the_study_is_finished() -> None:
