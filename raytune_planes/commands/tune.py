@@ -90,7 +90,9 @@ def _search(parser: argparse.ArgumentParser) -> None:
 
 def _limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--trials", type=at_least(1), metavar="N", help="trials in all (default: the space's)")
-    group.add_argument("--hours", type=at_least(0.01, float), metavar="H", help="wall-clock time")
+    group.add_argument(
+        "--hours", type=at_least(0.01, float), metavar="H", help="wall-clock time, the final training included"
+    )
     group.add_argument("--samples", type=at_least(1), metavar="N", help="training images over all trials")
     group.add_argument("--patience", type=at_least(1), metavar="N", help="ended trials without a better best")
     group.add_argument(

@@ -27,7 +27,7 @@ from raytune_planes.space.dimension import (
     suggest,
 )
 from raytune_planes.space.file import read
-from raytune_planes.space.final import lengthened, long_budget, longer, planned, refuse_short
+from raytune_planes.space.final import lengthened, long_budget, long_in_all, longer, planned, refuse_short
 
 __all__ = [
     "SAMPLERS",
@@ -44,6 +44,7 @@ __all__ = [
     "lengthened",
     "load_space",
     "long_budget",
+    "long_in_all",
     "longer",
     "packaged",
     "planned",

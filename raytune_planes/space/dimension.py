@@ -49,6 +49,8 @@ class StudySettings(Section):
 
     trials: Annotated[int, Field(ge=1, le=100_000)] = 20
     hours: Positive | None = None
+    """Wall-clock time over all runs of the study. No trial starts and none continues once only the time is left that
+    the final training is expected to take."""
     samples: Annotated[int, Field(ge=1)] | None = None
     """Training images over all trials."""
     patience: Annotated[int, Field(ge=1)] | None = None

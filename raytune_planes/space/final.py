@@ -5,7 +5,7 @@ from __future__ import annotations
 from raytune_planes.config import TrialConfig
 from raytune_planes.errors import UserError
 from raytune_planes.records import stage_names
-from raytune_planes.settings import Value, make_config
+from raytune_planes.settings import Value, epochs_in_all, flatten, make_config
 from raytune_planes.space.dimension import Space
 
 
@@ -18,6 +18,11 @@ def lengthened(plan: str, epochs: int) -> dict[str, Value]:
 def long_budget(space: Space, epochs: int) -> int:
     """``epochs``, or 0 for no final training: where none is asked for, or they are no more than a trial has."""
     return epochs if epochs > _last(_first(space)) else 0
+
+
+def long_in_all(space: Space, epochs: int) -> int:
+    """Epochs of the final training, of all its stages or folds together; 0 for no final training."""
+    return epochs_in_all(flatten(longer(space, epochs))) if long_budget(space, epochs) else 0
 
 
 def too_short(space: Space, epochs: int) -> str:

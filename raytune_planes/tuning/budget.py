@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from raytune_planes.floors import DEFAULTS
 from raytune_planes.printing import counted
-from raytune_planes.records import Goal, TrialRecord
+from raytune_planes.records import Goal, TrialRecord, best_trial
 from raytune_planes.space import StudySettings
 
 Rank = tuple[bool, float]
@@ -22,7 +23,7 @@ class Limits:
     trials: int | None = None
     """Trials that ended, whatever their end."""
     hours: float | None = None
-    """Wall clock over all runs of the study."""
+    """Wall clock over all runs of the study, with the final training that follows."""
     samples: int | None = None
     """Training images over all trials; those of a stage that one trial trained for the others count once."""
     patience: int | None = None
@@ -36,11 +37,19 @@ class Limits:
 class StudyBudget:
     """Says when a study ends and why.
 
-    ``clock`` gives seconds; ``spent_seconds`` is what earlier runs of the same study took.
+    ``clock`` gives seconds; ``spent_seconds`` is what earlier runs of the same study took. ``final_seconds`` says how
+    long the final training will take by the trials so far.
     """
 
-    def __init__(self, limits: Limits, goal: Goal, clock: Callable[[], float], spent_seconds: float = 0.0) -> None:
-        self.limits, self.goal = limits, goal
+    def __init__(
+        self,
+        limits: Limits,
+        goal: Goal,
+        clock: Callable[[], float],
+        spent_seconds: float = 0.0,
+        final_seconds: Callable[[Iterable[TrialRecord], Goal], float] = lambda trials, goal: 0.0,
+    ) -> None:
+        self.limits, self.goal, self._final_seconds = limits, goal, final_seconds
         self._clock, self._started, self._spent = clock, clock(), spent_seconds
         self._ranks: dict[str, Rank] = {}
 
@@ -62,8 +71,8 @@ class StudyBudget:
         limits = self.limits
         if limits.trials is not None and len(done) >= limits.trials:
             return f"{counted(len(done), 'trial')} of {limits.trials} {'is' if len(done) == 1 else 'are'} done"
-        if limits.hours is not None and self.seconds >= limits.hours * 3600:
-            return f"{self.seconds / 3600:.2f} hours of {limits.hours:g} are over"
+        if limits.hours is not None and (over := self._hours_over(limits.hours, trials)):
+            return over
         if limits.samples is not None and samples >= limits.samples:
             return f"{samples:,} samples of {limits.samples:,} are spent"
         if limits.patience is not None:
@@ -71,6 +80,49 @@ class StudyBudget:
             if since >= limits.patience:
                 return f"the best has not moved for {counted(since, 'trial')}"
         return ""
+
+    def _hours_over(self, hours: float, trials: list[TrialRecord]) -> str:
+        over = f"{self.seconds / 3600:.2f} hours of {hours:g} are over"
+        if self.seconds >= hours * 3600:
+            return over
+        final = self._final_seconds(trials, self.goal)
+        if self.seconds + final >= hours * 3600:
+            return f"{over}, and the final training takes about {_took(final)}"
+        return ""
+
+
+def long_seconds(trial: TrialRecord, epochs: int) -> float:
+    """Wall clock that ``epochs`` more epochs of ``trial`` take, by those it had; 0 before its first."""
+    return epochs * sum(epoch.seconds for epoch in trial.epochs) / max(1, len(trial.epochs))
+
+
+def final_seconds(trials: Iterable[TrialRecord], goal: Goal, epochs: int, *, one_by_one: bool) -> float:
+    """Wall clock of the final training, by what the trials so far took an epoch.
+
+    Args:
+        trials: All of the study. Before its best is complete, that is taken to be as fast as the defaults.
+        goal: Ranks them.
+        epochs: Of each training, of all its stages or folds together; 0 for no final training.
+        one_by_one: Whether the choice waits for the defaults.
+    """
+    trials = list(trials)
+    first = next((t for t in trials if t.number == 0), None)
+    best = best_trial(trials, goal) or first
+    if first is None or best is None or not epochs:
+        return 0.0
+    if best is first and any(t.end.is_complete for t in trials if t.number):
+        return long_seconds(first, epochs)
+    each = (long_seconds(first, epochs), long_seconds(best, epochs))
+    return sum(each) if one_by_one else max(each)
+
+
+def needs_defaults(goal: Goal) -> bool:
+    """Whether the choice is trained after the defaults, as a floor follows these."""
+    return any(floor.reference == DEFAULTS for floor in goal.relative.values())
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds / 3600:.2g} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
 
 
 def since_best(done: Iterable[TrialRecord], goal: Goal, known: dict[str, Rank] | None = None) -> int:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.floors import DEFAULTS
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
-from raytune_planes.settings import Value, epochs_in_all, flatten, make_config
-from raytune_planes.space import lengthened, longer
+from raytune_planes.settings import Value, flatten, make_config
+from raytune_planes.space import lengthened, long_in_all
 from raytune_planes.terminal import View
 from raytune_planes.tracking.files import (
     CONFIG,
@@ -39,6 +38,7 @@ from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.folds import train_trial
 from raytune_planes.training.writing import Writer
 from raytune_planes.tuning.again import trained
+from raytune_planes.tuning.budget import long_seconds, needs_defaults
 from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.failures import explain
@@ -89,9 +89,9 @@ def train_final(plan: StudyPlan, study: StudyFiles, view: View) -> Final | None:
     known = {t.number: final_folder(folder, t, plan.final) for t in chosen}
     if all(_is_complete(place) for place in known.values()):
         return read_final(study)
-    whole = epochs_in_all(flatten(longer(plan.space, plan.final)))  # of all stages or folds
+    whole = long_in_all(plan.space, plan.final)
     view.note(_announced(plan.final, whole, chosen))
-    follows = any(floor.reference == DEFAULTS for floor in study.start.goal.relative.values())
+    follows = needs_defaults(study.start.goal)
     tell = resumable(view, plan.name, plan.out)
     with connected() as cluster, Interrupt() as interrupt, Guard(cluster, interrupt.ask, tell):
         for group in [[t] for t in chosen] if follows else [chosen]:
@@ -177,7 +177,7 @@ def _announced(epochs: int, whole: int, chosen: list[TrialRecord]) -> str:
 
     ``whole``: epochs of all stages or folds.
     """
-    seconds = sum(whole * sum(e.seconds for e in t.epochs) / max(1, len(t.epochs)) for t in chosen)
+    seconds = sum(long_seconds(trial, whole) for trial in chosen)
     names = " and ".join(called(t.number) for t in reversed(chosen))
     took = f"; about {max(1, round(seconds / 60))} min of training, by what the trials took"
     return f"final training: {names}, {epochs} epochs each{took}"

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from raytune_planes.records import End, TrialRecord
+from raytune_planes.space import long_in_all
 from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, Trackers
 from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning import mps, ray_hooks, reaper
-from raytune_planes.tuning.budget import Limits, StudyBudget, trained_seconds
+from raytune_planes.tuning.budget import Limits, StudyBudget, final_seconds, needs_defaults, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
 from raytune_planes.tuning.cores import CoreTime
@@ -108,7 +110,10 @@ class _Study:
         )
         self._task = plan.task(folder)
         self._references = References(plan, self._task, folder, view.note, lambda: interrupt.requested)
-        self._budget = StudyBudget(limits, plan.space.goal, time.monotonic, trained_seconds(self._earlier))
+        goal, spent = plan.space.goal, trained_seconds(self._earlier)
+        one_by_one = pools.at_once == 1 or needs_defaults(goal)
+        final = partial(final_seconds, epochs=long_in_all(plan.space, plan.final), one_by_one=one_by_one)
+        self._budget = StudyBudget(limits, goal, time.monotonic, spent, final)
         self._recorder = Recorder(
             self._task,
             self._search,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import StudySettings
-from raytune_planes.tuning.budget import Limits, StudyBudget, since_best
+from raytune_planes.tuning.budget import Limits, StudyBudget, final_seconds, since_best
 
 FGVC, PLANES = "val/fgvc/accuracy", "val/planesnet/accuracy"
 GOAL = Goal((Objective(FGVC),), {PLANES: 0.9})
@@ -54,6 +55,27 @@ def test_hours_count_over_all_runs_of_the_study() -> None:
     clock.now += 1
     assert budget.seconds == 3600
     assert budget.ended([]) == "1.00 hours of 1 are over"
+
+
+def test_hours_leave_the_time_that_the_final_training_will_take() -> None:
+    """Ten epochs of the defaults (1 s an epoch) and of the best (3 s) take 40 s of the 120 s."""
+    timed = [
+        replace(t, epochs=tuple(replace(e, seconds=seconds) for e in t.epochs))
+        for t, seconds in ((trial(0, 0.5), 1.0), (trial(1, 0.9), 3.0), (trial(2, 0.7), 9.0))
+    ]
+    clock = Clock()
+    final = partial(final_seconds, epochs=10, one_by_one=True)
+    budget = StudyBudget(Limits(hours=120 / 3600), GOAL, clock, final_seconds=final)
+    clock.now += 79
+    assert budget.ended(timed) == ""
+    clock.now += 1
+    assert budget.ended(timed) == "0.02 hours of 0.0333333 are over, and the final training takes about 1 min"
+
+    assert final_seconds(timed, GOAL, 10, one_by_one=False) == 30
+    assert final_seconds(timed[:1], GOAL, 10, one_by_one=True) == 20, "the choice is not known yet"
+    assert final_seconds([timed[0], trial(1, 0.3)], GOAL, 10, one_by_one=True) == 10, "the choice is the defaults"
+    assert final_seconds(timed, GOAL, 0, one_by_one=True) == 0
+    assert final_seconds([], GOAL, 10, one_by_one=True) == 0
 
 
 def test_samples_of_running_and_stopped_trials_count() -> None:
