@@ -32,6 +32,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "optim: Lion, rate 0.0004": {"optim.kind": "lion", "optim.lr": 0.0004},
     "optim: averaged weights, 0.98": {"optim.ema": 0.98},
     "optim: label smoothing 0.1": {"losses.classification.label_smoothing": 0.1},
+    "surgery: none, 3 batches a move": {"optim.accumulate": 3},
+    "surgery: PCGrad, 3 batches a move": {"optim.accumulate": 3, "balancing.surgery": "pcgrad"},
+    "surgery: CAGrad, 3 batches a move": {"optim.accumulate": 3, "balancing.surgery": "cagrad"},
     "backbones: ResNet-18, not pretrained": {"model.backbone.kind": "resnet18"},
     "backbones: EfficientNet-Lite0, pretrained": {
         "model.backbone.kind": "efficientnet_lite0",
