@@ -16,7 +16,7 @@ from raytune_planes.records import Action, Decision, End, EpochRecord, Goal, Obj
 from raytune_planes.terminal import Outline, PlainView, View, make_view
 from raytune_planes.terminal.board import Board, clock, progress
 from raytune_planes.terminal.live import LiveView
-from raytune_planes.terminal.remaining import remaining, span
+from raytune_planes.terminal.remaining import Length, remaining, span
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.steps import FILE, StepFile, Steps, read_steps
 
@@ -176,31 +176,33 @@ def test_pruned_and_failed_trials_are_never_the_best() -> None:
     assert best.number == 3, "one that runs may be"
 
 
-def test_what_remains_is_learnt_from_the_trials_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+def test_what_remains_is_learnt_from_the_trials_that_have_ended_and_those_that_run() -> None:
     board = Board(replace(OUTLINE, trials=6, at_once=2, earlier=(trial(0, 0.1, 0.1, end=End.COMPLETED),)))
-    board.take(replace(trial(1), epochs=()))
-    board.take(replace(trial(2), epochs=()))
-    now = 160.0
-    board.take(trial(1, 0.1, end=End.PRUNED))
+    board.take(trial(1, 0.1, 0.1, end=End.CONVERGED))
+    board.take(trial(2, 0.1))
     assert board.ended == 2
-    # Trials took 60 s each, so that nothing varies: trial 2 has had its 60 s, three wait, two run at once.
-    assert board.remaining() == (pytest.approx(90.0), pytest.approx(90.0))
+    # Whole trials of two epochs took 60 s, so that nothing varies: trial 2 has 30 s left, three wait, two run at once.
+    # At the most one of 60 s runs alone at the end.
+    assert board.remaining() == (pytest.approx(105.0), pytest.approx(105.0 + 30.0))
 
 
-def test_before_a_trial_has_ended_the_pace_of_those_that_run_tells_what_remains(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+def test_pruned_trials_shorten_what_remains_and_those_that_came_further_do_not_end_as_early() -> None:
+    pruned, whole = Length(60.0, 0.25), Length(60.0, 1.0)
+    both = remaining([pruned, whole] * 50, [], 4, 1)
+    assert both is not None
+    assert sum(both) / 2 == pytest.approx(4 * 60 * 0.625)
+    further, earlier = remaining([pruned, whole] * 50, [Length(60.0, 0.5)], 0, 1), remaining([pruned] * 50, [], 1, 1)
+    assert further == (pytest.approx(30.0), pytest.approx(30.0)), "of those that came half way all ended with the last"
+    assert earlier == (pytest.approx(15.0), pytest.approx(15.0))
+
+
+def test_before_a_trial_has_ended_the_pace_of_those_that_run_tells_what_remains() -> None:
     board = Board(replace(OUTLINE, trials=1))
     board.take(replace(trial(1), epochs=()))
     assert board.remaining() is None
-    now = 130.0
     board.take(trial(1, 0.1))  # one of two epochs
-    # A whole trial takes 60 s at this pace, give or take a half: 30 s are left, sigma is 30 sqrt(1 + 1).
-    assert board.remaining() == (0.0, pytest.approx(30 + 1.28 * 30 * 2**0.5))
+    # 30 s are left at this pace, give or take a half: sigma is 15 s, and one pace is one degree of freedom.
+    assert board.remaining() == (0.0, pytest.approx(30 + 3.0777 * 15, rel=1e-4))
 
 
 def test_a_failed_trial_tells_nothing_of_how_long_others_take() -> None:
@@ -210,13 +212,14 @@ def test_a_failed_trial_tells_nothing_of_how_long_others_take() -> None:
 
 
 def test_of_trials_that_vary_the_range_is_wider_and_narrows_with_their_number() -> None:
-    few, many = remaining([40.0, 80.0], [], 4, 1), remaining([40.0, 80.0] * 10, [], 4, 1)
+    lengths = [Length(40.0, 1.0), Length(80.0, 1.0)]
+    few, many = remaining(lengths, [], 4, 1), remaining(lengths * 10, [], 4, 1)
     assert few is not None
     assert many is not None
-    assert sum(few) / 2 == sum(many) / 2 == pytest.approx(240.0)
-    # 1.28 sigma sqrt(n + n^2 / k) with sigma 28.28, n 4 and k 2
-    assert few[1] - 240.0 == pytest.approx(1.28 * 28.2843 * 12**0.5, rel=1e-4)
-    assert many[1] < few[1]
+    assert sum(many) / 2 == pytest.approx(240.0)
+    # Student's quantile for k - 1 degrees of freedom times sigma sqrt(n + n^2 / k), with n 4
+    assert few == (0.0, pytest.approx(240.0 + 3.0777 * 28.2843 * 12**0.5, rel=1e-4))
+    assert many[1] - 240.0 == pytest.approx(1.3277 * 20.5196 * 4.8**0.5, rel=1e-4)
     assert remaining([], [], 4, 2) is None
 
 

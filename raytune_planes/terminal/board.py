@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from raytune_planes.fold_metrics import plain, with_error
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.settings import epochs_in_all
-from raytune_planes.terminal.remaining import remaining
+from raytune_planes.terminal.remaining import Length, remaining
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.steps import Steps, read_steps
 
@@ -43,27 +43,22 @@ class Outline:
 class Board:
     """What both views know: the trials, the best one, and how long the rest may take."""
 
-    def __init__(self, outline: Outline) -> None:
-        self.outline = outline
+    def __init__(self, outline: Outline, clock: Callable[[], float] = time.monotonic) -> None:
+        self.outline, self._clock = outline, clock
         self.trials = {t.trial_id: t for t in outline.earlier}
-        self._start_s = time.monotonic()
+        self._start_s = clock()
         self._began_s: dict[str, float] = {}
-        known = [t for t in outline.earlier if t.end.is_complete or t.end is End.PRUNED]
-        self._took_s = {t.trial_id: sum(e.seconds for e in t.epochs) for t in known}
 
     def take(self, trial: TrialRecord) -> None:
         self.trials[trial.trial_id] = trial
-        now = time.monotonic()
-        began = self._began_s.setdefault(trial.trial_id, now)
-        if trial.end.is_complete or trial.end is End.PRUNED:  # a failure tells nothing of other trials
-            self._took_s.setdefault(trial.trial_id, now - began)
+        self._began_s.setdefault(trial.trial_id, self._clock())
 
     def take_goal(self, goal: Goal) -> None:
         self.outline = replace(self.outline, goal=goal)
 
     @property
     def elapsed_s(self) -> float:
-        return time.monotonic() - self._start_s
+        return self._clock() - self._start_s
 
     @property
     def ended(self) -> int:
@@ -75,14 +70,12 @@ class Board:
     def remaining(self) -> tuple[float, float] | None:
         """The least and the most seconds that the trials will likely still take; None before the first epoch. As long
         as none has ended, the pace of those that run tells it."""
-        now, running = time.monotonic(), self.running()
+        running = self.running()
         waiting = max(0, self.outline.trials - self.ended - len(running))
-        paces = [(now - self._began_s[t.trial_id]) / self._share(t) for t in running if self._share(t)]
-        whole = max(paces, default=None)
         if not running and not waiting:
             return None
-        began = [now - self._began_s[t.trial_id] for t in running]
-        return remaining(list(self._took_s.values()), began, waiting, self.outline.at_once, whole)
+        ended = [t for t in self.trials.values() if t.end.is_complete or t.end is End.PRUNED]  # a failure tells nothing
+        return remaining([*map(self._length, ended)], [*map(self._length, running)], waiting, self.outline.at_once)
 
     def steps(self, trial: TrialRecord) -> Steps | None:
         """How far a running trial is within its epoch; None where that is not known."""
@@ -104,14 +97,26 @@ class Board:
     def seconds(self, trial: TrialRecord) -> float:
         """Since it began, while it runs; else of its epochs together."""
         if trial.end is End.RUNNING and trial.trial_id in self._began_s:
-            return max(sum(e.seconds for e in trial.epochs), time.monotonic() - self._began_s[trial.trial_id])
+            return max(sum(e.seconds for e in trial.epochs), self._clock() - self._began_s[trial.trial_id])
         return sum(e.seconds for e in trial.epochs)
+
+    def _length(self, trial: TrialRecord) -> Length:
+        """Its pace by its whole epochs, without what was done once before them; before the first by its steps."""
+        share, epochs = self._share(trial), self._epochs(trial)
+        if trial.epochs:
+            return Length(sum(e.seconds for e in trial.epochs) / len(trial.epochs) * epochs, share)
+        return Length(self.seconds(trial) / share if share else None, share)
+
+    def _epochs(self, trial: TrialRecord) -> int:
+        """Of a trial that runs to its end; 0 where that is not known."""
+        return epochs_in_all(trial.config) if "budget.epochs" in trial.config else self.outline.epochs
 
     def _share(self, trial: TrialRecord) -> float:
         """How much of a whole trial's epochs this one has trained; 0 while that is not known."""
         steps = self.steps(trial)
         done = len(trial.epochs) + (steps.share if steps else 0.0)
-        return min(1.0, done / self.outline.epochs) if self.outline.epochs else 0.0
+        epochs = self._epochs(trial)
+        return min(1.0, done / epochs) if epochs else 0.0
 
     def best(self) -> TrialRecord | None:
         """The best so far of all trials that are neither pruned nor failed; one that keeps the floors goes first."""

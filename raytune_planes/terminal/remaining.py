@@ -5,41 +5,72 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-EIGHTY_PERCENT = 1.28
-"""Standard deviations on either side that hold 80 % of a normal distribution."""
+CHANCE = 0.8
+"""That what remains lies in the range."""
 UNKNOWN_SPREAD = 0.5
 """Of a trial's length, relative to its mean, while fewer than two have ended: some are pruned early."""
 
 
-def remaining(
-    took: Sequence[float], running: Sequence[float], waiting: int, at_once: int, whole: float | None = None
-) -> tuple[float, float] | None:
-    """The least and the most seconds that are likely, with a chance of about 80 %.
+@dataclass(frozen=True)
+class Length:
+    """How long a trial is, and how far it is or was when it ended."""
 
-    The sum over trials to come varies with each of them (sigma sqrt(n)) and with how little is known of their mean
-    (sigma n / sqrt(k), of k that have ended).
+    pace: float | None
+    """Seconds from its first to its last epoch; None while that is not known."""
+    share: float
+    """Of its epochs that it has trained, in [0, 1]."""
+
+
+def remaining(
+    ended: Sequence[Length], running: Sequence[Length], waiting: int, at_once: int
+) -> tuple[float, float] | None:
+    """The least and the most seconds that are likely, with a chance of about ``CHANCE``.
+
+    A trial takes its pace times the share of its epochs after which it ends, 1 unless it is pruned or converges.
+    Short trials end first, so those that run count too: with their own pace, and with the share at which trials ended
+    that came as far. The sum over trials to come varies with each of them and with how little is known of their mean.
 
     Args:
-        took: Seconds of each trial that has ended, pruned ones included.
-        running: Seconds since each running trial began.
+        ended: Trials that have ended, pruned ones included.
+        running: Trials that run.
         waiting: Trials that have not begun.
         at_once: Trials that run at the same time.
-        whole: Seconds of a trial to its last epoch, by the pace of those that run; used while none has ended.
 
     Returns:
         None while nothing is known of any trial.
     """
-    if not took and whole is None:
+    from scipy.special import stdtrit  # Student's quantile; imported by whom it serves alone
+
+    paces = [length.pace for length in (*ended, *running) if length.pace is not None]
+    if not paces:
         return None
-    mean = statistics.fmean(took) if took else whole or 0.0
-    known = len(took) or 1
-    spread = statistics.stdev(took) if len(took) > 1 else UNKNOWN_SPREAD * mean
-    number = len(running) + waiting
-    work = sum(max(mean - already, 0.0) for already in running) + waiting * mean
-    wide = EIGHTY_PERCENT * spread * math.sqrt(number + number**2 / known)
-    lanes = max(1, min(at_once, number))
-    return max(0.0, work - wide) / lanes, (work + wide) / lanes
+    ends = [_end(ended, length.share) for length in running]
+    pace, paces_vary = _moments(paces)
+    share, shares_vary = _moments([length.share for length in ended] + [mean for mean, _ in ends])
+    mean = pace * share
+    varies = pace**2 * shares_vary + share**2 * paces_vary + shares_vary * paces_vary
+    if len(ended) < 2:
+        varies = max(varies, (UNKNOWN_SPREAD * mean) ** 2)
+    work, variance = waiting * mean, varies * (waiting + waiting**2 / len(paces))
+    for length, (end, end_varies) in zip(running, ends, strict=True):
+        own = pace if length.pace is None else length.pace
+        work += (left := own * (end - length.share))
+        variance += own**2 * end_varies if len(ended) > 1 else (UNKNOWN_SPREAD * left) ** 2
+    wide = float(stdtrit(max(1, len(paces) - 1), (1 + CHANCE) / 2)) * math.sqrt(variance)
+    lanes = max(1, min(at_once, len(running) + waiting))
+    alone = mean * (1 - 1 / lanes)  # at the most the last trial runs while the other places are empty
+    return max(0.0, work - wide) / lanes, (work + wide) / lanes + alone
+
+
+def _end(ended: Sequence[Length], share: float) -> tuple[float, float]:
+    """Mean and variance of the share at which trials ended that came as far as ``share``; the last epoch for none."""
+    return _moments([length.share for length in ended if length.share >= share] or [1.0])
+
+
+def _moments(values: Sequence[float]) -> tuple[float, float]:
+    return statistics.fmean(values), statistics.variance(values) if len(values) > 1 else 0.0
 
 
 def span(low: float, high: float) -> str:
