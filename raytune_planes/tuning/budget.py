@@ -81,6 +81,22 @@ class StudyBudget:
                 return f"the best has not moved for {counted(since, 'trial')}"
         return ""
 
+    def short_of_time(self, trials: Iterable[TrialRecord]) -> str:
+        """Why no new trial should begin although the study goes on, or ``""``: what is left of its hours is less than
+        any complete trial took. One that the limit stops is not complete, and so can be no best."""
+        if self.limits.hours is None:
+            return ""
+        trials = list(trials)
+        took = [sum(e.seconds for e in t.epochs) for t in trials if t.end.is_complete]
+        final = self._final_seconds(trials, self.goal)
+        left = self.limits.hours * 3600 - self.seconds - final
+        if left <= 0 or left >= min(took, default=0.0):
+            return ""
+        return (
+            f"no further trial begins: {left:,.0f} s of {self.limits.hours:g} h are left"
+            f"{' before the final training' if final else ''}, and the shortest complete trial took {min(took):,.0f} s"
+        )
+
     def _hours_over(self, hours: float, trials: list[TrialRecord]) -> str:
         over = f"{self.seconds / 3600:.2f} hours of {hours:g} are over"
         if self.seconds >= hours * 3600:

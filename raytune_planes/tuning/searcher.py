@@ -75,6 +75,15 @@ class TuneSearcher(Searcher):
         last = self._promoted(True) if self._promoted else None
         return self.search.adopt(last) if last else None
 
+    def begin_no_more(self) -> bool:
+        """Hand out no new trials: those of an earlier run and paused ones continue. Tells whether new ones were due."""
+        assert self.search is not None
+        begun = self.search.handed_out
+        were_due = self.search.limit is None or begun < self.search.limit
+        if were_due:
+            self.search.limit = begun
+        return were_due
+
     def finish(self) -> None:
         """Start no more trials: the study's budget is spent."""
         self._finished = True

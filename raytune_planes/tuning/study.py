@@ -98,7 +98,7 @@ class _Study:
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
         self._folder, self._view = folder, view
-        self._settled, self._pools, self._interrupt = False, pools, interrupt
+        self._settled, self._pools, self._interrupt, self._short = False, pools, interrupt, ""
         limits = Limits.of(plan.settings)
         self._plan = plan = settled(plan, folder)
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
@@ -139,7 +139,7 @@ class _Study:
         try:
             self._tune()
             self._references.finish(self._pools.at_once)
-            end, reason = End.COMPLETED, self._recorder.spent or self._all_ended()
+            end, reason = End.COMPLETED, self._recorder.spent or self._short or self._all_ended()
         except KeyboardInterrupt as wish:
             end, reason = End.INTERRUPTED, str(wish) or self._interrupt.reason
         except BaseException as error:
@@ -208,6 +208,10 @@ class _Study:
     def _each_step(self) -> None:
         """Datasets are trained alone beside the trials, and leave a place to the defaults, which all wait for."""
         self._references.advance(self._pools.at_once - (self._ended_defaults is None))
+        short = "" if self._short else self._budget.short_of_time(self._recorder.trials.values())
+        if short and self._searcher.begin_no_more():
+            self._view.note(short)
+            self._short = short
 
     def _tune(self) -> None:
         from ray import tune

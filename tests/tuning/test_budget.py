@@ -78,6 +78,30 @@ def test_hours_leave_the_time_that_the_final_training_will_take() -> None:
     assert final_seconds([], GOAL, 10, one_by_one=True) == 0
 
 
+def test_no_trial_begins_in_less_time_than_the_shortest_complete_one_took() -> None:
+    def lasted(number: int, *seconds: float, end: End = End.COMPLETED) -> TrialRecord:
+        epochs = tuple(EpochRecord(n, n, n, {}, seconds=s) for n, s in enumerate(seconds, 1))
+        return TrialRecord(f"t{number}", number, {}, {}, epochs, end)
+
+    clock = Clock()
+    budget = StudyBudget(Limits(hours=1.0), GOAL, clock, spent_seconds=3000)
+    pruned, running = lasted(2, 20, end=End.PRUNED), lasted(3, 9, end=End.RUNNING)
+    trials = [lasted(0, 500, 400), lasted(1, 250, 350, end=End.CONVERGED), pruned, running]
+    assert budget.short_of_time(trials) == ""  # 600 s are left
+    clock.now += 1
+    assert budget.short_of_time(trials) == (
+        "no further trial begins: 599 s of 1 h are left, and the shortest complete trial took 600 s"
+    )
+    assert budget.short_of_time([pruned, running]) == ""  # nothing is known
+    assert StudyBudget(Limits(trials=4), GOAL, clock, spent_seconds=9999).short_of_time(trials) == ""
+    clock.now += 599
+    assert budget.short_of_time(trials) == ""  # the hours are over: that ends the study
+    assert budget.ended(trials) == "1.00 hours of 1 are over"
+
+    budget = StudyBudget(Limits(hours=1.0), GOAL, Clock(), 2900, final_seconds=lambda trials, goal: 200.0)
+    assert "begins: 500 s of 1 h are left before the final training, and" in budget.short_of_time(trials)
+
+
 def test_samples_of_running_and_stopped_trials_count() -> None:
     trials = [trial(0), trial(1, end=End.PRUNED), trial(2, end=End.RUNNING)]
     assert ended(trials, samples=1921) == ""

@@ -395,6 +395,29 @@ def test_tune_gets_no_more_trials_once_the_study_is_finished() -> None:
     assert searcher.suggest("tune2") == TuneSearcher.FINISHED
 
 
+def test_without_time_for_new_trials_those_of_an_earlier_run_and_paused_ones_continue(tmp_path: Path) -> None:
+    dead = Search(a_space(), tmp_path / "o.db")
+    assert dead.ask("left")
+    assert dead.ask("paused")
+    search = Search(a_space(), tmp_path / "o.db", limit=9)
+    left, _ = search.running()
+    asked: list[bool] = []
+
+    def promoted(is_last: bool) -> str | None:
+        asked.append(is_last)
+        return "paused" if asked == [False, True] else None
+
+    searcher = TuneSearcher(search, three_places(), resume=[left], promoted=promoted)
+    assert searcher.begin_no_more()
+    ids = [found["trial_id"] for name in ("tune1", "tune2") if isinstance(found := searcher.suggest(name), dict)]
+    assert ids == ["left", "paused"]
+    searcher.on_trial_complete("tune1")
+    searcher.on_trial_complete("tune2")
+    assert searcher.suggest("tune3") == TuneSearcher.FINISHED
+    assert search.handed_out == 2
+    assert not searcher.begin_no_more()  # none was due any more
+
+
 def test_tune_can_save_and_pickle_the_searcher(tmp_path: Path) -> None:
     searcher = TuneSearcher(Search(a_space(), tmp_path / "o.db"), three_places())
     searcher.save_to_dir(str(tmp_path))

@@ -16,7 +16,7 @@ import pytest
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
-from raytune_planes.settings import load, make_config
+from raytune_planes.settings import flatten, load, make_config
 from raytune_planes.space import Dimension, RungSettings, StudySettings
 from raytune_planes.terminal import PlainView
 from raytune_planes.tracking.base import Trackers
@@ -119,6 +119,29 @@ def test_a_trial_that_falls_behind_is_pruned_and_says_why(tmp_path: Path) -> Non
     assert int(found[1]) == behind.epochs[-1].epoch, "it must stop after the epoch that said so"
     assert int(found[2]) == round(0.3 * defaults.epochs[-1].samples), "compared where the rung is, for all alike"
     assert f"trial 1 pruned: {behind.reason}" in shown
+
+
+def test_a_study_begins_no_trial_that_cannot_end_in_the_time_that_is_left(tmp_path: Path) -> None:
+    plan = tiny_plan(tmp_path, settings=StudySettings(trials=3, hours=1.5, rungs=RungSettings(enabled=False)))
+    metrics = {"val/fgvc/accuracy": 0.5, "val/hrplanes/iou": 0.5, "val/planesnet/accuracy": 0.9}
+    hour = EpochRecord(1, 10, 72, metrics, seconds=3600.0, time_ms=1_700_003_600_000)
+    drawn = plan.space.first()
+    began = TrialRecord("first", 0, drawn, flatten(plan.config(drawn)), started_ms=1_700_000_000_000)
+    tracker = JsonlTracker(plan.out)
+    tracker.start_study(plan.as_record())
+    tracker.start_trial(began)
+    tracker.end_trial(replace(began, epochs=(hour,), end=End.COMPLETED, reason="done", ended_ms=hour.time_ms))
+
+    outcome, shown = run(plan)
+
+    assert [t.number for t in outcome.study.trials] == [0]
+    assert re.fullmatch(
+        r"no further trial begins: 1,\d{3} s of 1\.5 h are left, and the shortest complete trial took 3,600 s",
+        outcome.reason,
+    )
+    assert outcome.reason in shown
+    assert outcome.study.end is not None
+    assert outcome.study.end.end is End.COMPLETED
 
 
 def test_stages_that_trials_have_in_common_are_trained_once(tmp_path: Path) -> None:
