@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,7 +75,18 @@ class Network(nn.Module):
         Returns:
             By task, of those that the dataset has: see each ``Implementation.forward``.
         """
-        *skips, grid_BCHW = self._pyramid(dataset, image_BCHW, place_B)
+        return self.answers(dataset, image_BCHW, self.encoded(dataset, image_BCHW, place_B), hidden_BHW)
+
+    def answers(
+        self,
+        dataset: str,
+        image_BCHW: Tensor,
+        pyramid: Sequence[Tensor],
+        hidden_BHW: Tensor | None = None,
+        only: Collection[str] | None = None,
+    ) -> dict[str, Any]:
+        """``forward`` from what ``encoded`` made of the images; of the tasks ``only``, if any are named."""
+        *skips, grid_BCHW = pyramid
         grid_BCHW = self.refinement(grid_BCHW, self.datasets[dataset])
         # The maximum keeps small parts that the mean drowns: on twenty real types, 500 steps and three seeds, the two
         # together reached 57-59 %, the mean 50-54 %, CLIP's attention pooling (one seed) 51 %.
@@ -92,12 +103,15 @@ class Network(nn.Module):
             training=self.training,
         )
         outputs = {
-            name: task.forward(self.parts(name), features) for name, task in self.tasks.items() if task.wants(dataset)
+            name: task.forward(self.parts(name), features)
+            for name, task in self.tasks.items()
+            if task.wants(dataset) and (only is None or name in only)
         }
         measured_only = self.measured_only.get(dataset, ())
         return {name: detached(a) if name in measured_only else a for name, a in outputs.items()}
 
-    def _pyramid(self, dataset: str, image_BCHW: Tensor, place_B: Tensor | None) -> list[Tensor]:
+    def encoded(self, dataset: str, image_BCHW: Tensor, place_B: Tensor | None = None) -> list[Tensor]:
+        """The encoder's maps at strides 2, 4 and 8, before the last one is refined; see ``forward``."""
         if place_B is None:
             return self._encode(dataset, image_BCHW)
         maps = {

@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_planes.commands.arguments import add_mlflow, place
 from raytune_planes.errors import UserError, listed
-from raytune_planes.paths import there
+from raytune_planes.paths import shortened, there
 from raytune_planes.printing import counted, printable
 
 if TYPE_CHECKING:
     from raytune_planes.serving.answers import Answer
+    from raytune_planes.serving.predictor import Model
 
-EXAMPLES = ("predict STUDY scene.jpg --out drawn", "predict results/train/best.pt chip.png --dataset planesnet --json")
+EXAMPLES = (
+    "predict STUDY scene.jpg --out drawn --explain",
+    "predict results/train/best.pt chip.png --dataset planesnet --json",
+)
+
+
+DRAWN = "drawn"
+"""Folder of the drawings that ``--explain`` makes without ``--out``."""
+REGIONS = "-regions"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +47,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--out", type=place, metavar="DIR", help="draw each answer onto its picture, as PNG into DIR")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help=f"draw also which regions speak for each answer's class, as NAME{REGIONS}.png into DIR (default: {DRAWN})",
+    )
     parser.add_argument(
         "--studies",
         type=place,
@@ -79,18 +93,18 @@ def run(args: argparse.Namespace) -> int:
         print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
     if args.dataset:
         require(args.dataset, model.infos)
-    if args.out:
-        _make(args.out)
+    out = _folder(args)
     for path in pictures:
         try:
             found = answer(model, path, args.dataset, args.text, args.scale)
-            drawn = _draw(found, path, args.out, len(told)) if args.out else None
+            drawn = _drawings(model, found, path, out, len(told), args) if out else {}
         except UserError as error:
             leave_out(error)
             continue
-        told.append({"picture": str(path), **found.to_dict(), **({"drawn": str(drawn)} if drawn else {})})
+        told.append({"picture": str(path), **found.to_dict(), **drawn})
         if not args.json:
-            print(_in_words(path, found) + (f"\n  drawn: {printable(drawn)}" if drawn else ""), flush=True)
+            lines = [_in_words(path, found), *(f"  {key}: {printable(place)}" for key, place in drawn.items())]
+            print("\n".join(lines), flush=True)
     if args.json:
         print(json.dumps(told, indent=1))
     if not told:
@@ -125,18 +139,35 @@ def pictures_of(named: list[Path], left_out: Callable[[UserError], None]) -> lis
     return found
 
 
-def _make(folder: Path) -> None:
+def _folder(args: argparse.Namespace) -> Path | None:
+    """Of the drawings, made; None where none are asked for."""
+    folder: Path | None = args.out or (Path(DRAWN) if args.explain else None)
+    if folder is None:
+        return None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{folder} cannot be made: {error.strerror}; choose another --out") from None
+    return folder
 
 
-def _draw(found: Answer, path: Path, folder: Path, number: int) -> Path:
-    from raytune_planes.serving.overlay import draw, save
+def _drawings(
+    model: Model, found: Answer, path: Path, folder: Path, number: int, args: argparse.Namespace
+) -> dict[str, str]:
+    """What each drawing of one answer shows -> where it is."""
+    from raytune_planes.serving.overlay import NAME_BYTES, draw, draw_regions, save
 
     # Numbered: pictures of two folders may share a name.
-    return save(draw(found, path), folder, f"{number:04d}-{path.stem}")
+    name = f"{number:04d}-{path.stem}"
+    drawn = {"drawn": str(save(draw(found, path), folder, name))}
+    if args.explain:
+        from raytune_planes.serving.regions import explained, regions
+
+        map_HW = regions(model, found, path, args.scale)
+        # Shortened before the suffix: it must be told from the answer's own drawing.
+        apart = shortened(name, NAME_BYTES - len(REGIONS)) + REGIONS
+        drawn["regions"] = str(save(draw_regions(found, path, map_HW, explained(model, found)), folder, apart))
+    return drawn
 
 
 def _in_words(path: Path, found: Answer) -> str:

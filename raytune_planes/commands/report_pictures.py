@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from raytune_planes.commands.report_insight import insights
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.folds import parted
@@ -69,7 +70,8 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
         with tensor_threads(config.devices.threads):
             trainer.evaluate("val")
         predictions = trainer.predictions()
-    return [*_confusions(predictions, classes), *_examples(predictions, classes, trainer, why)]
+    seen = [*_confusions(predictions, classes), *_examples(predictions, classes, trainer, why)]
+    return seen if trainer is None else [*seen, *insights(trainer, predictions, state["prompts"])]
 
 
 def _trainer(

@@ -1,6 +1,7 @@
 """An answer drawn onto its picture: the mask as a tint, a numbered box around each of its parts, and the words.
 
-A detector's boxes are drawn as well, with their scores, in another colour.
+A detector's boxes are drawn as well, with their scores, in another colour. What the answer rests on is a drawing of its
+own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
 from raytune_planes.paths import shortened
+from raytune_planes.printing import printable
+from raytune_planes.report.regions import heat
 from raytune_planes.serving.answers import Answer
 from raytune_planes.tracking.files import write_whole
 
@@ -30,13 +33,7 @@ FOUND = (86, 180, 233)
 
 def draw(answer: Answer, source: Source) -> Image.Image:
     """The picture of ``answer`` with what was found in it. Raises UserError when it cannot be decoded."""
-    longer = max(answer.width, answer.height)
-    scale = min(max(longer, SIDES[0]), SIDES[1]) / longer
-    size = max(1, round(answer.width * scale)), max(1, round(answer.height * scale))
-    smooth = Image.Resampling.BILINEAR if scale <= 1 else Image.Resampling.NEAREST
-    most, values, coarsest = answer.width * answer.height, answer.values, max(1.0, 1 / scale)
-    decoded = images.decode(source, coarsest=coarsest, most=most, values=values, shown=answer.bands)
-    picture = decoded.image.resize(size, smooth)
+    picture, scale = _picture(answer, source)
     if answer.mask is not None:
         picture = _tinted(picture, answer.mask)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(14)
@@ -49,6 +46,21 @@ def draw(answer: Answer, source: Source) -> Image.Image:
         at = left * scale + 3, bottom * scale - 18
         pen.text(at, f"{score:.2f}", fill=FOUND, font=font, stroke_width=2, stroke_fill="black")
     return _captioned(picture, caption(answer), font)
+
+
+def draw_regions(answer: Answer, source: Source, map_HW: np.ndarray, explained: str) -> Image.Image:
+    """The picture of ``answer`` in grey, and over it in colours what speaks for the class ``explained``, as
+    ``serving.regions`` says it.
+
+    Raises UserError when it cannot be decoded.
+    """
+    picture, _ = _picture(answer, source)
+    sized_HW = Image.fromarray(map_HW.astype(np.float32)).resize(picture.size, Image.Resampling.BILINEAR)
+    coloured = Image.fromarray(heat(np.asarray(picture), np.asarray(sized_HW)))
+    speaks = f"speaks for {printable(explained)}"
+    text = f"{answer.dataset}: yellow {speaks} most, orange less" if map_HW.any() else f"no region {speaks}"
+    text += " - SYNTHETIC model" if answer.synthetic else ""
+    return _captioned(coloured, text, ImageFont.load_default(14))
 
 
 def save(picture: Image.Image, folder: Path, name: str) -> Path:
@@ -71,6 +83,17 @@ def caption(answer: Answer) -> str:
         text = f"{count.planes} plane{'s' if count.planes != 1 else ''} by {count.by}"
         text += f", {answer.covered:.1%} of the picture" if answer.mask is not None else ""
     return f"{answer.dataset}: {text}{' - SYNTHETIC model' if answer.synthetic else ''}"
+
+
+def _picture(answer: Answer, source: Source) -> tuple[Image.Image, float]:
+    """The picture at the size of its drawing, and pixels of that for one of the picture."""
+    longer = max(answer.width, answer.height)
+    scale = min(max(longer, SIDES[0]), SIDES[1]) / longer
+    size = max(1, round(answer.width * scale)), max(1, round(answer.height * scale))
+    smooth = Image.Resampling.BILINEAR if scale <= 1 else Image.Resampling.NEAREST
+    most, values, coarsest = answer.width * answer.height, answer.values, max(1.0, 1 / scale)
+    decoded = images.decode(source, coarsest=coarsest, most=most, values=values, shown=answer.bands)
+    return decoded.image.resize(size, smooth), scale
 
 
 def _tinted(picture: Image.Image, mask_HW: np.ndarray) -> Image.Image:

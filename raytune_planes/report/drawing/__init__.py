@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.report import compare, varied
+from raytune_planes.report import compare, embeddings, varied
 from raytune_planes.report import data as looked
 from raytune_planes.report import predictions as said
+from raytune_planes.report import regions as rests
 from raytune_planes.report import search as found
 from raytune_planes.report import training as trained
-from raytune_planes.report.drawing import data, predictions, results, search, style, training
+from raytune_planes.report.drawing import data, insight, predictions, results, search, style, training
 from raytune_planes.report.figure import Figure, Missing
 
 DRAW: Mapping[type, Callable[[Any], Any]] = {
@@ -33,6 +34,8 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     said.WorstPairs: predictions.worst_pairs,
     said.Masks: predictions.masks,
     said.Examples: predictions.examples,
+    rests.Regions: insight.regions,
+    embeddings.Map: insight.embeddings,
     looked.ClassCounts: data.classes,
     looked.Light: data.light,
     looked.BoxCounts: data.boxes,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raytune_planes.report.drawing.style import BEST, INK, PALETTE, canvas, colour
+from raytune_planes.report.drawing.style import BEST, INK, PALETTE, canvas, colour, cut
 from raytune_planes.report.predictions import LABELLED, Confusion, Examples, Masks, WorstPairs
 
 if TYPE_CHECKING:
@@ -91,15 +91,11 @@ def examples(numbers: Examples) -> Figure:
         for spine in axes.spines.values():
             spine.set(visible=True, color=shade, linewidth=3)
         sign = "✓" if example.right else "✗"
-        truth = "" if example.right else f"\nis {_cut(example.truth)}"
+        truth = "" if example.right else f"\nis {cut(example.truth)}"
         axes.set_title(
-            f"{sign} {_cut(example.predicted)}\n{example.probability:.0%}{truth}", fontsize=10, weight="normal"
+            f"{sign} {cut(example.predicted)}\n{example.probability:.0%}{truth}", fontsize=10, weight="normal"
         )
     return figure
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 16 else f"{text[:15]}…"
 
 
 def _ink(where_HW: np.ndarray, shade: str) -> np.ndarray:

@@ -84,6 +84,11 @@ def short(path: str, longest: int = 26) -> str:
     return text if len(text) <= longest else f"{text[: longest // 2 - 1]}…{text[-(longest // 2) :]}"
 
 
+def cut(text: str, longest: int = 16) -> str:
+    """Its beginning, where it is long."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def metric_name(key: str) -> str:
     """``val/fgvc/accuracy`` -> ``fgvc accuracy``."""
     return key.removeprefix("val/").replace("/", " ").replace("_", " ")
