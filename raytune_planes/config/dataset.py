@@ -13,7 +13,7 @@ from raytune_planes.config.local_path import LocalPath, all_local
 from raytune_planes.config.stopping import Stop
 from raytune_planes.section import Fraction, NotNegative, Section
 
-DECODED_FOR = ("image_size", "decoded_size", "tile", "mask_shape", "fit", "crop_to_box", "box_margin")
+DECODED_FOR = ("image_size", "decoded_size", "tile", "mask_shape", "fit", "crop_to_box", "box_margin", "kept")
 """Settings that decide how a dataset's pictures are decoded: each of their values is prepared before a study starts."""
 
 
@@ -71,6 +71,10 @@ class Dataset(Section):
     decoded_size: Annotated[int, Field(ge=16, le=2048)] | None = None
     """Side in pixels at which its pictures are decoded and kept, from ``image_size`` on: what random crops
     (``augment.crop_min``) are cut from. None for ``image_size``. Several values of ``image_size`` share one."""
+    kept: Literal["lossless", "jpeg"] = "lossless"
+    """How its decoded pictures and scenes stand in the cache. ``lossless``: ready to be mapped, or compressed without
+    loss beyond ``--cache-limit``. ``jpeg``: as JPEG of quality 95, at every limit: an eighth to a quarter of the room,
+    and the model sees pictures that are 1 or 2 grey levels off. An NVIDIA GPU can decode them (``devices.decode``)."""
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How a picture becomes a square. ``squash``: its sides are scaled separately. ``crop``: the middle as far as the
     shorter side reaches. ``pad``: all of it, grey beside it. Tiles of scenes are squares."""

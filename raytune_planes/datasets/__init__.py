@@ -51,6 +51,7 @@ def reader(name: str, config: Dataset, data: Path | None, seed: int = 0) -> Read
         classes=tuple(kind.strip() for kind in config.classes.split(",") if kind.strip()),
         values=_range(name, config.values),
         mask_shape=config.mask_shape,
+        kept=config.kept,
         bands=tuple(band.strip() for band in config.bands.split(",") if band.strip()),
         links=Links(f"datasets.{name}", config.follow_links, tuple(map(Path.expanduser, config.roots_of_links))),
     )

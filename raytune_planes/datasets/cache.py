@@ -17,6 +17,7 @@ from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
 from raytune_planes.datasets.cleaning import Plan
 from raytune_planes.datasets.filling import MASKS, Progress, Target, fill
 from raytune_planes.datasets.known import Known
+from raytune_planes.datasets.options import LOSSLESS
 from raytune_planes.datasets.records import Records
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.datasets.wanted import Wanted, others, together
@@ -141,7 +142,8 @@ def _fill_within(
         if target.compressed:
             held = storage.size(target.folder)
             still = ", still more than the limit: raise it or lower image_size" if held > limit_bytes else ""
-            tell(f"compressed to {held / 2**30:.1f} GiB{still}")
+            how = "compressed to" if target.reader.options.kept == LOSSLESS else "kept as JPEG, which takes"
+            tell(f"{how} {held / 2**30:.1f} GiB{still}")
 
 
 def _fitted(
@@ -152,8 +154,9 @@ def _fitted(
         used = storage.used_bytes(cache)
     fitted = []
     for target in targets:
-        small = target.size <= SMALL_BYTES or used + target.size <= limit_bytes
-        if not small:
+        fits = target.size <= SMALL_BYTES or used + target.size <= limit_bytes
+        small = fits and target.reader.options.kept == LOSSLESS
+        if not fits and target.reader.options.kept == LOSSLESS:
             beside = f", beside {used / 2**30:.1f} GiB in use," if used else ""
             tell(
                 f"{target.size / 2**30:.1f} GiB of pictures at {target.reader.image_size} px{beside} are more than the "

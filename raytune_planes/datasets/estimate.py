@@ -16,6 +16,7 @@ from raytune_planes.datasets.base import Arrays, Listing, Reader, Sample
 from raytune_planes.datasets.boxes import padded
 from raytune_planes.datasets.cache import LIMIT_GIB, SMALL_BYTES
 from raytune_planes.datasets.filling import size as decoded_size
+from raytune_planes.datasets.options import LOSSLESS
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted
 from raytune_planes.processors import allowed
@@ -81,10 +82,11 @@ def measure(reader: Reader, listing: Listing, limit_bytes: int = round(LIMIT_GIB
     seconds = sum(per_sample) / len(per_sample) * len(groups) / allowed()
     size = decoded_size(reader, listing)
     disk = size
-    if size > max(SMALL_BYTES, limit_bytes):
+    kept = reader.options.kept
+    if kept != LOSSLESS or size > max(SMALL_BYTES, limit_bytes):
         pictures = [picture for _, *both in found for picture in both if picture is not None]
         raw = sum(picture.nbytes for picture in pictures)
-        disk = round(size * sum(len(records.encoded(picture)) for picture in pictures) / raw)
+        disk = round(size * sum(len(records.encoded(picture, kept)) for picture in pictures) / raw)
     return Decoding(len(listing.samples), size, disk, seconds, allowed(), len(found)), _arrays(listing, found)
 
 

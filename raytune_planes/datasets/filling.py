@@ -48,9 +48,10 @@ class Target:
     compressed: bool = False
     """Whether pictures and masks are kept as ``records``, instead of ready to be mapped."""
 
-    @property
-    def kind(self) -> type[Written]:
-        return records.Writer if self.compressed else storage.Blank
+    def written(self, name: str, shape: tuple[int, ...]) -> Written:
+        """The file ``name`` of the entry, to be filled."""
+        path = self.folder / name
+        return records.Writer(path, shape, self.reader.options.kept) if self.compressed else storage.Blank(path, shape)
 
     @property
     def size(self) -> int:
@@ -85,7 +86,7 @@ def fill(targets: Sequence[Target], workers: int, progress: Progress | None = No
     with ExitStack() as stack:
         written = [
             {
-                name: stack.enter_context(closing(target.kind(target.folder / name, shape)))
+                name: stack.enter_context(closing(target.written(name, shape)))
                 for name, shape in shapes(target.reader, target.listing).items()
             }
             for target in targets

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raytune_planes.datasets.base import SPLITS, Listing, Reader
 from raytune_planes.datasets.framing import Framing
+from raytune_planes.datasets.options import LOSSLESS
 from raytune_planes.errors import UserError
 
 FORMAT = 7
@@ -28,6 +29,8 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
         add(reader.options.bands)
     if reader.options.framing != Framing():  # earlier entries stay valid
         add(reader.options.framing)
+    if reader.options.kept != LOSSLESS:  # likewise
+        add("kept", reader.options.kept)
     for split in SPLITS:
         add(split, *map(int, listing.splits[split]))
     previous, real_root = None, os.path.realpath(root)

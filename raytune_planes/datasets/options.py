@@ -11,6 +11,8 @@ from raytune_planes.datasets.info import MASK_SHAPES
 from raytune_planes.datasets.links import Links
 from raytune_planes.datasets.opening import MOST_PIXELS
 
+LOSSLESS, JPEG = "lossless", "jpeg"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -30,3 +32,5 @@ class Options:
     """What masks are drawn from boxes in, of ``MASK_SHAPES``."""
     framing: Framing = field(default_factory=Framing)
     """How pictures of any shape become squares."""
+    kept: str = LOSSLESS
+    """How decoded pictures are kept: see ``Dataset.kept``."""

@@ -38,7 +38,9 @@ class Writer:
             start += 3 * width * height
         self._table_NC = np.array(rows, np.int64).reshape(-1, len(COLUMNS))
         self._file: storage.Blank | records.Writer = (
-            records.Writer(folder / PIXELS, (len(rows),)) if compressed else storage.Blank(folder / PIXELS, (start,))
+            records.Writer(folder / PIXELS, (len(rows),), reader.options.kept)
+            if compressed
+            else storage.Blank(folder / PIXELS, (start,))
         )
         self._left = dict.fromkeys(self._row)
 

@@ -46,6 +46,7 @@ BESIDE = {
     "share",
     "limit",
     "class_balanced",
+    "kept",
     "head",
     "stop",
     "root",
@@ -171,6 +172,7 @@ def _key(backbone: Pyramid, wanted: Wanted) -> str:
         wanted.asked.model_dump(exclude=BESIDE),
     ]
     told += [wanted.views, wanted.fine, wanted.named, wanted.pixels.has_boxes]
+    told += ["decoded by a GPU"] if wanted.pixels.decoder else []  # whose pictures are some grey levels off
     found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for rows in (wanted.train_T, wanted.val_V):
         found.update(rows.tobytes() + b"|")
