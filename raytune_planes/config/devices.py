@@ -20,6 +20,12 @@ class Devices(Section):
     compile: Literal["no", "auto", "yes"] = "no"
     """``torch.compile`` of the image encoder, as far as datasets share it: ``yes`` before the first step; ``auto`` on a
     GPU, once an epoch has shown that what is left of the training repays it. Results differ in rounding."""
+    decode: Literal["cpu", "cuda"] = "cpu"
+    """What decodes pictures that are kept as JPEG (``datasets.NAME.kept``) in training and validation. ``cuda``: the
+    NVIDIA GPU of the image model, by torchvision, which differs from a CPU by a few grey levels. Whether it gains
+    anything, ``tests/gpu/run`` measures; the CPU decodes ahead of the steps anyway. Its buffers do not count as a
+    trial's part of the memory. The CPU decodes whole scenes that are evaluated, and all where torchvision cannot,
+    which a note says."""
     exact: bool = False
     """Of a GPU: float32 throughout and kernels that give the same bits each time, in place of bfloat16, TF32 and the
     quickest kernels. Results repeat, and compare with a CPU's; a step takes several times as long. A CPU is exact."""

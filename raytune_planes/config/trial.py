@@ -90,6 +90,8 @@ class TrialConfig(Section):
     def _arithmetic_fits(self) -> TrialConfig:
         if self.devices.exact and self.precision == "bfloat16":
             raise ValueError("devices.exact computes in float32, and precision = bfloat16 does not; set one of them")
+        if self.devices.exact and self.devices.decode == "cuda":
+            raise ValueError("devices.exact decodes as a CPU does, and devices.decode = cuda does not; set one of them")
         return self
 
     @model_validator(mode="after")

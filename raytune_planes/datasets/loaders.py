@@ -117,7 +117,7 @@ class TrainStream:
         self._pixels = pixels or Pixels(arrays, seen=crops.Seen.of(settings))
         self._augment, self._turns, self._seed = settings.augment, settings.turns(name), seed
         moved = arrays.scenes is not None and settings.train_tiles == "moved"
-        self._crops = SceneCrops(arrays) if moved else None
+        self._crops = SceneCrops(arrays, self._pixels.decoder) if moved else None
         self._order: sampling.Stream
         if settings.class_balanced:
             self._order = sampling.Balanced(train_N[kept], labels_N[kept], seed, name)

@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raytune_planes.config import Dataset
+from raytune_planes.config import Dataset, Devices
 from raytune_planes.datasets import boxes, crops, hiding
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.card_decoding import CardDecoder, card_decoder
 from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.hiding import Hiding
+from raytune_planes.datasets.options import JPEG
+from raytune_planes.datasets.records import Records
 from raytune_planes.datasets.residence import resident, room_on, sent, uploaded
 
 NOTHING = 0
@@ -30,11 +33,26 @@ class Targets:
 
 
 def pixels_of(
-    data: Mapping[str, Arrays], settings: Mapping[str, Dataset], device: torch.device | str, targets: Targets
+    data: Mapping[str, Arrays],
+    settings: Mapping[str, Dataset],
+    device: torch.device | str,
+    targets: Targets,
+    devices: Devices | None = None,
 ) -> dict[str, Pixels]:
-    """Of each dataset, as its settings say that the model sees it."""
-    there = resident(data, room_on(torch.device(device)))
-    return {n: Pixels(arrays, device, n in there, targets, Seen.of(settings[n])) for n, arrays in data.items()}
+    """Of each dataset, as its settings say that the model sees it; decoded as ``devices`` say, by the CPU when None."""
+    device = torch.device(device)
+    there, decoder = resident(data, room_on(device)), card_decoder(devices or Devices(), device)
+    return {
+        name: Pixels(
+            arrays,
+            device,
+            name in there,
+            targets,
+            Seen.of(settings[name]),
+            decoder if settings[name].kept == JPEG else None,
+        )
+        for name, arrays in data.items()
+    }
 
 
 class Pixels:
@@ -47,17 +65,20 @@ class Pixels:
         is_resident: bool = False,
         targets: Targets | None = None,
         seen: Seen | None = None,
+        decoder: CardDecoder | None = None,
     ) -> None:
         """``is_resident``: whether the arrays are copied to ``device`` once, rather than batch by batch.
 
         ``targets``: what the batches hold beside pictures, masks and labels; nothing when None.
 
         ``seen``: what is seen of a decoded picture, and at which side; all of it as it is when None.
+
+        ``decoder``: of pictures that are kept as JPEG, where ``device`` decodes them.
         """
         self.name, self._device = arrays.info.name, torch.device(device)
-        self._targets = targets or Targets()
+        self._targets, self.decoder = targets or Targets(), decoder
         masks = arrays.masks_NHW
-        self._images_NHWC = self._held(arrays.images_NHWC, is_resident)
+        self._images_NHWC = self._held(arrays.images_NHWC, is_resident, decoder)
         self._masks_NHW = None if masks is None else self._held(masks, is_resident)
         self._boxes_NM4 = None if arrays.boxes_NM4 is None else np.asarray(arrays.boxes_NM4)
         self._labels_N = np.asarray(arrays.labels_N)
@@ -82,7 +103,7 @@ class Pixels:
         """The same as uint8: image_BHWC, and mask_BHW in {0, 1}."""
         if windows_B4 is not None:
             return self._crops(self._images_NHWC, self._masks_NHW, chosen, windows_B4)
-        image_BHWC, masks = self._rows(self._images_NHWC, chosen), self._masks_NHW
+        image_BHWC, masks = self._rows(self._images_NHWC, chosen, self.decoder), self._masks_NHW
         mask_BHW = None if masks is None else self._rows(masks, chosen)
         if mask_BHW is not None and self.side != mask_BHW.shape[1]:
             mask_BHW = crops.resized_masks(mask_BHW, self.side)
@@ -121,11 +142,11 @@ class Pixels:
 
     def of(self, arrays: Arrays) -> Pixels:
         """The same of other pictures, which are given batch by batch."""
-        return Pixels(arrays, self._device, False, self._targets, self.seen)
+        return Pixels(arrays, self._device, False, self._targets, self.seen, self.decoder)
 
-    def _held(self, array: np.ndarray, resident: bool) -> np.ndarray | Tensor:
+    def _held(self, array: np.ndarray, resident: bool, decoder: CardDecoder | None = None) -> np.ndarray | Tensor:
         if resident:
-            return uploaded(array, self._device)
+            return uploaded(array, self._device, decoder)
         # np.asarray: indexing np.memmap costs a Python call that looks for its file each time. Records are no array.
         return np.asarray(array) if isinstance(array, np.ndarray) else array
 
@@ -134,18 +155,25 @@ class Pixels:
     ) -> tuple[Tensor, Tensor | None]:
         """One by one, since each has a size of its own; of a map on disk only the windows are read."""
         pairs = list(zip(chosen.tolist(), windows, strict=True))
-        image_BHWC = torch.stack([crops.cut(images[i], window, self.side) for i, window in pairs])
+        if self.decoder is not None and isinstance(images, Records):
+            there = self.decoder.pictures(images, chosen.tolist(), images.nbytes // len(images))
+            shown = zip(there, windows, strict=True)
+            image_BHWC = torch.stack([crops.cut(picture, window, self.side) for picture, window in shown])
+        else:
+            image_BHWC = torch.stack([crops.cut(images[i], window, self.side) for i, window in pairs])
         if masks is None:
             return image_BHWC.to(self._device, non_blocking=True), None
         mask_BHW = torch.stack([crops.cut_mask(masks[i], window, self.side) for i, window in pairs])
         return image_BHWC.to(self._device, non_blocking=True), mask_BHW.to(self._device, non_blocking=True)
 
-    def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray) -> Tensor:
+    def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray, decoder: CardDecoder | None = None) -> Tensor:
         """Rows of their own, so that the map stays untouched; bytes travel to the device, not floats."""
         left, top, right, bottom = self._middle
         if isinstance(held, Tensor):
             return held[torch.from_numpy(np.array(chosen)).to(self._device, non_blocking=True), top:bottom, left:right]
         # The whole picture by its index alone: with slices beside it, numpy takes twice the time.
         if self.seen.share == 1:
-            return sent(held, chosen, self._device)
+            return sent(held, chosen, self._device, decoder)
+        if decoder is not None:
+            return sent(held, chosen, self._device, decoder)[:, top:bottom, left:right]
         return torch.from_numpy(held[chosen, top:bottom, left:right]).to(self._device, non_blocking=True)

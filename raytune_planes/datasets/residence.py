@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.card_decoding import CardDecoder
+from raytune_planes.datasets.records import Records
 
 SHARE = 0.4
 """Of the memory of a GPU that this process may still take: what decoded datasets fill at most; training needs the
@@ -47,19 +49,25 @@ def size_of(arrays: Arrays) -> int:
     return int(arrays.images_NHWC.nbytes + (0 if arrays.masks_NHW is None else arrays.masks_NHW.nbytes))
 
 
-def uploaded(array: np.ndarray, device: torch.device) -> Tensor:
-    """The whole array on ``device``; ``array`` may be on disk, or compressed."""
+def uploaded(array: np.ndarray, device: torch.device, decoder: CardDecoder | None = None) -> Tensor:
+    """The whole array on ``device``; ``array`` may be on disk, or compressed, which ``decoder`` decodes there."""
     first = torch.from_numpy(np.array(array[:1]))
     whole = torch.empty((len(array), *first.shape[1:]), dtype=first.dtype, device=device)
     rows = max(1, CHUNK_BYTES // max(1, first.nbytes))
+    if decoder is not None and isinstance(array, Records):
+        for row, picture_HWC in enumerate(decoder.pictures(array, range(len(array)), first.nbytes)):
+            whole[row] = picture_HWC
+        return whole
     for start in range(0, len(array), rows):
         whole[start : start + rows] = torch.from_numpy(np.array(array[start : start + rows])).to(device)
     return whole
 
 
-def sent(array: np.ndarray, chosen: np.ndarray, device: torch.device) -> Tensor:
+def sent(array: np.ndarray, chosen: np.ndarray, device: torch.device, decoder: CardDecoder | None = None) -> Tensor:
     """Rows of ``array`` on ``device``, as a copy. A GPU fetches them by itself, from pinned memory, while the host goes
-    on."""
+    on; or decodes them, where there is a ``decoder``."""
+    if decoder is not None and isinstance(array, Records) and len(chosen):
+        return torch.stack(list(decoder.pictures(array, chosen.tolist(), array.nbytes // len(array))))
     if device.type != "cuda":
         return torch.from_numpy(array[chosen]).to(device, non_blocking=True)
     if not isinstance(array, np.ndarray):  # decoded as it is indexed

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from raytune_planes.datasets import tiles
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.card_decoding import CardDecoder
+from raytune_planes.datasets.records import Records
 from raytune_planes.datasets.tiles import TileWindow
 from raytune_planes.datasets.yolo_lines import Box
 
@@ -18,9 +24,10 @@ REACH = 0.5
 class SceneCrops:
     """Any window of the scenes of ``arrays``, as a tile would be that lay there."""
 
-    def __init__(self, arrays: Arrays) -> None:
+    def __init__(self, arrays: Arrays, decoder: CardDecoder | None = None) -> None:
+        """``decoder``: of scenes that are kept as JPEG, where a GPU decodes them."""
         assert arrays.scenes is not None
-        self._arrays, self._scenes = arrays, arrays.scenes
+        self._arrays, self._scenes, self._decoder = arrays, arrays.scenes, decoder
         self._scaled = lru_cache(maxsize=None)(self._scaled_boxes)
 
     def near(self, chosen_B: np.ndarray, draws_B2: np.ndarray) -> Arrays:
@@ -45,7 +52,7 @@ class SceneCrops:
         ellipse = self._arrays.info.masks_from == "ellipse"
         return Arrays(
             self._arrays.info,
-            np.stack([image_SSC for image_SSC, _, _ in windows]),
+            self._pictures(number_B.tolist(), [window for window, _, _ in windows]),
             np.array([int(bool(parts)) for _, parts, _ in windows], np.int64),
             np.stack(
                 [
@@ -58,16 +65,34 @@ class SceneCrops:
             boxes_NM4=boxes_BM4,
         )
 
-    def _window(self, scene: int, *places_2: np.ndarray) -> tuple[np.ndarray, tuple[Box, ...], tuple[Box, ...]]:
-        """Picture, boxes cut and uncut of the first place that shows no slivers alone, or of the last."""
+    def _pictures(self, numbers: Sequence[int], windows: Sequence[TileWindow]) -> np.ndarray:
+        """uint8 [B, S, S, 3] of these windows of scenes, each of which is decoded once; with a decoder a tensor of the
+        GPU, which ``Pixels`` takes as well."""
+        asked = sorted(set(numbers))
+        scenes: Iterable[np.ndarray | Tensor] = map(self._scenes.image, asked)
+        if self._decoder is not None and isinstance(self._scenes.pixels, Records):
+            size = int(3 * self._scenes.table_NC[asked, 1:3].prod(axis=1).max())
+            scenes = self._decoder.pictures(self._scenes.pixels, asked, size)
+        found: dict[int, np.ndarray | Tensor] = {}
+        for number, scene_HWC in zip(asked, scenes, strict=True):
+            for place in (place for place, own in enumerate(numbers) if own == number):
+                left, top, right, bottom = windows[place]
+                part_SSC = scene_HWC[top:bottom, left:right]
+                # A copy of its own, so that of scenes that were decoded for it no more than one stays in memory.
+                found[place] = part_SSC.clone() if isinstance(part_SSC, Tensor) else part_SSC.copy()
+        tiles = [found[place] for place in range(len(windows))]
+        on_card = [tile_SSC for tile_SSC in tiles if isinstance(tile_SSC, Tensor)]
+        return cast(np.ndarray, torch.stack(on_card)) if on_card else np.stack(tiles)
+
+    def _window(self, scene: int, *places_2: np.ndarray) -> tuple[TileWindow, tuple[Box, ...], tuple[Box, ...]]:
+        """Place, boxes cut and uncut of the first one that shows no slivers alone, or of the last."""
         side, boxes = self._scenes.image_size, self._scaled(scene)
         for left, top in places_2:
             window: TileWindow = (int(left), int(top), int(left) + side, int(top) + side)
             parts, uncut, slivers = tiles.inside(boxes, window)
             if parts or not slivers:
                 break
-        image_SSC = self._scenes.image(scene)[window[1] : window[3], window[0] : window[2]]
-        return image_SSC, parts, uncut
+        return window, parts, uncut
 
     def _scaled_boxes(self, scene: int) -> list[Box]:
         step = self._scenes.step(scene, self._arrays.info.tile)

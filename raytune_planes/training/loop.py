@@ -13,6 +13,7 @@ import torch
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.card_decoding import decoding_in_words
 from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite, split_metric
 from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
@@ -60,7 +61,7 @@ def train(
             The step is that of the whole batch, but for terms that compare images with each other (contrastive, Dice):
             those see the images of a part only.
         report: Called after every epoch, on every worker.
-        say: Told which weights ``start`` gave, on every worker.
+        say: Told which weights ``start`` gave, and what decodes where it is not as asked, on every worker.
 
     Returns:
         How the trial ended, and why.
@@ -72,6 +73,8 @@ def train(
     torch.set_num_threads(config.devices.threads)
     trainer = Trainer(config, data, prompts, worker)
     trainer.pieces = pieces
+    for note in decoding_in_words(config.devices, worker.device, config.active):
+        say(note)
     best = -math.inf
     if resume is not None:
         state = load_state(resume)

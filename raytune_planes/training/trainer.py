@@ -93,7 +93,7 @@ class Trainer:
         self.average, self.plateau = Average(self.model, config.optim.ema), Plateau(config.optim, tuple(datasets))
         self.primary = {name: metric("val", name, primary_metric(name, d.reader)) for name, d in datasets.items()}
         targets = Targets(**{k: v for task in self.model.tasks.values() for k, v in task.targets().items()})
-        self._pixels = pixels_of(self.data, datasets, worker.device, targets)
+        self._pixels = pixels_of(self.data, datasets, worker.device, targets, config.devices)
         self._streams: dict[str, BatchStream] = {
             name: TrainStream(self.data[name], d, config.budget.batch_size, config.seed, self._pixels[name])
             for name, d in datasets.items()

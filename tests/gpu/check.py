@@ -16,13 +16,14 @@ from pathlib import Path
 import torch
 
 from raytune_planes.training.workers import why_no_gpu
-from tests.gpu import equality, processes, speed, study
+from tests.gpu import decoding, equality, processes, speed, study
 from tests.gpu.place import LIMIT_S, Found, Place, Skipped
 
 CHECKS: Mapping[str, tuple[Callable[[Place], Found], float]] = {
     "no step waits for the card": (equality.waits, 10),
     "metrics are the CPU's": (equality.metrics, 60),
     "noise is as asked": (equality.noise, 5),
+    "pictures are decoded on the card": (decoding.card, 15),
     "a resumed training continues": (equality.resume, 10),
     "bfloat16 learns as float32": (equality.low_precision, 20),
     "two trials share the card": (processes.trials, 40),

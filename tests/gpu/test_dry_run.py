@@ -8,9 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision.io
+from torch import Tensor
 
 from raytune_planes.training.workers import why_no_gpu
-from tests.gpu import check
+from tests.gpu import check, decoding
 from tests.gpu.place import Place
 
 SLOW = [name for name in check.CHECKS if name.startswith("two ") or name == "a study"]
@@ -27,6 +30,9 @@ def test_every_check_of_one_process_holds_on_a_played_card(tmp_path: Path) -> No
     }, found
     for name in MISSING:
         assert found[name].text == "skipped: lightning is not installed"
+    figures = found["pictures are decoded on the card"].figures
+    assert {figures[f"{name}, levels apart"] for name in decoding.SHAPES} == {0.0}, "on a CPU both are libjpeg"
+    assert min(value for key, value in figures.items() if key.endswith("pictures/s")) > 0
     compiling = found["what compiling costs and saves"]
     assert re.match(r"measured COST_S = \d+, SAVED = 0\.\d\d of 1 networks: set them in training/", compiling.text)
     told = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
@@ -66,3 +72,15 @@ def test_a_check_that_fails_or_raises_is_told_and_decides_the_status(
     assert [result.held for result in found.values()] == [False, False, False]
     assert check.status(found, dry=True) == 1
     assert "the card is on fire" in notes[0]
+
+
+def test_a_decoder_that_is_too_far_off_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = torchvision.io.decode_jpeg
+
+    def off(data: list[Tensor], mode: str, device: torch.device) -> list[Tensor]:
+        return [picture.clamp_(max=240).add_(9) for picture in right(data, mode=mode, device=device)]
+
+    monkeypatch.setattr(torchvision.io, "decode_jpeg", off)
+    found = decoding.card(Place(dry=True))
+    assert found.held is False
+    assert "too far: 64 px: " in found.text
