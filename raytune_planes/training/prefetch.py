@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -39,7 +40,7 @@ class Stream:
     """A stream of an NVIDIA GPU: copies and augmentation run beside the steps, and no host waits for either."""
 
     def __init__(self, device: torch.device) -> None:
-        self._device, self._stream = device, torch.cuda.Stream(device)
+        self._device, self._stream = device, _beside(device)
         self._stream.wait_stream(torch.cuda.current_stream(device))  # datasets may still be on their way to the card
 
     def entered(self) -> AbstractContextManager[object]:
@@ -59,6 +60,13 @@ class Stream:
             if rows is not None and rows.device.type == "cuda":
                 rows.record_stream(current)  # else its memory would be given away while the step still reads it
         return batch
+
+
+@cache
+def _beside(device: torch.device) -> torch.cuda.Stream:
+    """The same for all epochs and evaluations: torch gives out 32 streams in turn, and what batches leave of a card's
+    memory is kept for the stream that they were made on alone."""
+    return torch.cuda.Stream(device)
 
 
 class Beside:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from raytune_planes.datasets.loaders import Batch
+from raytune_planes.training import prefetch
 from raytune_planes.training.prefetch import AHEAD, Beside, batches, made_ahead
 from raytune_planes.training.trainer import Trainer
 from raytune_planes.training.workers import LocalWorker
@@ -104,3 +105,27 @@ def test_steps_and_evaluation_of_batches_made_ahead_are_those_of_batches_made_at
     assert run() == at_their_turn
     assert asked == ["trainer", "evaluation", "evaluation"]
     assert "batches" not in threads()
+
+
+def test_all_epochs_make_their_batches_on_one_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch keeps freed memory of a card for the stream that it was taken on, and would hand out 32 in turn."""
+    made: list[object] = []
+
+    class Played:
+        def __init__(self, device: torch.device) -> None:
+            self.waited = 0
+            made.append(self)
+
+        def wait_stream(self, other: str) -> None:
+            assert other == "the stream of training"
+            self.waited += 1
+
+    prefetch._beside.cache_clear()
+    monkeypatch.setattr(torch.cuda, "Stream", Played)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: "the stream of training")
+    for _ in range(3):
+        prefetch.Stream(torch.device("cuda"))
+    assert [stream.waited for stream in made] == [3]  # type: ignore[attr-defined]
+    prefetch.Stream(torch.device("cuda", 1))
+    assert len(made) == 2, "a card of its own has its own"
+    prefetch._beside.cache_clear()
