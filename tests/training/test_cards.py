@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch
 from raytune_planes.records import EpochRecord, split_metric
 from raytune_planes.terminal.board import card_of
 from raytune_planes.tracking.mlflow_fields import epoch_points
-from raytune_planes.training.cards import GIB, CardUse, limit_memory
+from raytune_planes.training.cards import GIB, OUTSIDE, CardUse, limit_memory
 from raytune_planes.tuning.failures import NO_MEMORY, explain
 from tests.toy import toy_config
 from tests.training.test_loop import Recorder, run
@@ -25,11 +27,35 @@ def test_a_trial_may_take_its_share_of_a_card_and_a_whole_one_where_it_holds_sev
     monkeypatch.setattr(
         torch.cuda, "set_per_process_memory_fraction", lambda share, device: limits.append((share, device))
     )
+    card = SimpleNamespace(total_memory=80 * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
     for share in (0.25, 1.0, 2.0):
         limit_memory(GPU, share)
         limit_memory(CPU, share)
     limit_memory(torch.device("cuda", 3), 0.5)
-    assert limits == [(0.25, None), (1.0, None), (1.0, None), (0.5, 3)], "None is the current one"
+    assert limits == [(19.25 / 80, None), (1.0, None), (1.0, None), (39.25 / 80, 3)], "None is the current one"
+    assert 4 * limits[0][0] * 80 * GIB + 4 * OUTSIDE == 80 * GIB, "four trials fit with their contexts"
+    card.total_memory = 4 * GIB
+    limit_memory(GPU, 0.25)
+    assert limits[-1] == (0.125, None), "half of a small share"
+
+
+class NoFigure(Exception):
+    """As nvidia-ml-py raises of a part of a GPU."""
+
+
+@pytest.mark.parametrize("error", [NoFigure("Not Supported"), RuntimeError("cuda driver can't be loaded")])
+def test_a_card_that_does_not_tell_how_busy_it_is_ends_no_trial(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def utilization(device: torch.device) -> int:
+        raise error
+
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(NVMLError=NoFigure))  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 3 * GIB)
+    monkeypatch.setattr(torch.cuda, "utilization", utilization)
+    assert CardUse(GPU).figures(20480).keys() == {"card/images_per_second", "card/memory_gib"}
 
 
 @pytest.mark.parametrize("busy", [0.87, None])
