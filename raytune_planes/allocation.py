@@ -10,7 +10,9 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 from functools import cache
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,10 @@ def keep_freed_memory() -> str:
 
 
 def give_back() -> None:
-    """Return to the system all that this process has freed."""
+    """Return to the system, and to a GPU, all that this process has freed: other trials may share either."""
+    torch: Any = sys.modules.get("torch")  # which a process that trains has
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     if (trim := getattr(_library(), "malloc_trim", None)) is not None:
         trim(0)
 

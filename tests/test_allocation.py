@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from raytune_planes.allocation import CHOSEN, ONE_HEAP, keep_freed_memory
+from raytune_planes.allocation import CHOSEN, ONE_HEAP, give_back, keep_freed_memory
 
 GLIBC = hasattr(ctypes.CDLL(None), "mallopt")
 TRAINS = """
@@ -61,3 +62,14 @@ def test_a_c_library_without_mallopt_is_named(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("raytune_planes.allocation._library", object)
     assert keep_freed_memory.__wrapped__() == "the C library of this system has no mallopt"
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_process_that_takes_the_next_trial_gives_a_card_back_what_it_freed(
+    used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied: list[bool] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(True))
+    give_back()
+    assert emptied == ([True] if used else [])

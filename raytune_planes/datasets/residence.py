@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,14 +23,16 @@ CHUNK_BYTES = 2**26
 def room_on(device: torch.device) -> int:
     """Bytes that decoded datasets may fill on ``device``.
 
-    ``SHARE`` of what is free on an NVIDIA GPU and within this process's part of it (``Worker``); none elsewhere: on a
-    CPU all trials share the pages of the cache, and other GPUs do not say what is free.
+    ``SHARE`` of what is free on an NVIDIA GPU and within this process's part of it (``Worker``), with what torch keeps
+    of earlier stages, folds or trials and uses no more; none elsewhere: on a CPU all trials share the pages of the
+    cache, and other GPUs do not say what is free.
     """
     if device.type != "cuda":
         return 0
-    free, total = torch.cuda.mem_get_info(device)
-    own = torch.cuda.get_per_process_memory_fraction(device.index) * total - torch.cuda.memory_reserved(device)
-    return max(0, int(SHARE * min(free, own)))
+    gc.collect()  # a training that is over may refer to itself, with all that it had on the card
+    (free, total), used = torch.cuda.mem_get_info(device), torch.cuda.memory_allocated(device)
+    own = torch.cuda.get_per_process_memory_fraction(device.index) * total - used
+    return max(0, int(SHARE * min(free + torch.cuda.memory_reserved(device) - used, own)))
 
 
 def resident(data: Mapping[str, Arrays], room: int) -> frozenset[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -32,8 +34,9 @@ def test_the_smallest_datasets_live_on_the_card_as_far_as_there_is_room() -> Non
 def test_a_trial_fills_its_share_of_the_part_of_the_card_that_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     gib = 2**30
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (60 * gib, 80 * gib))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 4 * gib)
-    for fraction, expected in ((1.0, 60.0), (0.25, 16.0), (0.05, 0.0)):  # of what is free, or its part less what it has
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1 * gib)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 4 * gib)  # 3 of an earlier training, for the next
+    for fraction, expected in ((1.0, 63.0), (0.25, 19.0), (0.05, 3.0), (0.0125, 0.0)):  # free, or its part less its own
         monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device, f=fraction: f)
         assert room_on(torch.device("cuda")) == pytest.approx(SHARE * expected * gib, abs=1)
     assert room_on(torch.device("cpu")) == 0
@@ -58,3 +61,25 @@ def test_a_whole_array_is_sent_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
     images = toy_data()["fgvc"].images_NHWC
     assert torch.equal(uploaded(images, torch.device("cpu")), torch.from_numpy(images))
     assert torch.equal(sent(images, np.array([3, 1]), torch.device("cpu")), torch.from_numpy(images[[3, 1]]))
+
+
+def test_what_an_earlier_training_left_is_let_go_before_the_room_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that refers to itself, as a trainer does, else keeps its datasets on the card until Python looks for it."""
+
+    class Earlier:
+        def __init__(self) -> None:
+            self.itself = self
+
+    left = weakref.ref(Earlier())
+    there: list[bool] = []
+
+    def free(device: torch.device) -> tuple[int, int]:
+        there.append(left() is not None)
+        return 100, 100
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", free)
+    for name in ("memory_allocated", "memory_reserved"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: 0)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)
+    assert room_on(torch.device("cuda")) == 40
+    assert there == [False]
