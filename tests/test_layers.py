@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 LEVELS = (
     ("system", "plugins", "errors", "section", "allocation", "arithmetic", "floors", "printing", "invocation"),
     ("processors", "memory", "catalog", "paths", "encoders", "misfits"),
-    ("tasks (settings)",),
+    ("tasks (settings)", "stores"),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto", "fold_metrics"),
     ("config",),
@@ -41,6 +41,7 @@ LIGHT = ("__init__", "base", "settings")
 
 HOMES = {
     "ray": ("tuning/", "launch/"),
+    "pyarrow": ("stores/",),
     "grpc": ("tuning/joining.py",),
     "optuna": ("tuning/",),
     "mlflow": ("tracking/mlflow",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from raytune_planes.space import load_space
 from raytune_planes.tracking import reading
 from raytune_planes.training import checkpoint
 
-ADDRESS = "is an address, and files are read and written on this machine alone"
+ADDRESS = r"is an address, which --data alone takes \(s3://, gs://, az://\)"
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/x", "s3:/bucket/x", "gs://b", "file:///tmp/x", "https://host/x.pt"])
@@ -40,7 +41,7 @@ def test_a_path_is_taken_as_it_is(text: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        *(["tune", "--out", "{}"], ["tune", "--data", "{}"], ["tune", "--cache", "{}"], ["tune", "--config", "{}"]),
+        *(["tune", "--out", "{}"], ["tune", "--cache", "{}"], ["tune", "--config", "{}"]),
         *(["tune", "--start-from", "{}"], ["tune", "{}.yaml"], ["tune", "--set", "start={}"], ["check", "{}.yaml"]),
         *(["train", "--out", "{}"], ["train", "--set", "start={}"], ["train", "--set", "datasets.fgvc.root={}"]),
         *(["train", "--set", "datasets.fgvc.clean={}"], ["train", "--set", "text.model={}"]),
@@ -49,11 +50,10 @@ def test_a_path_is_taken_as_it_is(text: str) -> None:
         *(
             ["report", "{}.json"],
             ["report", "--to", "{}"],
-            ["report", "--data", "{}"],
             ["compare", "a", "b", "--to", "{}"],
         ),
         *(["ensemble", "--to", "{}"], ["ensemble", "--cache", "{}"], ["synth", "{}"]),
-        *(["data", "{}"], ["data", "--out", "{}"], ["data", "--clean", "{}"]),
+        *(["data", "--out", "{}"], ["data", "--clean", "{}"]),
         *(["predict", "{}", "x.png"], ["predict", "x.pt", "{}"], ["predict", "x.pt", "x.png", "--out", "{}"]),
         *(["predict", "x.pt", "x.png", "--studies", "{}"],),
     ],
@@ -71,7 +71,7 @@ def test_every_path_of_the_command_line_refuses_an_address_and_makes_nothing(
         status = int(left.code or 0)
     said = " ".join(capsys.readouterr().err.split())
     assert status == 2, said
-    assert ADDRESS in said
+    assert re.search(ADDRESS, said)
     assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 

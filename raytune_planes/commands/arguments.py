@@ -10,6 +10,7 @@ from typing import Any
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import RESULTS
 from raytune_planes.paths import local
+from raytune_planes.stores.address import Place, where
 
 TUNE_DEFAULTS = {
     **{"space": "quick", "seed": 0, "workers": 1, "cpus_per_worker": 1, "gpus_per_worker": "auto"},
@@ -49,9 +50,10 @@ def add_mlflow(
 def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
-        type=place,
+        type=place_or_address,
         metavar="DIR",
-        help="folder with planesnet/, hrplanes/ and fgvc-aircraft-2013b/; without it, SYNTHETIC data is drawn",
+        help="folder with planesnet/, hrplanes/ and fgvc-aircraft-2013b/, or s3://BUCKET/PREFIX, gs://…, az://…; "
+        "without it, SYNTHETIC data is drawn",
     )
     parser.add_argument("--cache", type=place, metavar="DIR", help="folder of the decoded pictures (default: per user)")
     parser.add_argument(
@@ -65,7 +67,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_moved(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=place, metavar="DIR", help="the study's pictures, where they have moved")
+    parser.add_argument(
+        "--data", type=place_or_address, metavar="DIR", help="the study's pictures, where they have moved"
+    )
     parser.add_argument("--cache", type=place, metavar="DIR", help="of the decoded pictures, where it has moved")
 
 
@@ -93,6 +97,14 @@ def place(text: str) -> Path:
     """An argparse type: a path of this machine."""
     try:
         return local(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def place_or_address(text: str) -> Place:
+    """An argparse type: a path of this machine, or the address of an object store."""
+    try:
+        return where(text)
     except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

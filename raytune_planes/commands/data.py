@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from raytune_planes.commands.arguments import add_set, place
+from raytune_planes.commands.arguments import add_set, place, place_or_address
 from raytune_planes.errors import UserError
 
 EXAMPLES = ("data DIR", "data DIR --out figures --clean plan.json", "data DIR --estimate")
@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         nargs="?",
-        type=place,
+        type=place_or_address,
         metavar="DIR",
         help="what --data names, or a folder of class folders; without it, datasets whose root --set names",
     )
@@ -67,5 +67,7 @@ def run(args: argparse.Namespace) -> int:
             needed = partner.replace("_", "-")
             raise UserError(f"--{option} says how --{needed} works; give --{needed} too, or leave --{option} out")
     from raytune_planes.commands import data_run
+    from raytune_planes.datasets.fetching import fetched
 
+    args.folder = fetched(args.folder, None)
     return data_run.run(args)

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     config = make_config(space.fixed, space.start, {"devices.threads": args.cpus_per_worker})
     print(describe(replace(space, study=settings)))
     at_once = _resources(args)
-    data = data_folder(args.data)
+    data = data_folder(args.data, args.cache, args.cache_limit)
     readers = {name: reader_of(name, d, data, args.cache, print) for name, d in config.active.items()}
     listings = {name: reader.scan() for name, reader in readers.items()}
     refuse_unmeasured(space.goal, {name: listing.info for name, listing in listings.items()})

@@ -24,6 +24,7 @@ from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Rule
 from raytune_planes.serving.predictor import Predictor
 from raytune_planes.serving.split_predictions import SplitPrediction, Truth, judged, predict_split, truth
+from raytune_planes.stores.address import Place
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.keeping import is_freed
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) -> tuple[Member, ...]:
+def gather(study: StudyFiles, most: int, data: Place | None, cache: Path | None) -> tuple[Member, ...]:
     """The best trial, then the next best that have weights, pruned ones too: each at its best epoch. Trials on every
     fold take part when they have trained on all: their validation is then out of fold.
 
@@ -109,7 +110,7 @@ def gather(study: StudyFiles, most: int, data: Path | None, cache: Path | None) 
     if freed:
         print(f"Of {counted(len(kept), 'trial')}: {gone}")
     data, cache = places(study, data, cache)
-    pictures = data_folder(data)
+    pictures = data_folder(data, cache)
     predictors = [Predictor.load(path) for _, path in kept]
     opened = [open_data(predictor.config, pictures, cache) for predictor in predictors]
     return tuple(

@@ -8,6 +8,7 @@ from pathlib import Path
 from raytune_planes.commands.arguments import add_moved, add_out, place
 from raytune_planes.paths import local
 from raytune_planes.printing import counted
+from raytune_planes.stores.address import Place
 
 EXAMPLES = ("report", "report STUDY --to figures", "report results/logs/STUDY-0003.json")
 
@@ -49,7 +50,7 @@ def write_log(path: Path, out: Path, to: Path | None = None) -> tuple[Path, ...]
 def write_study(
     folder: Path,
     to: Path | None = None,
-    data: Path | None = None,
+    data: Place | None = None,
     cache: Path | None = None,
     *,
     with_pictures: bool = True,

@@ -32,6 +32,7 @@ from raytune_planes.report.predictions import (
     worst_pairs,
 )
 from raytune_planes.settings import make_config
+from raytune_planes.stores.address import Place
 from raytune_planes.tasks.prediction import predicted
 from raytune_planes.tracking.files import WEIGHTS, trial_folder
 from raytune_planes.tracking.reading import StudyFiles
@@ -44,7 +45,7 @@ from raytune_planes.training.workers import LocalWorker
 SHOWN = 4
 
 
-def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Path | None) -> list[Figure] | Missing:
+def pictures(study: StudyFiles, trial: TrialRecord, data: Place | None, cache: Path | None) -> list[Figure] | Missing:
     """Confusion, worst pairs, masks and examples of ``trial``; what cannot be made says why.
 
     ``data`` and ``cache`` default to those that the study was started with.
@@ -75,14 +76,14 @@ def pictures(study: StudyFiles, trial: TrialRecord, data: Path | None, cache: Pa
 
 
 def _trainer(
-    study: StudyFiles, config: TrialConfig, state: Mapping[str, Any], data: Path | None, cache: Path | None
+    study: StudyFiles, config: TrialConfig, state: Mapping[str, Any], data: Place | None, cache: Path | None
 ) -> Trainer:
     """The trial's model over its data. Raises UserError: the data is not there, or is not what the study saw."""
     where, cached = places(study, data, cache)
     without_root = [n for n, d in study.start.data.items() if not d.synthetic and not config.datasets[n].root]
     if where is None and without_root:
         raise UserError(f"the folder of {', '.join(without_root)} is not known; name it with --data")
-    arrays = open_data(config, data_folder(where), cached)
+    arrays = open_data(config, data_folder(where, cached), cached)
     for name, described in study.start.data.items():
         if name in arrays and dict(described.counts) != parted(arrays[name], config.split).counts():
             raise UserError(f"the pictures of {name} differ from the study's; name the right folder with --data")

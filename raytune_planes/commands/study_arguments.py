@@ -12,6 +12,7 @@ from raytune_planes.commands.arguments import TUNE_DEFAULTS
 from raytune_planes.errors import UserError
 from raytune_planes.paths import regular
 from raytune_planes.settings import path_made_absolute
+from raytune_planes.stores.address import where
 from raytune_planes.tracking import files
 from raytune_planes.tracking.mlflow_connection import without_login
 
@@ -53,9 +54,9 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             "or start another study with --name and --start-from"
         )
     known = {**TUNE_DEFAULTS, "learn_from": [], "keep": ALL, **stored}
-    known |= {key: Path(known[key]) for key in PATHS if known.get(key) is not None}
+    known |= {key: where(known[key]) for key in PATHS if known.get(key) is not None}
     known["start_from"] = [Path(p) for p in stored["start_from"]]
-    if args.data is None and known["data"] is not None and not known["data"].is_dir():
+    if args.data is None and isinstance(known["data"], Path) and not known["data"].is_dir():
         raise UserError(
             f"the pictures of study '{args.resume}' were in {known['data']}, which no longer exists; "
             "name their new folder with --data"
@@ -68,7 +69,7 @@ def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None])
     """Keep the command line in the study's ``folder``. Raises UserError when that cannot be written."""
     own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", *APART)}
     for key in ("data", "cache", "config"):
-        own[key] = own[key] and str(own[key].resolve())
+        own[key] = own[key] and str(own[key].resolve() if isinstance(own[key], Path) else own[key])
     if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:
         own["tracking_uri"] = address
         say(

@@ -60,6 +60,7 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     from raytune_planes.commands.training_run import TrainingRun
     from raytune_planes.commands.training_tracking import named_place
     from raytune_planes.config import cautions
+    from raytune_planes.datasets.fetching import fetched
     from raytune_planes.settings import flatten, load, make_config
     from raytune_planes.tracking.jsonl import dotted_yaml
 
@@ -70,6 +71,7 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     if args.print_config:
         print(dotted_yaml(flatten(config), "every setting of one training, for --config"), end="")
         return 0
+    data = fetched(args.data, args.cache, limit_gib=args.cache_limit)
     out.folder = args.out = args.out or numbered_folder(resume=args.resume)
     goal = _goal_of_study(args.config)
     place = named_place(args.out, args.tracking_uri, args.experiment)
@@ -77,7 +79,7 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
         print(message)
     where = {
         "place": place,
-        "data": args.data,
+        "data": data,
         "cache": args.cache,
         "cache_limit_gib": args.cache_limit,
         "test": args.test,

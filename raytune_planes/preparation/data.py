@@ -11,25 +11,28 @@ from raytune_planes.datasets import reader
 from raytune_planes.datasets.base import Arrays, Reader
 from raytune_planes.datasets.cache import LIMIT_GIB, decode, default_cache
 from raytune_planes.datasets.cleaning import cleaned, picture_name, read_plan
+from raytune_planes.datasets.fetching import fetched
 from raytune_planes.datasets.filling import Progress
 from raytune_planes.datasets.splits import SEED
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.synthetic_folder import Say, synthetic_folder
+from raytune_planes.stores.address import Place
 
 WORTH_TELLING = 1000
 """Pictures that take a while to decode."""
 
 
-def data_folder(data: Path | None) -> Path | None:
-    """``data``, whole.
+def data_folder(data: Place | None, cache: Path | None = None, limit_gib: float = LIMIT_GIB) -> Path | None:
+    """``data``, whole; what lies at an address is fetched into ``cache`` first, see ``fetched``.
 
     Raises:
-        UserError: it is not a folder.
+        UserError: it is not a folder, or the address cannot be read.
     """
+    data = fetched(data, cache, limit_gib=limit_gib)
     if data is not None and not data.is_dir():
         raise UserError(
-            f"no folder {data}; --data names a folder that holds planesnet/, hrplanes/ and fgvc-aircraft-2013b/. "
-            "Leave it out to run on synthetic data"
+            f"no folder {data}; --data names a folder that holds planesnet/, hrplanes/ and fgvc-aircraft-2013b/, or "
+            "the address of one, such as s3://BUCKET/PREFIX. Leave it out to run on synthetic data"
         )
     return data and data.resolve()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.report.confirmed import Interval, at_budget, cell, confirmed_gains, read_confirmed
 from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.report.intervals import METHOD
+from raytune_planes.stores.address import Place, where
 from raytune_planes.tracking.files import ARGUMENTS, BEST, CONFIG, WEIGHTS, trial_folder
 from raytune_planes.tracking.final import handed_over
 from raytune_planes.tracking.gains import best_of
@@ -84,7 +86,13 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
     again = command(f"train --config {quoted(whole if is_best else folder / CONFIG)}")
     again += f" --folds {trial.config['split.folds']}" if any(e.fold for e in trial.epochs) else ""
-    lines = [("train it again", again + (f" --data {quoted(Path(data))}" if data else ""))]
+    lines = [
+        (
+            "train it again",
+            again
+            + (f" --data {quoted(Path(data)) if isinstance(where(data), Path) else shlex.quote(data)}" if data else ""),
+        )
+    ]
     if weights.is_file():
         lines.append(("predict with it", command(f"predict {quoted(weights)} IMAGE...")))
     return tuple(lines)
@@ -99,11 +107,11 @@ def saved_arguments(study: StudyFiles) -> dict[str, Any]:
     return stored if isinstance(stored, dict) else {}
 
 
-def places(study: StudyFiles, data: Path | None, cache: Path | None) -> tuple[Path | None, Path | None]:
+def places(study: StudyFiles, data: Place | None, cache: Path | None) -> tuple[Place | None, Path | None]:
     """Where the study's pictures lie, and the decoded ones: ``data`` and ``cache``, else where it started with."""
     line = saved_arguments(study)
-    original = [Path(line[key]) if line.get(key) else None for key in ("data", "cache")]
-    return data or original[0], cache or original[1]
+    began = where(line["data"]) if line.get("data") else None
+    return data or began, cache or (Path(line["cache"]) if line.get("cache") else None)
 
 
 def rests_text(trial: TrialRecord) -> list[str]:

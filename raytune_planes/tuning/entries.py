@@ -12,8 +12,10 @@ import numpy as np
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import open_cached
+from raytune_planes.datasets.fetching import fetched
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
+from raytune_planes.stores.address import Place
 
 
 class Entry(NamedTuple):
@@ -28,7 +30,7 @@ class Entry(NamedTuple):
     """How many it has for training, validation and test."""
 
 
-def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Path | None = None) -> dict[str, Arrays]:
+def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Place | None = None) -> dict[str, Arrays]:
     """The decoded arrays of each enabled dataset, at the side and tile that ``config`` asks for.
 
     Args:
@@ -56,13 +58,15 @@ def counts(arrays: Arrays) -> tuple[int, ...]:
     return tuple(int(np.size(index)) for _, index in sorted(arrays.splits.items()))
 
 
-def _decode_here(entry: Entry, config: TrialConfig, data: Path | None) -> Arrays:
+def _decode_here(entry: Entry, config: TrialConfig, data: Place | None) -> Arrays:
     name, host = entry.dataset, socket.gethostname()
     alone = {
         other: settings.model_copy(update={"enabled": other == name}) for other, settings in config.datasets.items()
     }
     try:
-        arrays = open_data(config.model_copy(update={"datasets": alone}), data, Path(entry.folder).parent)[name]
+        cache = Path(entry.folder).parent
+        own = config.model_copy(update={"datasets": alone})
+        arrays = open_data(own, fetched(data, cache), cache)[name]
     except UserError as error:
         raise UserError(f"{host} sees no decoded '{name}' at {entry.folder} and cannot decode it: {error}") from None
     if counts(arrays) != entry.pictures:

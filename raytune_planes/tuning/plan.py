@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,14 @@ from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import fingerprint, parted
 from raytune_planes.errors import UserError
 from raytune_planes.model import build_encoder
-from raytune_planes.preparation.data import open_data
+from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.preparation.measured import refuse_unmeasured
 from raytune_planes.preparation.prompts import embed_prompts, prompts_key
+from raytune_planes.preparation.synthetic_folder import Say
 from raytune_planes.records import stage_names
 from raytune_planes.settings import Value, make_config, overlaid, unstaged, value_of
 from raytune_planes.space import Space, StudySettings, long_budget
+from raytune_planes.stores.address import Address, Place
 from raytune_planes.tracking.base import DataDescription, StudyStart
 from raytune_planes.tracking.learnt import NOTHING, Learnt
 from raytune_planes.training.start import weights_of
@@ -43,8 +45,8 @@ class Material:
     """``prompts_key`` -> dataset -> embeddings of its class prompts, [K, W]."""
     data: Mapping[str, DataDescription]
     """By dataset, at its first size."""
-    folder: Path | None = None
-    """That was decoded; None for synthetic pictures."""
+    folder: Place | None = None
+    """That was decoded, or the address that it was fetched from; None for synthetic pictures."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,9 @@ def _reaches(path: str, stage: str, flat: Mapping[str, Value]) -> bool:
     return path.startswith(own) or (path == plain and own + path not in flat)
 
 
-def prepare(
-    space: Space, data: Path | None, cache: Path | None, say: Callable[[str], None], limit_gib: float = LIMIT_GIB
-) -> Material:
-    """Decode every dataset at every size that a trial of ``space`` may ask for, and embed the prompts.
-
-    ``limit_gib``: size of ``cache`` above which what was unused longest is removed.
+def prepare(space: Space, data: Place | None, cache: Path | None, say: Say, limit_gib: float = LIMIT_GIB) -> Material:
+    """Decode every dataset at every size that a trial of ``space`` may ask for, and embed the prompts; ``limit_gib`` is
+    the size of ``cache`` above which what was unused longest is removed.
 
     Raises:
         UserError: files are missing or malformed, the text encoder or a backbone's weights are unavailable,
@@ -175,6 +174,7 @@ def prepare(
     for backbone in _pretrained(space):
         build_encoder(backbone).take(backbone.weights)
     cache = (cache or default_cache()).resolve()
+    pictures = data_folder(data, cache, limit_gib)
     entries: dict[Entry, Arrays] = {}
     prompts: dict[str, Mapping[str, np.ndarray]] = {}
     shown: set[str] = set()
@@ -186,7 +186,7 @@ def prepare(
 
     configs = [stage for variant in _variants(space) for _, stage in variant.staged]
     for config in configs:
-        arrays = open_data(config, data, cache, say_once, limit_gib, configs)
+        arrays = open_data(config, pictures, cache, say_once, limit_gib, configs)
         for name, opened in arrays.items():
             folder = str(entry(cache, opened.fingerprint))
             entries[Entry(name, config.datasets[name].decoded_as, folder, counts(opened))] = opened
@@ -196,10 +196,10 @@ def prepare(
         prompts[key] = {**prompts.get(key, {}), **embed_prompts(infos, config, cache)}
     split = make_config(space.fixed, space.start).split
     first = {e.dataset: a for e, a in reversed(entries.items())}
-    described = {
+    known = {
         n: DataDescription(fingerprint(a, split), parted(a, split).counts(), a.synthetic) for n, a in first.items()
     }
-    return Material(tuple(entries), prompts, described, data)
+    return Material(tuple(entries), prompts, known, data if isinstance(data, Address) else pictures)
 
 
 def _starts(space: Space) -> list[Path]:

@@ -21,6 +21,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.preparation.prompts import prompts_key
 from raytune_planes.records import End, Goal
 from raytune_planes.settings import Value, make_config
+from raytune_planes.stores.address import Place
 from raytune_planes.tracking.files import LAST, trial_folder
 from raytune_planes.training.checkpoint import content_of
 from raytune_planes.training.ended import load_state
@@ -47,7 +48,7 @@ class Task:
     goal: Goal
     study: str
     """The study's folder, shared by all machines."""
-    data: Path | None = None
+    data: Place | None = None
     """Where a machine that does not see the decoded datasets finds the pictures; None for synthetic ones."""
     workers: int = 1
     cpus_per_worker: int = 1

@@ -1,0 +1,157 @@
+"""Asks an object store: opens it with the credentials of this host, and says what its refusals mean."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from raytune_planes.errors import UserError, first_line
+from raytune_planes.printing import printable
+from raytune_planes.stores.address import ANONYMOUS, Address
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+CONNECT_S, REQUEST_S, ATTEMPTS = 10.0, 60.0, 4
+"""Seconds for a connection and for an answer, and how often pyarrow asks before it gives up."""
+CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile that AWS_PROFILE names, or the role of this host",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, 'gcloud auth application-default login', or this host's service account",
+    "az": "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, 'az login', or this host's managed identity",
+}
+"""Where each kind of store finds them, in order."""
+AWAY = re.compile(
+    r"NETWORK_CONNECTION|[Cc]ould not (connect|resolve)|[Tt]imed? ?out|TIMEOUT|UNAVAILABLE|SLOW_DOWN|THROTTL"
+    r"|INTERNAL_FAILURE|HTTP status 5\d\d|Connection (reset|refused)|curlCode"
+)
+NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|Bucket '[^']*' not found|ContainerNotFound|bucket does not exist")
+REFUSED = re.compile(
+    r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|TOKEN|UNRECOGNIZED_CLIENT|NOT_AUTHORIZED|[Cc]redential"
+    r"|HTTP status 40[013]|PERMISSION_DENIED|UNAUTHENTICATED|Authenticat|Authoriz|Forbidden"
+)
+OTHER_REGION = re.compile(r"PERMANENT_REDIRECT|HTTP status 30\d|AuthorizationHeaderMalformed|region '")
+
+
+class StoreUnavailable(UserError):
+    """A store that gives no answer now, and may later."""
+
+
+class Item(NamedTuple):
+    """An object below an address."""
+
+    name: str
+    """Its path below the address."""
+    size: int
+    mtime_ns: int
+    """When the store says that it was written; S3 knows seconds."""
+
+
+@contextmanager
+def asking(address: Address) -> Iterator[None]:
+    """What the store's file system raises in this block becomes a UserError; ``FileNotFoundError`` passes."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise refusal(address, error) from error
+
+
+def refusal(address: Address, error: BaseException) -> UserError:
+    """What ``error`` of the store means, and what to do."""
+    said, found = printable(first_line(error)), str(error)
+    if OTHER_REGION.search(found):
+        return UserError(
+            f"{address}: the bucket is in another region; name it with AWS_REGION (the store says: {said})"
+        )
+    if NO_BUCKET.search(found):
+        return UserError(f"{address}: there is no bucket '{address.bucket}'; make it first, or correct its name")
+    if AWAY.search(found):
+        return StoreUnavailable(
+            f"{address} does not answer: {said}. Check the network, and AWS_ENDPOINT_URL where it is set"
+        )
+    if REFUSED.search(found):
+        known = "none are used" if address.anonymous else f"they are found in {CREDENTIALS[address.scheme]}"
+        more = "" if address.anonymous else f"; a public bucket opens as {address.scheme}://{ANONYMOUS}@{address.path}"
+        return UserError(f"{address} refuses these credentials ({known}){more} (the store says: {said})")
+    return UserError(f"{address}: {said}")
+
+
+def opened(address: Address) -> fs.FileSystem:
+    """The file system of the address. Raises UserError: it cannot be asked from here."""
+    from pyarrow import fs
+
+    with asking(address):
+        if address.scheme == "gs":
+            return fs.GcsFileSystem(anonymous=address.anonymous)
+        if address.scheme == "az":
+            return _azure(address)
+        return _s3(address)
+
+
+def local_name(address: Address) -> str:
+    """A folder's name for the address on this host; buckets of one name at two servers or accounts have two."""
+    server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT", "")
+    told = f"{address.scheme}://{address.path} {server if address.scheme == 's3' else account}"
+    return f"{address.bucket[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _s3(address: Address) -> fs.FileSystem:
+    from pyarrow import fs
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+    return fs.S3FileSystem(
+        anonymous=address.anonymous,
+        region=region or (None if endpoint else fs.resolve_s3_region(address.bucket)),
+        endpoint_override=endpoint,
+        connect_timeout=CONNECT_S,
+        request_timeout=REQUEST_S,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+        allow_delayed_open=True,  # one request for a small object instead of three
+    )
+
+
+def _azure(address: Address) -> fs.FileSystem:
+    from pyarrow import fs
+
+    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
+    if not account:
+        raise UserError(f"{address}: name the storage account with AZURE_STORAGE_ACCOUNT")
+    if address.anonymous:
+        place = f"abfss://{address.bucket}@{account}.dfs.core.windows.net/?credential_kind=anonymous"
+        return fs.FileSystem.from_uri(place)[0]
+    key, token = os.environ.get("AZURE_STORAGE_KEY"), os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+    return fs.AzureFileSystem(account, account_key=key, sas_token=None if key else token)
+
+
+def listing(store: fs.FileSystem, address: Address) -> list[Item]:
+    """All objects below the address, by name; none where there are none.
+
+    Raises:
+        UserError: it cannot be asked, or a name would lead out of a folder or to two things at once.
+    """
+    from pyarrow import fs
+
+    with asking(address):
+        found = store.get_file_info(fs.FileSelector(address.path, allow_not_found=True, recursive=True))
+    start = len(address.path) + 1
+    items = [Item(i.path[start:], i.size, i.mtime_ns or 0) for i in found if i.type == fs.FileType.File]
+    parents = {parent for item in items for parent in _parents(item.name)}
+    for item in items:
+        if any(part in ("", ".", "..") for part in item.name.split("/")) or "\0" in item.name:
+            raise UserError(f"{address}: the object '{printable(item.name)}' cannot be a file of a folder; rename it")
+        if item.name in parents:
+            raise UserError(f"{address}: '{printable(item.name)}' is an object and a folder of others; rename it")
+    return sorted(items)
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name

@@ -1,0 +1,178 @@
+"""Copies what lies at an address into a folder of this host: once, whole, and again only what has changed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
+from raytune_planes.stores.access import Item, asking, listing, local_name, opened
+from raytune_planes.stores.address import Address
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+FOLDER = "stores"
+"""In the cache: a folder for each address."""
+LOCK, PARTS = ".lock", ".parts"
+"""End the names of its neighbours: the lock of whoever copies, and files that are not whole yet."""
+THREADS = 8
+CHUNK = 8 * 2**20
+ROUNDS = 3
+"""How often a prefix may change while it is copied."""
+SPARED_S = 24 * 3600.0
+"""A folder opened within this time is not removed to make room."""
+
+
+def staged(address: Address, cache: Path, say: Callable[[str], None], limit_bytes: int) -> Path:
+    """The folder that holds what is at the address now; files have the store's time of change.
+
+    A file that is there with the object's size and time is not fetched again, one whose object is gone is removed. A
+    file appears whole or not at all, so that a killed copy continues. Of processes of this host that ask at the same
+    time one copies, and the others wait. (An object written again within one second with as many bytes looks
+    unchanged: S3 lists no finer time.)
+
+    Args:
+        cache: the folder is made below it.
+        say: is told how much is fetched, and when another process is waited for.
+        limit_bytes: of all such folders; above it, those unused longest are removed, if for a day at least.
+
+    Raises:
+        UserError: the store cannot be read, holds nothing there, changes all the time, or the disk is too small.
+    """
+    folder = folder_of(address, cache)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder, say, f"{address} is being copied to this host by another process; waiting for it"):
+        store = opened(address)
+        shutil.rmtree(_beside(folder, PARTS), ignore_errors=True)  # of a process that was killed
+        items = listing(store, address)
+        if not items:
+            raise UserError(f"{address} holds no files; correct the prefix, or copy the data there")
+        for _ in range(ROUNDS):
+            remove_others(folder, items)
+            missing = [item for item in items if not is_same(folder / item.name, item)]
+            if not missing:
+                os.utime(folder)
+                break
+            _make_room(folder, missing, limit_bytes, address)
+            size = sum(item.size for item in missing) / 2**20
+            say(f"Fetching {counted(len(missing), 'file')}, {size:,.1f} MiB, of {address} into {folder}")
+            fetch(store, address, missing, folder)
+            items = listing(store, address)
+        else:
+            raise UserError(f"{address} changes while it is copied; start again when it is complete")
+    return folder
+
+
+def folder_of(address: Address, cache: Path) -> Path:
+    """Where ``staged`` keeps what is at the address."""
+    return cache / FOLDER / local_name(address)
+
+
+def is_same(path: Path, item: Item) -> bool:
+    """Whether the file is what the store lists."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        status = path.stat()
+        return (status.st_size, status.st_mtime_ns) == (item.size, item.mtime_ns)
+    return False
+
+
+def fetch(store: fs.FileSystem, address: Address, items: Sequence[Item], folder: Path) -> None:
+    """Copy these objects into the folder, several at a time. Raises UserError: the store; OSError: the disk."""
+    parts = _beside(folder, PARTS)
+    parts.mkdir(parents=True, exist_ok=True)
+
+    def one(numbered: tuple[int, Item]) -> None:
+        _fetch(store, address, numbered[1], folder, parts / str(numbered[0]))
+
+    with ThreadPoolExecutor(THREADS, "fetch") as pool:
+        for _ in pool.map(one, enumerate(items)):
+            pass  # an error of any of them ends it
+    shutil.rmtree(parts, ignore_errors=True)
+
+
+def _fetch(store: fs.FileSystem, address: Address, item: Item, folder: Path, part: Path) -> None:
+    target = folder / item.name
+    try:
+        with asking(address):
+            stream = store.open_input_stream(f"{address.path}/{item.name}")
+        with stream, part.open("wb") as file:
+            while True:
+                with asking(address):
+                    block = stream.read(CHUNK)
+                if not block:
+                    break
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return  # removed since it was listed: the next listing lacks it
+    os.utime(part, ns=(time.time_ns(), item.mtime_ns))
+    _make_way(target)
+    part.replace(target)
+
+
+def _make_way(target: Path) -> None:
+    """Folders for the file, also where a file had the name of one, or a folder that of the file."""
+    if target.is_dir():
+        shutil.rmtree(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+
+def remove_others(folder: Path, items: Sequence[Item]) -> None:
+    """Remove files that the store does not list, and folders that are empty then."""
+    known = {item.name for item in items}
+    for root, folders, names in os.walk(folder, topdown=False):
+        here = Path(root)
+        for name in names:
+            if (here / name).relative_to(folder).as_posix() not in known:
+                (here / name).unlink()
+        for name in folders:
+            with suppress(OSError):
+                (here / name).rmdir()
+
+
+@contextmanager
+def locked(folder: Path, say: Callable[[str], None], waiting: str) -> Iterator[None]:
+    """One process of this host at a time; ``waiting`` is said where another has it."""
+    descriptor = os.open(_beside(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(waiting)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_room(folder: Path, missing: Sequence[Item], limit_bytes: int, address: Address) -> None:
+    """Remove what was unused longest, then refuse what the disk cannot hold. Raises UserError."""
+    folder.mkdir(exist_ok=True)
+    needed = sum(item.size for item in missing)
+    others = [p for p in folder.parent.iterdir() if p.is_dir() and p != folder and not p.name.endswith(PARTS)]
+    old = sorted((p for p in others if time.time() - p.stat().st_mtime > SPARED_S), key=lambda p: p.stat().st_mtime)
+    held = {p: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in (folder, *others)}
+    total = needed + sum(held.values())
+    for path in old:
+        if total > limit_bytes:
+            shutil.rmtree(path)
+            total -= held[path]
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise UserError(
+            f"{address}: {needed / 2**20:,.0f} MiB are to be fetched into {folder}, where {free / 2**20:,.0f} MiB are "
+            "free; free some space, or name another cache folder"
+        )
+
+
+def _beside(folder: Path, end: str) -> Path:
+    return folder.with_name(folder.name + end)
