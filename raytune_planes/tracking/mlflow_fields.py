@@ -13,6 +13,7 @@ from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, Tri
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.final import MARK
 from raytune_planes.tracking.gains import goal_in_words
+from raytune_planes.tracking.mlflow_charts import NUMBER
 from raytune_planes.tracking.reading import StudyFiles
 
 BEST_FIRST = ("metrics.score DESC", "tags.rank ASC", "attributes.run_name ASC")
@@ -160,7 +161,7 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
         return []
     values = best_values(epoch)
     feasible, score = goal.feasible(epoch.metrics), goal.score(epoch.metrics)
-    values |= {"feasible": float(feasible), "best_epoch": float(epoch.epoch)}
+    values |= {NUMBER: float(trial.number), "feasible": float(feasible), "best_epoch": float(epoch.epoch)}
     if math.isfinite(score) and MARK in trial.tags:  # of another budget: not to be sorted among the trials
         values |= {"final_score": score}
     elif math.isfinite(score):

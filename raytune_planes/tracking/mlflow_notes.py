@@ -9,9 +9,11 @@ from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import results
 from raytune_planes.printing import printable
 from raytune_planes.records import End, TrialRecord
+from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.final import read_final, rows
 from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words, missed_in_words
 from raytune_planes.tracking.mlflow_fields import cut, params, short_names, trial_name, trial_note, value_text
+from raytune_planes.tracking.mlflow_view import view_path
 from raytune_planes.tracking.notes import Notes, read_notes
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -21,6 +23,13 @@ EXPERIMENT_NOTE = (
     "star. The columns `end` and `reason` say how a trial ended: *pruned* means that the search stopped it early, "
     "which is no fault. A trial below a floor says in `floors` which and by how much, and has no `score`."
 )
+
+
+def experiment_note(experiment_id: str, start: StudyStart) -> str:
+    """Markdown for the experiment: what is in it, and where the study that was recorded last is shown."""
+    table, shown = (view_path(experiment_id, start, as_charts=charts) for charts in (False, True))
+    links = f"[trials, best first]({table}), [charts]({shown})"
+    return f"{EXPERIMENT_NOTE}\n\nRecorded last, study `{printable(start.name)}`: {links}."
 
 
 def written_notes(study: StudyFiles) -> Notes:

@@ -15,7 +15,7 @@ from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.mlflow_connection import analyze, connect, experiment_id
 from raytune_planes.tracking.mlflow_look import BEST, NOTE, RANK, looks
-from raytune_planes.tracking.mlflow_notes import EXPERIMENT_NOTE, study_note, written_notes
+from raytune_planes.tracking.mlflow_notes import EXPERIMENT_NOTE, experiment_note, study_note, written_notes
 from raytune_planes.tracking.mlflow_references import REFERENCE, push_references
 from raytune_planes.tracking.mlflow_runs import DONE, Runs, Sent, kept_files
 from raytune_planes.tracking.mlflow_view import view_tag
@@ -43,8 +43,9 @@ class MlflowStore:
         self.experiment_id = experiment_id(client, self.experiment, self.uri, self.artifacts)
         self._runs = Runs(client, self.experiment_id, self.start)
         self._tags: dict[str, str] = dict(client.get_experiment(self.experiment_id).tags)
-        if not self._tags.get(NOTE):  # a description that people wrote stays
-            client.set_experiment_tag(self.experiment_id, NOTE, EXPERIMENT_NOTE)
+        described, before = experiment_note(self.experiment_id, self.start), self._tags.get(NOTE, "")
+        if before != described and (not before or before.startswith(EXPERIMENT_NOTE)):  # one that people wrote stays
+            client.set_experiment_tag(self.experiment_id, NOTE, described)
         runs = self._runs.found("study_id", self.start.study_id)
         of_trials = [r for r in runs if r.data.tags.get("kind") in ("trial", "final")]
         self._trials = {r.data.tags["trial_id"]: Sent.of(r) for r in of_trials}
@@ -145,10 +146,10 @@ class MlflowStore:
             best = sent.run_id if look[RANK] == BEST else best
             if self._runs.show(sent, look):
                 self.changed.add(next(mlflow_fields.trial_name(t) for t in study.trials if t.trial_id == trial_id))
-        self._show_view(best)
+        self._show_view(best, study.trials)
 
-    def _show_view(self, best: str) -> None:
-        key, value = view_tag(self.start, best)
+    def _show_view(self, best: str, trials: Sequence[TrialRecord] = ()) -> None:
+        key, value = view_tag(self.start, best, trials)
         if self._tags.get(key) != value:
             self._runs.client.set_experiment_tag(self.experiment_id, key, value)
             self._tags[key] = value

@@ -54,7 +54,8 @@ def serve_ui(
     if store.startswith("http"):
         if login:
             raise UserError("--login is for the server that ui starts here; one that runs elsewhere has its own")
-        print(f"MLflow runs elsewhere; open {_address(store.rstrip('/'), out, place.experiment)}")
+        table, *charts = _addresses(store.rstrip("/"), out, place.experiment)
+        print(f"MLflow runs elsewhere; open {table}", *(f"charts: {address}" for address in charts), sep="\n")
         return 0
     credentials = read_login() if login else None
     if database := sqlite_file(store):
@@ -64,11 +65,11 @@ def serve_ui(
         _wait_until_it_answers(server, port, out / LOG)
         if credentials:
             check_login(f"http://{HOST}:{port}", credentials, out)
-        print(f"MLflow: {_address(f'http://{HOST}:{port}', out, place.experiment, credentials)}")
-        print("It shows the trials of the latest study, best first. The chart symbol above them compares results and")
-        print(
-            "curves; the study's own run, named like the study, describes its question and its result. Ctrl-C ends it."
-        )
+        table, *charts = _addresses(f"http://{HOST}:{port}", out, place.experiment, credentials)
+        print(f"MLflow: {table}", *(f"charts: {address}" for address in charts), sep="\n")
+        print("The first shows the trials of the latest study, best first, the second the history of its objectives,")
+        print("fronts, settings and curves; the study's own run, named like it, describes its question and its result.")
+        print("Ctrl-C ends it.")
         sys.stdout.flush()
         return server.wait()
     return 0
@@ -139,8 +140,9 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path
     raise UserError(f"MLflow's server did not start; the last it said in {log}: {lines[-1]}")
 
 
-def _address(base: str, out: Path, experiment: str, login: Login | None = None) -> str:
-    """The view of the latest study in ``out`` when there is one and the server at ``base`` knows it, else ``base``."""
+def _addresses(base: str, out: Path, experiment: str, login: Login | None = None) -> tuple[str, ...]:
+    """The latest study in ``out`` as table and as charts when there is one and the server at ``base`` knows it, else
+    ``base``."""
     query = urllib.parse.urlencode({"experiment_name": experiment})
     try:
         start = read_ends(find_study(out))[0]
@@ -148,5 +150,6 @@ def _address(base: str, out: Path, experiment: str, login: Login | None = None) 
         with urllib.request.urlopen(query_request, timeout=10) as answer:
             experiment_id = str(json.load(answer)["experiment"]["experiment_id"])
     except (UserError, OSError, ValueError, KeyError):
-        return without_secrets(base)
-    return f"{without_secrets(base)}/{view_path(experiment_id, start)}"
+        return (without_secrets(base),)
+    views = (view_path(experiment_id, start), view_path(experiment_id, start, as_charts=True))
+    return tuple(f"{without_secrets(base)}/{view}" for view in views)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from raytune_planes.records import split_metric
+from raytune_planes.records import TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.mlflow_charts import charts, result_name
 from raytune_planes.tracking.mlflow_fields import short_names
 
 TAG = "mlflow.sharedViewState."
@@ -15,12 +17,15 @@ TAG = "mlflow.sharedViewState."
 read it shows columns of its own; the runs and their results are the same."""
 
 
-def view_tag(start: StudyStart, best: str) -> tuple[str, str]:
-    """The experiment tag that holds the study's view: columns chosen, sorted by ``score``, the run ``best`` pinned."""
+def view_tag(start: StudyStart, best: str, trials: Sequence[TrialRecord] = ()) -> tuple[str, str]:
+    """The experiment tag that holds the study's view: columns chosen, sorted by ``score``, the run ``best`` pinned, and
+    the study's charts before those of each metric."""
     goal = start.goal
-    named = [split_metric(key) for key in [*(o.metric for o in goal.objectives), *goal.floors]]
-    results = [f"best/{parts[1]}/{parts[2]}" for parts in named if parts]
+    keys = [*(o.metric for o in goal.objectives), *goal.floors]
+    results = [result_name(key) for key in keys if split_metric(key)]
     names = short_names(start.searched)
+    drawn = [trial.drawn for trial in trials if trial.drawn]
+    always = [name for path, name in names.items() if all(path in values for values in drawn)]
     columns = [
         *(f"tags.`{name}`" for name in ("end", "reason", "floors")),
         *(f"metrics.`{name}`" for name in dict.fromkeys(["score", *results])),
@@ -41,11 +46,13 @@ def view_tag(start: StudyStart, best: str) -> tuple[str, str]:
         "runsVisibilityMap": {},
         "runsHiddenMode": "FIRST_10_RUNS",
         "groupBy": None,
+        **charts(start, always),
     }
     return TAG + start.study_id, json.dumps(state)
 
 
-def view_path(experiment_id: str, start: StudyStart) -> str:
-    """What follows ``http://host:port/`` in the address of the study's view."""
-    query = urlencode({"viewStateShareKey": start.study_id, "workflowType": "MACHINE_LEARNING"})
+def view_path(experiment_id: str, start: StudyStart, *, as_charts: bool = False) -> str:
+    """What follows ``http://host:port/`` in the address of the study's view: its table, or its charts."""
+    shown = {"compareRunsMode": "CHART"} if as_charts else {}
+    query = urlencode({"viewStateShareKey": start.study_id, "workflowType": "machine_learning", **shown})
     return f"#/experiments/{experiment_id}/runs?{query}"

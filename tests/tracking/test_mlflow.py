@@ -15,7 +15,7 @@ from raytune_planes.records import End, Goal, best_trial
 from raytune_planes.tracking import trial_folder
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_fields import BEST_FIRST
-from raytune_planes.tracking.mlflow_view import view_path
+from raytune_planes.tracking.mlflow_view import view_path, view_tag
 from tests.tracking.stores import contents, experiment, runs, tracked
 from tests.tracking.studies import FINISH, GOAL, START, artifact, ended, epoch, on_folds, play, three_trials, trial
 
@@ -147,7 +147,55 @@ def test_a_study_has_a_view_that_shows_its_trials_best_first(out: Path) -> None:
     assert len(chosen) == 4
     assert view["runsPinned"] == [chosen[0].info.run_id]
     path = view_path(found.experiment_id, START)
-    assert path == f"#/experiments/1/runs?viewStateShareKey={START.study_id}&workflowType=MACHINE_LEARNING"
+    assert path == f"#/experiments/1/runs?viewStateShareKey={START.study_id}&workflowType=machine_learning"
+
+
+def test_a_study_s_view_has_charts_of_its_objectives_their_front_and_its_settings(out: Path) -> None:
+    play(tracked(out))
+    found = experiment(connect(default_uri(out)))
+    view = json.loads(found.tags[f"mlflow.sharedViewState.{START.study_id}"])
+    *scatters, parallel = view["compareRunCharts"]
+    assert [(c["displayName"], c["xaxis"]["key"], c["yaxis"]["key"]) for c in scatters] == [
+        ("History: fgvc accuracy", "trial", "best/fgvc/accuracy"),
+        ("History: hrplanes iou", "trial", "best/hrplanes/iou"),
+        ("Front: fgvc accuracy and hrplanes iou", "best/fgvc/accuracy", "best/hrplanes/iou"),
+    ]
+    assert {c["type"] for c in scatters} == {"SCATTER"}
+    assert {axis["type"] for c in scatters for axis in (c["xaxis"], c["yaxis"])} == {"METRIC"}
+    assert parallel["type"] == "PARALLEL"
+    assert parallel["selectedMetrics"] == ["best/fgvc/accuracy", "best/hrplanes/iou"]
+    # Every key stands in the runs, or a chart is empty.
+    children = connect(default_uri(out)).search_runs([found.experiment_id], view["searchFilter"])
+    results = [run.data for run in children if "best/fgvc/accuracy" in run.data.metrics]
+    assert len(results) == 4
+    for data in results:
+        assert data.metrics["trial"] == int(data.tags["trial"])
+        assert {*parallel["selectedMetrics"]} <= data.metrics.keys()
+        assert {*parallel["selectedParams"]} <= data.params.keys()
+    # The UI orders sections by name unless a person did, and puts its own after those that are there.
+    assert view["isAccordionReordered"]
+    assert {c["metricSectionId"] for c in view["compareRunCharts"]} == {view["compareRunSections"][0]["uuid"]}
+
+
+def test_a_setting_that_some_trials_do_not_draw_is_no_axis_as_it_would_hide_these() -> None:
+    drawn = [{"optim.lr": 0.1, "datasets.fgvc.head.depth": 0}, {"optim.lr": 0.2}, {}]
+    (_, value) = view_tag(START, "", [trial(i, values) for i, values in enumerate(drawn)])
+    assert json.loads(value)["compareRunCharts"][-1]["selectedParams"] == ["optim.lr"]
+    many = replace(START, searched=tuple(f"datasets.own.part{i}.depth" for i in range(200)))
+    (_, value) = view_tag(many, "", [])
+    assert len(value) < 20_000, "more than MLflow takes in an experiment's tag"
+    assert len(json.loads(value)["compareRunCharts"][-1]["selectedParams"]) == 8
+
+
+def test_the_experiment_s_description_links_the_study_that_was_recorded_last(out: Path) -> None:
+    play(tracked(out))
+    client = connect(default_uri(out))
+    path = f"#/experiments/1/runs?viewStateShareKey={START.study_id}&workflowType=machine_learning"
+    links = f"study `quick-1`: [trials, best first]({path}), [charts]({path}&compareRunsMode=CHART)."
+    assert experiment(client).tags["mlflow.note.content"].endswith(links)
+    client.set_experiment_tag("1", "mlflow.note.content", "Ours")
+    play(tracked(out))
+    assert experiment(client).tags["mlflow.note.content"] == "Ours"
 
 
 def test_the_experiment_keeps_artifacts_beside_the_database_wherever_the_process_is(out: Path) -> None:
