@@ -9,7 +9,7 @@ from raytune_planes.fold_metrics import course
 from raytune_planes.plugins import named
 from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, split_metric
-from raytune_planes.report import compare, explain, gained, over_folds, search, training, varied
+from raytune_planes.report import compare, explain, gained, over_folds, overfitting, search, training, varied
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.final import HEADS, final_rows
 from raytune_planes.report.formatting import shown, signed, value_text
@@ -202,7 +202,8 @@ def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
     figures = six(of_trial(shown_trial, study.start))
     figures[1:1] = [_compared(study, shown_trial.number)] if first and first is not shown_trial else []
     figures += _of_tasks(shown_trial)
-    return [Section(f"Course of {name}", lines, [], figures)]
+    whose = "the defaults" if shown_trial.number == 0 else name
+    return [overfitting.section(study, shown_trial, whose), Section(f"Course of {name}", lines, [], figures)]
 
 
 def _of_tasks(trial: TrialRecord) -> list[Figure]:

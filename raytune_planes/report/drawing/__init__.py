@@ -9,11 +9,12 @@ from typing import Any
 
 from raytune_planes.report import compare, embeddings, varied
 from raytune_planes.report import data as looked
+from raytune_planes.report import overfitting as fitted
 from raytune_planes.report import predictions as said
 from raytune_planes.report import regions as rests
 from raytune_planes.report import search as found
 from raytune_planes.report import training as trained
-from raytune_planes.report.drawing import data, insight, predictions, results, search, style, training
+from raytune_planes.report.drawing import data, insight, overfitting, predictions, results, search, style, training
 from raytune_planes.report.figure import Figure, Missing
 
 DRAW: Mapping[type, Callable[[Any], Any]] = {
@@ -27,6 +28,7 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     found.Front: results.front,
     found.Timeline: search.timeline,
     found.Importance: search.importance,
+    fitted.Gaps: overfitting.gaps,
     varied.Lines: search.parallel,
     varied.Slices: search.slices,
     compare.Comparison: search.comparison,

@@ -1,0 +1,42 @@
+"""Draws training, validation and test over the epochs, a panel a dataset, with the gap between the first two."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from raytune_planes.report.drawing.style import FAINT, INK, canvas, colour, key_below, percent
+from raytune_planes.report.overfitting import Gaps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def gaps(numbers: Gaps) -> Figure:
+    figure, grid = canvas(1.2 + 2.4 * len(numbers.courses), rows=len(numbers.courses), squeeze=False, sharex=True)
+    epochs, at = numbers.epochs, numbers.epochs.index(numbers.kept)
+    for axes, (dataset, course) in zip(grid[:, 0], numbers.courses.items(), strict=True):
+        shade = colour(dataset)
+        axes.fill_between(epochs, course.training, course.validation, color=shade, alpha=0.18, linewidth=0)
+        axes.plot(epochs, course.training, "--", color=shade, marker=".", alpha=0.7)
+        axes.plot(epochs, course.validation, "-", color=shade, marker=".")
+        for i, epoch in enumerate(epochs):
+            if interval := course.interval(i):
+                axes.plot((epoch, epoch), interval, color=shade, linewidth=1)
+        axes.axvline(numbers.kept, color=FAINT, linewidth=1)
+        if course.test:
+            low, high = course.test.low, course.test.high
+            ends = (0.0, 0.0) if low is None or high is None else (course.test.mean - low, high - course.test.mean)
+            axes.errorbar(epochs[-1] + 0.5, course.test.mean, [[ends[0]], [ends[1]]], fmt="D", color=INK, capsize=3)
+            axes.plot([], [], "D", color=INK, label="test")
+        gap = f": gap {course.gap(at):+.3f} at epoch {numbers.kept}" if math.isfinite(course.gap(at)) else ""
+        axes.set_title(f"{dataset} {course.metric.replace('_', ' ')}{gap}", fontsize=11)
+        if course.metric != "loss":
+            percent(axes)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    first = grid[0, 0]
+    for label, dashes in (("training", "--"), ("validation", "-")):
+        first.plot([], [], dashes, color=INK, label=label)
+    grid[-1, 0].set_xlabel("epoch")
+    key_below(figure, first)
+    return figure
