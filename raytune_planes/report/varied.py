@@ -34,6 +34,14 @@ class Axis:
     whole: bool = False
     """Only whole numbers."""
 
+    def height(self, at: float) -> float:
+        """0 for the lowest value, 1 for the highest; one half on an axis of a single value."""
+        if self.high <= self.low:
+            return 0.5
+        if self.log:
+            return math.log(at / self.low) / math.log(self.high / self.low)
+        return (at - self.low) / (self.high - self.low)
+
 
 @dataclass(frozen=True)
 class Lines:
@@ -84,7 +92,7 @@ def parallel(study: StudyFiles) -> Lines | Missing:
     values = {t.number: drawn(study, t) for t in study.trials}
     shown = sorted(axes(study), key=lambda a: -sum(a.path in values[r.number] for r in measured))
     kept = tuple(shown[:AXES])
-    lines = tuple((r, tuple(_place(a, values[r.number]) for a in kept)) for r in measured)
+    lines = tuple((r, tuple(place(a, values[r.number]) for a in kept)) for r in measured)
     choice = choose(study.trials, study.start.goal)
     best = choice.trial.number if choice and choice.feasible else None
     return Lines(kept, lines, value_label(study.start.goal), best, len(shown) - len(kept))
@@ -98,13 +106,21 @@ def slices(study: StudyFiles) -> Slices | Missing:
     values = {t.number: drawn(study, t) for t in study.trials}
     points = {}
     for axis in shown:
-        placed = [(_place(axis, values[r.number]), r) for r in measured]
+        placed = [(place(axis, values[r.number]), r) for r in measured]
         points[axis.path] = tuple((at, r) for at, r in placed if math.isfinite(at))
     with_points = [a for a in shown if points[a.path]]
     kept = sorted(with_points, key=lambda a: not a.path.endswith((".weight", ".share")))[:SLICES]
     if not kept:
         return Missing("no trial drew a setting")
     return Slices(tuple(kept), metrics, {a.path: points[a.path] for a in kept}, len(shown) - len(kept))
+
+
+def place(axis: Axis, values: Mapping[str, Any]) -> float:
+    """Where a trial with these settings lies on the axis; NaN where it did not draw the setting."""
+    if axis.path not in values:
+        return math.nan
+    value = values[axis.path]
+    return float(axis.choices.index(show(value))) if axis.choices else float(value)
 
 
 def _measured(study: StudyFiles) -> list[Result]:
@@ -121,10 +137,3 @@ def _axis(path: str, dimension: Dimension | None, values: list[Any]) -> Axis:
     options = [*(dimension.choices if dimension else ()), *values]
     texts = tuple(dict.fromkeys(show(v) for v in options))
     return Axis(path, False, 0.0, max(1.0, len(texts) - 1.0), texts)
-
-
-def _place(axis: Axis, values: Mapping[str, Any]) -> float:
-    if axis.path not in values:
-        return math.nan
-    value = values[axis.path]
-    return float(axis.choices.index(show(value))) if axis.choices else float(value)

@@ -11,6 +11,7 @@ import pytest
 from raytune_planes.records import Action, End, Goal, Objective, TrialRecord
 from raytune_planes.report import search, varied
 from raytune_planes.report.drawing import results as drawing
+from raytune_planes.report.drawing import search as drawing_of_settings
 from raytune_planes.report.drawing.style import BEST, INK
 from raytune_planes.report.figure import Missing
 from raytune_planes.tracking import DataDescription, StudyFiles
@@ -199,3 +200,14 @@ def test_slices_show_weights_and_shares_first_and_leave_out_what_was_never_drawn
 def test_one_result_makes_neither_lines_nor_slices() -> None:
     for found in (varied.parallel(study(three_trials()[0])), varied.slices(study(three_trials()[0]))):
         assert found == Missing("fewer than two trials have a result")
+
+
+def test_an_odd_number_of_panels_leaves_no_empty_place() -> None:
+    axes = tuple(varied.Axis(f"a.{i}", False, 0.0, 1.0) for i in range(3))
+    metrics = {"fgvc": "val/fgvc/accuracy"}
+    result = search.Result(0, End.COMPLETED, {"val/fgvc/accuracy": 0.5}, 0.5, True)
+    points = {axis.path: ((0.5, result), (1.0, result)) for axis in axes}
+    drawn = drawing_of_settings.slices(varied.Slices(axes, metrics, points, 0))
+    assert len(drawn.axes) == 3
+    last = drawn.axes[-1].get_subplotspec()
+    assert (last.colspan.start, last.colspan.stop) == (0, 2)

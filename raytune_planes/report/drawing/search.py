@@ -77,7 +77,7 @@ def parallel(numbers: Lines) -> Figure:
     values = [r.value for r, _ in numbers.lines]
     norm, ramp = Normalize(min(values), max(values)), colormaps["viridis_r"]
     for r, line in sorted(numbers.lines, key=lambda pair: pair[0].value):
-        drawn = [(i, _height(a, at)) for i, (a, at) in enumerate(zip(numbers.axes, line, strict=True)) if at == at]
+        drawn = [(i, a.height(at)) for i, (a, at) in enumerate(zip(numbers.axes, line, strict=True)) if at == at]
         width = 3 if r.number == numbers.best else 1.4
         axes.plot(*zip(*drawn, strict=True), "o-", color=ramp(norm(r.value)), linewidth=width, markersize=4)
     for i, axis in enumerate(numbers.axes):
@@ -100,8 +100,9 @@ def slices(numbers: Slices) -> Figure:
     columns = 2 if len(numbers.axes) > 1 else 1
     rows = math.ceil(len(numbers.axes) / columns)
     figure, grid = canvas(0.9 + 2.2 * rows, rows=rows, columns=columns, squeeze=False, sharey=True)
-    for axes in grid.flat[len(numbers.axes) :]:
-        axes.axis("off")
+    if len(numbers.axes) < grid.size:  # the last panel takes the place that would stay empty
+        grid[-1, -1].remove()
+        grid[-1, 0].set_subplotspec(grid[-1, 0].get_gridspec()[-1, :])
     for axes, axis in zip(grid.flat, numbers.axes, strict=False):
         for dataset, key in numbers.metrics.items():
             points = [(at, r.metrics[key]) for at, r in numbers.points[axis.path] if key in r.metrics]
@@ -142,17 +143,9 @@ def comparison(numbers: Comparison) -> Figure:
     return figure
 
 
-def _height(axis: Axis, at: float) -> float:
-    if axis.high <= axis.low:
-        return 0.5
-    if axis.log:
-        return math.log(at / axis.low) / math.log(axis.high / axis.low)
-    return (at - axis.low) / (axis.high - axis.low)
-
-
 def _ends_of(axis: Axis) -> list[tuple[float, str]]:
     if axis.choices:
-        return [(_height(axis, i), text) for i, text in enumerate(axis.choices)]
+        return [(axis.height(i), text) for i, text in enumerate(axis.choices)]
     return [(-0.05, f"{axis.low:.3g}"), (1.05, f"{axis.high:.3g}")]
 
 
