@@ -9,14 +9,16 @@ from raytune_planes.fold_metrics import course
 from raytune_planes.plugins import named
 from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, split_metric
-from raytune_planes.report import compare, explain, gained, over_folds, overfitting, search, training, varied
+from raytune_planes.report import compare, explain, gained, over_folds, overfitting, training
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.final import HEADS, final_rows
 from raytune_planes.report.formatting import shown, signed, value_text
+from raytune_planes.report.interactive import of_gaps, of_search
 from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.report.log import Log, of_trial
 from raytune_planes.report.search import Importance
+from raytune_planes.report.search_section import search_section
 from raytune_planes.report.summary import Summary, summarise
 from raytune_planes.tasks import TASKS
 from raytune_planes.tracking.final import read_final
@@ -24,14 +26,6 @@ from raytune_planes.tracking.gains import defaults_trial, goal_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
 PREDICTIONS = "Predictions on the validation split"
-OF_EPOCHS = (
-    "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
-    "which it was judged."
-)
-OF_FOLDS = (
-    "Values and floors of a trial are means over the folds that it has trained; the reason of a pruned trial names the "
-    "fold after which it was judged."
-)
 SIX: Sequence[tuple[str, str, str, Callable[[Log], object]]] = (
     ("counts", "Samples per dataset", "Bars fade from training to validation and test.", training.counts),
     (
@@ -94,9 +88,12 @@ def study_report(study: StudyFiles, importance: Importance | Missing, pictures: 
         pictures: figures of the best trial's predictions, computed where torch may be imported.
     """
     summary = summarise(study)
-    sections = [_answer(study, summary), _search(study, importance), *_courses(study, summary)]
+    sections = [_answer(study, summary), search_section(study, importance), *_courses(study, summary)]
     sections += [_pictures(pictures), _question(study)]
-    return Report(f"Study {study.start.name}", _lead(study, summary), tuple(sections), study.start.synthetic)
+    figures = [f for section in sections for f in section.figures]
+    gaps = {f.name: of_gaps(f.numbers) for f in figures if isinstance(f.numbers, overfitting.Gaps)}
+    data = {**of_search(study), **gaps}
+    return Report(f"Study {study.start.name}", _lead(study, summary), tuple(sections), study.start.synthetic, data)
 
 
 def _lead(study: StudyFiles, summary: Summary | None) -> str:
@@ -133,10 +130,10 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
         return Section("Answer", [*filter(None, question), *failed[:10]])
     confirmed = explain.uncertainty(study, summary.best)
     if summary.best.number and not confirmed:
-        question.append(f"One seed each: to tell gain from luck, on the test split: {explain.confirmation(study)}")
+        question.append("One seed each: the last command of this part tells gain from luck, on the test split.")
     heads, columns = gained.columns(summary.best, summary.gains)
-    rows = [(g.metric, *row, str(g.sample or "-")) for g, row in zip(summary.gains, columns, strict=True)]
-    gains = Table(("metric", *heads, "n"), tuple(rows))
+    each = zip(summary.gains, columns, strict=True)
+    gains = [(g.metric, *row, str(g.sample or "-"), gained.role(study.start.goal, g.metric)) for g, row in each]
     question += gained.transfer(study, summary.gains)
     question.append(f"Metrics on the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
     folds = over_folds.rows(summary.best, study.start.goal)
@@ -150,46 +147,25 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
         for a in explain.nearest(summary.best, summary.choice.front, study.start.goal)
     )
     tables = [
-        gains,
+        _named_first(study, ("metric", *heads, "n", "role"), gains),
         Table(over_folds.HEADS, folds),
-        Table(HEADS, tuple(final_rows(study))),
+        _named_first(study, HEADS, final_rows(study)),
         Table(("confirmed on the test split", "gain over the defaults, mean over seeds", "n"), sure),
         Table(("setting", "default", "best", ""), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),
     ]
     chosen = f"Chosen for: {summary.choice.reason}."
     commands = [line for _, line in explain.commands(study, summary.best)]
+    commands += [explain.confirmation(study)] if summary.best.number and not confirmed else []
     return Section("Answer", [*filter(None, question), chosen], [t for t in tables if t.rows], commands=commands)
 
 
-def _search(study: StudyFiles, importance: Importance | Missing) -> Section:
-    floors = bool(study.start.goal.floors)
-    more = "Filled marks keep every floor. " if floors else ""
-    counted = "complete trials that keep every floor" if floors else "complete trials"
-    lines, cuts = varied.parallel(study), varied.slices(study)
-    spans = search.timeline(study)
-    figures = [
-        Figure("history", "Every trial, and the best so far", more + f"The line counts {counted}; crosses at the "
-               "bottom are trials without a result.", search.history(study)),
-        Figure("front", "Pareto front", more + ("Dotted: floors. " if floors else "") +
-               "Right and up is better.", search.front(study)),
-        Figure("importance", "Importance of settings, by dataset", "Share of the variance that fANOVA attributes to "
-               "each setting; pruned trials count with the best value that they reached.", importance),
-        Figure("slices", "Gain of each setting", "One dot a trial; each dataset by the metric that it is judged by."
-               + _left_out(cuts, "setting"), cuts),
-        Figure("parallel", "Settings of every trial", "Darker is better, the thick line is the best trial; a line "
-               "has a dot on each axis whose setting was drawn." + _left_out(lines, "setting"), lines),
-        Figure("timeline", "When trials ran and how they ended", "Each dash is an epoch; squares mark datasets that "
-               "begin to rest, triangles those that wake." + _left_out(spans, "earlier trial"), spans),
-    ]  # fmt: skip
-    rows = tuple(
-        (f"{r.number}", shown(r.value), *([("yes" if r.feasible else "no") if r.metrics else "-"] if floors else []),
-         str(t.end), t.reason)
-        for r, t in zip(search.results(study), study.trials, strict=True)
-    )  # fmt: skip
-    header = ("trial", search.value_label(study.start.goal), *(["keeps floors"] if floors else []), "end", "why")
-    what = OF_FOLDS if any(e.fold for t in study.trials for e in t.epochs[:1]) else OF_EPOCHS
-    return Section("Search", [what] if rows else [], [Table(header, rows)] if rows else [], figures)
+def _named_first(study: StudyFiles, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    """A table by metric, where the objectives come first, then the floors; the others are folded."""
+    goal = study.start.goal
+    named = list(dict.fromkeys([*(o.metric for o in goal.objectives), *goal.floors]))
+    ordered = sorted(rows, key=lambda row: named.index(row[0]) if row[0] in named else len(named))
+    return Table(header, tuple(ordered), first_rows=sum(row[0] in named for row in rows))
 
 
 def _courses(study: StudyFiles, summary: Summary | None) -> list[Section]:
@@ -242,8 +218,3 @@ def _question(study: StudyFiles) -> Section:
     tables = [Table(("dataset", "from", "samples", "fingerprint"), data), Table(("version of", ""), versions)]
     space = [start.space_text.rstrip()] if start.space_text.strip() else []
     return Section("Configuration of the study", text, [t for t in tables if t.rows], commands=space)
-
-
-def _left_out(numbers: object, what: str) -> str:
-    count = getattr(numbers, "left_out", 0)
-    return f" {counted(count, what)} left out." if count else ""

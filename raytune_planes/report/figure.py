@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -34,6 +34,20 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    first_rows: int | None = None
+    """So many are seen at once on a screen, the others by a control; None: all. Files and paper have every row."""
+
+
+@dataclass(frozen=True)
+class Trials(Table):
+    """A row a trial, which a page sorts and filters; the number of the trial is its first cell."""
+
+    ends: tuple[str, ...] = ()
+    """How the trial of each row ended."""
+    best: int | None = None
+    """Number of the trial whose row is highlighted."""
+    first_columns: int = 0
+    """So many are seen at once on a screen, the others by a control. Markdown has these alone, and says so."""
 
 
 @dataclass(frozen=True)
@@ -59,3 +73,6 @@ class Report:
     sections: tuple[Section, ...]
     synthetic: bool = False
     """Some of the data was drawn by ``synth``: the page and every figure state it."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What the page's script draws, as JSON: ``trials``, and under a figure's name what takes its place on a screen
+    (see ``interactive``)."""

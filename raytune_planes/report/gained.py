@@ -34,7 +34,7 @@ def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Se
         if not explain.uncertainty(study, best):
             note.append(f"  one seed each: to tell gain from luck, on the test split: {explain.confirmation(study)}")
     rows = [
-        (g.metric, *values, str(g.sample or "-"), _role(goal, g.metric))
+        (g.metric, *values, str(g.sample or "-"), role(goal, g.metric))
         for g, values in zip(gains, numbers, strict=True)
     ]
     table_lines = table(("metric", *heads, "n", ""), rows, right=range(1, len(heads) + 2))
@@ -66,7 +66,7 @@ def columns(best: TrialRecord, gains: Sequence[Gain]) -> tuple[tuple[str, ...], 
     return (*heads, *(["alone"] if has_alone else [])), rows
 
 
-def _role(goal: Goal, key: str) -> str:
+def role(goal: Goal, key: str) -> str:
     """What the metric is to the study, in words; empty for one that is only measured."""
     roles = ["objective"] if key in {o.metric for o in goal.objectives} else []
     return ", ".join([*roles, *([f"floor {floor_in_words(goal, key)}"] if key in goal.floors else [])])

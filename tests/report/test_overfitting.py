@@ -14,6 +14,7 @@ from raytune_planes.report import overfitting
 from raytune_planes.report.build import study_report
 from raytune_planes.report.drawing import save
 from raytune_planes.report.figure import Figure, Missing
+from raytune_planes.report.interactive import of_gaps
 from raytune_planes.report.overfitting import Gaps
 from raytune_planes.tracking import StudyFiles
 from tests.report.test_search import study
@@ -103,11 +104,14 @@ def test_what_cannot_be_compared_is_missing_with_its_reason() -> None:
     )
 
 
-def test_a_report_shows_the_gaps_of_the_best_trial_as_figure_and_table(tmp_path: Path) -> None:
+def test_a_report_shows_the_gaps_of_the_best_trial_as_figure_table_and_data(tmp_path: Path) -> None:
     one = record((0.5, 0.4), (0.9, 0.8))
     report = study_report(study(one), Missing(""), Missing(""))
     part = next(s for s in report.sections if s.heading == overfitting.HEADING)
     (figure,) = part.figures
     assert isinstance(figure, Figure)
     assert figure.title == "Training, validation and test of the defaults"
+    (panel,) = report.data["overfitting"]["panels"]
+    assert report.data["overfitting"] == of_gaps(figure.numbers)
+    assert (panel["title"], panel["training"], panel["gaps"]) == ("fgvc accuracy", [0.5, 0.9], pytest.approx([0.1] * 2))
     assert [path.name for path in save(figure, tmp_path)] == ["overfitting.png", "overfitting.svg"]

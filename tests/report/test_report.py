@@ -52,16 +52,10 @@ def bare(report: Report) -> Report:
     return replace(report, sections=sections)
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
-    """A whole report of three trials that ended in four ways."""
-    return page.write(made(study(*three_trials())), tmp_path_factory.mktemp("report"))
-
-
 @pytest.mark.slow
 def test_the_page_names_no_address_outside_of_itself(written: tuple[Path, ...]) -> None:
     html = written[0].read_text()
-    assert not re.search(r"https?://|//[a-z]|@import|url\(|<script|<link rel=\"stylesheet", html)
+    assert not re.search(r"https?://|//[a-z]|@import|url\(|<script src|<link rel=\"stylesheet", html)
     sources = re.findall(r"src=\"([^\"]{0,40})", html)
     assert sources
     assert all(s.startswith("data:image/svg+xml;base64,") for s in sources)
@@ -115,6 +109,19 @@ def test_the_table_of_trials_says_of_which_epochs_its_figures_are() -> None:
         "Values and floors of a trial are those of its best epoch; the reason of a pruned trial names the epoch after "
         "which it was judged."
     ]
+
+
+def test_tables_of_metrics_begin_with_the_objectives_and_floors_and_fold_the_rest() -> None:
+    answer = made(study(*three_trials())).sections[0]
+    gains = answer.tables[0]
+    assert [(row[0], row[-1]) for row in gains.rows] == [
+        ("val/fgvc/accuracy", "objective"),
+        ("val/hrplanes/iou", "objective"),
+        ("val/planesnet/accuracy", "floor 0.9"),
+        ("val/hrplanes/accuracy", ""),
+    ]
+    assert gains.first_rows == 3
+    assert answer.commands[-1].endswith("tune --resume quick-1 --confirm 3")
 
 
 def test_a_dataset_that_is_switched_off_is_named_and_absent_from_the_figures() -> None:
