@@ -15,6 +15,7 @@ from raytune_planes.records import End, EpochRecord
 from raytune_planes.report import training
 from raytune_planes.report.build import six, study_report
 from raytune_planes.report.drawing import save
+from raytune_planes.report.drawing import training as drawing
 from raytune_planes.report.figure import Missing
 from raytune_planes.report.log import Log, of_trial, read_log
 from raytune_planes.tasks.segmentation.settings import SEGMENTATION
@@ -51,6 +52,13 @@ def test_counts_are_the_smallest_that_the_accuracies_allow(log: Log) -> None:
     assert isinstance(found, training.Counts)
     assert found.counts == {"fgvc": {"train": 8, "val": 8}, "planesnet": {"train": 8, "val": 8}}
     assert not found.exact
+
+
+def test_the_scale_of_counts_has_numbers_and_no_formulas(log: Log) -> None:
+    found = training.counts(log)
+    assert isinstance(found, training.Counts)
+    (axes,) = drawing.counts(found).axes
+    assert [axes.yaxis.get_major_formatter()(value) for value in (1, 10_000)] == ["1", "10,000"]
 
 
 def test_curves_hold_every_epoch_of_both_splits(log: Log) -> None:

@@ -31,6 +31,9 @@ def counts(numbers: Counts) -> Figure:
             label = f"{split}\n{known[split]:,}"
             axes.text(at, known[split] * 1.05, label, ha="center", va="bottom", fontsize=10, color=INK)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(
+        lambda value, _: f"{value:,.0f}"
+    )  # matplotlib's own are formulas, which LOOK shows raw
     axes.set_ylim(1, 12 * max(n for known in numbers.counts.values() for n in known.values()))
     axes.set_xticks(range(len(numbers.counts)), list(numbers.counts))
     axes.grid(False, axis="x")
