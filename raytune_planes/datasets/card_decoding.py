@@ -10,13 +10,13 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from raytune_planes.config import Dataset, Devices
 from raytune_planes.datasets.options import JPEG
+from raytune_planes.datasets.pinned import moved
 from raytune_planes.datasets.records import JPEG_START, Records
 
 AT_ONCE_BYTES = 2**28
@@ -44,7 +44,7 @@ class CardDecoder:
             data = [kept.data(row) for row in some]
             jpegs = iter(self.decoded([each for each in data if each.startswith(JPEG_START)]))
             for row, each in zip(some, data, strict=True):
-                yield next(jpegs) if each.startswith(JPEG_START) else self._sent(kept[row])
+                yield next(jpegs) if each.startswith(JPEG_START) else moved(torch.from_numpy(kept[row]), self._device)
 
     def decoded(self, jpegs: Sequence[bytes]) -> list[Tensor]:
         """uint8 [H, W, 3] of each, on the device."""
@@ -70,11 +70,6 @@ class CardDecoder:
             event = torch.cuda.Event()
             event.record(torch.cuda.current_stream(self._device))
             event.synchronize()
-
-    def _sent(self, picture_HWC: np.ndarray) -> Tensor:
-        found = torch.from_numpy(picture_HWC)
-        found = found.pin_memory() if self._device.type == "cuda" else found
-        return found.to(self._device, non_blocking=True)
 
 
 def card_decoder(devices: Devices, device: torch.device) -> CardDecoder | None:

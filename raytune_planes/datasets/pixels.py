@@ -16,6 +16,7 @@ from raytune_planes.datasets.card_decoding import CardDecoder, card_decoder
 from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.hiding import Hiding
 from raytune_planes.datasets.options import JPEG
+from raytune_planes.datasets.pinned import moved
 from raytune_planes.datasets.records import Records
 from raytune_planes.datasets.residence import resident, room_on, sent, uploaded
 
@@ -162,9 +163,9 @@ class Pixels:
         else:
             image_BHWC = torch.stack([crops.cut(images[i], window, self.side) for i, window in pairs])
         if masks is None:
-            return image_BHWC.to(self._device, non_blocking=True), None
+            return moved(image_BHWC, self._device), None
         mask_BHW = torch.stack([crops.cut_mask(masks[i], window, self.side) for i, window in pairs])
-        return image_BHWC.to(self._device, non_blocking=True), mask_BHW.to(self._device, non_blocking=True)
+        return moved(image_BHWC, self._device), moved(mask_BHW, self._device)
 
     def _rows(self, held: np.ndarray | Tensor, chosen: np.ndarray, decoder: CardDecoder | None = None) -> Tensor:
         """Rows of their own, so that the map stays untouched; bytes travel to the device, not floats."""
@@ -176,4 +177,4 @@ class Pixels:
             return sent(held, chosen, self._device, decoder)
         if decoder is not None:
             return sent(held, chosen, self._device, decoder)[:, top:bottom, left:right]
-        return torch.from_numpy(held[chosen, top:bottom, left:right]).to(self._device, non_blocking=True)
+        return moved(torch.from_numpy(held[chosen, top:bottom, left:right]), self._device)

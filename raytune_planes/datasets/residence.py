@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.card_decoding import CardDecoder
+from raytune_planes.datasets.pinned import moved
 from raytune_planes.datasets.records import Records
 
 SHARE = 0.4
@@ -74,7 +75,7 @@ def sent(array: np.ndarray, chosen: np.ndarray, device: torch.device, decoder: C
     if device.type != "cuda":
         return torch.from_numpy(array[chosen]).to(device, non_blocking=True)
     if not isinstance(array, np.ndarray):  # decoded as it is indexed
-        return torch.from_numpy(array[chosen]).pin_memory().to(device, non_blocking=True)
+        return moved(torch.from_numpy(array[chosen]), device)
     dtype = torch.from_numpy(np.array(array[:0])).dtype
     pinned = torch.empty((len(chosen), *array.shape[1:]), dtype=dtype, pin_memory=True)
     np.take(array, chosen, axis=0, out=pinned.numpy(), mode="clip")

@@ -73,8 +73,6 @@ def train(
     torch.set_num_threads(config.devices.threads)
     trainer = Trainer(config, data, prompts, worker)
     trainer.pieces = pieces
-    for note in decoding_in_words(config.devices, worker.device, config.active):
-        say(note)
     best = -math.inf
     if resume is not None:
         state = load_state(resume)
@@ -100,6 +98,8 @@ def fit(
         UserError: terms that have a weight train nothing.
     """
     budget = trainer.config.budget
+    for note in decoding_in_words(trainer.config.devices, trainer.worker.device, trainer.config.active):
+        say(note)
     trainer.begin(say)
     if trainer.teachers:
         say(trainer.teachers.in_words())

@@ -140,6 +140,7 @@ def train_stages(
         before = _Before(i + 1, before.done.after(trainer), weights=trainer.weights())
         if fork and i + 1 < len(stages):
             fork.keep(stages[: i + 1], before.done, trainer, worker)
+        del trainer  # with what it has on a GPU, before the next one looks for room there
     return end, reason
 
 

@@ -7,7 +7,9 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.datasets.residence import SHARE, resident, room_on, sent, size_of, uploaded
 from tests.card import CARD, Card, OnCard
@@ -83,3 +85,20 @@ def test_what_an_earlier_training_left_is_let_go_before_the_room_is_measured(mon
     monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: 1.0)
     assert room_on(torch.device("cuda")) == 40
     assert there == [False]
+
+
+@pytest.mark.parametrize("way", ["the middle", "crops", "crops on the card"])
+def test_what_is_cut_on_the_host_goes_to_the_card_from_pinned_memory(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Size] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor.shape)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    windows = None if way == "the middle" else np.array([[0, 0, 8, 8], [2, 3, 9, 12]])
+    with FakeTensorMode():  # it has a GPU, of shapes alone
+        pixels = Pixels(toy_data()["fgvc"], "cuda", way == "crops on the card", seen=Seen(12, 0.75))
+        image_BHWC, _ = pixels.shown(np.array([3, 1]), windows)
+    assert (image_BHWC.shape, image_BHWC.device.type) == ((2, 12, 12, 3), "cuda")
+    assert pinned == ([] if way == "crops on the card" else [(2, 12, 12, 3)])

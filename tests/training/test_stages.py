@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.training.checkpoint import load
 from raytune_planes.training.stages import Fork, epochs_of, stage_of, train_stages
+from raytune_planes.training.trainer import Trainer
 from tests.toy import FAST, toy_config, toy_data, toy_prompts
 from tests.training.test_loop import GOAL, Recorder, run
 
@@ -48,6 +50,27 @@ def test_epochs_steps_and_samples_count_on_from_stage_to_stage() -> None:
     steps = FAST["budget.steps_per_epoch"]
     assert [r.step for r in seen.records] == [steps * n for n in (1, 2, 3, 4)]
     assert [r.samples for r in seen.records] == [steps * 8 * n for n in (1, 2, 3, 4)]
+
+
+def test_a_stage_has_ended_with_its_trainer_when_the_next_takes_memory() -> None:
+    """A GPU holds the datasets of one stage, not of two."""
+    trainers: list[int] = []
+
+    def counting(config: TrialConfig) -> tuple[Mapping[str, Arrays], Mapping[str, np.ndarray]]:
+        gc.collect()
+        trainers.append(sum(type(each) is Trainer for each in gc.get_objects()) - before)
+        return supply(config)
+
+    gc.collect()
+    before = sum(type(each) is Trainer for each in gc.get_objects())
+    train_stages(toy_config(**TWO), counting, GOAL, report=Recorder())
+    assert trainers == [0, 0]
+
+
+def test_each_stage_says_what_decodes_where_it_is_not_as_asked() -> None:
+    notes = list[str]()
+    staged(Recorder(), {**TWO, "devices__decode": "cuda"}, say=notes.append)
+    assert sum(note.startswith("devices.decode = cuda, but processors decode, as ") for note in notes) == 2
 
 
 def test_a_stage_begins_with_the_weights_of_the_one_before() -> None:
