@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytune_planes.calling import in_python, run, settings_words, words
+from raytune_planes.commands import stored
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
 from raytune_planes.paths import as_path, there
 from raytune_planes.records import End, TrialRecord
+from raytune_planes.stores.address import where
 from raytune_planes.study import Study
 from raytune_planes.tracking import files, reading
 
@@ -101,8 +103,8 @@ def tune(
 
     Args:
         space: A packaged space or a YAML file.
-        data: Folder with the datasets; None draws synthetic data.
-        out: Folder of the results.
+        data: Folder with the datasets, or its address, ``s3://BUCKET/PREFIX``; None draws synthetic data.
+        out: Folder of the results, or an address likewise.
         name: Of the study; from the space and the time when None.
         resume: Name of a study in ``out`` to continue.
         settings: Dotted path -> value, over those of the space.
@@ -120,7 +122,7 @@ def tune(
     name = str(resume or name or f"{load_space(space).name}-{time.strftime('%Y%m%d-%H%M%S')}")
     given = [f"--resume={name}"] if resume else [str(space), f"--name={name}"]
     run("tune", [*given, *words({"data": data, "out": folder, **options}), *settings_words(settings)])
-    return Study(files.study_folder(folder, name))
+    return Study(files.study_folder(stored.folder_of(where(str(folder))), name))
 
 
 @in_python()
@@ -139,7 +141,7 @@ def train(
 
     Args:
         settings: Dotted path -> value, over the defaults.
-        data: Folder with the datasets; None draws synthetic data.
+        data: Folder with the datasets, or its address, ``s3://BUCKET/PREFIX``; None draws synthetic data.
         out: Folder of the run.
         options: Any other option of the command, with underscores: ``only="fgvc"``, ``resume=True``.
 
@@ -183,7 +185,7 @@ def load_study(study: str | Path, *, out: str | Path = "results") -> Study:
     path = as_path(study, "study")
     if there(path) and (path / files.STUDY).is_file():
         return Study(path)
-    return Study(files.find_study(as_path(out, "out"), str(study)))
+    return Study(files.find_study(stored.opened(where(str(as_path(out, "out")))), str(study)))
 
 
 @in_python()
@@ -207,4 +209,5 @@ def load_model(model: str | Path, *, out: str | Path = "results", tracking_uri: 
     """
     from raytune_planes.commands.find_model import find_model
 
-    return Model(find_model(str(model), as_path(out, "out"), tracking_uri))
+    place = stored.opened(where(str(as_path(out, "out"))), str(model))
+    return Model(find_model(str(model), place, tracking_uri))

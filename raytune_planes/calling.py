@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from raytune_planes.cli import Parser, make_parser
+from raytune_planes.commands import stored
 from raytune_planes.errors import UserError
 
 COMMAND = re.compile(r"('?(?:(?:python3 -m )?uv run )?raytune-planes [a-z]+ [^'\n]*)")
@@ -26,7 +27,7 @@ ARGUMENTS = {"set": "settings", "studies": "out"}
 def run(verb: str, words: list[str]) -> int:
     """What the command line runs, but a mistake is an exception."""
     args = make_parser(_Parser).parse_args([verb, *words])
-    return int(args.run(args) or 0)
+    return stored.run(args)
 
 
 class _Parser(Parser):

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from raytune_planes import __version__
-from raytune_planes.commands import VERBS
+from raytune_planes.commands import VERBS, stored
 from raytune_planes.commands.script_output import tell_error
 from raytune_planes.errors import DISK_FULL, UserError, did_you_mean, first_line
 from raytune_planes.invocation import command
@@ -54,7 +54,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return 0
     wait_asleep()
     try:
-        return int(args.run(args) or 0)
+        return stored.run(args)
     except UserError as error:
         return _failed(args, 2, str(error))
     except BrokenPipeError:  # `raytune-planes best | head`

@@ -12,6 +12,8 @@ from pathlib import Path
 INSIDE_UV, MODULE_OF = "UV_RUN_RECURSION_DEPTH", "UV_INTERNAL__PARENT_INTERPRETER"
 """Variables that ``uv run`` sets; the second where uv itself was started as ``python3 -m uv``."""
 PROGRAM, MODULE = "raytune-planes", "raytune_planes"
+SOURCE = ".address"
+"""In a folder of results that are kept in an object store: its address."""
 RESULTS = Path("results")
 """Where results go, and are looked for, without ``--out``."""
 
@@ -57,5 +59,16 @@ def quoted(path: Path) -> str:
 
 
 def in_folder(out: Path) -> str:
-    """The option that names the results folder ``out``, after a space; empty where no option means it."""
+    """The option that names the results folder ``out``, after a space; empty where no option means it. Of a folder that
+    holds what is in an object store, the store's address."""
+    if (place := shown(out)) != str(out):
+        return f" --out {shlex.quote(place)}"
     return "" if near(out) == RESULTS else f" --out {quoted(out)}"
+
+
+def shown(out: Path) -> str:
+    """The results folder ``out`` for people: the address of which it holds a copy, else its path."""
+    try:
+        return (out / SOURCE).read_text(encoding="utf-8")
+    except OSError:
+        return str(out)

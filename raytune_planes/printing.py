@@ -29,6 +29,11 @@ def counted(number: float, noun: str, several: str = "") -> str:
     return f"{number:{',' if isinstance(number, int) else 'g'}} {noun if number == 1 else several or noun + 's'}"
 
 
+def told(text: str) -> None:
+    """To the person who waits; not to standard output, which a program may read."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def size_text(size: float) -> str:
     """Bytes for people."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"

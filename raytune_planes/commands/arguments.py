@@ -23,10 +23,10 @@ was typed."""
 def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
-        type=place,
+        type=place_or_address,
         default=RESULTS,
         metavar="DIR",
-        help="folder of the results (default: results)",
+        help="folder of the results (default: results), or s3://BUCKET/PREFIX, gs://…, az://…",
     )
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_mlflow, at_least, place
+from raytune_planes.commands.arguments import add_mlflow, at_least, place, place_or_address
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted, printable
 
@@ -47,7 +47,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="refuse a file that differs by more in any answer (default: 0.0001)",
     )
     parser.add_argument(
-        "--studies", type=place, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
+        "--studies",
+        type=place_or_address,
+        default=Path("results"),
+        metavar="DIR",
+        help="where studies lie (default: results)",
     )
     add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raytune_planes.commands.arguments import add_mlflow, place
+from raytune_planes.commands.arguments import add_mlflow, place, place_or_address
 from raytune_planes.errors import UserError, listed
 from raytune_planes.paths import shortened, there
 from raytune_planes.printing import counted, printable
@@ -54,7 +54,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--studies",
-        type=place,
+        type=place_or_address,
         default=Path("results"),
         metavar="DIR",
         help="folder of the studies (default: results)",

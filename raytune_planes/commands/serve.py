@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from pathlib import Path
 
-from raytune_planes.commands.arguments import add_mlflow, at_least, place
+from raytune_planes.commands.arguments import add_mlflow, at_least, place_or_address
 
 EXAMPLES = ("serve STUDY", "serve results/train/best.pt --port 8001 --max-mb 5")
 
@@ -40,7 +40,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--batch", type=at_least(1), default=16, metavar="N", help="waiting pictures answered together (default: 16)"
     )
     parser.add_argument(
-        "--studies", type=place, default=Path("results"), metavar="DIR", help="where studies lie (default: results)"
+        "--studies",
+        type=place_or_address,
+        default=Path("results"),
+        metavar="DIR",
+        help="where studies lie (default: results)",
     )
     add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
 

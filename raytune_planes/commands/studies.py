@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     import json
 
-    from raytune_planes.invocation import command, in_folder
+    from raytune_planes.invocation import command, in_folder, shown
     from raytune_planes.report.studies import as_lines, overviews
 
     studies = overviews(args.out, args.sort, args.tag)
@@ -40,14 +40,14 @@ def run(args: argparse.Namespace) -> None:
         print("\n".join(as_lines(studies)))
         print(f"\nThe best of one study: {command(f'best STUDY{in_folder(args.out)}')}")
     else:
-        print(f"no study in {args.out}; start one with: {command('tune')}")
+        print(f"no study in {shown(args.out)}; start one with: {command('tune')}")
 
 
 def _export(args: argparse.Namespace, names: list[str]) -> None:
     from importlib.metadata import version
 
     from raytune_planes.errors import UserError
-    from raytune_planes.invocation import command, quoted
+    from raytune_planes.invocation import command, quoted, shown
     from raytune_planes.learning import earlier_studies
     from raytune_planes.learning.collection import write
     from raytune_planes.printing import counted
@@ -56,7 +56,7 @@ def _export(args: argparse.Namespace, names: list[str]) -> None:
     for warning in found.warnings if found else ():
         print(f"Warning: {warning}")
     if not found or not found.studies:
-        raise UserError(f"--export {args.export}: no study in {args.out} has ended; nothing is written")
+        raise UserError(f"--export {args.export}: no study in {shown(args.out)} has ended; nothing is written")
     trials = write(args.export, found.studies, version("raytune-planes"))
     print(f"{args.export} holds {counted(trials, 'trial')} of {counted(len(found.studies), 'study', 'studies')}")
     print(f"Learn from it with: {command(f'tune --learn-from {quoted(args.export)}')}")

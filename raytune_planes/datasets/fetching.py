@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache
+from raytune_planes.printing import told
 from raytune_planes.stores.address import Address, Place
-
-
-def told(text: str) -> None:
-    """To the person who waits; not to standard output, which a program may read."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def fetched(

@@ -138,8 +138,11 @@ def listing(store: fs.FileSystem, address: Address) -> list[Item]:
     """
     from pyarrow import fs
 
-    with asking(address):
-        found = store.get_file_info(fs.FileSelector(address.path, allow_not_found=True, recursive=True))
+    try:
+        with asking(address):  # told to allow a prefix that is not there, pyarrow would say nothing of a missing bucket
+            found = store.get_file_info(fs.FileSelector(address.path, recursive=True))
+    except FileNotFoundError:
+        return []
     start = len(address.path) + 1
     items = [Item(i.path[start:], i.size, i.mtime_ns or 0) for i in found if i.type == fs.FileType.File]
     parents = {parent for item in items for parent in _parents(item.name)}

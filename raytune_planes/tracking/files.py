@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from raytune_planes.errors import UserError, did_you_mean
-from raytune_planes.invocation import command
+from raytune_planes.invocation import command, shown
 from raytune_planes.paths import regular
 from raytune_planes.records import FORMAT
 
@@ -54,12 +54,12 @@ def find_study(out: Path, name: str | None = None) -> Path:
     """The folder of the study ``name``, or of the latest one. Raises UserError listing the studies there are."""
     starts = {study: _started_ms(out / study) for study in study_names(out)}
     if not starts:
-        raise UserError(f"no study in {out}; run '{command('tune')}' first, or name its folder with --out")
+        raise UserError(f"no study in {shown(out)}; run '{command('tune')}' first, or name its folder with --out")
     if name is None:
         return out / max(starts, key=lambda n: (starts[n], n))
     if name not in starts:
         there = ", ".join(sorted(starts, key=lambda n: -starts[n]))
-        raise UserError(f"no study '{name}' in {out}{did_you_mean(name, starts)}; there are: {there}")
+        raise UserError(f"no study '{name}' in {shown(out)}{did_you_mean(name, starts)}; there are: {there}")
     return out / name
 
 

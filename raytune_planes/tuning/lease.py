@@ -14,6 +14,7 @@ from types import TracebackType
 
 from raytune_planes.datasets import storage
 from raytune_planes.errors import UserError
+from raytune_planes.stores.lease import born
 from raytune_planes.tracking.files import write_whole
 
 FILE = "driver.json"
@@ -33,7 +34,7 @@ class Lease:
         """``on_loss`` is called once, from a thread, when another driver has taken the folder."""
         self._on_loss = on_loss
         self._path = folder / FILE
-        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "born": _born(os.getpid())}
+        self._me = {"host": socket.gethostname(), "pid": os.getpid(), "born": born(os.getpid())}
         self._over = threading.Event()
 
     def __enter__(self) -> Lease:
@@ -78,19 +79,9 @@ class Lease:
             # Vanished, or its writer died between making and filling it.
             return None
         if same_host:
-            return holder if holder.get("born") == _born(pid) != "" else None
+            return holder if holder.get("born") == born(pid) != "" else None
         age_s = time.time() - renewed_s
         if age_s < -RENEW_S:  # a clock was set back: only a renewal says that the holder lives
             time.sleep(2 * RENEW_S)
             return holder if self._path.is_file() and self._path.stat().st_mtime != renewed_s else None
         return holder if age_s < STALE_S else None
-
-
-def _born(pid: int) -> str:
-    """When a process of this machine started, so that another one with the same number is not taken for it."""
-    import psutil
-
-    try:
-        return f"{psutil.Process(pid).create_time():.2f}"
-    except psutil.NoSuchProcess:
-        return ""

@@ -69,15 +69,15 @@ class Server:
         urllib.request.urlopen(urllib.request.Request(f"{self._own}/moto-api/reset-auth", b"0", plain)).close()
         return key["AccessKeyId"], key["SecretAccessKey"]
 
+    def names(self, bucket: str, prefix: str = "") -> list[str]:
+        """What the bucket lists below the prefix, markers of folders left out."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [o["Key"] for page in pages for o in page.get("Contents", []) if not o["Key"].endswith("/")]
+
     def objects(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
-        """What the bucket holds below the prefix, markers of folders left out."""
-        names = [
-            entry["Key"]
-            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            for entry in page.get("Contents", [])
-        ]
-        whole = [name for name in names if not name.endswith("/")]
-        return {name: self.client.get_object(Bucket=bucket, Key=name)["Body"].read() for name in whole}
+        """What the bucket holds below the prefix, by name."""
+        names = self.names(bucket, prefix)
+        return {name: self.client.get_object(Bucket=bucket, Key=name)["Body"].read() for name in names}
 
     def put_folder(self, folder: Path, bucket: str, prefix: str) -> None:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):

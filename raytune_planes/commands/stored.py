@@ -1,0 +1,225 @@
+"""Results in an object store, for every command: fetched before it runs, sent while it runs and at its end."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
+from raytune_planes.paths import own_folder
+from raytune_planes.printing import told
+from raytune_planes.stores.access import local_name
+from raytune_planes.stores.address import Address, Place
+from raytune_planes.stores.lease import FOLDER, StoreLease
+from raytune_planes.stores.mirror import Mirror
+from raytune_planes.stores.sending import Sender
+from raytune_planes.stores.writing import content, write
+from raytune_planes.tracking import files
+
+ORDER = {
+    **dict.fromkeys((files.CONFIG, files.SPACE, files.ARGUMENTS), -2),
+    **{files.TRIAL: -1, files.EPOCHS: 1, files.FREED: 2, files.END: 3, "result.json": 4},
+    **{files.REFERENCES: 5, "final.json": 5, files.BEST: 6, files.STUDY: 7},
+}
+"""Which files are sent first. Below 0: those that name no other; all that are not here: 0; then records, each after
+what it names."""
+OF_THIS_HOST = ("ray/", "optuna.db", "driver.json")
+"""In a study's folder: made again from its records where they are missing."""
+OF_MLFLOW = ("mlflow.db", "mlartifacts")
+"""Beside the studies: ``sync`` makes them again."""
+WITH_WEIGHTS = ("predict", "serve", "export", "ensemble", "report", "prune", "tune")
+DRIVES = ("tune", "prune", "sync")
+"""Commands that change a study, one at a time, and end when all of it is in the store."""
+WRITES = {"report": files.PLOTS, "compare": files.PLOTS, "note": "", "ensemble": ""}
+"""Commands that write beside a driver: into this folder, or where it is empty into the study's."""
+DRIVEN, LAST = ".driving-", ".last.json"
+"""Begins the name of a study's lock on this host; and who drove each study last, as far as this host knows."""
+INTERRUPTED = 130
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a command; returns its exit status. Results at an address are in a folder of this host meanwhile.
+
+    Raises:
+        UserError: the command does, the store cannot be read, or another driver has the study.
+    """
+    key = next((key for key in ("out", "studies") if isinstance(getattr(args, key, None), Address)), "")
+    if not key:
+        return int(args.run(args) or 0)
+    mirror = _mirror(getattr(args, key))
+    setattr(args, key, mirror.folder)
+    if args.verb in DRIVES and not getattr(args, "dry_run", False):
+        return _drive(args, mirror)
+    names = _fetch(args, mirror)
+    status = int(args.run(args) or 0)
+    if args.verb in WRITES:
+        written = [WRITES[args.verb]] if WRITES[args.verb] else names
+        mirror.send(lambda name: _is_kept(name) and name.partition("/")[0] in written)
+    return status
+
+
+def opened(place: Place, study: str = "") -> Path:
+    """The results folder of a Python function; what is at an address is fetched, with the weights of ``study``."""
+    if isinstance(place, Path):
+        return place
+    mirror = _mirror(place)
+    _fetch(argparse.Namespace(verb="predict", model=study), mirror)
+    return mirror.folder
+
+
+def folder_of(place: Place) -> Path:
+    """Where the results of an address are on this host; a path as it is."""
+    return place if isinstance(place, Path) else _root() / local_name(place)
+
+
+def _root() -> Path:
+    state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
+    return own_folder(state / "raytune-planes" / "results", "results on their way to a store", "XDG_STATE_HOME")
+
+
+def _mirror(address: Address) -> Mirror:
+    return Mirror(address, folder_of(address), lambda name: ORDER.get(name.rpartition("/")[2], 0), told)
+
+
+def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
+    """Fetch the records of all studies, and the weights of those that the command reads; returns these."""
+    driven = [path.name.removeprefix(DRIVEN) for path in mirror.folder.glob(f"{DRIVEN}*") if not _is_free(path)]
+    here = partial(_is_kept, but=driven)  # what is driven on this host is ahead of the store
+    mirror.fetch(lambda name: here(name) and not name.endswith(".pt"))
+    names = _named(args, mirror.folder)
+    for name in names:
+        if name not in driven:
+            _yield_to_others(mirror, name)
+    if args.verb in WITH_WEIGHTS:
+        shared = [files.SHARED] if args.verb == "tune" else []
+        mirror.fetch(lambda name: here(name) and name.partition("/")[0] in (*names, *shared))
+    return names
+
+
+def _named(args: argparse.Namespace, out: Path) -> list[str]:
+    """The studies that a command names, the latest where it may name one and does not."""
+    if args.verb == "tune":
+        return [args.resume or _new_name(args)]
+    if args.verb == "compare":
+        return [text.partition(":")[0] for text in (args.one, args.other)]
+    if (model := getattr(args, "model", None)) is not None:
+        return [model.partition("/")[0]]
+    if not hasattr(args, "study"):
+        return []
+    with suppress(UserError):  # the command says it
+        return [files.find_study(out, args.study).name]
+    return []
+
+
+def _new_name(args: argparse.Namespace) -> str:
+    if not args.name:
+        from raytune_planes.space import load_space
+
+        args.name = f"{load_space(args.space or 'quick').name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return str(args.name)
+
+
+def _drive(args: argparse.Namespace, mirror: Mirror) -> int:
+    names = _fetch(args, mirror)
+    if not names:
+        return int(args.run(args) or 0)  # says that there is no study
+    (name,) = names
+    files.study_folder(mirror.folder, name)  # refuses what cannot be a name
+
+    def interrupt() -> None:
+        told(
+            f"Another driver has taken study {name} in {mirror.address}: it ends here; its files are in {mirror.folder}"
+        )
+        os.kill(os.getpid(), signal.SIGINT)
+
+    shared = (name, files.SHARED, files.LOGS, files.PLOTS)
+    with StoreLease(mirror.store, mirror.address, name, interrupt) as lease, _driven_here(mirror.folder, name):
+        _yield_to_others(mirror, name)
+        mirror.fetch(lambda path: _is_kept(path) and path.partition("/")[0] in (name, files.SHARED))
+        _take(mirror, name)
+
+        def send() -> int:
+            return mirror.send(lambda p: _is_kept(p) and p.partition("/")[0] in shared, lambda: not lease.lost)
+
+        with Sender(send, told, str(mirror.folder)) as sender:
+            try:
+                status = int(args.run(args) or 0)
+            except BaseException:
+                sender.once()
+                raise
+            return _finish(sender, mirror, lease, name) or status
+
+
+def _finish(sender: Sender, mirror: Mirror, lease: StoreLease, name: str) -> int:
+    if lease.lost:
+        return INTERRUPTED
+    told(f"Sending what is left to {mirror.address}")
+    try:
+        sender.finish()
+    except KeyboardInterrupt:
+        again = command(f"sync {name} --out {mirror.address}")
+        told(f"Not all of study {name} is in {mirror.address}; it is in {mirror.folder}, and sent by: {again}")
+        return INTERRUPTED
+    told(f"All of study {name} is in {mirror.address}")
+    return 0
+
+
+def _is_kept(name: str, but: list[str] | tuple[str, ...] = ()) -> bool:
+    """Whether a file is kept in the store: no temporary one, and none that other files can make again."""
+    parts = name.split("/")
+    if any(part.startswith(".") for part in parts) or parts[0] in but or parts[0].startswith(OF_MLFLOW):
+        return False
+    return parts[0] in files.RESERVED or not name.partition("/")[2].startswith(OF_THIS_HOST)
+
+
+def _yield_to_others(mirror: Mirror, name: str) -> None:
+    """Where another machine has driven the study since this one did, its files here give way to those of the store."""
+    there, here = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json"), _last(mirror.folder).get(name)
+    if there is None or here is None or json.loads(there)["run"] == here:
+        return
+    if aside := mirror.yield_folder(name, _is_kept):
+        told(f"Study {name} went on elsewhere: what was not sent from this machine is kept in {aside}")
+    _remember(mirror.folder, name, json.loads(there)["run"])
+
+
+def _take(mirror: Mirror, name: str) -> None:
+    run = uuid.uuid4().hex
+    write(mirror.store, mirror.address, f"{FOLDER}/{name}.json", json.dumps({"run": run}).encode())
+    _remember(mirror.folder, name, run)
+
+
+def _remember(folder: Path, name: str, run: str) -> None:
+    files.write_whole(folder / LAST, json.dumps({**_last(folder), name: run}))
+
+
+def _last(folder: Path) -> dict[str, str]:
+    with suppress(FileNotFoundError, ValueError):
+        return dict(json.loads((folder / LAST).read_bytes()))
+    return {}
+
+
+@contextmanager
+def _driven_here(folder: Path, name: str) -> Iterator[None]:
+    """Tells other commands of this host that the study's files here are ahead of the store."""
+    with (folder / f"{DRIVEN}{name}").open("ab") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        yield
+
+
+def _is_free(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

@@ -1,0 +1,117 @@
+"""One driver at a time for a study in an object store: claims that their owners renew, and that others see.
+
+A store lists what was written before, so of two that each write a claim and then look, at least one sees the other.
+Who sees another living claim withdraws its own, so two never both hold it; no conditional write is needed, which
+pyarrow does not offer. Ages are differences of the store's own times: no two clocks are compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from raytune_planes.errors import UserError
+from raytune_planes.stores.access import Item, listing
+from raytune_planes.stores.address import Address
+from raytune_planes.stores.writing import content, remove, write
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+FOLDER = ".drivers"
+"""Below the results: a folder of claims for each study."""
+RENEW_S = 20.0
+STALE_S = 300.0
+"""An owner on another machine that has not renewed its claim for so long is taken for dead."""
+TURNS, PAUSE_S = 8, (0.3, 1.5)
+"""How often two that see each other try again, and the seconds between, by chance."""
+
+
+class StoreLease:
+    """Held from ``with`` to its end.
+
+    Raises:
+        UserError: another living driver holds it, or the store does not answer.
+    """
+
+    def __init__(self, store: fs.FileSystem, results: Address, name: str, on_loss: Callable[[], None]) -> None:
+        """``on_loss`` is called once, from a thread, when another driver has removed this claim."""
+        self._store, self._name, self._on_loss = store, name, on_loss
+        self._place = results.below(f"{FOLDER}/{name}")
+        self._mine = f"{uuid.uuid4().hex}.json"
+        self._over = threading.Event()
+        self.lost = False
+
+    def __enter__(self) -> StoreLease:
+        for _ in range(TURNS):
+            own = self._claim(held=False)
+            others = [(item, self._read(item)) for item in listing(self._store, self._place) if item.name != own.name]
+            living = [claim for item, claim in others if claim and _lives(claim, item, own)]
+            if not living:
+                for item, _ in others:
+                    remove(self._store, self._place, item.name)
+                self._claim(held=True)
+                threading.Thread(target=self._renew, name="store lease", daemon=True).start()
+                return self
+            remove(self._store, self._place, own.name)
+            if any(claim["held"] for claim in living):
+                break
+            time.sleep(random.uniform(*PAUSE_S))
+        holder = next((claim for claim in living if claim["held"]), living[0])
+        raise UserError(
+            f"study '{self._name}' is being run by process {holder['pid']} on {holder['host']}, which has its claim in "
+            f"{self._place}; wait for it, end it, or choose another --name (one that died is passed over after "
+            f"{STALE_S / 60:.0f} minutes)"
+        )
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        if not self.lost:
+            with suppress(UserError):  # a store that is away: the claim becomes stale
+                remove(self._store, self._place, self._mine)
+
+    def _claim(self, *, held: bool) -> Item:
+        me = {"host": socket.gethostname(), "machine": uuid.getnode(), "pid": os.getpid(), "born": born(os.getpid())}
+        return write(self._store, self._place, self._mine, json.dumps({**me, "held": held}).encode())
+
+    def _read(self, item: Item) -> dict[str, Any] | None:
+        try:
+            claim = json.loads(content(self._store, self._place, item.name) or b"")
+        except ValueError:
+            return None  # withdrawn since it was listed
+        return claim if isinstance(claim, dict) and {"host", "machine", "pid", "born", "held"} <= claim.keys() else None
+
+    def _renew(self) -> None:
+        while not self._over.wait(RENEW_S):
+            with suppress(UserError):  # away for a while: told by whoever sends the results
+                if content(self._store, self._place, self._mine) is None:
+                    self.lost = True
+                    self._on_loss()
+                    return
+                self._claim(held=True)
+
+
+def _lives(claim: dict[str, Any], item: Item, own: Item) -> bool:
+    if (claim["host"], claim["machine"]) == (socket.gethostname(), uuid.getnode()):
+        return bool(claim["born"] == born(int(claim["pid"])) != "")
+    return own.mtime_ns - item.mtime_ns < STALE_S * 1e9
+
+
+def born(pid: int) -> str:
+    """When a process of this machine started, so that another one with the same number is not taken for it; empty where
+    there is none."""
+    import psutil
+
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return ""

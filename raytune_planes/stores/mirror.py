@@ -1,0 +1,190 @@
+"""A folder of results on this host and the address that has the same: fetched before it is read, sent as it changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from raytune_planes.invocation import SOURCE
+from raytune_planes.stores.access import Item, listing, opened
+from raytune_planes.stores.address import Address
+from raytune_planes.stores.staging import fetch, locked
+from raytune_planes.stores.writing import remove, write
+
+STATE = ".store.json"
+"""In the folder: what was the same on both sides when they were compared last."""
+THREADS = 4
+Wanted = Callable[[str], bool]
+"""Whether a file takes part, by its path below the folder."""
+
+
+class Known(NamedTuple):
+    """A file that was the same on both sides: its size and time here, and its size and time there."""
+
+    size: int
+    mtime_ns: int
+    stored_size: int
+    stored_ns: int
+
+    def is_here(self, found: tuple[int, int] | None) -> bool:
+        return (self.size, self.mtime_ns) == found
+
+    def is_there(self, item: Item) -> bool:
+        return (self.stored_size, self.stored_ns) == (item.size, item.mtime_ns)
+
+
+class Mirror:
+    """Both sides, by what was the same before: what changed here is sent, what changed there is fetched."""
+
+    def __init__(self, address: Address, folder: Path, order: Callable[[str], int], say: Callable[[str], None]) -> None:
+        """
+        Args:
+            order: of a file, by its path: lower ones are sent first. A record has a number above those of the files
+                that it names, which are at 0.
+            say: is told that another process compares just now.
+        """
+        self.address, self.folder = address, folder
+        self._order, self._say = order, say
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SOURCE).write_text(str(address), encoding="utf-8")
+        self.store = opened(address)
+
+    def fetch(self, wanted: Wanted) -> int:
+        """Bring here what changed there, and remove what was removed there and is unchanged here; returns how many.
+
+        Raises:
+            UserError: the store cannot be read.
+        """
+        with self._alone():
+            known = self._load()
+            items = {item.name: item for item in listing(self.store, self.address) if wanted(item.name)}
+            new = [item for name, item in items.items() if name not in known or not known[name].is_there(item)]
+            if new:
+                fetch(self.store, self.address, new, self.folder)
+            here = self._here(wanted)
+            known |= {i.name: Known(i.size, i.mtime_ns, i.size, i.mtime_ns) for i in new if i.name in here}
+            gone = [name for name in known if wanted(name) and name not in items]
+            for name in gone:
+                if known.pop(name).is_here(here.get(name)):
+                    (self.folder / name).unlink()
+            self._save(known)
+            return len(new) + len(gone)
+
+    def send(self, wanted: Wanted, may: Callable[[], bool] = lambda: True) -> int:
+        """Send what changed here, records after the files that they name, and remove there what was removed here.
+
+        Records are read before files are looked for: what a record names was on the disk before it, and so is there
+        before it. What is left when the store stops to answer is sent by the next call.
+
+        Args:
+            may: whether this process may still write there; asked before each object.
+
+        Returns:
+            How many objects were written or removed.
+
+        Raises:
+            UserError: the store cannot be written.
+            OSError: the disk cannot be read.
+        """
+        with self._alone():
+            known = self._load()
+            before = self._here(wanted)
+            changed = _changed(known, before)
+            records = {name: (found, self._read(name)) for name, found in changed.items() if self._order(name)}
+            here = self._here(wanted)
+            files = {name: found for name, found in _changed(known, here).items() if not self._order(name)}
+            gone = [name for name in known if wanted(name) and name not in here and name not in before]
+            sent = 0
+            try:
+                for _, group in groupby(sorted([*records, *files], key=self._order), key=self._order):
+                    sent += self._send_all(list(group), records, files, known, may)
+                for name in gone if may() else ():
+                    remove(self.store, self.address, name)
+                    del known[name]
+                    sent += 1
+            finally:
+                self._save(known)
+            return sent
+
+    def yield_folder(self, name: str, wanted: Wanted) -> Path | None:
+        """Give way to what went on elsewhere: the folder ``name`` goes, with what is here alone, to be fetched anew.
+
+        Returns:
+            Where it is kept if something of it was not sent; None where it is removed, and nothing is lost.
+        """
+        with self._alone():
+            known, start = self._load(), f"{name}/"
+            unsent = _changed(known, self._here(lambda path: path.startswith(start) and wanted(path)))
+            aside = self.folder / f".aside-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            if unsent:
+                (self.folder / name).rename(aside)
+            else:
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            self._save({path: values for path, values in known.items() if not path.startswith(start)})
+            return aside if unsent else None
+
+    def _send_all(
+        self,
+        names: Iterable[str],
+        records: dict[str, tuple[tuple[int, int], bytes | None]],
+        files: dict[str, tuple[int, int]],
+        known: dict[str, Known],
+        may: Callable[[], bool],
+    ) -> int:
+        def one(name: str) -> int:
+            found, content = records[name] if name in records else (files[name], self.folder / name)
+            if content is None or not may():
+                return 0
+            with suppress(FileNotFoundError):  # removed since: the next call tells the store
+                item = write(self.store, self.address, name, content)
+                known[name] = Known(*found, item.size, item.mtime_ns)
+                return 1
+            return 0
+
+        with ThreadPoolExecutor(THREADS, "send") as pool:
+            return sum(pool.map(one, names))
+
+    def _read(self, name: str) -> bytes | None:
+        with suppress(FileNotFoundError):
+            return (self.folder / name).read_bytes()
+        return None
+
+    def _here(self, wanted: Wanted) -> dict[str, tuple[int, int]]:
+        found = {}
+        for root, _, names in os.walk(self.folder):
+            for path in (Path(root) / name for name in names):
+                name = path.relative_to(self.folder).as_posix()
+                with suppress(FileNotFoundError):
+                    if wanted(name):
+                        status = path.stat()
+                        found[name] = status.st_size, status.st_mtime_ns
+        return found
+
+    def _alone(self) -> AbstractContextManager[None]:
+        return locked(self.folder, self._say, f"another process compares {self.folder} with {self.address}; waiting")
+
+    def _load(self) -> dict[str, Known]:
+        with suppress(FileNotFoundError, ValueError):  # lost: both sides are compared anew
+            stored = json.loads((self.folder / STATE).read_bytes())
+            # A study's folder that somebody removed here is fetched again, not removed there.
+            there = {path.name for path in self.folder.iterdir()}
+            return {name: Known(*values) for name, values in stored.items() if name.partition("/")[0] in there}
+        return {}
+
+    def _save(self, known: dict[str, Known]) -> None:
+        path = self.folder / STATE
+        path.with_suffix(".new").write_text(json.dumps(known))
+        path.with_suffix(".new").replace(path)
+
+
+def _changed(known: dict[str, Known], here: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Files that are not as they are known."""
+    return {name: found for name, found in here.items() if name not in known or not known[name].is_here(found)}

@@ -1,0 +1,67 @@
+"""Writes objects whole: a reader of the store sees the one before, or the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raytune_planes.stores.access import Item, asking
+from raytune_planes.stores.address import Address
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+CHUNK = 8 * 2**20
+
+
+def write(store: fs.FileSystem, address: Address, name: str, content: bytes | Path) -> Item:
+    """Put an object below the address; returns how the store lists it.
+
+    Raises:
+        UserError: the store refuses it, or does not answer.
+        OSError: the file cannot be read.
+    """
+    if isinstance(content, bytes):
+        return _put(store, address, name, [content])
+    with content.open("rb") as file:  # before the object: a file that is gone must leave none
+        return _put(store, address, name, iter(lambda: file.read(CHUNK), b""))
+
+
+def _put(store: fs.FileSystem, address: Address, name: str, blocks: Iterable[bytes]) -> Item:
+    path, size = f"{address.path}/{name}", 0
+    with asking(address):
+        stream = store.open_output_stream(path)
+    try:
+        for block in blocks:
+            with asking(address):
+                stream.write(block)
+            size += len(block)
+    except BaseException:
+        with suppress(OSError):  # pyarrow cannot give an object up: closed, it is there with what it has got
+            stream.close()
+            store.delete_file(path)
+        raise
+    with asking(address):
+        stream.close()
+        (found,) = store.get_file_info([path])
+    return Item(name, size, found.mtime_ns or 0)
+
+
+def remove(store: fs.FileSystem, address: Address, name: str) -> None:
+    """Remove an object, unless it is gone already. Raises UserError: the store refuses it, or does not answer."""
+    try:
+        with asking(address):
+            store.delete_file(f"{address.path}/{name}")
+    except FileNotFoundError:
+        pass
+
+
+def content(store: fs.FileSystem, address: Address, name: str) -> bytes | None:
+    """Of a small object; None where there is none. Raises UserError: the store refuses it, or does not answer."""
+    try:
+        with asking(address), store.open_input_stream(f"{address.path}/{name}") as stream:
+            return bytes(stream.read())
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,106 @@
+"""One driver at a time for a study in a bucket."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from raytune_planes.errors import UserError
+from raytune_planes.stores import lease
+from raytune_planes.stores.access import opened
+from raytune_planes.stores.address import parsed
+from raytune_planes.stores.lease import StoreLease
+from tests.stores.server import Server
+
+ELSEWHERE = {"host": "elsewhere", "machine": 1, "pid": 1, "born": "1.0", "held": True}
+
+
+def taken(bucket: str, on_loss: Callable[[], None] = lambda: None) -> StoreLease:
+    address = parsed(f"s3://{bucket}/results")
+    return StoreLease(opened(address), address, "night", on_loss)
+
+
+def claims(s3: Server, bucket: str) -> list[dict]:
+    return [json.loads(text) for text in s3.objects(bucket, "results/.drivers/night/").values()]
+
+
+def test_a_second_driver_is_refused_while_the_first_lives(s3: Server, bucket: str) -> None:
+    refused = (
+        f"study 'night' is being run by process {os.getpid()} on .*, which has its claim in s3://{bucket}/results/"
+    )
+    with taken(bucket):
+        assert [claim["held"] for claim in claims(s3, bucket)] == [True]
+        with pytest.raises(UserError, match=refused), taken(bucket):
+            pass
+        assert len(claims(s3, bucket)) == 1, "the second leaves nothing"
+    assert claims(s3, bucket) == []
+    with taken(bucket):
+        pass
+
+
+TAKE = (
+    "import sys; from raytune_planes.stores.access import opened; from raytune_planes.stores.address import parsed\n"
+    "from raytune_planes.stores.lease import StoreLease\n"
+    "address = parsed(sys.argv[1])\n"
+    "with StoreLease(opened(address), address, 'night', lambda: None): print('mine', flush=True); sys.stdin.read()\n"
+)
+
+
+def test_of_drivers_that_ask_at_once_one_runs(s3: Server, bucket: str) -> None:
+    command = [sys.executable, "-c", TAKE, f"s3://{bucket}/results"]
+    drivers = [subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-3, text=True) for _ in range(3)]
+    said = [""] * 3
+
+    def listen(i: int) -> None:
+        said[i] = (drivers[i].stdout or sys.stdin).readline()
+
+    threads = [threading.Thread(target=listen, args=[i]) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for driver in drivers:
+        driver.communicate("")
+    assert sorted(said) == ["", "", "mine\n"]
+
+
+def test_a_killed_driver_of_this_machine_is_passed_over_at_once(s3: Server, bucket: str) -> None:
+    code = TAKE.replace("sys.stdin.read()", "import os; os._exit(9)")
+    assert subprocess.run([sys.executable, "-c", code, f"s3://{bucket}/results"], check=False).returncode == 9
+    assert len(claims(s3, bucket)) == 1
+    with taken(bucket):
+        assert [claim["pid"] for claim in claims(s3, bucket)] == [os.getpid()]
+
+
+def test_a_driver_of_another_machine_holds_until_its_claim_is_stale(
+    s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "results/.drivers/night/other.json"
+    s3.client.put_object(Bucket=bucket, Key=name, Body=json.dumps(ELSEWHERE))
+    with pytest.raises(UserError, match="process 1 on elsewhere.*passed over after 5 minutes"), taken(bucket):
+        pass
+    monkeypatch.setattr(lease, "STALE_S", 0.0)
+    with taken(bucket):
+        assert [claim["host"] for claim in claims(s3, bucket)] != ["elsewhere"]
+        assert len(claims(s3, bucket)) == 1
+
+
+def test_a_driver_whose_claim_another_one_removed_is_told(
+    s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_S", 0.05)
+    told = threading.Event()
+    with taken(bucket, told.set) as own:
+        for name in s3.names(bucket, "results/.drivers/"):
+            s3.client.delete_object(Bucket=bucket, Key=name)
+        s3.client.put_object(Bucket=bucket, Key="results/.drivers/night/other.json", Body=json.dumps(ELSEWHERE))
+        assert told.wait(30)
+        assert own.lost
+    assert claims(s3, bucket) == [ELSEWHERE]
