@@ -14,7 +14,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord
 from raytune_planes.report import training
 from raytune_planes.report.build import six, study_report
-from raytune_planes.report.drawing import save
+from raytune_planes.report.drawing import save, style
 from raytune_planes.report.drawing import training as drawing
 from raytune_planes.report.figure import Missing
 from raytune_planes.report.log import Log, of_trial, read_log
@@ -199,6 +199,25 @@ def test_the_course_of_a_task_has_its_primary_metric_for_each_dataset_that_measu
     assert (train[0], math.isnan(train[1])) == (0.125, True)
     assert (own[0], math.isnan(own[1][0]), own[1][1]) == ((), True, 1.0)
     assert isinstance(training.course(ended(trial(0), End.FAILED, "x"), SEGMENTATION).numbers, Missing)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Segmentation: iou per epoch, training dashed, validation solid",
+        "WWWWW " * 20 + "M" * 61,
+        r"what costs $5 and $\frac{1}{2}$",
+    ],
+)
+def test_a_title_of_any_letters_stays_within_its_figure(text: str) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context(style.LOOK):  # type: ignore[arg-type]
+        figure, _ = style.canvas()
+        lines = style.title(text)
+        drawn = figure.suptitle(lines, x=0.01, ha="left", **style.TITLE)
+        assert drawn.get_window_extent().x1 <= figure.bbox.x1
+    assert "".join(lines.split()) == "".join(text.split())
 
 
 def test_a_report_has_the_figures_of_the_tasks_that_the_trial_measured(tmp_path: Path) -> None:

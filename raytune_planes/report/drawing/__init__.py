@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +62,7 @@ def save(figure: Figure, folder: Path, *, synthetic: bool = False) -> tuple[Path
         draw = DRAW.get(type(figure.numbers))
         drawn = draw(figure.numbers) if draw else figure.numbers.draw()
         note = f"   [{NOTE}]" if synthetic else ""
-        drawn.suptitle("\n".join(textwrap.wrap(figure.title + note, 62)), x=0.01, ha="left", fontsize=13, weight="bold")
+        drawn.suptitle(style.title(figure.title + note), x=0.01, ha="left", **style.TITLE)
         png, svg = paths
         drawn.savefig(png)
         drawn.set_layout_engine(None)  # the layout stays: finding it again would take a third of the time

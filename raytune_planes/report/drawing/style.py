@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 """Okabe and Ito 2008."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 INK, FAINT, BEST = "#222222", "#9a9a9a", "#D55E00"
+TITLE: Mapping[str, Any] = {"fontsize": 13, "weight": "bold"}
+"""Of a whole figure."""
 ENDS: Mapping[End, tuple[str, str]] = {
     End.COMPLETED: ("#0072B2", "o"),
     End.CONVERGED: ("#009E73", "o"),
@@ -70,6 +73,19 @@ def canvas(height: float = 4.2, columns: int = 1, rows: int = 1, **more: Any) ->
     figure.get_layout_engine().set(w_pad=0.09, h_pad=0.06)  # type: ignore[union-attr,call-arg]
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, **more)
+
+
+def title(text: str) -> str:
+    """``text`` in lines that fit into a figure's width, however wide its letters are; drawn as ``TITLE`` says."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(size=TITLE["fontsize"], weight=TITLE["weight"])
+    for letters in range(62, 10, -3):
+        lines = textwrap.wrap(text, letters)
+        if all(TextPath((0, 0), line, prop=font).get_extents().width < 0.97 * 72 * WIDTH for line in lines):
+            break
+    return "\n".join(lines)
 
 
 def percent(axes: Axes, which: str = "y") -> None:
