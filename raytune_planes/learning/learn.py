@@ -119,7 +119,7 @@ def _in_terms_of(present: Present, study: Earlier, weight: float, order: Mapping
         values,
         rows(present.space, values),
         np.array([order[t.number] for t in ranked]),
-        tuple(n for n in best if values[n] and values[n] != defaults),
+        tuple(n for n in best if not values[n].items() <= defaults.items()),  # it says more than the defaults
     )
 
 

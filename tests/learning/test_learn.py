@@ -62,6 +62,16 @@ def test_configurations_of_a_portfolio_differ_from_each_other_and_from_the_defau
     assert learnt.portfolio[0].values != space.first()
 
 
+def test_a_configuration_that_says_no_more_than_the_defaults_is_not_tried_again() -> None:
+    space = a_space(LR, Dimension("optim.warmup", "float", 0.0, 0.5))
+    trials = list(trials_of(space, lambda _: {FGVC: 0.1}, count=8))
+    for number, rate, accuracy in ((1, space.first()["optim.lr"], 0.9), (2, 0.01, 0.8)):
+        drawn = {**trials[number].drawn, "optim.lr": rate}
+        trials[number] = replace(trials[number], drawn=drawn, epochs=(EpochRecord(1, 10, 320, {FGVC: accuracy}),))
+    learnt, _ = learn(present(a_space(LR, WEIGHT)), [replace(a_study(), trials=tuple(trials))])
+    assert [lesson.values for lesson in learnt.portfolio] == [{"optim.lr": 0.01}]
+
+
 def test_the_portfolio_is_at_most_half_of_the_trials_after_the_defaults_and_follows_given_ones() -> None:
     study = a_study(count=60)
     assert len(learn(present(trials=41), [study])[0].portfolio) == 4
