@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ImageDraw
 
+from raytune_planes.datasets.outlines import Corners
+
 Color = tuple[int, int, int]
 Point = tuple[float, float]
 
@@ -83,6 +85,14 @@ def box(shape: Shape, pose: Pose) -> tuple[float, float, float, float]:
     points = np.array([p for piece, _ in _pieces(shape) for p in pose.place(piece)])
     (left, top), (right, bottom) = points.min(0), points.max(0)
     return float(left), float(top), float(right), float(bottom)
+
+
+def corners(shape: Shape, pose: Pose) -> Corners:
+    """Of the box around the aircraft without its shadow, along its heading, in pixels: from front left clockwise."""
+    points = np.array([p for piece, _ in _pieces(shape) for p in piece])
+    (rear, left), (front, right) = points.min(0).tolist(), points.max(0).tolist()
+    (x1, y1), (x2, y2), (x3, y3), (x4, y4) = pose.place([(front, left), (front, right), (rear, right), (rear, left)])
+    return x1, y1, x2, y2, x3, y3, x4, y4
 
 
 def _pieces(shape: Shape) -> Iterator[tuple[list[Point], Color]]:

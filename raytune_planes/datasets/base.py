@@ -15,6 +15,7 @@ from raytune_planes.datasets.framing import Window
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.info import USUAL_TILE, Info
 from raytune_planes.datasets.options import Options
+from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.datasets.whole_scenes import Scenes
 
@@ -39,6 +40,8 @@ class Sample:
     """Objects (left, top, right, bottom) in pixels of the window, cut to it: what the mask is drawn from."""
     uncut: tuple[tuple[float, float, float, float], ...] = ()
     """The same objects whole, also where they reach beyond the window; empty from readers without windows."""
+    corners: tuple[Corners, ...] = ()
+    """Of the oriented boxes of the same objects, whole; empty where labels tell none."""
     row: int | None = None
     """Position within ``path`` when that file holds many images; None for a file of one picture."""
     mask: Path | None = None
@@ -211,7 +214,8 @@ class Arrays:
     synthetic: bool = False
     warnings: Sequence[str] = ()
     boxes_NM4: np.ndarray | None = None
-    """float32, the objects of each picture (see ``datasets.boxes``); None without boxes."""
+    """float32, the objects of each picture, [N, M, 4] or with oriented boxes [N, M, 12] (see ``datasets.boxes``); None
+    without boxes."""
     sizes: Sizes | None = None
     """Of the training pictures' files; None where it is not known."""
     scenes: Scenes | None = None

@@ -13,6 +13,7 @@ from PIL import ImageDraw
 from raytune_planes.datasets import aircraft, grounds
 from raytune_planes.datasets.aircraft import Pose, Shape
 from raytune_planes.datasets.fleet import color, fleet
+from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.planesnet import SIDE
 from raytune_planes.datasets.yolo import Box
 
@@ -52,8 +53,8 @@ def chip(key: Key, scene_key: Key, shapes: Sequence[Shape], *, label: int) -> np
     return grounds.sensor(random, image.reduce(FINE_CHIP), random.uniform(3, 9), gain * random.uniform(0.92, 1.08))
 
 
-def scene(key: Key, side: int, *, empty: bool) -> tuple[np.ndarray, tuple[Box, ...]]:
-    """uint8 [side, side, 3] and the boxes of its aircraft in pixels.
+def scene(key: Key, side: int, *, empty: bool) -> tuple[np.ndarray, tuple[Box, ...], tuple[Corners, ...]]:
+    """uint8 [side, side, 3], the boxes of its aircraft in pixels, and the corners of those along their headings.
 
     One half is paved, and aircraft stand only there: tiles of the other half are without. ``empty`` scenes have none.
     """
@@ -71,9 +72,11 @@ def scene(key: Key, side: int, *, empty: bool) -> tuple[np.ndarray, tuple[Box, .
         if not (left - 90 < x < right + 90 and top - 90 < y < bottom + 90):
             grounds.building(canvas, random, x, y, random.uniform(70, 240))
     grounds.vehicles(canvas, random, random.uniform(0, wide, (int(random.integers(10, 40)), 2)), 7 * FINE)
-    boxes = [] if empty else _park(canvas, random, apron)
+    parked = [] if empty else _park(canvas, random, apron)
     pixels_HWC = grounds.sensor(random, image.reduce(FINE), random.uniform(3, 7), random.uniform(0.8, 1.15))
-    return pixels_HWC, tuple((x0 / FINE, y0 / FINE, x1 / FINE, y1 / FINE) for x0, y0, x1, y1 in boxes)
+    boxes = [aircraft.box(shape, pose) for shape, pose in parked]
+    turned = tuple(aircraft.corners(shape, _reduced(pose)) for shape, pose in parked)
+    return pixels_HWC, tuple((x0 / FINE, y0 / FINE, x1 / FINE, y1 / FINE) for x0, y0, x1, y1 in boxes), turned
 
 
 def photo(key: Key, shape: Shape) -> tuple[np.ndarray, Box]:
@@ -142,10 +145,13 @@ def _half(random: np.random.Generator, wide: int) -> tuple[int, int, int, int]:
     return halves[int(random.integers(4))]
 
 
-def _park(canvas: ImageDraw.ImageDraw, random: np.random.Generator, apron: tuple[int, int, int, int]) -> list[Box]:
-    """Draw aircraft within the apron that do not touch each other; their boxes."""
+def _park(
+    canvas: ImageDraw.ImageDraw, random: np.random.Generator, apron: tuple[int, int, int, int]
+) -> list[tuple[Shape, Pose]]:
+    """Draw aircraft within the apron that do not touch each other."""
     left, top, right, bottom = _part(random, *apron)
     boxes: list[Box] = []
+    parked: list[tuple[Shape, Pose]] = []
     shapes, count = [shape for _, shape in fleet(20)], int(random.integers(3, 10))
     for _ in range(12 * count):
         shape = shapes[int(random.integers(len(shapes)))]
@@ -158,9 +164,15 @@ def _park(canvas: ImageDraw.ImageDraw, random: np.random.Generator, apron: tuple
         if fits and all(x1 < a or c < x0 or y1 < b or d < y0 for a, b, c, d in boxes):
             aircraft.draw(canvas, shape, pose)
             boxes.append((x0, y0, x1, y1))
+            parked.append((shape, pose))
         if len(boxes) == count:
             break
-    return boxes
+    return parked
+
+
+def _reduced(pose: Pose) -> Pose:
+    """The same in the pixels of the finished picture."""
+    return replace(pose, x=pose.x / FINE, y=pose.y / FINE, scale=pose.scale / FINE)
 
 
 def _part(random: np.random.Generator, left: int, top: int, right: int, bottom: int) -> tuple[int, int, int, int]:

@@ -39,10 +39,12 @@ def fingerprint(reader: Reader, listing: Listing) -> str:
             previous = sample.path
             add(*_state(previous, root), *_elsewhere(previous, root, real_root))
         add(sample.label, sample.group, sample.window, sample.boxes, sample.uncut)
+        if sample.corners:
+            add(sample.corners)
         if sample.mask is not None:
             add(*_state(sample.mask, root), *_elsewhere(sample.mask, root, real_root))
     for scene in listing.scenes:
-        add(str(scene.path).removeprefix(root), scene.group, scene.window, scene.boxes)
+        add(str(scene.path).removeprefix(root), scene.group, scene.window, scene.boxes, *scene.corners)
     for split in listing.scene_splits:
         add(split, *listing.scene_splits[split])
     return digest.hexdigest()

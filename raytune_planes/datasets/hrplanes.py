@@ -25,6 +25,7 @@ from raytune_planes.datasets import (
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.labels import Box, Found, chosen
+from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.datasets.tiling import Tiling
 from raytune_planes.errors import UserError
@@ -35,6 +36,11 @@ PROMPTS = (
     "an aerial image of airplanes seen from above",
 )
 LIST_NAMES = scene_splits.LIST_NAMES
+Boxed = tuple[int, int, tuple[Box, ...]]
+"""Width, height and boxes of a picture."""
+Scenes = dict[Path, Boxed]
+Turned = Mapping[Path, tuple[Corners, ...]]
+"""The oriented boxes of pictures, in the order of their boxes; of none where labels tell no outline."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Scene:
     """uint8 RGB."""
     boxes: tuple[Box, ...]
     split: str
+    corners: tuple[Corners, ...] = ()
+    """Of its oriented boxes, which are then written in place of the boxes."""
 
 
 class HRPlanes(Reader):
@@ -97,20 +105,20 @@ class HRPlanes(Reader):
                 f"{root} holds {len(pictures):,} picture(s) and no label file",
                 layouts.out_of_place(survey) or layouts.recognised(survey, f"datasets.{self.name_in_study}"),
             )
-        scenes, odd = self._planes(found, sizes)
+        scenes, turned, odd = self._planes(found, sizes)
         split_of, warnings = self._splits(scenes, survey, found)
         warnings += odd
         tiling = self._tiling(scenes, split_of)
-        samples = [s for picture, split in split_of.items() for s in self._tiles(picture, tiling, *scenes[picture])]
+        samples = [s for p in split_of for s in self._tiles(p, tiling, scenes[p], turned.get(p, ()))]
         kept, more = self._balanced(samples, split_of)
-        info = self._info(tiling, [scenes[picture] for picture, split in split_of.items() if split == "train"])
+        info = self._info(tiling, [scenes[p] for p, split in split_of.items() if split == "train"], bool(turned))
         parts = splits.by_name(split_of, [sample.path for sample in kept])
         boxes_of = {picture.relative_to(root).as_posix(): len(scenes[picture][2]) for picture in split_of}
         synthetic = survey.synthetic
         survey.read(split_of)
         account = survey.account()
         warnings += [*more, *split_folders.copy_warnings(kept, parts), *left_out_warnings(account.left_out)]
-        whole = [self._whole(picture, *scenes[picture]) for picture in split_of]
+        whole = [self._whole(path, scenes[path], turned.get(path, ())) for path in split_of]
         of_scenes = splits.by_name(split_of, [scene.path for scene in whole])
         told_of = tuple(warnings), synthetic, boxes_of, account
         return Listing(info, tuple(kept), parts, *told_of, scenes=tuple(whole), scene_splits=of_scenes)
@@ -131,19 +139,20 @@ class HRPlanes(Reader):
             self._last = source, side, super().scene(source, side)
         return self._last[2]
 
-    def _tiling(self, scenes: Mapping[Path, tuple[int, int, tuple[Box, ...]]], split_of: Mapping[Path, str]) -> Tiling:
+    def _tiling(self, scenes: Mapping[Path, Boxed], split_of: Mapping[Path, str]) -> Tiling:
         """By the training scenes alone. The reader has the side from then on."""
         tiling = Tiling.of(self.tile_asked, (scenes[path] for path, split in split_of.items() if split == "train"))
         self.tile = tiling.side
         return tiling
 
-    def _info(self, tiling: Tiling, train: Sequence[tuple[int, int, tuple[Box, ...]]]) -> Info:
+    def _info(self, tiling: Tiling, train: Sequence[Boxed], oriented: bool) -> Info:
         return Info(
             self.name_in_study,
             CLASSES,
             PROMPTS,
             has_masks=True,
             has_boxes=True,
+            has_oriented_boxes=oriented,
             tile=tiling.side,
             tile_overlap=tiling.overlap,
             train_boxes=sum(len(boxes) for *_, boxes in train),
@@ -158,10 +167,9 @@ class HRPlanes(Reader):
             return "/".join(parts)
         return "/".join([*(part for part in parts[:-1] if not split_folders.split_of(part)), source])
 
-    def _planes(
-        self, found: Found, sizes: Mapping[Path, tuple[int, int]]
-    ) -> tuple[dict[Path, tuple[int, int, tuple[Box, ...]]], list[str]]:
-        """Width, height and the boxes that count of every picture with labels; and what was odd about the labels."""
+    def _planes(self, found: Found, sizes: Mapping[Path, tuple[int, int]]) -> tuple[Scenes, Turned, list[str]]:
+        """Width, height and the boxes that count of every picture with labels; their corners, where any label tells an
+        outline; and what was odd about the labels."""
         kinds: Counter[str] = Counter()
         odd: Counter[str] = Counter()
         for labels in found.labels_of.values():
@@ -169,11 +177,11 @@ class HRPlanes(Reader):
             odd.update(labels.odd)
         planes, told = chosen(kinds, self.options.classes, found.other_names, self.name_in_study)
         scenes = {path: (*sizes[path], labels.of(planes)) for path, labels in found.labels_of.items()}
-        return scenes, [*(f"{n:,} {what}" for what, n in odd.items()), *told, *found.warnings]
+        has_outlines = any(labels.corners for labels in found.labels_of.values())
+        turned = {path: labels.corners_of(planes) for path, labels in found.labels_of.items() if has_outlines}
+        return scenes, turned, [*(f"{n:,} {what}" for what, n in odd.items()), *told, *found.warnings]
 
-    def _splits(
-        self, scenes: Mapping[Path, tuple[int, int, tuple[Box, ...]]], survey: Survey, found: Found
-    ) -> tuple[dict[Path, str], list[str]]:
+    def _splits(self, scenes: Mapping[Path, Boxed], survey: Survey, found: Found) -> tuple[dict[Path, str], list[str]]:
         """The split of every picture that is used, in the order of the pictures, and warnings."""
         given, warnings = scene_splits.given(survey, list(scenes), found)
         pictures = [picture for picture in scenes if given is None or picture in given]
@@ -190,17 +198,17 @@ class HRPlanes(Reader):
         split_of = {pictures[i]: split for split, index in parts.items() for i in index}
         return {picture: split_of[picture] for picture in pictures}, warnings
 
-    def _whole(self, picture: Path, width: int, height: int, boxes: tuple[Box, ...]) -> Sample:
-        return Sample(picture, int(bool(boxes)), self._group(picture), (0, 0, width, height), boxes, boxes)
+    def _whole(self, picture: Path, boxed: Boxed, corners: tuple[Corners, ...]) -> Sample:
+        width, height, boxes = boxed
+        return Sample(picture, int(bool(boxes)), self._group(picture), (0, 0, width, height), boxes, boxes, corners)
 
-    def _tiles(
-        self, picture: Path, tiling: Tiling, width: int, height: int, boxes: tuple[Box, ...]
-    ) -> Iterable[Sample]:
-        group = self._group(picture)
+    def _tiles(self, picture: Path, tiling: Tiling, boxed: Boxed, corners: tuple[Corners, ...]) -> Iterable[Sample]:
+        (width, height, boxes), group = boxed, self._group(picture)
         for window in tiles.windows(width, height, tiling.side, tiling.overlap):
-            parts, uncut, slivers = tiles.inside(boxes, window)
+            parts, uncut, slivers, numbers = tiles.inside(boxes, window)
             if parts or not slivers:
-                yield Sample(picture, int(bool(parts)), group, window, parts, uncut)
+                inside = tuple(tiles.shifted(corners[n], window) for n in numbers) if corners else ()
+                yield Sample(picture, int(bool(parts)), group, window, parts, uncut, inside)
 
     def _balanced(self, samples: list[Sample], split_of: dict[Path, str]) -> tuple[list[Sample], list[str]]:
         """At most one empty tile for each tile with a plane, per split, drawn by a hash; and warnings."""
@@ -226,7 +234,11 @@ def write(root: Path, scenes: Iterable[Scene], *, quality: int = 90) -> None:
     for scene in scenes:
         height, width = scene.image_HWC.shape[:2]
         Image.fromarray(scene.image_HWC).save(root / "img" / f"{scene.name}.jpg", quality=quality)
-        yolo.write_boxes(root / "img" / f"{scene.name}.txt", scene.boxes, width, height)
+        labels = root / "img" / f"{scene.name}.txt"
+        if scene.corners:
+            yolo.write_corners(labels, scene.corners, width, height)
+        else:
+            yolo.write_boxes(labels, scene.boxes, width, height)
         listed[scene.split].append(f"data/plane/img/{scene.name}.jpg\n")
     for split, entries in listed.items():
         (root / LIST_NAMES[split]).write_text("".join(entries), encoding="utf-8")

@@ -30,6 +30,9 @@ class Info:
     has_boxes: bool = False
     """Whether samples tell where their objects are: ``Sample.boxes`` and ``Sample.window``. Label 0 is then that of
     pictures without any."""
+    # Without repr, of which fingerprints are made: entries of upright boxes stay valid; corners are in them.
+    has_oriented_boxes: bool = field(default=False, repr=False)
+    """Whether labels tell outlines or oriented boxes: ``Sample.corners``."""
     values: Range | None = None
     """Of pictures with more than 8 bits, the numbers that were shown as black and as white: one range for the dataset,
     and for whatever its model sees later. None where no picture has."""

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from raytune_planes.datasets import files
+from raytune_planes.datasets.outlines import Corners, smallest_rectangle, upright
 from raytune_planes.errors import UserError
 from raytune_planes.printing import printable
 
@@ -25,10 +27,18 @@ class Labels:
     """The class of each box: its name, or its id where the format has no names."""
     odd: Mapping[str, int] = field(default_factory=dict)
     """What was left out or taken for something simpler, counted."""
+    corners: tuple[Corners, ...] = ()
+    """Of the oriented box of each, in pixels, also where it reaches beyond the picture; that of a box without an
+    outline stands upright. Empty where no label of the picture has an outline."""
 
     def of(self, kinds: Sequence[str]) -> tuple[Box, ...]:
         """The boxes whose class is among ``kinds``."""
         return tuple(box for box, kind in zip(self.boxes, self.kinds, strict=True) if kind in kinds)
+
+    def corners_of(self, kinds: Sequence[str]) -> tuple[Corners, ...]:
+        """Their oriented boxes."""
+        corners = self.corners or [upright(*box) for box in self.boxes]
+        return tuple(each for each, kind in zip(corners, self.kinds, strict=True) if kind in kinds)
 
 
 @dataclass
@@ -46,24 +56,40 @@ class Found:
     warnings: list[str] = field(default_factory=list)
 
 
-def clipped(rows: Iterable[tuple[str, Box, str]], width: int, height: int) -> Labels:
-    """Boxes in pixels, clipped to their picture; those without an area, and second ones of the same, are left out.
+class Marked(NamedTuple):
+    """An object that a label file marks, in pixels."""
 
-    Args:
-        rows: class, box and what was odd about it, for each.
-    """
-    boxes: dict[tuple[str, Box], None] = {}
+    kind: str
+    """Its class."""
+    box: Box
+    odd: str = ""
+    """What was left out or taken for something simpler."""
+    corners: Corners | None = None
+    """Of its oriented box; None where its label is an upright box."""
+
+
+def outlined(kind: str, xs: Sequence[float], ys: Sequence[float], odd: str = "") -> Marked:
+    """An object whose label is an outline, by its corners in pixels."""
+    return Marked(kind, enclosing(xs, ys), odd or OUTLINE, smallest_rectangle(xs, ys))
+
+
+def clipped(marked: Iterable[Marked], width: int, height: int) -> Labels:
+    """Boxes in pixels, clipped to their picture; those without an area, and second ones of the same, are left out."""
+    boxes: dict[tuple[str, Box], Corners] = {}
     odd: Counter[str] = Counter()
-    for kind, (x0, y0, x1, y1), what in rows:
+    has_outlines = False
+    for kind, (x0, y0, x1, y1), what, corners in marked:
         box = max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1)
         if box[2] <= box[0] or box[3] <= box[1]:
             what = "box(es) without an area were left out"
         elif (kind, box) in boxes:
             what = "box(es) are there twice and were taken once"
         else:
-            boxes[kind, box] = None
+            boxes[kind, box] = corners or upright(*box)
+            has_outlines |= corners is not None
         odd.update([what] if what else [])
-    return Labels(tuple(box for _, box in boxes), tuple(kind for kind, _ in boxes), dict(odd))
+    turned = tuple(boxes.values()) if has_outlines else ()
+    return Labels(tuple(box for _, box in boxes), tuple(kind for kind, _ in boxes), dict(odd), turned)
 
 
 def enclosing(xs: Sequence[float], ys: Sequence[float]) -> Box:

@@ -13,9 +13,10 @@ from torch import Tensor
 from raytune_planes.datasets import tiles
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.card_decoding import CardDecoder
+from raytune_planes.datasets.labels import Box
+from raytune_planes.datasets.outlines import UPRIGHT
 from raytune_planes.datasets.records import Records
 from raytune_planes.datasets.tiles import TileWindow
-from raytune_planes.datasets.yolo_lines import Box
 
 REACH = 0.5
 """Share of its side by which a tile moves each way at most: so the tiles of a scene reach every place of it."""
@@ -46,23 +47,24 @@ class SceneCrops:
             for place in (place_B2, place_B2 + (2 * draws_B2 - 1) * REACH * side)
         )
         windows = [self._window(n, *places) for n, *places in zip(number_B.tolist(), moved_B2, own_B2, strict=True)]
-        boxes_BM4 = np.zeros((len(windows), max([1, *(len(parts) for _, parts, _ in windows)]), 4), np.float32)
-        for row_M4, (_, parts, _) in zip(boxes_BM4, windows, strict=True):
-            row_M4[: len(parts)] = np.array(parts).reshape(-1, 4) / side
+        columns = UPRIGHT + scenes.corners(0).shape[1]
+        boxes_BMC = np.zeros((len(windows), max([1, *(len(parts) for _, parts, *_ in windows)]), columns), np.float32)
+        for row_MC, (_, parts, _, corners_M8) in zip(boxes_BMC, windows, strict=True):
+            row_MC[: len(parts)] = np.concatenate([np.array(parts).reshape(-1, 4), corners_M8], 1) / side
         ellipse = self._arrays.info.masks_from == "ellipse"
         return Arrays(
             self._arrays.info,
-            self._pictures(number_B.tolist(), [window for window, _, _ in windows]),
-            np.array([int(bool(parts)) for _, parts, _ in windows], np.int64),
+            self._pictures(number_B.tolist(), [window for window, *_ in windows]),
+            np.array([int(bool(parts)) for _, parts, *_ in windows], np.int64),
             np.stack(
                 [
                     tiles.ellipses(uncut, side, side, side) if ellipse else tiles.mask(parts, side, side, side)
-                    for _, parts, uncut in windows
+                    for _, parts, uncut, _ in windows
                 ]
             ),
             {},
             self._arrays.fingerprint,
-            boxes_NM4=boxes_BM4,
+            boxes_NM4=boxes_BMC,
         )
 
     def _pictures(self, numbers: Sequence[int], windows: Sequence[TileWindow]) -> np.ndarray:
@@ -84,15 +86,20 @@ class SceneCrops:
         on_card = [tile_SSC for tile_SSC in tiles if isinstance(tile_SSC, Tensor)]
         return cast(np.ndarray, torch.stack(on_card)) if on_card else np.stack(tiles)
 
-    def _window(self, scene: int, *places_2: np.ndarray) -> tuple[TileWindow, tuple[Box, ...], tuple[Box, ...]]:
-        """Place, boxes cut and uncut of the first one that shows no slivers alone, or of the last."""
+    def _window(
+        self, scene: int, *places_2: np.ndarray
+    ) -> tuple[TileWindow, tuple[Box, ...], tuple[Box, ...], np.ndarray]:
+        """Place, boxes cut and uncut, and corners of the first one that shows no slivers alone, or of the last."""
         side, boxes = self._scenes.image_size, self._scaled(scene)
         for left, top in places_2:
             window: TileWindow = (int(left), int(top), int(left) + side, int(top) + side)
-            parts, uncut, slivers = tiles.inside(boxes, window)
+            parts, uncut, slivers, numbers = tiles.inside(boxes, window)
             if parts or not slivers:
                 break
-        return window, parts, uncut
+        corners_M8 = self._scenes.corners(scene)[list(numbers)] / self._scenes.step(scene, self._arrays.info.tile)
+        corners_M8[:, 0::2] -= window[0]
+        corners_M8[:, 1::2] -= window[1]
+        return window, parts, uncut, corners_M8
 
     def _scaled_boxes(self, scene: int) -> list[Box]:
         step = self._scenes.step(scene, self._arrays.info.tile)

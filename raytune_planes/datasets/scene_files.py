@@ -61,8 +61,9 @@ class Writer:
             self.write(self._reader, path)
         self._file.finish()
         storage.save(self._folder / TABLE, self._table_NC)
-        boxes = [box for scene in self._listing.scenes for box in scene.boxes]
-        storage.save(self._folder / BOXES, np.array(boxes, np.float64).reshape(-1, 4))
+        rows = [row for scene in self._listing.scenes for row in _boxes(scene)]
+        columns = 12 if self._listing.info.has_oriented_boxes else 4
+        storage.save(self._folder / BOXES, np.array(rows, np.float64).reshape(-1, columns))
         tiles = [self._tile(sample) for sample in self._listing.samples]
         storage.save(self._folder / TILES, np.array(tiles, np.float64))
 
@@ -90,6 +91,11 @@ def opened(folder: Path, image_size: int, compressed: bool = False) -> Scenes:
     path = folder / PIXELS
     pixels = records.Records(path, (len(table_NC),)) if compressed else storage.mapped(path)
     return Scenes(pixels, table_NC, boxes_B4, tile_N3, image_size, splits)
+
+
+def _boxes(scene: Sample) -> list[tuple[float, ...]]:
+    """Rows as those of ``datasets.boxes``, in source pixels."""
+    return [a + b for a, b in zip(scene.boxes, scene.corners, strict=True)] if scene.corners else list(scene.boxes)
 
 
 def _size(scene: Sample) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.yolo import Box
 
 SHARE_OF_BOX = 0.25
@@ -45,13 +46,23 @@ class Inside(NamedTuple):
     """The same boxes, whole."""
     slivers: int
     """Others, of which too little lies inside to count."""
+    numbers: tuple[int, ...]
+    """Places of those that count among all boxes."""
 
 
 def inside(boxes: Sequence[Box], window: TileWindow) -> Inside:
     """The ``boxes`` of a scene that ``window`` shows."""
     visible = list(_visible(boxes, window))
-    kept = [(part, whole) for part, whole, counts in visible if counts]
-    return Inside(tuple(part for part, _ in kept), tuple(whole for _, whole in kept), len(visible) - len(kept))
+    kept = [(part, whole, number) for part, whole, counts, number in visible if counts]
+    parts, uncut, numbers = zip(*kept, strict=True) if kept else ((), (), ())
+    return Inside(parts, uncut, len(visible) - len(kept), numbers)
+
+
+def shifted(corners: Corners, window: TileWindow) -> Corners:
+    """The corners in the window's pixels."""
+    left, top, _, _ = window
+    x1, y1, x2, y2, x3, y3, x4, y4 = corners
+    return x1 - left, y1 - top, x2 - left, y2 - top, x3 - left, y3 - top, x4 - left, y4 - top
 
 
 def mask(boxes: Sequence[Box], width: float, height: float, size: int | tuple[int, int]) -> np.ndarray:
@@ -92,16 +103,17 @@ def starts(length: int, side: int, overlap: float) -> list[int]:
     return [round(n * (length - side) / max(1, count - 1)) for n in range(count)]
 
 
-def _visible(boxes: Sequence[Box], window: TileWindow) -> Iterator[tuple[Box, Box, bool]]:
-    """Of each box that reaches into ``window``: its part inside, the whole of it, and whether the part counts."""
+def _visible(boxes: Sequence[Box], window: TileWindow) -> Iterator[tuple[Box, Box, bool, int]]:
+    """Of each box that reaches into ``window``: its part inside, the whole of it, whether the part counts, and its
+    place among the boxes."""
     left, top, right, bottom = window
     tile_area = (right - left) * (bottom - top)
-    for x0, y0, x1, y1 in boxes:
+    for number, (x0, y0, x1, y1) in enumerate(boxes):
         part = (max(x0, left) - left, max(y0, top) - top, min(x1, right) - left, min(y1, bottom) - top)
         area = max(0.0, part[2] - part[0]) * max(0.0, part[3] - part[1])
         if area > 0:
             counts = area >= SHARE_OF_BOX * (x1 - x0) * (y1 - y0) or area >= SHARE_OF_TILE * tile_area
-            yield part, (x0 - left, y0 - top, x1 - left, y1 - top), counts
+            yield part, (x0 - left, y0 - top, x1 - left, y1 - top), counts, number
 
 
 def _pixels(low: float, high: float, size: int) -> slice:

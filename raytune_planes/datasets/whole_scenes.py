@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from raytune_planes.datasets.outlines import UPRIGHT
 from raytune_planes.datasets.records import Records
 
 COLUMNS = ("start", "width", "height", "group", "split", "boxes", "source_width", "source_height")
@@ -21,7 +22,7 @@ class Scenes:
     table_NC: np.ndarray
     """int64, ``COLUMNS`` of each scene."""
     boxes_B4: np.ndarray
-    """float64, the boxes of all scenes in source pixels."""
+    """float64, the boxes of all scenes in source pixels; with the corners of oriented ones [B, 12]."""
     tile_N3: np.ndarray
     """float64 for each sample of the dataset: the number of its scene, left and top in the scene's own pixels."""
     image_size: int
@@ -50,6 +51,13 @@ class Scenes:
 
     def boxes(self, scene: int) -> np.ndarray:
         """float64 [M, 4] in source pixels."""
+        return self._rows(scene)[:, :UPRIGHT]
+
+    def corners(self, scene: int) -> np.ndarray:
+        """float64 [M, 8] of the oriented boxes, whole, in source pixels; [M, 0] where labels tell none."""
+        return self._rows(scene)[:, UPRIGHT:]
+
+    def _rows(self, scene: int) -> np.ndarray:
         ends_N = self.table_NC[:, 5].cumsum()
         return np.asarray(self.boxes_B4[ends_N[scene] - self.table_NC[scene, 5] : ends_N[scene]])
 

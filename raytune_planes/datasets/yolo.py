@@ -8,6 +8,7 @@ from pathlib import Path
 from raytune_planes.datasets import files
 from raytune_planes.datasets.labels import Box
 from raytune_planes.datasets.matching import Names
+from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.yolo_lines import read_boxes
 from raytune_planes.errors import UserError
 
@@ -29,6 +30,13 @@ def write_boxes(path: Path, boxes: Iterable[Box], width: int, height: int) -> No
         for x0, y0, x1, y1 in boxes
     ]
     path.write_text("".join(rows), encoding="utf-8")
+
+
+def write_corners(path: Path, corners: Iterable[Corners], width: int, height: int) -> None:
+    """Write oriented boxes, by their corners in pixels, as the lines of a label file, of class 0."""
+    size = (width, height) * 4
+    rows = [" ".join(f"{value / whole:.6f}" for value, whole in zip(each, size, strict=True)) for each in corners]
+    path.write_text("".join(f"0 {row}\n" for row in rows), encoding="utf-8")
 
 
 def label_files(pictures: Iterable[Path], root: Path) -> dict[Path, Path]:

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from raytune_planes.datasets import files
-from raytune_planes.datasets.labels import OUTLINE, Box, Labels, clipped, enclosing
+from raytune_planes.datasets.labels import Labels, Marked, clipped, outlined
 from raytune_planes.errors import UserError
 
 EXPECTED = (
@@ -19,7 +19,8 @@ def read_boxes(path: Path, width: int, height: int, keypoints: int = 0) -> Label
     """The boxes of a label file in pixels of its picture, clipped to it; blank lines hold none.
 
     A line is ``class x y w h``, the centre and the size as fractions of the picture, perhaps with a confidence behind;
-    or ``class x1 y1 x2 y2 x3 y3 ...``, the corners of a polygon or of an oriented box, whose enclosing box is taken.
+    or ``class x1 y1 x2 y2 x3 y3 ...``, the corners of a polygon or of an oriented box, whose enclosing box and smallest
+    rectangle are taken.
 
     Args:
         keypoints: numbers behind each box that tell of key points, as ``data.yaml`` says; else two key points of three
@@ -28,15 +29,11 @@ def read_boxes(path: Path, width: int, height: int, keypoints: int = 0) -> Label
     Raises:
         UserError: a line is not of that form; names file and line.
     """
-    rows = []
-    for number, line in files.lines(path):
-        kind, (x0, y0, x1, y1), what = _parsed(line, f"{path}:{number}", keypoints)
-        rows.append((str(kind), (x0 * width, y0 * height, x1 * width, y1 * height), what))
-    return clipped(rows, width, height)
+    lines = files.lines(path)
+    return clipped((_parsed(line, f"{path}:{n}", keypoints, width, height) for n, line in lines), width, height)
 
 
-def _parsed(line: str, place: str, keypoints: int) -> tuple[int, Box, str]:
-    """Class id, left, top, right, bottom as fractions, and what was odd."""
+def _parsed(line: str, place: str, keypoints: int, width: int, height: int) -> Marked:
     try:
         first, *rest = line.split()
         kind, numbers = float(first), [float(number) for number in rest]
@@ -53,9 +50,9 @@ def _parsed(line: str, place: str, keypoints: int) -> tuple[int, Box, str]:
     if not all(math.isfinite(v) and -1 <= v <= 2 for v in numbers):
         raise UserError(f"{place}: '{line[:80]}' lies outside of the picture; {EXPECTED}")
     if outline:
-        xs, ys = numbers[::2], numbers[1::2]
-        return int(kind), enclosing(xs, ys), OUTLINE
+        return outlined(str(int(kind)), [x * width for x in numbers[::2]], [y * height for y in numbers[1::2]])
     x, y, w, h = numbers[:4]
     if w < 0 or h < 0:
         raise UserError(f"{place}: '{line[:80]}' lies outside of the picture; {EXPECTED}")
-    return int(kind), (x - w / 2, y - h / 2, x + w / 2, y + h / 2), what
+    box = (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height
+    return Marked(str(int(kind)), box, what)

@@ -81,7 +81,7 @@ def photographs(root: Path, count: int) -> Path:
 
 def scenes(root: Path, count: int) -> Path:
     """Scenes put together from drawn ones, each shifted and mirrored in its own way."""
-    patches = [drawing.scene((9, n), PATCH, empty=n % 3 == 2) for n in range(8)]
+    patches = [drawing.scene((9, n), PATCH, empty=n % 3 == 2)[:2] for n in range(8)]
     wide, high = SCENE_SIDES
 
     def all_scenes() -> Iterator[Scene]:

@@ -14,8 +14,9 @@ from typing import Any
 from raytune_planes.datasets.base import SPLITS
 from raytune_planes.datasets.files import some
 from raytune_planes.datasets.label_formats import rle
-from raytune_planes.datasets.labels import OUTLINE, Box, Found, another_size, clipped, enclosing
+from raytune_planes.datasets.labels import OUTLINE, Found, Marked, another_size, clipped, outlined
 from raytune_planes.datasets.matching import Names
+from raytune_planes.datasets.outlines import smallest_rectangle
 from raytune_planes.datasets.split_folders import NAMES
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError, first_line
@@ -59,8 +60,8 @@ class _Collected:
     """What the files say that were read so far."""
 
     files: set[Path] = field(default_factory=set)
-    rows: dict[Path, list[tuple[str, Box, str]]] = field(default_factory=lambda: defaultdict(list))
-    """Class, box and oddity of every object of a picture."""
+    rows: dict[Path, list[Marked]] = field(default_factory=lambda: defaultdict(list))
+    """Every object of a picture."""
     split_of: dict[Path, str] = field(default_factory=dict)
     twice: dict[Path, None] = field(default_factory=dict)
     """Pictures of several splits."""
@@ -89,7 +90,7 @@ class _Collected:
             elif (picture := pictures[number]) is not None:
                 if kind not in kinds:
                     raise UserError(f"{place}: no category has the id {printable(kind)}")
-                self.rows[picture].append((kinds[kind], *_box(what, place, picture, sizes[picture])))
+                self.rows[picture].append(_marked(kinds[kind], what, place, picture, sizes[picture]))
 
     def found(self, sizes: Mapping[Path, tuple[int, int]]) -> Found:
         """All together."""
@@ -102,7 +103,7 @@ class _Collected:
         # An id that stands for other classes in other files names none.
         ids, known = Counter(number for _, number in self.called), Counter(kind for kind, _ in self.called)
         return Found(
-            {picture: clipped(boxes, *sizes[picture]) for picture, boxes in self.rows.items()},
+            {picture: clipped(marked, *sizes[picture]) for picture, marked in self.rows.items()},
             self.files,
             {kind: number for kind, number in self.called if ids[number] == known[kind] == 1},
             {picture: split for picture, split in self.split_of.items() if split},
@@ -182,33 +183,45 @@ def _id(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _box(what: Mapping[str, Any], place: str, picture: Path, size: tuple[int, int]) -> tuple[Box, str]:
-    """Left, top, right, bottom of an object of a picture of this size (width, height), and what was odd."""
+def _marked(kind: str, what: Mapping[str, Any], place: str, picture: Path, size: tuple[int, int]) -> Marked:
+    """An object of a picture of this size (width, height). Masks of runs and crowds have no oriented box."""
     outline, odd = what.get("segmentation"), ""
     if outline:
         odd = OUTLINE
     if what.get("iscrowd"):
         odd = CROWD
+    points = _points(outline) if isinstance(outline, list) and not what.get("iscrowd") else None
+    corners = points and smallest_rectangle(points[::2], points[1::2])
     box = what.get("bbox")
-    if box:
+    if box:  # an outline beside it that is none, as some programs write, is left aside
         x, y, width, height = _numbers(box, 4, f"{place}.bbox")
-        return (x, y, x + width, y + height), odd
+        return Marked(kind, (x, y, x + width, y + height), odd, corners or None)
     if isinstance(outline, dict):
         box = rle.enclosing(outline, f"{place}.segmentation")
         height, width = map(int, outline["size"])
         if (width, height) != size:
             raise another_size(f"{place}.segmentation", (width, height), picture, size)
-        return box, odd
+        return Marked(kind, box, odd)
     if isinstance(outline, list) and outline:
-        corners = [n for part in outline for n in _numbers(part, 0, f"{place}.segmentation")]
-        return enclosing(corners[::2], corners[1::2]), odd
+        ends = [n for part in outline for n in _numbers(part, 0, f"{place}.segmentation")]
+        return outlined(kind, ends[::2], ends[1::2], odd)._replace(corners=corners or None)
     raise UserError(f"{place}: an object with neither bbox nor segmentation")
+
+
+def _points(outline: list[Any]) -> list[float] | None:
+    """x, y, x, y, ... of all parts of an outline; None where one is malformed."""
+    return [float(n) for part in outline for n in part] if all(_sound(part, 0) for part in outline) else None
+
+
+def _sound(values: Any, count: int) -> bool:
+    """Whether they are ``count`` numbers, or for 0 at least three pairs of them."""
+    fits = isinstance(values, list) and (len(values) == count if count else len(values) >= 6 and len(values) % 2 == 0)
+    return fits and all(isinstance(v, int | float) and abs(v) < 1e9 and math.isfinite(v) for v in values)
 
 
 def _numbers(values: Any, count: int, place: str) -> list[float]:
     """``count`` numbers, or for 0 pairs of them."""
-    sound = isinstance(values, list) and (len(values) == count if count else len(values) >= 6 and len(values) % 2 == 0)
-    if not sound or not all(isinstance(v, int | float) and abs(v) < 1e9 and math.isfinite(v) for v in values):
+    if not _sound(values, count):
         expected = "[x, y, width, height]" if count else "[x1, y1, x2, y2, x3, y3, ...]"
         raise UserError(f"{place}: {printable(str(values)[:80])}; expected {expected} in pixels")
     return list(map(float, values))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from raytune_planes.datasets import files, yolo
-from raytune_planes.datasets.labels import OUTLINE, Found, Labels, clipped, enclosing
+from raytune_planes.datasets.labels import Found, Labels, clipped, outlined
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
 from raytune_planes.paths import start
@@ -31,7 +31,7 @@ def are_dota(paths: Iterable[Path]) -> bool:
 
 
 def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
-    """The boxes around the oriented boxes of the pictures that have a label file; None where no such file is of this
+    """The boxes of the pictures that have a label file; None where no such file is of this
     format. Raises UserError."""
     files = yolo.label_files(sizes, survey.root)
     if not are_dota(files.values()):
@@ -59,5 +59,5 @@ def read_boxes(path: Path, width: int, height: int) -> Labels:
                 f"{printable(path)}:{number}: '{printable(line[:80])}' is no oriented box of DOTA; expected 'x1 y1 x2 "
                 f"y2 x3 y3 x4 y4 class difficult' in pixels"
             )
-        rows.append((parts[8], enclosing(corners[::2], corners[1::2]), OUTLINE))
+        rows.append(outlined(parts[8], corners[::2], corners[1::2]))
     return clipped(rows, width, height)

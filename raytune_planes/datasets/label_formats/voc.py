@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from xml.etree import ElementTree
 
 from raytune_planes.datasets.files import some
-from raytune_planes.datasets.labels import OUTLINE, Box, Found, another_size, clipped, enclosing
+from raytune_planes.datasets.labels import Found, Marked, another_size, clipped, outlined
 from raytune_planes.datasets.matching import Names
 from raytune_planes.datasets.plain_xml import parsed
 from raytune_planes.datasets.survey import Survey
@@ -65,8 +65,8 @@ def _size(tree: ElementTree.Element, side: str, place: str) -> float:
     return _number(text, f"{place}: size/{side}") if text else 0
 
 
-def _object(tree: ElementTree.Element, place: str) -> tuple[str, Box, str]:
-    """Class, box and what was odd. The format counts pixels from 1, and the last one is inside."""
+def _object(tree: ElementTree.Element, place: str) -> Marked:
+    """The format counts pixels from 1, and the last one is inside."""
     name = (tree.findtext("name") or "").strip()
     if not name:
         raise UserError(f"{place}: an object without a name")
@@ -74,17 +74,28 @@ def _object(tree: ElementTree.Element, place: str) -> tuple[str, Box, str]:
     box, turned, outline = (tree.find(kind) for kind in ("bndbox", "robndbox", "polygon"))
     if box is not None:
         x0, y0, x1, y1 = (_number(box.findtext(corner), f"{here}: {corner}") for corner in CORNERS)
-        return name, (x0 - 1, y0 - 1, x1, y1), "" if outline is None else OUTLINE
+        around = x0 - 1, y0 - 1, x1, y1
+        return Marked(name, around) if outline is None else _outlined(name, outline, here)._replace(box=around)
     if turned is not None:  # by radians, as roLabelImg writes
         x, y, w, h, angle = (_number(turned.findtext(part), f"{here}: {part}") for part in TURNED)
-        cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
-        across, down = w * cos + h * sin, w * sin + h * cos
-        return name, (x - across / 2, y - down / 2, x + across / 2, y + down / 2), OUTLINE
+        cos, sin = math.cos(angle) / 2, math.sin(angle) / 2
+        ends = ((-1, -1), (1, -1), (1, 1), (-1, 1))
+        xs, ys = [x + a * w * cos - b * h * sin for a, b in ends], [y + a * w * sin + b * h * cos for a, b in ends]
+        return outlined(name, xs, ys)
     if outline is not None:
-        xs, ys = ([_number(e.text, f"{here}: {e.tag}") for e in outline if e.tag.startswith(axis)] for axis in "xy")
-        if len(xs) == len(ys) > 2:
-            return name, enclosing(xs, ys), OUTLINE
-    raise UserError(f"{here} has no bndbox with xmin, ymin, xmax and ymax")
+        return _outlined(name, outline, here)
+    raise UserError(_no_box(here))
+
+
+def _outlined(name: str, outline: ElementTree.Element, here: str) -> Marked:
+    xs, ys = ([_number(e.text, f"{here}: {e.tag}") for e in outline if e.tag.startswith(axis)] for axis in "xy")
+    if not len(xs) == len(ys) > 2:
+        raise UserError(_no_box(here))
+    return outlined(name, xs, ys)
+
+
+def _no_box(here: str) -> str:
+    return f"{here} has no bndbox with xmin, ymin, xmax and ymax"
 
 
 def _number(text: str | None, place: str) -> float:
