@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raytune_planes.datasets.labels import Box
+from raytune_planes.datasets.labels import Box, enclosing
 from raytune_planes.datasets.objects import Detect
 from raytune_planes.errors import UserError
 
@@ -30,6 +30,10 @@ def detect_with(name: str) -> Detect:
 
     def detect(picture: Path) -> list[Box]:
         result = answer(model, picture, able[0])
-        return list(result.planes) if result.boxes is None else [box for box, score in result.boxes if score >= SURE]
+        if result.boxes is not None:
+            return [box for box, score in result.boxes if score >= SURE]
+        if result.oriented is not None:
+            return [enclosing(corners[::2], corners[1::2]) for corners, score in result.oriented if score >= SURE]
+        return list(result.planes)
 
     return detect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,6 +184,8 @@ def _in_words(path: Path, found: Answer) -> str:
     mean = ", mean of the tiles" if found.tiles > 1 else ""
     lines += [f"  {probability:7.4f}  {printable(label)}{mean}" for label, probability in found.labels]
     lines += [f"  {score:7.4f}  plane in {', '.join(f'{x:.0f}' for x in box)}" for box, score in found.boxes or ()]
+    of = " (learnt from upright boxes)" if found.upright_labels else ""
+    lines += [f"  {score:7.4f}  plane with corners {_points(corners)}{of}" for corners, score in found.oriented or ()]
     for text in found.texts:
         alone, share = f'"{printable(text.text)}" (similarity', text.probability
         lines.append(
@@ -192,3 +194,7 @@ def _in_words(path: Path, found: Answer) -> str:
             else f"  {share:7.4f}  {alone} {text.similarity:.4f})"
         )
     return "\n".join(lines)
+
+
+def _points(corners: Sequence[float]) -> str:
+    return " ".join(f"({x:.0f}, {y:.0f})" for x, y in zip(corners[::2], corners[1::2], strict=True))

@@ -28,8 +28,7 @@ from raytune_planes.report.card import FILE as CARD
 from raytune_planes.report.card import Subject, card
 from raytune_planes.report.markdown import code
 from raytune_planes.settings import flatten
-from raytune_planes.tasks import TASKS
-from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
+from raytune_planes.tasks import TASKS, of_scenes
 from raytune_planes.terminal.lines import NOWHERE, JsonLines
 from raytune_planes.tracking import files, jsonl, published, reading
 from raytune_planes.tracking.base import DataDescription
@@ -135,11 +134,10 @@ class TrainingRun:
         trainer.use(kept["weights"])
         on_test = trainer.evaluate("test")
         print("test: " + self._values({key.replace("test/", "val/", 1): v for key, v in on_test.items()}))
-        scenes = (*SCENE_METRICS, *SCENE_ERRORS)
-        others = [key for task in TASKS.values() for key in task.metrics if key not in scenes]
+        others = [key for task in TASKS.values() for key in task.metrics if key not in of_scenes()]
         for name, primary in self.shown.items():
             rest = [key for key in others if key != primary.rsplit("/", 1)[1]]
-            for what, keys in (("further metrics", rest), ("whole scenes", scenes)):
+            for what, keys in (("further metrics", rest), ("whole scenes", of_scenes())):
                 measured = [(key, on_test.get(metric("test", name, key))) for key in keys]
                 values = [f"{key} {value:.4f}" for key, value in measured if value is not None]
                 if values:

@@ -17,6 +17,7 @@ from raytune_planes.datasets.splits import SEED
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.synthetic_folder import Say, synthetic_folder
 from raytune_planes.stores.address import Place
+from raytune_planes.tasks import TASKS
 
 WORTH_TELLING = 1000
 """Pictures that take a while to decode."""
@@ -73,6 +74,10 @@ def open_data(
         )
         for warning in arrays.warnings:
             say(f"{name}: {warning}")
+        for task in TASKS.values():
+            upright = arrays.info.has_boxes and not arrays.info.has_oriented_boxes
+            if task.reads_oriented and upright and getattr(config.losses, task.name).weight:
+                say(f"{name}: labels hold no oriented boxes and no outlines; {task.name} learns upright boxes")
         out[name] = arrays
     return out
 

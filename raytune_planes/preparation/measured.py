@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from raytune_planes.datasets.info import Info
 from raytune_planes.errors import listed
 from raytune_planes.records import Goal, split_metric
-from raytune_planes.tasks import TASKS
-from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
+from raytune_planes.tasks import TASKS, of_scenes
 
 LEVEL = "_accuracy"
 """Ends the accuracy of the classes' parents: ``family_accuracy``, where the dataset's classes have families."""
@@ -39,7 +38,7 @@ def lacks(name: str, info: Info) -> str:
     needs = next((task.needs for task in TASKS.values() if name in task.measures), "")
     if needs and not has[needs]:
         return f"no {needs}"
-    if name in (*SCENE_METRICS, *SCENE_ERRORS) and not info.tile:
+    if name in of_scenes() and not info.tile:
         return "no scenes that are cut into tiles"
     if name == "top5" and not info.top_k:
         return f"too few classes ({len(info.classes)})"

@@ -30,6 +30,21 @@ def detected(logit_TN: Tensor, boxes_TN4: Tensor, grid: Grid, least: float = SUR
     Returns:
         (box in the scene's pixels, score) for each plane.
     """
+    counts_TN = counting(logit_TN, boxes_TN4, grid, least)
+    places_TN4 = on_scene(boxes_TN4, grid)
+    boxes_K4 = np.minimum(places_TN4[counts_TN], np.array([grid.across, grid.down] * 2))
+    score_K = logit_TN.double().sigmoid().numpy()[counts_TN]
+    order_K = np.argsort(-score_K, kind="stable")
+    kept = _surest(boxes_K4[order_K])
+    return tuple(
+        (tuple(box), score)
+        for box, score in zip(boxes_K4[order_K][kept].tolist(), score_K[order_K][kept].tolist(), strict=True)
+    )
+
+
+def counting(logit_TN: Tensor, boxes_TN4: Tensor, grid: Grid, least: float) -> np.ndarray:
+    """Which boxes of the tiles have a score from ``least`` on and are left to no neighbour, bool [T, N] (see
+    ``detected``)."""
     scores_TN, shares_TN4 = logit_TN.double().sigmoid().numpy(), boxes_TN4.double().numpy()
     sides_TN2 = shares_TN4[..., 2:] - shares_TN4[..., :2]
     windows_T4 = np.array(grid.windows)
@@ -39,16 +54,13 @@ def detected(logit_TN: Tensor, boxes_TN4: Tensor, grid: Grid, least: float = SUR
     at_edge_TN4 = np.concatenate([shares_TN4[..., :2] < pixel, shares_TN4[..., 2:] > 1 - pixel], 2)
     short_TN4 = np.concatenate([sides_TN2 < OVERLAP] * 2, 2)
     cut_TN = (at_edge_TN4 & short_TN4 & goes_on_T4[:, None]).any(2)
-    counts_TN = (scores_TN >= least) & (sides_TN2 > 0).all(2) & ~cut_TN
-    places_TN4 = (np.tile(windows_T4[:, None, :2], 2) + shares_TN4 * grid.image_size) * grid.step
-    boxes_K4 = np.minimum(places_TN4[counts_TN], np.array([grid.across, grid.down] * 2))
-    score_K = scores_TN[counts_TN]
-    order_K = np.argsort(-score_K, kind="stable")
-    kept = _surest(boxes_K4[order_K])
-    return tuple(
-        (tuple(box), score)
-        for box, score in zip(boxes_K4[order_K][kept].tolist(), score_K[order_K][kept].tolist(), strict=True)
-    )
+    return (scores_TN >= least) & (sides_TN2 > 0).all(2) & ~cut_TN
+
+
+def on_scene(points_TNC: Tensor, grid: Grid) -> np.ndarray:
+    """x, y, x, y, ... in shares of each tile's side, as pixels of the scene."""
+    starts_TC = np.tile(np.array(grid.windows)[:, None, :2], points_TNC.shape[-1] // 2)
+    return np.asarray((starts_TC + points_TNC.double().numpy() * grid.image_size) * grid.step)
 
 
 def _surest(boxes_K4: np.ndarray) -> np.ndarray:

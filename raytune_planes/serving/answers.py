@@ -13,7 +13,8 @@ from raytune_planes.datasets import images
 from raytune_planes.datasets.images import Source
 from raytune_planes.datasets.yolo import Box
 from raytune_planes.scenes.grid import Scored, planes
-from raytune_planes.serving.counts import DETECTIONS, MASK, WINDOWS, Count
+from raytune_planes.scenes.oriented import Turned
+from raytune_planes.serving.counts import DETECTIONS, MASK, ORIENTED, WINDOWS, Count
 from raytune_planes.serving.predictor import Inference, Model, require
 from raytune_planes.serving.routing import by_size
 from raytune_planes.tracking.validation import probabilities
@@ -78,6 +79,11 @@ class Answer:
     boxes: tuple[Scored, ...] | None = None
     """Planes by the detector, or windows with a plane: each (left, top, right, bottom) in the picture's pixels, and its
     score in [0, 1]; the surest first. None without either."""
+    oriented: tuple[Turned, ...] | None = None
+    """Planes by the oriented detector: the corners (x1, y1, ..., x4, y4) of each in the picture's pixels, one after the
+    other around it, and its score in [0, 1]; the surest first. None without one."""
+    upright_labels: bool = False
+    """Whether the labels that ``oriented`` was learnt from hold upright boxes alone."""
     values: tuple[float, float] | None = None
     """Of a picture with more than 8 bits, the numbers that are shown as black and as white."""
     bands: tuple[str, ...] = ()
@@ -92,6 +98,8 @@ class Answer:
         """Of the planes; None of a picture that is answered by its class alone."""
         if self.boxes is not None:
             return Count(len(self.boxes), WINDOWS if self.window else DETECTIONS)
+        if self.oriented is not None:
+            return Count(len(self.oriented), ORIENTED)
         return None if self.mask is None else Count(len(self.planes), MASK)
 
     def to_dict(self) -> dict[str, Any]:
@@ -103,6 +111,8 @@ class Answer:
             counted = {"count": count.planes, "counted_by": count.by, "count_error": error}
         masked = {"covered": self.covered, "planes": [list(box) for box in self.planes]}
         boxes = {"boxes": [{"box": list(box), "score": score} for box, score in self.boxes or ()]}
+        turned: dict[str, Any] = {"learnt_from": "upright boxes" if self.upright_labels else "oriented boxes"}
+        turned["planes"] = [{"corners": list(corners), "score": score} for corners, score in self.oriented or ()]
         return {
             **{"dataset": self.dataset, "chosen": self.chosen, "size": [self.width, self.height], "tiles": self.tiles},
             "synthetic": None if self.synthetic is None else list(self.synthetic),
@@ -111,6 +121,7 @@ class Answer:
             **counted,
             **(masked if self.mask is not None else {}),
             **(boxes if self.boxes is not None else {}),
+            **({"oriented": turned} if self.oriented is not None else {}),
             **({"texts": [_without_none(asdict(text)) for text in self.texts]} if self.texts else {}),
         }
 
@@ -175,6 +186,8 @@ def composed(model: Model, chosen: Chosen, inference: Inference, texts: tuple[st
         texts=_texts(texts, inference),
         mask=mask_HW,
         boxes=boxes,
+        oriented=inference.oriented,
+        upright_labels=inference.oriented is not None and not model.infos[name].has_oriented_boxes,
         values=model.infos[name].values,
         bands=model.learnt[name].reader.options.bands,
         window=0.0 if slide is None else slide.side * slide.scale,

@@ -26,7 +26,7 @@ class Measured:
         )
 
 
-DETECTIONS, MASK, WINDOWS = "detections", "mask parts", "sliding windows"
+DETECTIONS, ORIENTED, MASK, WINDOWS = "detections", "oriented detections", "mask parts", "sliding windows"
 MEASURED = {DETECTIONS: Measured(7.5, 35.2, 14.5, 27), MASK: Measured(8.0, 35.2, 14.5, 27)}
 """On 27 real scenes of HRPlanes by models of 2,400 steps with both terms (the third of 900): 21 validation scenes of
 three of five folds, whose best epoch was chosen on the same scenes, and the six of test, each by all three models.
@@ -41,7 +41,8 @@ class Count:
 
     planes: int
     by: str
-    """``DETECTIONS`` where a detector was trained, else ``MASK``; ``WINDOWS`` for scenes read by chips."""
+    """``DETECTIONS`` or ``ORIENTED`` where a detector was trained, else ``MASK``; ``WINDOWS`` for scenes read by
+    chips."""
 
     @property
     def measured(self) -> Measured | None:

@@ -85,14 +85,17 @@ class Ensemble:
         masks = [None if each.mask_HW is None else each.mask_HW[None] for each in every]
         combined = rule.combine(np.stack([each.probability_NK for each in every]), masks)
         weights_M = np.array(rule.classes_M)
+        weight_M = rule.mask_M or rule.classes_M
         boxed = [i for i, each in inferences.items() if each.boxes is not None]
+        turned = [i for i, each in inferences.items() if each.oriented is not None]
         return Inference(
             probability_NK=combined.probability_NK,
             tiles=first.tiles,
             mask_HW=None if combined.mask_NHW is None else combined.mask_NHW[0],
             similar_P=np.tensordot(weights_M, np.stack([each.similar_P for each in every]), 1),
             text_P=np.tensordot(weights_M, np.stack([each.text_P for each in every]), 1),
-            boxes=inferences[max(boxed, key=lambda i: (rule.mask_M or rule.classes_M)[i])].boxes if boxed else None,
+            boxes=inferences[max(boxed, key=lambda i: weight_M[i])].boxes if boxed else None,
+            oriented=inferences[max(turned, key=lambda i: weight_M[i])].oriented if turned else None,
             slide=first.slide,
         )
 

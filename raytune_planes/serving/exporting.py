@@ -115,17 +115,22 @@ OUTPUTS: Mapping[str, str] = {
     "mask": "[N, H, W] probability of a plane in each pixel",
     "box_score": "[N, B] the surest first, 0 for none",
     "boxes": "[N, B, 4] left, top, right, bottom in shares of the picture",
+    "oriented_score": "[N, B] of oriented boxes, the surest first, 0 for none",
+    "oriented_boxes": "[N, B, 8] their corners x1, y1, ..., x4, y4 in shares of the picture",
     "embedding": "[N, W] unit rows in the space of the text encoder",
 }
 
 
 def _output(found: Prediction, name: str) -> Any:
     score = None if found.box_logit_BN is None else found.box_logit_BN.sigmoid()
+    turned = None if found.oriented_logit_BN is None else found.oriented_logit_BN.sigmoid()
     return {
         "probability": found.probability_BK,
         "mask": found.mask_BHW,
         "box_score": score,
         "boxes": found.boxes_BN4,
+        "oriented_score": turned,
+        "oriented_boxes": found.oriented_BN8,
         "embedding": found.embedding_BW,
     }[name]
 

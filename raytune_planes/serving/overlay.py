@@ -1,7 +1,7 @@
 """An answer drawn onto its picture: the mask as a tint, a numbered box around each of its parts, and the words.
 
-A detector's boxes are drawn as well, with their scores, in another colour. What the answer rests on is a drawing of its
-own.
+A detector's boxes are drawn as well, with their scores, in another colour, and oriented boxes in a third. What the
+answer rests on is a drawing of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ NAME_BYTES = 200
 """Of a drawing's name. Most file systems take 255; a name beside it that is not whole yet has some more."""
 FOUND = (86, 180, 233)
 """Sky blue of the same colours, for the detector's boxes: they may differ from the mask's parts."""
+TURNED = (240, 228, 66)
+"""Yellow of the same colours, for oriented boxes."""
 
 
 def draw(answer: Answer, source: Source) -> Image.Image:
@@ -45,6 +47,11 @@ def draw(answer: Answer, source: Source) -> Image.Image:
         pen.rectangle((left * scale, top * scale, right * scale, bottom * scale), outline=FOUND, width=2)
         at = left * scale + 3, bottom * scale - 18
         pen.text(at, f"{score:.2f}", fill=FOUND, font=font, stroke_width=2, stroke_fill="black")
+    for corners, score in answer.oriented or ():
+        points = [value * scale for value in corners]
+        pen.polygon(points, outline=TURNED, width=2)
+        at = points[0] + 3, points[1] - 18
+        pen.text(at, f"{score:.2f}", fill=TURNED, font=font, stroke_width=2, stroke_fill="black")
     return _captioned(picture, caption(answer), font)
 
 

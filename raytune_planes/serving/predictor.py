@@ -20,6 +20,7 @@ from raytune_planes.model.bert import encode_prompts
 from raytune_planes.processors import tensor_threads
 from raytune_planes.scenes.boxes import detected
 from raytune_planes.scenes.grid import Grid, Scored
+from raytune_planes.scenes.oriented import Turned, detected_oriented
 from raytune_planes.serving.learnt import Learnt, drawn, learnt
 from raytune_planes.serving.slides import Slide
 from raytune_planes.tasks.outputs import joined, mapped
@@ -49,6 +50,8 @@ class Inference:
     """The same, divided by the learnt temperature."""
     boxes: tuple[Scored, ...] | None = None
     """Planes in the picture's pixels, the surest first; None where the model learnt no boxes."""
+    oriented: tuple[Turned, ...] | None = None
+    """Likewise as oriented boxes."""
     slide: Slide | None = None
     """Where the windows lie of a scene that was read by chips."""
 
@@ -123,6 +126,9 @@ class Predictor:
             mask_HW = own.unframed(mask_BHW[0].numpy(), source) if grid is None else grid.blend(mask_BHW)
         if grid is not None and prediction.box_logit_BN is not None and prediction.boxes_BN4 is not None:
             boxes = detected(prediction.box_logit_BN, prediction.boxes_BN4, grid)
+        turned = None
+        if grid is not None and prediction.oriented_logit_BN is not None and prediction.oriented_BN8 is not None:
+            turned = detected_oriented(prediction.oriented_logit_BN, prediction.oriented_BN8, grid)
         probability_NK, similar_P, temperature = (
             prediction.probability_BK,
             torch.cat(similar).mean(0),
@@ -137,6 +143,7 @@ class Predictor:
             similar_P=similar_P.numpy(),
             text_P=(similar_P / temperature.exp()).numpy(),
             boxes=boxes,
+            oriented=turned,
             slide=cut if isinstance(cut, Slide) else None,
         )
 

@@ -25,8 +25,14 @@ TASKS: Joined[Task] = joined(
         "contrastive": "raytune_planes.tasks.contrastive.settings:CONTRASTIVE",
         "reconstruction": "raytune_planes.tasks.reconstruction.settings:RECONSTRUCTION",
         "detection": "raytune_planes.tasks.detection.settings:DETECTION",
+        "oriented_detection": "raytune_planes.tasks.oriented_detection.settings:ORIENTED_DETECTION",
         "distillation": "raytune_planes.tasks.distillation.settings:DISTILLATION",
     },
     _problem,
 )
 """Name below ``losses`` -> task, plugins last. Parts of the model are drawn, and terms are summed, in this order."""
+
+
+def of_scenes() -> tuple[str, ...]:
+    """Metrics that whole scenes give, evaluated when ``budget.scene_epochs`` says, or a goal asks."""
+    return tuple(name for task in TASKS.values() for name in task.of_scenes)

@@ -28,6 +28,8 @@ class Task:
     """Its metrics in [0, 1] that are better when larger, the primary one first."""
     errors: tuple[str, ...] = ()
     """Its metrics that are better when smaller, beside the loss itself."""
+    of_scenes: tuple[str, ...] = ()
+    """Of both, those that are measured on whole scenes."""
     freeze_as: str = ""
     """The name under which ``freeze`` holds its part of the model; empty for the task's own name."""
     figure: str = ""
@@ -37,6 +39,8 @@ class Task:
     """Whether the model has this part only where the weight is above 0. Other tasks are measured at weight 0 too."""
     needs: Literal["", "masks", "boxes"] = ""
     """What a dataset must have for the task to be trained and measured on it; empty where every dataset is fit."""
+    reads_oriented: bool = False
+    """Whether it learns oriented boxes where labels tell them, and upright ones elsewhere."""
     taught: bool = False
     """Whether its loss needs the answers of a specialist of each dataset (``datasets.<name>.teacher``)."""
 

@@ -22,6 +22,10 @@ class Prediction:
     """The surest box first; minus infinity is none."""
     boxes_BN4: Tensor | None = None
     """Left, top, right, bottom in shares of the picture."""
+    oriented_logit_BN: Tensor | None = None
+    """Likewise of oriented boxes."""
+    oriented_BN8: Tensor | None = None
+    """Their corners (x1, y1, ..., x4, y4) in shares of the picture."""
     embedding_BW: Tensor | None = None
     """Unit rows in the space of the text encoder."""
     log_temperature: Tensor | None = None

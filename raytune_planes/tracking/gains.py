@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, TrialRecord, best_trial, metric, split_metric
-from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
+from raytune_planes.tasks import of_scenes
 from raytune_planes.tracking.reading import StudyFiles
 
-BY_SCENE = ("iou", "dice", "ap50", *SCENE_METRICS, *SCENE_ERRORS)
+BY_SCENE = ("iou", "dice", "ap50", "oriented_ap50", "oriented_map", *of_scenes())
 """Metrics of masks, boxes and whole scenes. Their sample is the scenes: tiles of one scene show the same ground and
 light."""
 

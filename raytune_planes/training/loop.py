@@ -16,7 +16,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.card_decoding import decoding_in_words
 from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, Goal, metric, not_finite, split_metric
-from raytune_planes.tasks.segmentation.settings import SCENE_ERRORS, SCENE_METRICS
+from raytune_planes.tasks import of_scenes
 from raytune_planes.training import checkpoint
 from raytune_planes.training.cards import CardUse
 from raytune_planes.training.checkpoint import Checkpoint
@@ -157,7 +157,7 @@ def _scenes_are_due(trainer: Trainer, goal: Goal) -> bool:
     }
     budget = trainer.config.budget
     on_time = trainer.epoch == budget.epochs or (budget.scene_epochs and trainer.epoch % budget.scene_epochs == 0)
-    return bool(requested & {*SCENE_METRICS, *SCENE_ERRORS} or (budget.scene_epochs and on_time))
+    return bool(requested.intersection(of_scenes()) or (budget.scene_epochs and on_time))
 
 
 def _floors(trainer: Trainer, goal: Goal) -> dict[str, float]:

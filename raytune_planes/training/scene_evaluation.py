@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raytune_planes.datasets import oriented
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.crops import Seen
 from raytune_planes.datasets.loaders import normalise
@@ -16,6 +17,8 @@ from raytune_planes.datasets.whole_scenes import Scenes
 from raytune_planes.records import metric
 from raytune_planes.scenes.boxes import detected
 from raytune_planes.scenes.grid import Grid, planes
+from raytune_planes.scenes.oriented import SIZE as ORIENTED_SIZE
+from raytune_planes.scenes.oriented import detected_oriented, judged_oriented, oriented_scene_metrics
 from raytune_planes.scenes.score import SIZE, drawn, judged, scene_metrics, sure
 from raytune_planes.tasks.outputs import joined
 from raytune_planes.tasks.prediction import Prediction
@@ -46,11 +49,12 @@ class SceneEvaluation:
         for name, arrays in self._data.items():
             assert arrays.scenes is not None
             numbers_N = arrays.scenes.splits[split]
-            rows_NS = torch.zeros(len(numbers_N), SIZE, dtype=torch.float64)
+            rows_NS = torch.zeros(len(numbers_N), SIZE + ORIENTED_SIZE, dtype=torch.float64)
             for place in range(self._worker.rank, len(numbers_N), self._worker.world):
                 rows_NS[place] = self._judge(name, arrays, arrays.scenes, int(numbers_N[place]))
             summed_NS = self._worker.sum(rows_NS.flatten()).view_as(rows_NS)
-            metrics |= {metric(split, name, key): value for key, value in scene_metrics(summed_NS).items()}
+            found = scene_metrics(summed_NS[:, :SIZE]) | oriented_scene_metrics(summed_NS[:, SIZE:])
+            metrics |= {metric(split, name, key): value for key, value in found.items()}
         return metrics
 
     def _judge(self, name: str, arrays: Arrays, scenes: Scenes, scene: int) -> Tensor:
@@ -66,7 +70,13 @@ class SceneEvaluation:
             boxes = planes(mask_HW, width, height, scenes.image_size)
         truth_M4 = scenes.boxes(scene)
         true_HW = drawn(truth_M4, step, arrays.info.masks_from, grid.height, grid.width)
-        return judged(boxes, sure(boxes), truth_M4, mask_HW, true_HW)
+        upright = judged(boxes, sure(boxes), truth_M4, mask_HW, true_HW)
+        turned, turned_M8 = None, scenes.corners(scene)
+        if prediction.oriented_logit_BN is not None and prediction.oriented_BN8 is not None:
+            turned = detected_oriented(prediction.oriented_logit_BN, prediction.oriented_BN8, grid, FAINT)
+        if not turned_M8.shape[1]:  # labels tell upright boxes alone
+            turned_M8 = oriented.upright(torch.from_numpy(np.array(truth_M4))).numpy()
+        return torch.cat([upright, judged_oriented(turned, turned_M8, width, height)])
 
     def _predicted(self, name: str, grid: Grid) -> Prediction:
         tiles, seen = list(grid.pixels()), self._seen.get(name, Seen())
@@ -82,4 +92,5 @@ class SceneEvaluation:
             prediction,
             mask_BHW=None if prediction.mask_BHW is None else prediction.mask_BHW.float(),
             box_logit_BN=None if prediction.box_logit_BN is None else prediction.box_logit_BN.float(),
+            oriented_logit_BN=None if (own := prediction.oriented_logit_BN) is None else own.float(),
         )

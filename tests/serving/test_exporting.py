@@ -88,15 +88,28 @@ def test_programs_of_torch_answer_as_the_model_on_50_pictures(model: Predictor, 
         np.testing.assert_allclose(tensor.numpy(), expected.numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_oriented_boxes_are_exported_as_the_model_tells_them(kind: str, tmp_path: Path) -> None:
+    config = toy_config(budget__epochs=1, budget__steps_per_epoch=6, losses__oriented_detection__weight=1.0)
+    goal = Goal((Objective("val/hrplanes/iou"),))
+    train(config, toy_data(), toy_prompts(), goal, report=lambda _, checkpoint: checkpoint.save(tmp_path))
+    parity = export(
+        Predictor.load(tmp_path / "best.pt", "cpu"), "hrplanes", kind, tmp_path / "out", pictures("hrplanes")
+    )
+    assert {"oriented_score", "oriented_boxes"} <= set(parity.differences)
+    assert parity.largest <= 1e-4
+
+
 @pytest.mark.slow
 def test_onnx_of_a_pretrained_encoder_with_a_detector_answers_as_the_model(tmp_path: Path) -> None:
     lite0 = {"model__backbone__kind": "efficientnet_lite0", "model__backbone__weights": "pretrained"}
-    config = toy_config(budget__epochs=1, budget__steps_per_epoch=6, losses__detection__weight=1.0, **lite0)
+    boxes = {f"losses__{name}__weight": 1.0 for name in ("detection", "oriented_detection")}
+    config = toy_config(budget__epochs=1, budget__steps_per_epoch=6, **boxes, **lite0)
     goal = Goal((Objective("val/hrplanes/iou"),))
     train(config, toy_data(), toy_prompts(), goal, report=lambda _, checkpoint: checkpoint.save(tmp_path))
     model, out = Predictor.load(tmp_path / "best.pt", "cpu"), tmp_path / "lite0.onnx"
     parity = export(model, "hrplanes", "onnx", out, pictures("hrplanes"))
-    assert set(parity.differences) == set(OUTPUTS), "masks and boxes, too"
+    assert set(parity.differences) == set(OUTPUTS), "masks and both kinds of boxes, too"
     assert parity.largest <= 1e-4
     found, expected = in_onnxruntime(out, pictures("hrplanes")), of_model(model, "hrplanes", pictures("hrplanes"))
     for name, tensor in expected.items():

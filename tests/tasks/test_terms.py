@@ -22,7 +22,8 @@ from raytune_planes.tasks.terms import identity, terms
 from tests.toy import INFOS, toy_config, toy_prompts
 
 Predictions = dict[str, Any]
-ALL = make_tasks(toy_config(losses__reconstruction__weight=1.0, losses__detection__weight=1.0), INFOS)
+ASKED = {f"losses__{name}__weight": 1.0 for name in ("reconstruction", "detection", "oriented_detection")}
+ALL = make_tasks(toy_config(**ASKED), INFOS)
 
 
 def batch(dataset: str, size: int = 8) -> Batch:
@@ -49,6 +50,7 @@ def answers(dataset: str, size: int = 8) -> Predictions:
         "contrastive": Similarity(embedding_BW, torch.tensor(-1.0)),
         "reconstruction": Reconstructed(painted_BCHW, covered_BCHW),
         "detection": torch.randn(size, 5, 4, 4, generator=generator),
+        "oriented_detection": torch.randn(size, 6, 4, 4, generator=generator),
     }
     return {name: answer for name, answer in says.items() if ALL[name].wants(dataset)}
 

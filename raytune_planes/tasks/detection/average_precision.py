@@ -31,13 +31,17 @@ def counted(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor) -> Tensor:
         truth_BM4: The planes' boxes; of size 0 where there is none.
     """
     right_BK = hits(logit_BK, boxes_BK4, truth_BM4)
-    step_BK = ((logit_BK.clamp(-FURTHEST, FURTHEST) + FURTHEST) * (BINS / (2 * FURTHEST))).long().clamp(0, BINS - 1)
-    cell_BK, is_box_BK = 2 * step_BK + right_BK, logit_BK > -torch.inf
+    cell_BK, is_box_BK = 2 * steps(logit_BK) + right_BK, logit_BK > -torch.inf
     counts = torch.zeros(2 * BINS, dtype=sums_dtype(logit_BK.device), device=logit_BK.device)
     # Not bincount over the boxes alone: their number would have to be known before the next operation.
     counts.index_add_(0, cell_BK.flatten(), is_box_BK.flatten().to(counts.dtype))
     planes = (_area(truth_BM4) > 0).sum().to(counts.dtype)
     return torch.cat([counts, torch.stack([planes, torch.full_like(planes, len(logit_BK))])])
+
+
+def steps(logit_BK: Tensor) -> Tensor:
+    """The step that each box is counted in, from 0 to ``BINS`` - 1."""
+    return ((logit_BK.clamp(-FURTHEST, FURTHEST) + FURTHEST) * (BINS / (2 * FURTHEST))).long().clamp(0, BINS - 1)
 
 
 def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float = ENOUGH) -> Tensor:
@@ -52,7 +56,12 @@ def hits(logit_BK: Tensor, boxes_BK4: Tensor, truth_BM4: Tensor, enough: float =
         truth_BM4: The planes' boxes; of size 0 where there is none.
         enough: Overlap (IoU) from which a plane is found.
     """
-    overlap_BKM = iou(boxes_BK4, truth_BM4).flip(2)  # max gives the first of equal ones
+    return matched(logit_BK, iou(boxes_BK4, truth_BM4), enough)
+
+
+def matched(logit_BK: Tensor, overlap_BKM: Tensor, enough: float) -> Tensor:
+    """The same from the overlap of each box with each plane."""
+    overlap_BKM = overlap_BKM.flip(2)  # max gives the first of equal ones
     overlap_BKM = overlap_BKM.masked_fill(overlap_BKM < enough, 0)
     taken_BK = torch.zeros_like(logit_BK, dtype=torch.bool)
     if not overlap_BKM.numel():  # no prediction, or no plane

@@ -21,12 +21,13 @@ class Detector(nn.Module):
     """FCOS (Tian et al. 2019) on one map, joined from those at strides 4 and 8; the one at stride 2 costs four times as
     much, and a plane of three pixels is none."""
 
-    def __init__(self, channels: tuple[int, int, int], width: int) -> None:
+    def __init__(self, channels: tuple[int, int, int], width: int, numbers: int = 5) -> None:
+        """``numbers``: that a cell says, the logit of a plane first."""
         super().__init__()
         _, middle, coarse = channels
         self.enter = unit(coarse, 2 * width, kernel=1)
         self.middle = unit(2 * width + middle, 2 * width)
-        self.cells = nn.Conv2d(2 * width, 5, 1)
+        self.cells = nn.Conv2d(2 * width, numbers, 1)
         for parameter in self.cells.parameters():
             nn.init.normal_(parameter, std=0.05)
 
@@ -35,7 +36,8 @@ class Detector(nn.Module):
         down, in units of ``REACH`` cells."""
         _, middle_BCHW, coarse_BCHW = pyramid
         cells_B5HW: Tensor = self.cells(self.middle(join(self.enter(coarse_BCHW), middle_BCHW)))
-        return cells_B5HW + torch.tensor([PRIOR_LOGIT, 0, 0, 0, 0]).to(cells_B5HW, non_blocking=True)[:, None, None]
+        start = torch.tensor([PRIOR_LOGIT] + [0.0] * (cells_B5HW.shape[1] - 1))
+        return cells_B5HW + start.to(cells_B5HW, non_blocking=True)[:, None, None]
 
 
 def centres(height: int, width: int, device: torch.device | None = None) -> Tensor:
@@ -63,11 +65,15 @@ def detections(cells_B5HW: Tensor) -> tuple[Tensor, Tensor]:
     logit_BN, boxes_BN4 = decoded(cells_B5HW)
     logit_BK, order_BK = logit_BN.topk(min(MOST, logit_BN.shape[1]), dim=1)
     boxes_BK4 = boxes_BN4.clamp(0, 1).gather(1, order_BK[..., None].expand(-1, -1, 4))
-    same_BKK = iou(boxes_BK4, boxes_BK4) > SAME
+    return surest(logit_BK, iou(boxes_BK4, boxes_BK4) > SAME), boxes_BK4
+
+
+def surest(logit_BK: Tensor, same_BKK: Tensor) -> Tensor:
+    """logit_BK, falling along K, with minus infinity for boxes that tell the same plane as a surer one that stays."""
     stays_BK = torch.ones_like(logit_BK, dtype=torch.bool)
     for k in range(logit_BK.shape[1] - 1):  # greedy: a suppressed box suppresses no other
         stays_BK[:, k + 1 :] &= ~(same_BKK[:, k, k + 1 :] & stays_BK[:, k, None])
-    return logit_BK.masked_fill(~stays_BK, -torch.inf), boxes_BK4
+    return logit_BK.masked_fill(~stays_BK, -torch.inf)
 
 
 def iou(boxes_BK4: Tensor, others_BM4: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from raytune_planes.datasets.loaders import Batch
+from raytune_planes.datasets.outlines import UPRIGHT
 from raytune_planes.tasks.detection.average_precision import SIZE, counted, detection_metrics
 from raytune_planes.tasks.detection.detector import Detector, detections
 from raytune_planes.tasks.detection.loss import detection
@@ -38,7 +39,7 @@ class Detection(Implementation):
 
     def loss(self, answer: Tensor, case: Case) -> Tensor:
         assert case.batch.boxes_BM4 is not None, "asked of a dataset without boxes"
-        return detection(answer, case.batch.boxes_BM4, case.gather)
+        return detection(answer, case.batch.boxes_BM4[..., :UPRIGHT], case.gather)
 
     def tally(self, dataset: str) -> Tally:
         return Boxes()
@@ -56,7 +57,7 @@ class Boxes(Tally):
 
     def count(self, counts: Tensor, answer: Tensor, batch: Batch) -> None:
         assert batch.boxes_BM4 is not None, "asked of a dataset without boxes"
-        counts += counted(*detections(answer.detach()), batch.boxes_BM4)
+        counts += counted(*detections(answer.detach()), batch.boxes_BM4[..., :UPRIGHT])
 
     def metrics(self, counts: Tensor, images: float) -> dict[str, float]:
         return detection_metrics(counts)

@@ -37,15 +37,20 @@ def detection(cells_B5HW: Tensor, boxes_BM4: Tensor, gather: Callable[[Tensor], 
     """
     logit_BN, box_BN4 = decoded(cells_B5HW)
     positive_BN, target_BN4 = aims(boxes_BM4, *cells_B5HW.shape[-2:])
+    return both_parts(logit_BN, positive_BN, 1 - giou(box_BN4, target_BN4), gather)
+
+
+def both_parts(logit_BN: Tensor, positive_BN: Tensor, apart_BN: Tensor, gather: Callable[[Tensor], Tensor]) -> Tensor:
+    """The mean of the two parts: the cross-entropy of N cells, and ``apart_BN`` over those that are a plane's, 1 at
+    chance (see ``detection``)."""
     entropy_BN = F.binary_cross_entropy_with_logits(logit_BN, positive_BN.float(), reduction="none")
     count_B1 = gather(positive_BN.sum(1, keepdim=True).float())
     cells, planes = count_B1.numel() * logit_BN.shape[1], count_B1.sum()
     share = planes.clamp(1, cells - 1) / cells
     chance = -(torch.xlogy(share, share) + torch.xlogy(1 - share, 1 - share))
     there = entropy_BN.mean() / chance
-    apart_BN = (1 - giou(box_BN4, target_BN4)) * positive_BN
-    workers = len(count_B1) / len(cells_B5HW)
-    reach = workers * apart_BN.sum() / planes.clamp_min(1)
+    workers = len(count_B1) / len(logit_BN)
+    reach = workers * (apart_BN * positive_BN).sum() / planes.clamp_min(1)
     return torch.where(planes > 0, (there + reach) / 2, there)
 
 
@@ -63,5 +68,10 @@ def aims(boxes_BM4: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     area_BM = sides_BM2.prod(-1)
     away_BNM2 = (at_1N2 - middle_BM2[:, None]).abs()
     inside_BNM = (away_BNM2 <= reach_BM2[:, None]).all(-1) & (area_BM > 0)[:, None]
-    smallest_BN = torch.where(inside_BNM, area_BM[:, None], torch.inf).argmin(2)
-    return inside_BNM.any(2), boxes_BM4.gather(1, smallest_BN[..., None].expand(-1, -1, 4))
+    positive_BN, which_BN = smallest(inside_BNM, area_BM)
+    return positive_BN, boxes_BM4.gather(1, which_BN[..., None].expand(-1, -1, 4))
+
+
+def smallest(inside_BNM: Tensor, area_BM: Tensor) -> tuple[Tensor, Tensor]:
+    """Which cells are a plane's, bool [B, N], and which of the planes they are in is the smallest, [B, N]."""
+    return inside_BNM.any(2), torch.where(inside_BNM, area_BM[:, None], torch.inf).argmin(2)

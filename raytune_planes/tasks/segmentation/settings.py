@@ -23,6 +23,7 @@ SEGMENTATION = Task(
     implementation="raytune_planes.tasks.segmentation.implementation:Segmentation",
     metrics=("iou", "dice", *SCENE_METRICS),
     errors=("mask_cross_entropy", *SCENE_ERRORS),
+    of_scenes=(*SCENE_METRICS, *SCENE_ERRORS),
     freeze_as="decoder",
     needs="masks",
     figure="raytune_planes.report.training:course",

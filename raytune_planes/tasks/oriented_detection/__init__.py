@@ -1,0 +1,1 @@
+"""Oriented boxes of planes by a detector without anchors."""
