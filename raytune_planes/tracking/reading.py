@@ -53,10 +53,10 @@ def read_study(folder: Path) -> StudyFiles:
     """
     start, end = read_ends(folder)
     trials, warnings = read_trials(folder)
-    return StudyFiles(folder, start, trials, end, warnings, _read_alone(folder / REFERENCES))
+    return StudyFiles(folder, start, trials, end, warnings, alone_metrics(folder / REFERENCES))
 
 
-def _read_alone(path: Path) -> dict[str, dict[str, float]]:
+def alone_metrics(path: Path) -> dict[str, dict[str, float]]:
     """By dataset; empty where none was trained alone, or the file is damaged: resuming makes it again."""
     try:
         stored = load_json(path)["alone"] if path.is_file() else {}

@@ -29,6 +29,8 @@ from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.trial import Task
 
 RESULT = "result.json"
+READ = ("start", "model.backbone.weights", "text.model", "text.templates")
+"""Settings that may name a file or folder whose content decides a training; ``fingerprint`` tells of the pictures."""
 
 
 def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path) -> dict[str, Any]:
@@ -98,10 +100,27 @@ def folder_name(name: str, config: TrialConfig, fingerprint: str) -> str:
 
 
 def _key(config: TrialConfig, fingerprint: str) -> str:
-    """A short hash of what determines the training: its settings, except absent datasets, and its pictures."""
+    """A short hash of what determines the training: its settings, except absent datasets, the files that these name,
+    and its pictures."""
     others = tuple(f"datasets.{name}." for name in config.datasets if name not in config.active)
     flat = {k: v for k, v in flatten(config).items() if not k.startswith(others)}
-    return hashlib.sha256(json.dumps([flat, fingerprint], sort_keys=True).encode()).hexdigest()[:16]
+    files = {path: _digest(Path(str(flat[path])).expanduser()) for path in READ if flat.get(path)}
+    told = [flat, fingerprint, *filter(None, [{path: content for path, content in files.items() if content}])]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of a folder; empty for a word that names neither."""
+    found = hashlib.sha256()
+    if path.is_dir():
+        for file in sorted(each for each in path.rglob("*") if each.is_file()):
+            found.update(f"{file.relative_to(path)} {_digest(file)}\n".encode(errors="surrogateescape"))
+    elif path.is_file():
+        with path.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256")
+    else:
+        return ""
+    return found.hexdigest()
 
 
 def result_of(folder: Path) -> dict[str, Any]:

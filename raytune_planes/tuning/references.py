@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
 from raytune_planes.tracking.files import REFERENCES, SHARED, save_json
-from raytune_planes.tracking.reading import DamagedFile, read_ends
+from raytune_planes.tracking.reading import DamagedFile, alone_metrics, kept_references, read_ends
 from raytune_planes.tuning.alone import RESULT, alone, folder_name, primary, result_of, train_alone, why_no_teacher
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.plan import StudyPlan
@@ -62,12 +62,20 @@ class References:
                 + ("the space has a plan of stages" if config.plan else "there is one dataset")
             )
             return
+        mine, kept = alone_metrics(self._folder / REFERENCES), kept_references(self._folder / REFERENCES)
         task, first = ray.put(replace(self._task, holds_card=gpus > 0 and has_cards)), plan.space.first()
         remote = ray.remote(num_cpus=plan.cpus_per_worker, num_gpus=gpus, max_retries=2)(train_alone)
         self._train = lambda name, folder: remote.remote(task, first, name, folder)
         for name in config.active:
-            own, fingerprint = alone(self._task, first, name), plan.material.data[name].fingerprint
-            self._places[name] = place = plan.out / SHARED / folder_name(name, own, fingerprint)
+            about = plan.material.data[name]
+            if config.split.kind == "holdout" and not about.counts["val"] and not plan.teachers:
+                self._say(f"{name} is not trained alone for comparison: it has no validation pictures")
+                continue
+            own = alone(self._task, first, name)
+            self._places[name] = place = plan.out / SHARED / folder_name(name, own, about.fingerprint)
+            if kept.get(name) == place.name and name in mine and not plan.teachers:  # its files may be gone by now
+                self.metrics[name] = mine[name]
+                continue
             known = result_of(place)
             if known and plan.teachers and (why := why_no_teacher(place)):
                 self._say(f"{name} was trained alone before, and is trained again as nothing can learn from it: {why}")
@@ -133,8 +141,9 @@ class References:
             return
         self.metrics[name] = dict(result["metrics"])
         key = primary(name, self._plan.config(self._plan.space.first()))
-        samples = counted(result["samples"], "sample")
-        self._say(f"{name} trained alone: {key} {self.metrics[name][key]:.4f} after {samples}")
+        samples, value = counted(result["samples"], "sample"), self.metrics[name].get(key)
+        reached = "no validation pictures" if value is None else f"{key} {value:.4f}"
+        self._say(f"{name} trained alone: {reached} after {samples}")
 
     def _keep(self) -> None:
         kept = {name: place.name for name, place in self._places.items() if name in self.metrics}
