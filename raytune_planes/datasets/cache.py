@@ -97,7 +97,7 @@ def decode(
         arrays = _built(every, cache, fill_all, tell)
     with _refusing(cache, reader):
         storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
-    return replace(arrays, warnings=(*found.warnings, *notes.warnings_of(arrays.info)))
+    return replace(arrays, warnings=(*found.warnings, *notes.warnings_of(arrays.info)), limit_bytes=limit_bytes)
 
 
 def open_cached(folder: Path) -> Arrays:

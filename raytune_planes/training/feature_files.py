@@ -15,7 +15,7 @@ import torch
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import building, storage
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.cache import LIMIT_GIB
+from raytune_planes.datasets.cache import LIMIT_GIB, SMALL_BYTES
 from raytune_planes.datasets.loaders import Batch, BatchStream, TrainStream, normalise
 from raytune_planes.datasets.pixels import Pixels
 from raytune_planes.errors import DISK_FULL, UserError
@@ -129,22 +129,23 @@ def _stored(backbone: Pyramid, wanted: Wanted) -> Features | str:
     name, cache = wanted.arrays.info.name, _cache_of(wanted.arrays)
     shapes = _shapes(backbone, wanted)
     size = wanted.rows * sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes.values())
-    if size > LIMIT_GIB * 2**30:
-        return f"they would take {size / 2**30:,.1f} GiB, more than the {LIMIT_GIB:g} GiB of the cache"
+    limit = round(LIMIT_GIB * 2**30) if wanted.arrays.limit_bytes is None else wanted.arrays.limit_bytes
+    if size > max(SMALL_BYTES, limit):
+        return f"they would take {size / 2**30:,.1f} GiB, more than the {limit / 2**30:g} GiB of --cache-limit"
     if cache is None and size > MOST_IN_MEMORY:
-        return (
-            f"they would take {size / 2**30:,.1f} GiB of memory, and the pictures are in no cache that could keep them"
-        )
+        return f"they would take {size / 2**30:,.1f} GiB of memory, and the pictures are in no cache to keep them"
     if cache is None:  # pictures that are in memory, and so are their features
         parts = list(_computed(backbone, wanted))
         return Features(wanted, {key: np.concatenate([part[key] for part in parts]) for key in shapes})
     folder = cache / _key(backbone, wanted)
     try:
-        return building.once(
+        kept = building.once(
             folder,
             ready=lambda: _opened(folder, wanted, shapes),
             build=lambda room: _write(room, backbone, wanted, shapes),
         )
+        storage.evict(cache, limit, keep=folder)  # pictures and features that no process has open, the oldest first
+        return kept
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise UserError(f"{name}: features of the frozen encoder cannot be kept in {cache}: {error}") from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.cache import open_cached
+from raytune_planes.datasets.cache import LIMIT_GIB, open_cached
 from raytune_planes.datasets.fetching import fetched
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
@@ -28,6 +28,8 @@ class Entry(NamedTuple):
     """Of the cache of the driver's machine."""
     pictures: tuple[int, ...] = ()
     """How many it has for training, validation and test."""
+    limit_bytes: int | None = None
+    """What that cache may hold, and those of other machines; None for the usual limit."""
 
 
 def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Place | None = None) -> dict[str, Arrays]:
@@ -46,7 +48,8 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Place | 
             there = "; ".join(_in_words(e.decoded_as) for e in entries if e.dataset == name) or "nothing"
             raise UserError(f"dataset '{name}' is not decoded with {_in_words(settings.decoded_as)}; there is: {there}")
         folder = Path(match[0].folder)
-        arrays[name] = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
+        opened = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
+        arrays[name] = replace(opened, limit_bytes=match[0].limit_bytes)
     return arrays
 
 
@@ -63,10 +66,11 @@ def _decode_here(entry: Entry, config: TrialConfig, data: Place | None) -> Array
     alone = {
         other: settings.model_copy(update={"enabled": other == name}) for other, settings in config.datasets.items()
     }
+    limit_gib = LIMIT_GIB if entry.limit_bytes is None else entry.limit_bytes / 2**30
     try:
         cache = Path(entry.folder).parent
         own = config.model_copy(update={"datasets": alone})
-        arrays = open_data(own, fetched(data, cache), cache)[name]
+        arrays = open_data(own, fetched(data, cache), cache, limit_gib=limit_gib)[name]
     except UserError as error:
         raise UserError(f"{host} sees no decoded '{name}' at {entry.folder} and cannot decode it: {error}") from None
     if counts(arrays) != entry.pictures:

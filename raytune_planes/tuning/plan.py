@@ -189,7 +189,7 @@ def prepare(space: Space, data: Place | None, cache: Path | None, say: Say, limi
         arrays = open_data(config, pictures, cache, say_once, limit_gib, configs)
         for name, opened in arrays.items():
             folder = str(entry(cache, opened.fingerprint))
-            entries[Entry(name, config.datasets[name].decoded_as, folder, counts(opened))] = opened
+            entries[Entry(name, config.datasets[name].decoded_as, folder, counts(opened), opened.limit_bytes)] = opened
         infos = {name: opened.info for name, opened in arrays.items()}
         refuse_unmeasured(space.goal, infos)
         key = prompts_key(config)

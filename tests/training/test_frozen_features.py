@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -204,6 +205,49 @@ def test_features_count_in_the_limit_of_the_cache_and_stay_while_they_are_used(t
     gc.collect()
     storage.evict(tmp_path, 0, keep)
     assert not features_in(tmp_path)
+
+
+def test_features_that_no_process_has_open_make_room_for_new_ones(tmp_path: Path) -> None:
+    """A study that searches an augmentation stores features anew in many trials."""
+    trainer(frozen(), cached(tmp_path))
+    gc.collect()
+    before = set(features_in(tmp_path))
+    data = {name: replace(arrays, limit_bytes=1) for name, arrays in cached(tmp_path).items()}
+    made = trainer(frozen(datasets__fgvc__augment__rotate=3.0), data)
+    after = set(features_in(tmp_path))
+    assert set(made.model.stored) == set(data)
+    assert (len(before), len(after), len(before & after)) == (3, 3, 2), "the old ones of fgvc are gone"
+
+
+def test_features_above_the_limit_that_a_person_gave_are_computed_afresh_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytune_planes.training.feature_files.SMALL_BYTES", 0)
+    data = {name: replace(arrays, limit_bytes=2**10) for name, arrays in cached(tmp_path).items()}
+    told: list[str] = []
+    assert not trainer(frozen(), data, told).model.stored
+    assert [line for line in told if re.match("fgvc: .* GiB of --cache-limit", line)], told
+    assert not features_in(tmp_path)
+
+
+def test_features_of_other_weights_or_other_training_pictures_have_an_entry_of_their_own(tmp_path: Path) -> None:
+    files = [tmp_path / "one.pth", tmp_path / "two.pth"]
+    for seed, file in enumerate(files):
+        torch.manual_seed(seed)
+        torch.save(timm.create_model("mobilenetv3_small_050").state_dict(), file)
+    (cache := tmp_path / "cache").mkdir()
+    one = trainer(frozen(model__backbone__weights=str(files[0])), cached(cache))
+    shutil.copy(files[1], files[0])  # under the same name
+    other = trainer(frozen(model__backbone__weights=str(files[0])), cached(cache))
+    assert len(features_in(cache)) == 6
+    place_B = torch.arange(4)
+    kept, new = one.model.stored["fgvc"](place_B), other.model.stored["fgvc"](place_B)
+    assert not any(torch.equal(kept[key], new[key]) for key in kept)
+    fewer = cached(cache)
+    arrays = fewer["fgvc"]
+    fewer["fgvc"] = replace(arrays, splits={**arrays.splits, "train": arrays.splits["train"][:-1]})  # as a plan leaves
+    trainer(frozen(model__backbone__weights=str(files[0])), fewer)
+    assert len(features_in(cache)) == 7
 
 
 @pytest.mark.parametrize(

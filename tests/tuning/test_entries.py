@@ -21,12 +21,14 @@ def test_a_host_decodes_what_it_does_not_see_and_refuses_other_pictures(tmp_path
     config = toy_config(**ONLY_CHIPS)
     there = open_data(config, tmp_path / "data", tmp_path / "driver")["planesnet"]
     entry = Entry(
-        "planesnet", toy_config().datasets["planesnet"].decoded_as, str(tmp_path / "host" / "x"), counts(there)
+        "planesnet", toy_config().datasets["planesnet"].decoded_as, str(tmp_path / "host" / "x"), counts(there), 5 << 30
     )
 
     here = open_entries((entry,), config, tmp_path / "data")["planesnet"]
 
     assert (tmp_path / "host").is_dir()
+    assert here.limit_bytes == 5 << 30
+    assert there.limit_bytes == 20 << 30
     np.testing.assert_array_equal(here.images_NHWC, there.images_NHWC)
     for split, index in there.splits.items():
         np.testing.assert_array_equal(here.splits[split], index)
