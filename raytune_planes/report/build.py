@@ -22,7 +22,7 @@ from raytune_planes.report.search_section import search_section
 from raytune_planes.report.summary import Summary, summarise
 from raytune_planes.tasks import TASKS
 from raytune_planes.tracking.final import read_final
-from raytune_planes.tracking.gains import defaults_trial, goal_in_words
+from raytune_planes.tracking.gains import defaults_trial, goal_in_words, unapplied
 from raytune_planes.tracking.reading import StudyFiles
 
 PREDICTIONS = "Predictions on the validation split"
@@ -134,7 +134,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     heads, columns = gained.columns(summary.best, summary.gains)
     each = zip(summary.gains, columns, strict=True)
     gains = [(g.metric, *row, str(g.sample or "-"), gained.role(study.start.goal, g.metric)) for g, row in each]
-    question += gained.transfer(study, summary.gains)
+    question += [*gained.transfer(study, summary.gains), *unapplied(study.start.goal)]
     question.append(f"Metrics on the validation split, at the best epoch of each trial ({_epochs(study, summary)}).")
     folds = over_folds.rows(summary.best, study.start.goal)
     question += [over_folds.NOTE] if folds else []

@@ -16,7 +16,7 @@ from raytune_planes.report.licences import licences
 from raytune_planes.report.markdown import code, escaped, table
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.base import DataDescription
-from raytune_planes.tracking.gains import floor_in_words, missed_in_words, sample_of
+from raytune_planes.tracking.gains import floor_in_words, missed_in_words, sample_of, unapplied
 
 FILE = "MODEL_CARD.md"
 SYNTHETIC = (
@@ -84,6 +84,8 @@ def _first(subject: Subject) -> Iterator[str]:
     if subject.goal.floors:
         missed = missed_in_words(subject.goal, subject.epoch.metrics)
         yield from ("", f"**It misses a floor: {escaped(missed)}.**" if missed else "It keeps every floor.")
+    if told := unapplied(subject.goal):
+        yield from ("", *(f"- {escaped(line)}" for line in told))
 
 
 def _data(subject: Subject) -> Iterator[str]:

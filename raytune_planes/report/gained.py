@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from raytune_planes.records import EpochRecord, Goal, TrialRecord
+from raytune_planes.records import EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.report import explain, over_folds
 from raytune_planes.report.formatting import shown, signed, table
 from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words
@@ -43,12 +43,14 @@ def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Se
 
 def transfer(study: StudyFiles, gains: Sequence[Gain]) -> list[str]:
     """A sentence for the goal's metrics of each dataset that was trained alone: whether the others help or cost it."""
-    named = {*(o.metric for o in study.start.goal.objectives), *study.start.goal.floors}
+    named = {o.metric: o for o in study.start.goal.objectives}
+    named = {**{key: Objective(key) for key in study.start.goal.floors}, **named}
     lines = []
     for gain in gains:
         if gain.metric in named and math.isfinite(gain.alone):
             difference = gain.after - gain.alone
-            kind = "positive transfer" if difference > 0 else "negative transfer" if difference < 0 else "no transfer"
+            better = named[gain.metric].worse_first(difference)  # an error that falls is a gain
+            kind = "positive transfer" if better > 0 else "negative transfer" if better < 0 else "no transfer"
             lines.append(f"{gain.metric}: {kind}, {difference:+.4f} beside the dataset trained alone")
     return lines
 

@@ -18,7 +18,7 @@ from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
-from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words, missed_in_words
+from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words, missed_in_words, unapplied
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.notes import read_notes
 from raytune_planes.tracking.reading import StudyFiles
@@ -142,15 +142,17 @@ def _verdict(summary: Summary) -> list[str]:
     of = "" if over_folds.results(best) else f" of {best.epochs[-1].epoch}"
     at = f"at {place}{of} ({best.end}: {best.reason or 'no reason given'})"
     if summary.feasible:
-        kept = " that keeps every floor" if goal.floors else ""
-        floors = "; every floor is kept" if goal.floors else ""
+        every = "every other floor" if goal.unknown else "every floor"
+        kept = f" that keeps {every}" if goal.floors else ""
+        floors = f"; {every} is kept" if goal.floors else ""
         name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else f"trial {best.number}"
-        return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}"]
+        return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}", *unapplied(goal)]
     missed = missed_in_words(goal, summary.epoch.metrics)
     return [
         "no complete trial keeps every floor",
         f"nearest: trial {best.number}, {score} {at}: {missed}",
         "lower the floor, widen the space or run more trials",
+        *unapplied(goal),
     ]
 
 

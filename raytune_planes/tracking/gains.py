@@ -93,6 +93,13 @@ def floor_in_words(goal: Goal, key: str) -> str:
     return f"{goal.floors[key]:.4f} ({goal.relative[key]})" if key in goal.floors else str(goal.relative[key])
 
 
+def unapplied(goal: Goal) -> list[str]:
+    """The floors that follow a reference without a result, in sentences: no trial was judged by them."""
+    return [
+        f"the floor of {key}, {goal.relative[key]}, is not applied: its reference has no result" for key in goal.unknown
+    ]
+
+
 def missed_in_words(goal: Goal, metrics: Mapping[str, float]) -> str:
     """``"val/planesnet/accuracy is 0.8800, 0.0200 below its floor of 0.9"``; empty where every floor is kept."""
     return "; ".join(

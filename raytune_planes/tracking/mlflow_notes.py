@@ -11,7 +11,15 @@ from raytune_planes.printing import printable
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.final import read_final, rows
-from raytune_planes.tracking.gains import Gain, best_of, defaults_trial, gains, goal_in_words, missed_in_words
+from raytune_planes.tracking.gains import (
+    Gain,
+    best_of,
+    defaults_trial,
+    gains,
+    goal_in_words,
+    missed_in_words,
+    unapplied,
+)
 from raytune_planes.tracking.mlflow_fields import cut, params, short_names, trial_name, trial_note, value_text
 from raytune_planes.tracking.mlflow_view import view_path
 from raytune_planes.tracking.notes import Notes, read_notes
@@ -50,6 +58,7 @@ def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
     assert epoch is not None, "a best trial has epochs"
     missed = missed_in_words(goal, epoch.metrics)
     kept = f"it misses a floor: {missed}" if missed else "every floor is kept" if goal.floors else "no floor is set"
+    kept = "; ".join([kept, *unapplied(goal)])
     score = f"score {goal.value(epoch.metrics):.4f} at epoch {epoch.epoch}"
     gained = gains(study, best)
     short = "; ".join(_in_words(g) for o in goal.objectives for g in gained if g.metric == o.metric)

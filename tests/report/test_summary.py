@@ -8,18 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from raytune_planes.floors import Relative
 from raytune_planes.records import Action, Decision, End, Goal, Objective, TrialRecord, best_trial
 from raytune_planes.report import compare
 from raytune_planes.report.build import study_report
 from raytune_planes.report.figure import Missing
+from raytune_planes.report.gained import transfer
 from raytune_planes.report.log import of_trial
 from raytune_planes.report.summary import as_text, summarise, table
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
 from raytune_planes.tracking import JsonlTracker, StudyFiles, published_log, read_study
-from raytune_planes.tracking.gains import sample_of
+from raytune_planes.tracking.gains import Gain, sample_of
 from raytune_planes.tracking.mlflow_fields import epoch_points, result_points
-from raytune_planes.tracking.mlflow_notes import study_note
+from raytune_planes.tracking.mlflow_notes import best_note, study_note
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, on_folds, play, three_trials, trial
 
 
@@ -54,6 +56,26 @@ def test_the_table_shows_defaults_best_and_gain_of_every_quality() -> None:
     assert column(text, "val/planesnet/accuracy")[1:] == ["0.9500", "0.9300", "-0.0200", "-", "floor", "0.9"]
     assert "val/fgvc/loss" not in text
     assert "best: trial 3, score 0.5500 at epoch 2 of 2 (converged: all datasets rest); every floor is kept" in text
+
+
+def test_a_floor_whose_reference_has_no_result_is_said_not_to_be_applied() -> None:
+    goal = replace(GOAL, relative={"val/hrplanes/iou": Relative("alone", -0.02)})
+    text = as_text(replace(study(*three_trials()), start=replace(START, goal=goal)))
+    assert "every other floor is kept" in text
+    assert "the floor of val/hrplanes/iou, alone - 0.02, is not applied: its reference has no result" in text
+    shown = best_note(replace(study(*three_trials()), start=replace(START, goal=goal)), three_trials()[3], "")
+    assert "the floor of val/hrplanes/iou, alone - 0.02, is not applied" in shown
+    known = replace(goal, floors={**goal.floors, "val/hrplanes/iou": 0.0})
+    assert "is not applied" not in as_text(replace(study(*three_trials()), start=replace(START, goal=known)))
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("max", "negative"), ("min", "positive")])
+def test_transfer_of_an_error_is_positive_where_it_falls(mode: str, kind: str) -> None:
+    goal = Goal((Objective("val/fgvc/accuracy", mode),))
+    before = replace(study(*three_trials()), start=replace(START, goal=goal))
+    gain = Gain("val/fgvc/accuracy", before=4.0, after=3.0, alone=3.5)
+    told = f"val/fgvc/accuracy: {kind} transfer, -0.5000 beside the dataset trained alone"
+    assert transfer(before, [gain]) == [told]
 
 
 def measured(record: TrialRecord) -> TrialRecord:
