@@ -156,7 +156,7 @@ def _read(path: Path, kind: str, weights: str, whole: Any) -> dict[str, Tensor]:
 
 
 def _is_table(content: Any) -> bool:
-    return bool(content) and isinstance(content, dict) and all(isinstance(value, Tensor) for value in content.values())
+    return isinstance(content, dict) and bool(content) and all(isinstance(value, Tensor) for value in content.values())
 
 
 def _inner(tensors: dict[str, Any], key: str) -> dict[str, Any]:
