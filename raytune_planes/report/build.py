@@ -93,7 +93,9 @@ def study_report(study: StudyFiles, importance: Importance | Missing, pictures: 
     figures = [f for section in sections for f in section.figures]
     gaps = {f.name: of_gaps(f.numbers) for f in figures if isinstance(f.numbers, overfitting.Gaps)}
     data = {**of_search(study), **gaps}
-    return Report(f"Study {study.start.name}", _lead(study, summary), tuple(sections), study.start.synthetic, data)
+    final = read_final(study)
+    lead = f"{_lead(study, summary)} Final training: {final.verdict}." if final else _lead(study, summary)
+    return Report(f"Study {study.start.name}", lead, tuple(sections), study.start.synthetic, data)
 
 
 def _lead(study: StudyFiles, summary: Summary | None) -> str:
@@ -140,7 +142,6 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     question += [over_folds.NOTE] if folds else []
     sure = tuple(explain.confirmed_rows(study, summary.best))
     question += [METHOD] if sure else []
-    question += [f"Final training: {final.verdict}."] if (final := read_final(study)) else []
     changes = tuple((c.path, value_text(c.before), value_text(c.after), c.note) for c in summary.changes)
     near = tuple(
         (f"trial {a.trial.number}", ", ".join(map(signed, a.differences)), ", ".join(a.changes))

@@ -10,6 +10,8 @@ import pytest
 from raytune_planes.floors import Relative
 from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.report import summary
+from raytune_planes.report.build import study_report
+from raytune_planes.report.figure import Missing
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.tracking import JsonlTracker, StudyFiles, files, read_study
 from raytune_planes.tracking.final import MARK, Final, begin, final_folder, handed_over, long_runs, read_final
@@ -122,6 +124,8 @@ def test_a_floor_that_follows_the_defaults_follows_them_at_the_long_budget(study
     assert handed is not None
     assert (handed.trial.number, handed.epochs) == (0, 24)
     assert handed.weights == study.folder / "final" / "0000-ab00-24" / "best.pt"
+    lead = study_report(study, Missing("not asked"), Missing("not asked")).lead
+    assert lead.endswith(f" Final training: {final.verdict}."), "who reads one line alone is told what is handed over"
 
 
 def test_tables_show_both_budgets(study: StudyFiles) -> None:
