@@ -22,6 +22,8 @@ from raytune_planes.stores.writing import remove, write
 STATE = ".store.json"
 """In the folder: what was the same on both sides when they were compared last."""
 THREADS = 4
+Found = tuple[int, int]
+"""Size and time of a file, in ns."""
 Wanted = Callable[[str], bool]
 """Whether a file takes part, by its path below the folder."""
 
@@ -34,7 +36,7 @@ class Known(NamedTuple):
     stored_size: int
     stored_ns: int
 
-    def is_here(self, found: tuple[int, int] | None) -> bool:
+    def is_here(self, found: Found | None) -> bool:
         return (self.size, self.mtime_ns) == found
 
     def is_there(self, item: Item) -> bool:
@@ -95,21 +97,25 @@ class Mirror:
             OSError: the disk cannot be read.
         """
         with self._alone():
-            known = self._load()
-            before = self._here(wanted)
-            changed = _changed(known, before)
-            records = {name: (found, self._read(name)) for name, found in changed.items() if self._order(name)}
-            here = self._here(wanted)
-            files = {name: found for name, found in _changed(known, here).items() if not self._order(name)}
-            gone = [name for name in known if wanted(name) and name not in here and name not in before]
-            sent = 0
+            known, sent, is_whole = self._load(), 0, False
             try:
-                for _, group in groupby(sorted([*records, *files], key=self._order), key=self._order):
-                    sent += self._send_all(list(group), records, files, known, may)
-                for name in gone if may() else ():
-                    remove(self.store, self.address, name)
-                    del known[name]
-                    sent += 1
+                while not is_whole:
+                    before, records, here = self._steady(wanted, known)
+                    files = {name: found for name, found in _changed(known, here).items() if not self._order(name)}
+                    for _, group in groupby(sorted([*records, *files], key=self._order), key=self._order):
+                        number, is_whole = self._send_all(list(group), records, files, known, may)
+                        sent += number
+                        if (
+                            not is_whole
+                        ):  # a file went, and the records that name it are older than the one that says so
+                            break
+                    else:
+                        is_whole = True
+                for name in (name for name in [*known] if wanted(name) and name not in here and name not in before):
+                    if may():
+                        remove(self.store, self.address, name)
+                        del known[name]
+                        sent += 1
             finally:
                 self._save(known)
             return sent
@@ -134,38 +140,63 @@ class Mirror:
     def _send_all(
         self,
         names: Iterable[str],
-        records: dict[str, tuple[tuple[int, int], bytes | None]],
-        files: dict[str, tuple[int, int]],
+        records: dict[str, tuple[Found, bytes | None]],
+        files: dict[str, Found],
         known: dict[str, Known],
         may: Callable[[], bool],
-    ) -> int:
-        def one(name: str) -> int:
+    ) -> tuple[int, bool]:
+        """How many were written, and whether all were that this process may write: False where one has gone."""
+
+        def one(name: str) -> bool | None:
             found, content = records[name] if name in records else (files[name], self.folder / name)
-            if content is None or not may():
-                return 0
-            with suppress(FileNotFoundError):  # removed since: the next call tells the store
-                item = write(self.store, self.address, name, content)
-                known[name] = Known(*found, item.size, item.mtime_ns)
-                return 1
-            return 0
+            if not may():
+                return None
+            with suppress(FileNotFoundError):
+                if content is not None:
+                    item = write(self.store, self.address, name, content)
+                    known[name] = Known(*found, item.size, item.mtime_ns)
+                    return True
+            return False
 
         with ThreadPoolExecutor(THREADS, "send") as pool:
-            return sum(pool.map(one, names))
+            done = list(pool.map(one, names))
+        return done.count(True), False not in done
+
+    def _steady(
+        self, wanted: Wanted, known: dict[str, Known]
+    ) -> tuple[dict[str, Found], dict[str, tuple[Found, bytes | None]], dict[str, Found]]:
+        """What is here, the changed records as they were then, and what is here after they were read.
+
+        Looked at again where a file went meanwhile: the record that says so may be younger than those that were read,
+        and one that names the file would be sent without either.
+        """
+        while True:
+            lost: list[str] = []
+            before = self._here(wanted, lost.append)
+            changed = _changed(known, before)
+            records = {name: (found, self._read(name)) for name, found in changed.items() if self._order(name)}
+            here = self._here(wanted)
+            if not lost and all(name in here or self._order(name) for name in before):
+                return before, records, here
 
     def _read(self, name: str) -> bytes | None:
         with suppress(FileNotFoundError):
             return (self.folder / name).read_bytes()
         return None
 
-    def _here(self, wanted: Wanted) -> dict[str, tuple[int, int]]:
+    def _here(self, wanted: Wanted, lost: Callable[[str], None] = lambda _: None) -> dict[str, Found]:
+        """Size and time of each file; ``lost`` is told of those that went while the folder was read."""
         found = {}
         for root, _, names in os.walk(self.folder):
             for path in (Path(root) / name for name in names):
                 name = path.relative_to(self.folder).as_posix()
-                with suppress(FileNotFoundError):
-                    if wanted(name):
-                        status = path.stat()
-                        found[name] = status.st_size, status.st_mtime_ns
+                if not wanted(name):
+                    continue
+                try:
+                    status = path.stat()
+                    found[name] = status.st_size, status.st_mtime_ns
+                except FileNotFoundError:
+                    lost(name)
         return found
 
     def _alone(self) -> AbstractContextManager[None]:
@@ -185,6 +216,6 @@ class Mirror:
         path.with_suffix(".new").replace(path)
 
 
-def _changed(known: dict[str, Known], here: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+def _changed(known: dict[str, Known], here: dict[str, Found]) -> dict[str, Found]:
     """Files that are not as they are known."""
     return {name: found for name, found in here.items() if name not in known or not known[name].is_here(found)}

@@ -63,6 +63,25 @@ def test_records_are_sent_after_the_files_that_they_name(s3: Server, bucket: str
     assert "s/trials/0/best.pt" not in stored(s3, bucket)
 
 
+@pytest.mark.parametrize("look", [1, 2])
+def test_a_file_that_goes_while_the_folder_is_read_is_not_named_without_its_note(
+    s3: Server, bucket: str, tmp_path: Path, look: int
+) -> None:
+    own, folder = mirror(bucket, tmp_path / "here"), tmp_path / "here" / "s"
+    put(folder, best_pt="w", end_json="{}")
+    asked: list[str] = []
+
+    def frees(name: str) -> bool:
+        asked.append(name)
+        if name == "s/best.pt" and asked.count(name) == look:
+            put(folder, freed_json="{}")
+            (folder / "best.pt").unlink()
+        return kept(name)
+
+    own.send(frees)
+    assert stored(s3, bucket).keys() == {"s/end.json", "s/freed.json"}
+
+
 def test_a_reader_never_sees_a_record_of_a_file_that_is_not_there(s3: Server, bucket: str, tmp_path: Path) -> None:
     folder, over, faults, looks = tmp_path / "here", threading.Event(), list[str](), list[int]()
     own = mirror(bucket, folder)
