@@ -32,6 +32,8 @@ FOLDER = ".drivers"
 RENEW_S = 20.0
 STALE_S = 300.0
 """An owner on another machine that has not renewed its claim for so long is taken for dead."""
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""One that goes on while the machine sleeps."""
 TURNS, PAUSE_S = 8, (0.3, 1.5)
 """How often two that see each other try again, and the seconds between, by chance."""
 
@@ -48,7 +50,8 @@ class StoreLease:
         self._store, self._name, self._on_loss = store, name, on_loss
         self._place = results.below(f"{FOLDER}/{name}")
         self._mine = f"{uuid.uuid4().hex}.json"
-        self._over = threading.Event()
+        self._over, self._asking = threading.Event(), threading.Lock()
+        self._renewed_s = 0.0
         self.lost = False
 
     def __enter__(self) -> StoreLease:
@@ -59,6 +62,7 @@ class StoreLease:
             if not living:
                 for item, _ in others:
                     remove(self._store, self._place, item.name)
+                self._renewed_s = time.clock_gettime(CLOCK)
                 self._claim(held=True)
                 threading.Thread(target=self._renew, name="store lease", daemon=True).start()
                 return self
@@ -79,6 +83,18 @@ class StoreLease:
             with suppress(UserError):  # a store that is away: the claim becomes stale
                 remove(self._store, self._place, self._mine)
 
+    def holds(self) -> bool:
+        """Whether this driver may still write. The store is asked where the last renewal is long ago: a machine that
+        wakes would else write over what another driver made meanwhile, until the next renewal.
+
+        Raises:
+            UserError: the store does not answer.
+        """
+        with self._asking:
+            if not self.lost and time.clock_gettime(CLOCK) - self._renewed_s > STALE_S / 2:
+                self._prolong()
+            return not self.lost
+
     def _claim(self, *, held: bool) -> Item:
         me = {"host": socket.gethostname(), "machine": uuid.getnode(), "pid": os.getpid(), "born": born(os.getpid())}
         return write(self._store, self._place, self._mine, json.dumps({**me, "held": held}).encode())
@@ -92,12 +108,20 @@ class StoreLease:
 
     def _renew(self) -> None:
         while not self._over.wait(RENEW_S):
-            with suppress(UserError):  # away for a while: told by whoever sends the results
-                if content(self._store, self._place, self._mine) is None:
-                    self.lost = True
-                    self._on_loss()
+            with suppress(UserError), self._asking:  # away for a while: told by whoever sends the results
+                if self.lost:
                     return
-                self._claim(held=True)
+                self._prolong()
+
+    def _prolong(self) -> None:
+        """Renew the claim, or find that another driver has removed it."""
+        began_s = time.clock_gettime(CLOCK)
+        if content(self._store, self._place, self._mine) is None:
+            self.lost = True
+            self._on_loss()
+            return
+        self._claim(held=True)
+        self._renewed_s = began_s
 
 
 def _lives(claim: dict[str, Any], item: Item, own: Item) -> bool:

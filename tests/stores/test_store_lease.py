@@ -14,7 +14,7 @@ import pytest
 
 from raytune_planes.errors import UserError
 from raytune_planes.stores import lease
-from raytune_planes.stores.access import opened
+from raytune_planes.stores.access import StoreUnavailable, opened
 from raytune_planes.stores.address import parsed
 from raytune_planes.stores.lease import StoreLease
 from tests.stores.server import Server
@@ -104,3 +104,33 @@ def test_a_driver_whose_claim_another_one_removed_is_told(
         assert told.wait(30)
         assert own.lost
     assert claims(s3, bucket) == [ELSEWHERE]
+
+
+def test_a_machine_that_wakes_asks_before_it_writes_whether_another_driver_has_its_study(
+    s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+    with taken(bucket, lambda: told.append(True)) as own:
+        monkeypatch.setattr(lease, "STALE_S", 0.0)  # it slept for longer; the next renewal is due in 20 s
+        assert own.holds()
+        for name in s3.names(bucket, "results/.drivers/"):
+            s3.client.delete_object(Bucket=bucket, Key=name)
+        s3.client.put_object(Bucket=bucket, Key="results/.drivers/night/other.json", Body=json.dumps(ELSEWHERE))
+        assert not own.holds()
+        assert not own.holds()
+    assert told == [True], "once"
+    assert claims(s3, bucket) == [ELSEWHERE]
+
+
+def test_a_driver_that_cannot_ask_after_a_sleep_does_not_write(
+    s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with taken(bucket) as own:
+        monkeypatch.setattr(lease, "STALE_S", 0.0)
+        s3.line.cut()
+        try:
+            with pytest.raises(StoreUnavailable):
+                own.holds()
+        finally:
+            s3.line.mend()
+        assert own.holds()
