@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     status = int(args.run(args) or 0)
     if args.verb in WRITES:
         written = [WRITES[args.verb]] if WRITES[args.verb] else names
-        mirror.send(lambda name: _is_kept(name) and name.partition("/")[0] in written)
+        mirror.send(lambda name: _is_kept(name) and _is_of(name, written))
     return status
 
 
@@ -95,14 +95,15 @@ def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
     """Fetch the records of all studies, and the weights of those that the command reads; returns these."""
     driven = [path.name.removeprefix(DRIVEN) for path in mirror.folder.glob(f"{DRIVEN}*") if not _is_free(path)]
     here = partial(_is_kept, but=driven)  # what is driven on this host is ahead of the store
-    mirror.fetch(lambda name: here(name) and not name.endswith(".pt"))
+    own = _last(mirror.folder)
+    for name in own.keys() - driven:
+        _yield_to_others(mirror, name)  # before their files are compared: what was not sent is put aside whole
+    ours = partial(_is_of, studies=own)
+    mirror.fetch(lambda name: here(name) and not name.endswith(".pt"), ours)
     names = _named(args, mirror.folder)
-    for name in names:
-        if name not in driven:
-            _yield_to_others(mirror, name)
     if args.verb in WITH_WEIGHTS:
         shared = [files.SHARED] if args.verb == "tune" else []
-        mirror.fetch(lambda name: here(name) and name.partition("/")[0] in (*names, *shared))
+        mirror.fetch(lambda name: here(name) and _is_of(name, (*names, *shared)), ours)
     return names
 
 
@@ -145,11 +146,12 @@ def _drive(args: argparse.Namespace, mirror: Mirror) -> int:
     shared = (name, files.SHARED, files.LOGS, files.PLOTS)
     with StoreLease(mirror.store, mirror.address, name, interrupt) as lease, _driven_here(mirror.folder, name):
         _yield_to_others(mirror, name)
-        mirror.fetch(lambda path: _is_kept(path) and path.partition("/")[0] in (name, files.SHARED))
+        ours = partial(_is_of, studies=_last(mirror.folder))
+        mirror.fetch(lambda path: _is_kept(path) and _is_of(path, (name, files.SHARED)), ours)
         _take(mirror, name)
 
         def send() -> int:
-            return mirror.send(lambda p: _is_kept(p) and p.partition("/")[0] in shared, lambda: not lease.lost)
+            return mirror.send(lambda p: _is_kept(p) and _is_of(p, shared), lease.holds)
 
         with Sender(send, told, str(mirror.folder)) as sender:
             try:
@@ -170,6 +172,8 @@ def _finish(sender: Sender, mirror: Mirror, lease: StoreLease, name: str) -> int
         again = command(f"sync {name} --out {mirror.address}")
         told(f"Not all of study {name} is in {mirror.address}; it is in {mirror.folder}, and sent by: {again}")
         return INTERRUPTED
+    if lease.lost:  # nothing more was sent
+        return INTERRUPTED
     told(f"All of study {name} is in {mirror.address}")
     return 0
 
@@ -180,6 +184,11 @@ def _is_kept(name: str, but: list[str] | tuple[str, ...] = ()) -> bool:
     if any(part.startswith(".") for part in parts) or parts[0] in but or parts[0].startswith(OF_MLFLOW):
         return False
     return parts[0] in files.RESERVED or not name.partition("/")[2].startswith(OF_THIS_HOST)
+
+
+def _is_of(name: str, studies: Container[str]) -> bool:
+    """Whether a file is in one of these folders of the results."""
+    return name.partition("/")[0] in studies
 
 
 def _yield_to_others(mirror: Mirror, name: str) -> None:

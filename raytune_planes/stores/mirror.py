@@ -59,16 +59,29 @@ class Mirror:
         (folder / SOURCE).write_text(str(address), encoding="utf-8")
         self.store = opened(address)
 
-    def fetch(self, wanted: Wanted) -> int:
+    def fetch(self, wanted: Wanted, ours: Wanted = lambda _: False) -> int:
         """Bring here what changed there, and remove what was removed there and is unchanged here; returns how many.
+
+        What was removed here by hand is fetched again if wanted, and never removed there.
+
+        Args:
+            ours: whether a file that differs on both sides stays as it is here. Of a study that only this host drives,
+                the file here is the later one: a process that was killed has not noted what it had sent.
 
         Raises:
             UserError: the store cannot be read.
         """
         with self._alone():
-            known = self._load()
+            before = self._here(lambda _: True)
+            known = {name: values for name, values in self._load().items() if name in before}
+            changed = _changed(known, self._here(lambda name: wanted(name) and ours(name)))
             items = {item.name: item for item in listing(self.store, self.address) if wanted(item.name)}
-            new = [item for name, item in items.items() if name not in known or not known[name].is_there(item)]
+            new = [
+                item
+                for name, item in items.items()
+                if changed.get(name) in (None, (item.size, item.mtime_ns))
+                and (name not in known or not known[name].is_there(item))
+            ]
             if new:
                 fetch(self.store, self.address, new, self.folder)
             here = self._here(wanted)

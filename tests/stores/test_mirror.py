@@ -146,6 +146,40 @@ def test_a_study_that_somebody_removed_here_stays_in_the_store(s3: Server, bucke
     assert (tmp_path / "here" / "s" / "a.txt").read_text() == "1"
 
 
+def test_weights_removed_here_by_hand_stay_in_the_store_and_are_fetched_where_they_are_needed(
+    s3: Server, bucket: str, tmp_path: Path
+) -> None:
+    own, folder = mirror(bucket, tmp_path / "here"), tmp_path / "here" / "s"
+    put(tmp_path / "here", s__best_pt="weights", s__end_json="{}")
+    own.send(kept)
+    (folder / "best.pt").unlink()
+    own.fetch(lambda name: not name.endswith(".pt"))  # of a command that reads records alone, and writes a note
+    put(tmp_path / "here", s__note_json="{}")
+    assert own.send(kept) == 1
+    assert stored(s3, bucket) == {"s/best.pt": "weights", "s/end.json": "{}", "s/note.json": "{}"}
+    own.fetch(kept)
+    assert (folder / "best.pt").read_text() == "weights"
+
+
+def test_a_driver_killed_before_it_noted_what_it_sent_keeps_its_later_records(
+    s3: Server, bucket: str, tmp_path: Path
+) -> None:
+    own, folder = mirror(bucket, tmp_path / "here"), tmp_path / "here"
+    put(folder, s__epochs_jsonl="1\n", other__epochs_jsonl="1\n")
+    own.send(kept)
+    noted = (folder / ".store.json").read_text()
+    put(folder, s__epochs_jsonl="1\n2\n", other__epochs_jsonl="1\n2\n", s__end_json="{}")
+    own.send(kept)
+    (folder / ".store.json").write_text(noted)  # as after a kill: what was sent last is not noted
+    put(folder, s__epochs_jsonl="1\n2\n3\n", other__epochs_jsonl="not this host's")
+    own.fetch(kept, lambda name: name.startswith("s/"))
+    assert (folder / "s" / "epochs.jsonl").read_text() == "1\n2\n3\n"
+    assert (folder / "other" / "epochs.jsonl").read_text() == "1\n2\n"
+    own.send(kept)
+    assert stored(s3, bucket)["s/epochs.jsonl"] == "1\n2\n3\n"
+    assert own.fetch(kept) == own.send(kept) == 0
+
+
 def test_a_study_that_went_on_elsewhere_is_fetched_anew_and_what_was_not_sent_is_kept(
     s3: Server, bucket: str, tmp_path: Path
 ) -> None:

@@ -154,6 +154,26 @@ def test_a_results_folder_in_a_bucket_that_is_not_there_is_refused(
         assert "there is no bucket 'absent-bucket'" in capsys.readouterr().err
 
 
+def test_what_a_killed_driver_had_not_sent_stays_until_another_machine_goes_on_and_is_put_aside_whole_then(
+    s3: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    out = f"s3://{bucket}/results"
+    s3.client.put_object(Bucket=bucket, Key="results/night/epochs.jsonl", Body=b"1\n")
+    s3.client.put_object(Bucket=bucket, Key="results/.drivers/night.json", Body=b'{"run": "mine"}')
+    folder = folder_of(where(out))
+    later = folder / "night" / "epochs.jsonl"
+    later.parent.mkdir(parents=True)
+    later.write_text("1\n2\n")
+    (folder / ".last.json").write_text('{"night": "mine"}')
+    assert main(["studies", "--out", out]) == 0
+    assert later.read_text() == "1\n2\n"
+    s3.client.put_object(Bucket=bucket, Key="results/.drivers/night.json", Body=b'{"run": "other"}')
+    assert main(["studies", "--out", out]) == 0
+    assert later.read_text() == "1\n"
+    assert [path.read_text() for path in folder.glob(".aside-night-*/epochs.jsonl")] == ["1\n2\n"]
+
+
 def test_messages_name_the_address_and_not_the_copy_on_this_host(
     s3: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
