@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from raytune_planes.datasets import files
-from raytune_planes.datasets.outlines import Corners, smallest_rectangle, upright
+from raytune_planes.datasets.outlines import Corners, is_flat, smallest_rectangle, upright
 from raytune_planes.errors import UserError
 from raytune_planes.printing import printable
 
@@ -29,7 +29,7 @@ class Labels:
     """What was left out or taken for something simpler, counted."""
     corners: tuple[Corners, ...] = ()
     """Of the oriented box of each, in pixels, also where it reaches beyond the picture; that of a box without an
-    outline stands upright. Empty where no label of the picture has an outline."""
+    outline, or with one whose corners lie on one line, stands upright. Empty where no label has another outline."""
 
     def of(self, kinds: Sequence[str]) -> tuple[Box, ...]:
         """The boxes whose class is among ``kinds``."""
@@ -85,11 +85,12 @@ def clipped(marked: Iterable[Marked], width: int, height: int) -> Labels:
         elif (kind, box) in boxes:
             what = "box(es) are there twice and were taken once"
         else:
-            boxes[kind, box] = corners or upright(*box)
-            has_outlines |= corners is not None
+            turned = corners if corners and not is_flat(corners) else None  # a flat one would be no plane
+            boxes[kind, box] = turned or upright(*box)
+            has_outlines |= turned is not None
         odd.update([what] if what else [])
-    turned = tuple(boxes.values()) if has_outlines else ()
-    return Labels(tuple(box for _, box in boxes), tuple(kind for kind, _ in boxes), dict(odd), turned)
+    oriented = tuple(boxes.values()) if has_outlines else ()
+    return Labels(tuple(box for _, box in boxes), tuple(kind for kind, _ in boxes), dict(odd), oriented)
 
 
 def enclosing(xs: Sequence[float], ys: Sequence[float]) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,9 @@ Corners = tuple[float, float, float, float, float, float, float, float]
 """x1, y1, ..., x4, y4 of a rectangle at any angle, one corner after the other around it."""
 UPRIGHT = 4
 """Columns of an upright box in a table of boxes; the corners of the oriented one follow, where there are any."""
+
+FLAT_PX = 1e-3
+"""Width below which a rectangle is what rounding left of none."""
 
 
 def smallest_rectangle(xs: Sequence[float], ys: Sequence[float]) -> Corners:
@@ -35,6 +39,12 @@ def smallest_rectangle(xs: Sequence[float], ys: Sequence[float]) -> Corners:
     ends = ((low_E, near_E), (high_E, near_E), (high_E, far_E), (low_E, far_E))
     x0, y0, x1, y1, x2, y2, x3, y3 = np.concatenate([along[best] * u + across[best] * v for along, across in ends])
     return float(x0), float(y0), float(x1), float(y1), float(x2), float(y2), float(x3), float(y3)
+
+
+def is_flat(corners: Corners) -> bool:
+    """Whether a rectangle is a line or a point, as those of outlines whose corners lie on one line are."""
+    x0, y0, x1, y1, x2, y2, *_ = corners
+    return min(math.hypot(x1 - x0, y1 - y0), math.hypot(x2 - x1, y2 - y1)) < FLAT_PX
 
 
 def upright(left: float, top: float, right: float, bottom: float) -> Corners:

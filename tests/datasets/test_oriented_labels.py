@@ -14,8 +14,8 @@ from torch import Tensor
 from raytune_planes.datasets import boxes, cache, drawing, transforms, yolo
 from raytune_planes.datasets.blending import Recipe
 from raytune_planes.datasets.hrplanes import HRPlanes, Scene, write
-from raytune_planes.datasets.label_formats import dota, voc
-from raytune_planes.datasets.labels import Labels
+from raytune_planes.datasets.label_formats import coco, dota, voc
+from raytune_planes.datasets.labels import Labels, clipped
 from raytune_planes.datasets.oriented import boxes_of, corners_of, hulls
 from raytune_planes.datasets.pixels import Pixels, Targets
 from raytune_planes.datasets.scene_crops import SceneCrops
@@ -51,6 +51,25 @@ def test_a_polygon_becomes_the_smallest_rectangle_around_it(tmp_path: Path) -> N
     assert told(yolo.read_boxes(tmp_path / "a.txt", 100, 100)) == [pytest.approx([20, 35, 30, 20, -math.pi / 2])]
     (tmp_path / "b.txt").write_text("0 0.5 0.5 0.2 0.1", encoding="utf-8")
     assert yolo.read_boxes(tmp_path / "b.txt", 100, 100).corners == ()
+
+
+def test_a_plane_whose_outline_is_a_line_keeps_its_upright_box(tmp_path: Path) -> None:
+    line, house = "0 0.1 0.1 0.2 0.2 0.3 0.3", "0 0.6 0.6 0.8 0.6 0.8 0.7 0.6 0.7"
+    (tmp_path / "a.txt").write_text(f"{line}\n{house}", encoding="utf-8")
+    labels = yolo.read_boxes(tmp_path / "a.txt", 200, 100)
+    assert labels.boxes[0] == pytest.approx((20, 10, 60, 30))
+    assert told(labels) == [pytest.approx([40, 20, 40, 20, 0]), pytest.approx([140, 65, 40, 10, 0])]
+    (tmp_path / "b.txt").write_text(line, encoding="utf-8")
+    assert yolo.read_boxes(tmp_path / "b.txt", 200, 100).corners == ()
+    marked = coco._marked(
+        "plane",
+        {"bbox": [20, 10, 40, 20], "segmentation": [[20, 10, 60, 30, 40, 20]]},
+        "a.json",
+        tmp_path / "a.png",
+        (200, 100),
+    )
+    assert clipped([marked], 200, 100).boxes == ((20, 10, 60, 30),)
+    assert clipped([marked], 200, 100).corners == ()
 
 
 def test_dota_and_pascal_voc_tell_the_same_box(tmp_path: Path) -> None:
