@@ -97,7 +97,9 @@ def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
     here = partial(_is_kept, but=driven)  # what is driven on this host is ahead of the store
     own = _last(mirror.folder)
     for name in own.keys() - driven:
-        _yield_to_others(mirror, name)  # before their files are compared: what was not sent is put aside whole
+        with _undriven(mirror.folder / f"{DRIVEN}{name}") as is_free:
+            if is_free:
+                _yield_to_others(mirror, name)  # before files are compared: what was not sent is put aside whole
     ours = partial(_is_of, studies=own)
     mirror.fetch(lambda name: here(name) and not name.endswith(".pt"), ours)
     names = _named(args, mirror.folder)
@@ -226,9 +228,17 @@ def _driven_here(folder: Path, name: str) -> Iterator[None]:
 
 
 def _is_free(path: Path) -> bool:
-    with path.open("rb") as file:
+    with _undriven(path) as is_free:
+        return is_free
+
+
+@contextmanager
+def _undriven(path: Path) -> Iterator[bool]:
+    """Whether no process of this host drives the study of this lock; if so, none begins to before the block ends."""
+    with path.open("ab") as file:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            is_free = True
         except BlockingIOError:
-            return False
-    return True
+            is_free = False
+        yield is_free
