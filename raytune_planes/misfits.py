@@ -33,10 +33,14 @@ def lowered(sentence: str) -> str:
 def _explain(path: str, errors: Sequence[ErrorDetails]) -> str:
     if not path:
         return "; ".join(str(e["ctx"]["error"]) if "ctx" in e and "error" in e["ctx"] else e["msg"] for e in errors)
-    reasons = [
-        f"it has another form; '{command(f'settings {path}')}' tells which"
-        if error["type"] == "string_pattern_mismatch"
-        else lowered(error["msg"])
-        for error in errors
-    ]
-    return f"{path} = {errors[0]['input']!r}: {', or '.join(reasons)}"
+    return f"{path} = {errors[0]['input']!r}: {', or '.join(_reason(path, error) for error in errors)}"
+
+
+def _reason(path: str, error: ErrorDetails) -> str:
+    match error["type"]:
+        case "string_pattern_mismatch":
+            return f"it has another form; '{command(f'settings {path}')}' tells which"
+        case "bool_parsing" | "bool_type":
+            return "input should be true or false"
+        case _:
+            return lowered(error["msg"])

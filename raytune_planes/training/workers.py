@@ -73,7 +73,7 @@ def pick_device(setting: str) -> torch.device:
     if setting == "cuda" and (why := why_no_gpu()):
         raise UserError(
             f"a device setting asks for cuda, but this process sees no GPU ({why}); set it to auto or cpu, "
-            "or give each trial a share of one with --gpus-per-worker"
+            "or, in tune, give each trial a share of one with --gpus-per-worker"
         )
     if setting == "mps" and not torch.backends.mps.is_available():
         raise UserError(

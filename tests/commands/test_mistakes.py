@@ -62,6 +62,7 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["tune", "--start-from", "gone.yaml"], "no file gone.yaml"),
         (["tune", "--resume", "gone"], "no study 'gone' to resume"),
         (["train", "--set", "optim.lrr=1"], "did you mean 'optim.lr'"),
+        (["train", "--set", "devices.exact=maybe"], "devices.exact = 'maybe': input should be true or false"),
         (["train", "--set", "budget.epochs=0"], "budget.epochs = 0: input should be greater than or equal to 1"),
         (["train", "--set", "seed=-1"], "seed = -1"),
         (["train", "--set", "datasets.fgvc.image_size=65"], "multiple of 8"),

@@ -48,8 +48,16 @@ def test_the_checks_of_several_processes_hold_on_a_cpu(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not why_no_gpu(), reason="there is a GPU")
-def test_without_a_card_each_check_is_skipped_with_its_reason(tmp_path: Path) -> None:
+def test_without_a_card_each_check_is_skipped_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert check.main([str(tmp_path / "out")]) == check.NO_CARD
+    *_, why, where = capsys.readouterr().out.splitlines()
+    assert why == (
+        f"Nothing was checked: there is no GPU ({why_no_gpu()}). This needs an NVIDIA GPU, its driver, and a torch for "
+        "CUDA; tests/gpu/run --dry runs the same code on a CPU"
+    )
+    assert where == f"The report is {tmp_path / 'out' / 'report.md'}"
     checks = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))["checks"]
     assert checks.keys() == check.CHECKS.keys()
     for result in checks.values():
