@@ -18,7 +18,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
 from raytune_planes.paths import own_folder
 from raytune_planes.printing import told
-from raytune_planes.stores.access import local_name
+from raytune_planes.stores.access import listing, local_name
 from raytune_planes.stores.address import Address, Place
 from raytune_planes.stores.lease import FOLDER, StoreLease
 from raytune_planes.stores.mirror import Mirror
@@ -94,8 +94,15 @@ def _mirror(address: Address) -> Mirror:
 def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
     """Fetch the records of all studies, and the weights of those that the command reads; returns these."""
     driven = [path.name.removeprefix(DRIVEN) for path in mirror.folder.glob(f"{DRIVEN}*") if not _is_free(path)]
-    here = partial(_is_kept, but=driven)  # what is driven on this host is ahead of the store
     own = _last(mirror.folder)
+    # Else data beside the studies, where a whole bucket is named, would be copied to this host.
+    parts = [item.name.partition("/") for item in listing(mirror.store, mirror.address)]
+    studies = {folder for folder, _, rest in parts if rest == files.STUDY}
+    folders = studies.union(own, files.RESERVED, (path.name for path in mirror.folder.iterdir()))
+
+    def here(name: str) -> bool:
+        return _is_kept(name, driven) and _is_of(name, folders)  # what is driven on this host is ahead of the store
+
     for name in own.keys() - driven:
         with _undriven(mirror.folder / f"{DRIVEN}{name}") as is_free:
             if is_free:
@@ -236,9 +243,8 @@ def _is_free(path: Path) -> bool:
 def _undriven(path: Path) -> Iterator[bool]:
     """Whether no process of this host drives the study of this lock; if so, none begins to before the block ends."""
     with path.open("ab") as file:
-        try:
+        is_free = False
+        with suppress(BlockingIOError):
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
             is_free = True
-        except BlockingIOError:
-            is_free = False
         yield is_free

@@ -174,6 +174,30 @@ def test_what_a_killed_driver_had_not_sent_stays_until_another_machine_goes_on_a
     assert [path.read_text() for path in folder.glob(".aside-night-*/epochs.jsonl")] == ["1\n2\n"]
 
 
+def test_what_lies_beside_studies_in_a_bucket_is_not_copied_to_this_host(
+    s3: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    there = (
+        "aircraft/a.png",
+        "aircraft/deep/study.json",
+        "read.me",
+        "night/study.json",
+        "night/best.yaml",
+        "logs/a.json",
+    )
+    for name in there:
+        s3.client.put_object(Bucket=bucket, Key=name, Body=b"{}")
+    main(["studies", "--out", f"s3://{bucket}"])
+    folder = folder_of(where(f"s3://{bucket}"))
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {name for name in found if not name.startswith(".")} == {
+        "night/study.json",
+        "night/best.yaml",
+        "logs/a.json",
+    }
+
+
 def test_messages_name_the_address_and_not_the_copy_on_this_host(
     s3: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
