@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,8 +117,10 @@ def at_least(least: float, kind: Callable[[str], float] = int) -> Callable[[str]
         try:
             value = kind(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"'{text}' is no {'whole ' if kind is int else ''}number") from None
-        if not value >= least:
+            value = math.nan
+        if math.isnan(value):
+            raise argparse.ArgumentTypeError(f"'{text}' is no {'whole ' if kind is int else ''}number")
+        if value < least:
             raise argparse.ArgumentTypeError(f"{text} is too small; give {least:g} or more")
         return value
 
@@ -134,8 +137,16 @@ def share_of_gpus(text: str | float) -> tuple[float, bool]:
     """The share of each worker, and whether hosts without a GPU train as well: ``auto:0.5`` -> ``(0.5, True)``."""
     word, _, number = str(text).partition(":")
     if word != "auto":
-        return at_least(0, float)(str(text)), False
-    share = at_least(0, float)(number or "1")
+        return _part_or_whole(str(text)), False
+    share = _part_or_whole(number or "1")
     if not share:
         raise argparse.ArgumentTypeError("auto:0 asks for no GPU; give 0 for CPUs alone")
     return share, True
+
+
+def _part_or_whole(text: str) -> float:
+    """A worker has a part of one GPU, or whole ones: trials share a GPU, and none is shared beside whole ones."""
+    share = at_least(0, float)(text)
+    if share > 1 and not float(share).is_integer():
+        raise argparse.ArgumentTypeError(f"{text}: give a part of one GPU, such as 0.5, or a whole number of GPUs")
+    return share

@@ -10,6 +10,7 @@ from pathlib import Path
 from raytune_planes.commands.arguments import share_of_gpus
 from raytune_planes.commands.data_estimate import lines, of_datasets, time_text
 from raytune_planes.commands.study_run import settings_of, space_of
+from raytune_planes.learning import earlier_studies
 from raytune_planes.preparation.data import data_folder, reader_of
 from raytune_planes.preparation.measured import refuse_unmeasured
 from raytune_planes.printing import counted, size_text
@@ -25,6 +26,8 @@ from raytune_planes.tuning.pools import Needs
 def run(args: argparse.Namespace) -> int:
     """Tell it all. Raises UserError: what ``tune`` would refuse."""
     space, _ = space_of(args)
+    if args.learn_from and not args.resume:
+        earlier_studies(args.out, args.learn_from)
     settings = settings_of(space, args)
     config = make_config(space.fixed, space.start, {"devices.threads": args.cpus_per_worker})
     print(describe(replace(space, study=settings)))

@@ -18,6 +18,7 @@ from raytune_planes.commands.study_arguments import LIMITS, remember
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
 from raytune_planes.invocation import command, in_folder, near
+from raytune_planes.learning import earlier_studies
 from raytune_planes.printing import counted
 from raytune_planes.report import summary
 from raytune_planes.report.card import FILE as CARD
@@ -111,6 +112,8 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
             "leave out --no-references, or give the floor as a number or after the defaults in a space of your own"
         )
     start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
+    if args.learn_from and not args.resume:  # a resumed study learns nothing anew
+        earlier_studies(args.out, args.learn_from)
     material = prepare(space, args.data, args.cache, _say, args.cache_limit)
     for dataset, described in material.data.items():
         counts = ", ".join(f"{n} {split}" for split, n in described.counts.items())

@@ -93,6 +93,18 @@ def test_a_mistake_on_the_command_line(
     assert message in told(capsys, *arguments)
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_what_is_no_study_to_learn_from_is_refused_before_data_are_drawn(
+    more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert main(["tune", "--learn-from", "gone.json", *more]) == 2
+    said = capsys.readouterr()
+    assert "--learn-from gone.json is neither a study in results" in said.err
+    assert "SYNTHETIC" not in said.out + said.err
+
+
 @pytest.mark.parametrize(
     ("search", "message"),
     [
