@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +49,12 @@ class Learnt:
     def numbers(self) -> range:
         """Of the trials that take the portfolio."""
         return range(self.first, self.first + len(self.portfolio))
+
+    @property
+    def salt(self) -> int:
+        """A number of these configurations, which keeps the sampler from drawing theirs again; 0 for none."""
+        values = json.dumps([dict(lesson.values) for lesson in self.portfolio], sort_keys=True, default=str)
+        return zlib.crc32(values.encode()) if self.portfolio else 0
 
     @property
     def in_words(self) -> str:

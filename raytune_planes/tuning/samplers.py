@@ -40,6 +40,7 @@ def build(
     turn: int,
     options: Mapping[str, Any] | None = None,
     known: dict[int, Known] | None = None,
+    salt: int = 0,
 ) -> BaseSampler:
     """The sampler for the ``turn``-th question of a study.
 
@@ -48,8 +49,10 @@ def build(
 
     Args:
         known: trials that have ended, as an earlier turn saw them; new ones come to it. None for Optuna's own view.
+        salt: of what the study learnt; 0 for nothing. With the seed of an earlier study it would draw that one's trials
+            again.
     """
-    state = np.random.SeedSequence([seed, turn]).generate_state(1)[0]
+    state = np.random.SeedSequence([seed, turn, salt] if salt else [seed, turn]).generate_state(1)[0]
     with quiet():
         sampler = _BUILDERS[name](seed=int(state), **{**OPTIONS[name], **(options or {})})
     return sampler if known is None or name not in ("tpe", "gp") else Seen(sampler, known, always=name == "gp")

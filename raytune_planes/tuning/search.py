@@ -25,8 +25,8 @@ from raytune_planes.tuning.drawn import FIXED, GIVEN, OptunaDraw
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 from raytune_planes.tuning.seen import REACHED, Known
 
-ID, DIGEST = "trial_id", "space"
-"""Attributes in the database: our id of a trial, and the space's digest."""
+ID, DIGEST, SALT = "trial_id", "space", "salt"
+"""Attributes in the database: our id of a trial, the space's digest, and ``Learnt.salt``."""
 
 
 class OtherSpace(UserError):
@@ -86,6 +86,7 @@ class Search:
             self._check_same_space(database)
         else:
             self._begin(start_from, learnt, drawn)
+        self._salt = int(self._study.user_attrs.get(SALT, 0))
 
     def ask(self, trial_id: str | None = None) -> Suggestion | None:
         """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
@@ -93,7 +94,7 @@ class Search:
         turn = self.handed_out - (undrawn is not None)
         if self.limit is not None and turn >= self.limit:
             return None
-        self._study.sampler = build(self.sampler, self.seed, turn, self.options, self._known)
+        self._study.sampler = build(self.sampler, self.seed, turn, self.options, self._known, self._salt)
         with quiet():
             # A driver that died while it drew left a number and perhaps some values: they belong to no trial yet.
             trial = self._trial(undrawn) if undrawn else self._study.ask()
@@ -188,6 +189,7 @@ class Search:
         drawn: Sequence[Mapping[str, Value] | None],
     ) -> None:
         self._study.set_user_attr(DIGEST, self.space.digest)
+        self._study.set_user_attr(SALT, learnt.salt)
         with quiet():
             self._study.set_metric_names([o.metric for o in self.goal.objectives])
         fixed = overlaid(self.space.fixed)

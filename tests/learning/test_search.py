@@ -72,6 +72,15 @@ def test_a_study_that_no_earlier_one_resembles_draws_bit_for_bit_what_it_drew_be
     assert drawn(Search(a_space(), sampler=sampler, seed=3, learnt=learnt), 25) == by_hand(sampler, 3, 25)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "random", "nsga2"])
+def test_a_study_that_learnt_from_one_with_the_same_seed_draws_none_of_its_trials_again(sampler: str) -> None:
+    cold = drawn(Search(a_space(), sampler=sampler, seed=3), 9)
+    learnt = Learnt(portfolio=(Lesson("cold", 6, cold[6]),))
+    mine = drawn(Search(a_space(), sampler=sampler, seed=3, learnt=learnt), 9)
+    assert mine[:2] == [cold[0], cold[6]]
+    assert [values for values in mine[2:] if values in cold] == []
+
+
 def test_a_resumed_search_and_one_made_again_from_the_records_go_on_with_the_portfolio(tmp_path: Path) -> None:
     learnt = Learnt(portfolio=PORTFOLIO)
     whole = drawn(Search(a_space(), seed=5, learnt=learnt), 16)
