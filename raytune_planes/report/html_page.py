@@ -106,9 +106,11 @@ def _section(section: Section, place: int, report: Report, folder: Path) -> Iter
 def _figure(figure: Figure, report: Report, folder: Path) -> str:
     # As an image of its own: two SVGs inside one page would share their ids.
     svg = base64.b64encode((folder / f"{figure.name}.svg").read_bytes()).decode()
-    caption = f"<strong>{escape(figure.title)}.</strong> {escape(figure.caption)}"
-    picture = f'<img alt="{escape(figure.title)}" src="data:image/svg+xml;base64,{svg}">'
     drawn = report.data.get(figure.name)
+    # Pictures say it in their titles; a chart takes their place.
+    named = f"{figure.title} [{NOTE}]" if drawn and report.synthetic else figure.title
+    caption = f"<strong>{escape(named)}.</strong> {escape(figure.caption)}"
+    picture = f'<img alt="{escape(figure.title)}" src="data:image/svg+xml;base64,{svg}">'
     if drawn:
         name = f'role="group" aria-label="{CHARTS[drawn["kind"]]}"'
         picture += f'<div class="chart" data-name="{figure.name}"><svg {name}></svg></div>'

@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from raytune_planes.report import html_page, page
-from raytune_planes.report.figure import Report, Section, Table, Trials
+from raytune_planes.report.build import study_report
+from raytune_planes.report.figure import Missing, Report, Section, Table, Trials
 from raytune_planes.report.trials import trials_table
 from tests.report.conftest import SPACE
 from tests.report.test_search import study
@@ -84,6 +86,16 @@ def root(html: str) -> Node:
 def data_of(root: Node) -> dict[str, Any]:
     (found,) = root.all("script", id="data")
     return dict(json.loads(found.text))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("synthetic", [False, True])
+def test_every_chart_of_synthetic_data_is_called_so_below_it(tmp_path: Path, synthetic: bool) -> None:
+    report = study_report(study(*three_trials(), space=SPACE), Missing("too few trials"), Missing("left out"))
+    root = parsed(page.write(replace(report, synthetic=synthetic), tmp_path)[0].read_text())
+    charts = [figure for figure in root.all("figure") if [*figure.all("div")]]
+    assert len(charts) >= 3
+    assert {"[SYNTHETIC DATA]" in next(figure.all("figcaption")).text for figure in charts} == {synthetic}
 
 
 @pytest.mark.slow
