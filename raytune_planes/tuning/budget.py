@@ -52,6 +52,8 @@ class StudyBudget:
         self.limits, self.goal, self._final_seconds = limits, goal, final_seconds
         self._clock, self._started, self._spent = clock, clock(), spent_seconds
         self._ranks: dict[str, Rank] = {}
+        self._looked: tuple[int, int] | None = None
+        self._final = self._shortest = 0.0
 
     @property
     def seconds(self) -> float:
@@ -62,6 +64,7 @@ class StudyBudget:
         """Rank trials by ``goal`` from now on."""
         self.goal = goal
         self._ranks.clear()
+        self._looked = None
 
     def ended(self, trials: Iterable[TrialRecord]) -> str:
         """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
@@ -86,25 +89,36 @@ class StudyBudget:
         any complete trial took. One that the limit stops is not complete, and so can be no best."""
         if self.limits.hours is None:
             return ""
-        trials = list(trials)
-        took = [sum(e.seconds for e in t.epochs) for t in trials if t.end.is_complete]
-        final = self._final_seconds(trials, self.goal)
-        left = self.limits.hours * 3600 - self.seconds - final
-        if left <= 0 or left >= min(took, default=0.0):
+        self._look(list(trials))
+        left = self.limits.hours * 3600 - self.seconds - self._final
+        if left <= 0 or left >= self._shortest:
             return ""
         return (
             f"no further trial begins: {left:,.0f} s of {self.limits.hours:g} h are left"
-            f"{' before the final training' if final else ''}, and the shortest complete trial took {min(took):,.0f} s"
+            f"{' before the final training' if self._final else ''}, and the shortest complete trial took "
+            f"{self._shortest:,.0f} s"
         )
 
     def _hours_over(self, hours: float, trials: list[TrialRecord]) -> str:
         over = f"{self.seconds / 3600:.2f} hours of {hours:g} are over"
         if self.seconds >= hours * 3600:
             return over
-        final = self._final_seconds(trials, self.goal)
-        if self.seconds + final >= hours * 3600:
-            return f"{over}, and the final training takes about {_took(final)}"
+        self._look(trials)
+        if self.seconds + self._final >= hours * 3600:
+            return f"{over}, and the final training takes about {_took(self._final)}"
         return ""
+
+    def _look(self, trials: list[TrialRecord]) -> None:
+        """Know ``_final`` and ``_shortest``, the seconds of the final training and of the shortest complete trial.
+
+        Tune asks at each of its steps, and all trials are ranked for it: so only where one has become complete, or the
+        defaults have trained another epoch.
+        """
+        state = sum(t.end.is_complete for t in trials), sum(len(t.epochs) for t in trials if t.number == 0)
+        if state != self._looked:
+            took = (sum(e.seconds for e in t.epochs) for t in trials if t.end.is_complete)
+            self._looked, self._shortest = state, min(took, default=0.0)
+            self._final = self._final_seconds(trials, self.goal)
 
 
 def long_seconds(trial: TrialRecord, epochs: int) -> float:
