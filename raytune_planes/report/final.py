@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from raytune_planes.report.formatting import shown, signed, table
+from raytune_planes.report.formatting import as_json_number, shown, signed, table
 from raytune_planes.tracking.final import Final, Row, handed_over, read_final, rows
 from raytune_planes.tracking.gains import floor_in_words
 from raytune_planes.tracking.reading import StudyFiles
@@ -44,11 +43,11 @@ def final_json(study: StudyFiles) -> dict[str, Any] | None:
         "floors": dict(final.goal.floors),
         "metrics": {
             row.short.metric: {
-                "defaults": _number(row.short.before),
-                "best": _number(row.short.after),
-                "alone": _number(row.short.alone),
-                "long_defaults": _number(row.before),
-                "long_choice": _number(row.after),
+                "defaults": as_json_number(row.short.before),
+                "best": as_json_number(row.short.after),
+                "alone": as_json_number(row.short.alone),
+                "long_defaults": as_json_number(row.before),
+                "long_choice": as_json_number(row.after),
             }
             for row in rows(study, final)
         },
@@ -68,7 +67,3 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _floor(final: Final, key: str) -> str:
     return f"floor {floor_in_words(final.goal, key)}" if key in final.goal.floors else ""
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

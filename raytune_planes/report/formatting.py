@@ -30,3 +30,8 @@ def signed(value: float) -> str:
 def value_text(value: Any) -> str:
     """A setting's value: four digits of a fraction, anything else as it is."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def as_json_number(value: float) -> float | None:
+    """None for what is no number: JSON has no NaN."""
+    return value if math.isfinite(value) else None

@@ -12,7 +12,7 @@ from raytune_planes.records import Goal
 from raytune_planes.report import search, varied
 from raytune_planes.report.drawing.style import colour, metric_name
 from raytune_planes.report.figure import Missing
-from raytune_planes.report.formatting import value_text
+from raytune_planes.report.formatting import as_json_number, value_text
 from raytune_planes.report.overfitting import Gaps
 from raytune_planes.report.search import Result
 from raytune_planes.report.varied import Axis
@@ -37,10 +37,10 @@ def of_search(study: StudyFiles) -> dict[str, Any]:
             "reason": printable(trial.reason),
             "best": choice is not None and choice.trial.number == r.number,
             "feasible": r.feasible and bool(r.metrics),
-            "value": _number(r.value),
-            "metrics": {metric_name(key): _number(r.metrics.get(key, math.nan)) for key in keys},
+            "value": as_json_number(r.value),
+            "metrics": {metric_name(key): as_json_number(r.metrics.get(key, math.nan)) for key in keys},
             "settings": {printable(p): printable(value_text(v)) for p, v in drawn.items()},
-            "heights": [_number(a.height(at)) for a, at in zip(axes, placed, strict=True)],
+            "heights": [as_json_number(a.height(at)) for a, at in zip(axes, placed, strict=True)],
         })  # fmt: skip
     data = {"trials": trials, "history": _history(study), "front": _front(study)}
     if len([r for r in results if math.isfinite(r.value)]) > 1:
@@ -54,10 +54,10 @@ def of_gaps(gaps: Gaps) -> dict[str, Any]:
         {
             "title": f"{dataset} {course.metric.replace('_', ' ')}",
             "colour": colour(dataset),
-            "training": [_number(v) for v in course.training],
-            "validation": [_number(v) for v in course.validation],
+            "training": [as_json_number(v) for v in course.training],
+            "validation": [as_json_number(v) for v in course.validation],
             "bands": [course.interval(i) for i in range(len(gaps.epochs))],
-            "gaps": [_number(course.gap(i)) for i in range(len(gaps.epochs))],
+            "gaps": [as_json_number(course.gap(i)) for i in range(len(gaps.epochs))],
             "test": {"value": course.test.mean, "low": course.test.low, "high": course.test.high}
             if course.test
             else None,
@@ -71,7 +71,7 @@ def _history(study: StudyFiles) -> dict[str, Any] | None:
     found = search.history(study)
     if isinstance(found, Missing):
         return None
-    order, best = [r.number for r in found.results], [_number(v) for v in found.best]
+    order, best = [r.number for r in found.results], [as_json_number(v) for v in found.best]
     return {"kind": "history", "label": found.label, "order": order, "best": best}
 
 
@@ -106,8 +106,3 @@ def _axis(axis: Axis) -> dict[str, Any]:
     ends = {"low": axis.low, "high": axis.high, "log": axis.log, "whole": axis.whole}
     choices = [{"height": axis.height(i), "text": printable(text)} for i, text in enumerate(axis.choices)]
     return {"name": printable(axis.path.removeprefix("datasets.").removeprefix("val/")), "choices": choices, **ends}
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return value if math.isfinite(value) else None

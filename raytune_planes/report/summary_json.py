@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from typing import Any
 
 from raytune_planes.fold_metrics import results
 from raytune_planes.report import explain
 from raytune_planes.report.final import final_json
+from raytune_planes.report.formatting import as_json_number
 from raytune_planes.report.learnt import learnt_json
 from raytune_planes.report.summary import Summary, end_counts, summarise
 from raytune_planes.tracking.gains import Sample
@@ -47,7 +47,7 @@ def _best(study: StudyFiles, summary: Summary) -> dict[str, Any]:
         "end": str(summary.best.end),
         "reason": summary.best.reason,
         "epoch": summary.epoch.epoch,
-        "score": _number(study.start.goal.value(summary.epoch.metrics)),
+        "score": as_json_number(study.start.goal.value(summary.epoch.metrics)),
         "feasible": summary.feasible,
         "shortfalls": dict(summary.shortfalls),
         "chosen": summary.choice.reason,
@@ -55,13 +55,13 @@ def _best(study: StudyFiles, summary: Summary) -> dict[str, Any]:
         "knee": summary.choice.knee.number if summary.choice.knee else None,
         "drawn": dict(summary.best.drawn),
         "folds": [dict(metrics) for metrics in results(summary.best)],
-        "metrics": {key: _number(value) for key, value in summary.epoch.metrics.items()},
+        "metrics": {key: as_json_number(value) for key, value in summary.epoch.metrics.items()},
         "gains": {
             g.metric: {
-                "defaults": _number(g.before),
-                "best": _number(g.after),
-                "gain": _number(g.difference),
-                "alone": _number(g.alone),
+                "defaults": as_json_number(g.before),
+                "best": as_json_number(g.after),
+                "gain": as_json_number(g.difference),
+                "alone": as_json_number(g.alone),
                 **_sample(g.sample),
             }
             for g in summary.gains
@@ -85,7 +85,3 @@ def _best(study: StudyFiles, summary: Summary) -> dict[str, Any]:
 
 def _sample(sample: Sample | None) -> dict[str, Any]:
     return {"n": sample.count if sample else None, "of": sample.unit if sample else None}
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
