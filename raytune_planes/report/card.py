@@ -8,7 +8,7 @@ from typing import Any
 
 from raytune_planes.fold_metrics import results
 from raytune_planes.printing import counted
-from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, Goal, TrialRecord, split_metric
+from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, Goal, TrialRecord
 from raytune_planes.report import over_folds
 from raytune_planes.report.formatting import shown, value_text
 from raytune_planes.report.intervals import of_pictures
@@ -16,7 +16,7 @@ from raytune_planes.report.licences import licences
 from raytune_planes.report.markdown import code, escaped, table
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.base import DataDescription
-from raytune_planes.tracking.gains import floor_in_words, missed_in_words, sample_of, unapplied
+from raytune_planes.tracking.gains import floor_in_words, is_quality, missed_in_words, sample_of, unapplied
 
 FILE = "MODEL_CARD.md"
 SYNTHETIC = (
@@ -116,7 +116,7 @@ def _results(subject: Subject) -> Iterator[str]:
     yield f"On the validation split, at {at}:"
     yield ""
     objectives = {o.metric for o in goal.objectives}
-    keys = [k for k in metrics if k in objectives | set(goal.floors) or _is_quality("val", k)]
+    keys = [k for k in metrics if k in objectives | set(goal.floors) or is_quality(k)]
     first = sorted(keys, key=lambda k: (k not in objectives, k not in goal.floors, k))
     rows = [
         (code(k), shown(metrics[k]), _interval(subject, k), _sample(k, metrics), *_roles(goal, k, metrics[k]))
@@ -125,7 +125,7 @@ def _results(subject: Subject) -> Iterator[str]:
     yield from table(("metric", "value", "95 %", "n", "role", "floor held"), rows, right=(1, 2, 3))
     yield ""
     yield over_folds.NOTE if results(subject.trial) else INTERVALS
-    if tested := [k for k in subject.test if _is_quality("test", k)]:
+    if tested := [k for k in subject.test if is_quality(k, "test")]:
         scored = [
             (code(k), shown(subject.test[k]), _over_pictures(subject.test, k), _sample(k, subject.test))
             for k in sorted(tested)
@@ -156,11 +156,6 @@ def _roles(goal: Goal, key: str, value: float) -> tuple[str, str]:
     if key not in goal.floors:
         return role, ""
     return role, f"{'yes' if value >= goal.floors[key] else '**no**'}: {escaped(floor_in_words(goal, key))}"
-
-
-def _is_quality(split: str, key: str) -> bool:
-    parts = split_metric(key)
-    return parts is not None and parts[0] == split and parts[2] in HIGHER_IS_BETTER
 
 
 def _settings(subject: Subject) -> Iterator[str]:

@@ -9,10 +9,11 @@ from typing import Any
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import course
 from raytune_planes.pareto import choose
-from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, TrialRecord, split_metric
+from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.formatting import shown, signed, table, value_text
 from raytune_planes.report.search import primary_metrics
+from raytune_planes.tracking.gains import is_quality
 from raytune_planes.tracking.reading import StudyFiles
 
 LEGEND = "Solid: {}. Dashed: {}. The ring marks the epoch whose weights each keeps."
@@ -73,7 +74,7 @@ def metrics(one: Side, other: Side) -> list[tuple[str, float, float]]:
     named = {o.metric for s in (one, other) for o in s.study.start.goal.objectives}
     a, b = (dict(s.result.metrics) if s.result else {} for s in (one, other))
     nan = float("nan")
-    return [(k, a.get(k, nan), b.get(k, nan)) for k in sorted({*a, *b}) if k in named or _is_quality(k)]
+    return [(k, a.get(k, nan), b.get(k, nan)) for k in sorted({*a, *b}) if k in named or is_quality(k)]
 
 
 def curves(one: Side, other: Side) -> Comparison | Missing:
@@ -158,8 +159,3 @@ def _kept(side: Side) -> int | None:
 
 def _curve(trial: TrialRecord, key: str) -> tuple[tuple[int, float], ...]:
     return tuple((e.samples, e.metrics[key]) for e in course(trial) if key in e.metrics)
-
-
-def _is_quality(key: str) -> bool:
-    parts = split_metric(key)
-    return parts is not None and parts[0] == "val" and parts[2] in HIGHER_IS_BETTER

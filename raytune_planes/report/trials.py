@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from raytune_planes.pareto import choose
-from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, Goal, TrialRecord, split_metric
+from raytune_planes.records import EpochRecord, Goal, TrialRecord
 from raytune_planes.report import varied
 from raytune_planes.report.drawing.style import metric_name
 from raytune_planes.report.figure import Trials
 from raytune_planes.report.formatting import shown, value_text
 from raytune_planes.report.search import value_label
+from raytune_planes.tracking.gains import is_quality
 from raytune_planes.tracking.reading import StudyFiles
 
 
@@ -24,7 +25,7 @@ def trials_table(study: StudyFiles) -> Trials:
     results = [(t, t.best(goal)) for t in study.trials]
     named = list(dict.fromkeys([*(o.metric for o in goal.objectives), *goal.floors]))
     several = len(goal.objectives) > 1
-    others = sorted({key for _, e in results if e for key in e.metrics if _is_quality(key)} - {*named})
+    others = sorted({key for _, e in results if e for key in e.metrics if is_quality(key)} - {*named})
     paths = [axis.path for axis in varied.axes(study)]
     first = (
         "trial",
@@ -59,8 +60,3 @@ def _length(trial: TrialRecord, epoch: EpochRecord | None) -> tuple[str, str, st
     """Its best epoch, its epochs, and the minutes that they took."""
     minutes = math.fsum(e.seconds for e in trial.epochs) / 60
     return str(epoch.epoch) if epoch else "-", str(len(trial.epochs)), f"{minutes:.1f}" if trial.epochs else "-"
-
-
-def _is_quality(key: str) -> bool:
-    parts = split_metric(key)
-    return parts is not None and parts[0] == "val" and parts[2] in HIGHER_IS_BETTER

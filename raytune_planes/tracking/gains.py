@@ -61,7 +61,7 @@ def gains(study: StudyFiles, after: TrialRecord) -> tuple[Gain, ...]:
     alone = {key: value for metrics in study.alone.values() for key, value in metrics.items()}
     named = {o.metric for o in goal.objectives} | set(goal.floors)
     old, new = _result(before, goal), _result(after, goal)
-    shown = [key for key in new if key in named or _is_quality(key)]
+    shown = [key for key in new if key in named or is_quality(key)]
     return tuple(
         Gain(key, old.get(key, math.nan), new[key], sample_of(key, new), alone.get(key, math.nan))
         for key in sorted(shown)
@@ -114,6 +114,7 @@ def _result(trial: TrialRecord | None, goal: Goal) -> dict[str, float]:
     return dict(epoch.metrics) if epoch else {}
 
 
-def _is_quality(key: str) -> bool:
+def is_quality(key: str, split: str = "val") -> bool:
+    """Whether a metric of that split grows with quality."""
     parts = split_metric(key)
-    return parts is not None and parts[0] == "val" and parts[2] in HIGHER_IS_BETTER
+    return parts is not None and parts[0] == split and parts[2] in HIGHER_IS_BETTER
