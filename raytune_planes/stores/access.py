@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CONNECT_S, REQUEST_S, ATTEMPTS = 10.0, 60.0, 4
 """Seconds for a connection and for an answer, and how often pyarrow asks before it gives up."""
+CHUNK = 8 * 2**20
+"""Bytes of an object that are read or written at a time."""
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile that AWS_PROFILE names, or the role of this host",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, 'gcloud auth application-default login', or this host's service account",

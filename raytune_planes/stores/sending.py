@@ -13,8 +13,6 @@ PAUSE_S = 5.0
 """Between two looks for what has changed."""
 LONGEST_S = 60.0
 """Between two tries while the store does not answer; it doubles from ``PAUSE_S`` on."""
-
-
 SHARE = 20
 """How many times as long as a look took, the next one waits at least."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted
-from raytune_planes.stores.access import Item, asking, listing, local_name, opened
+from raytune_planes.stores.access import CHUNK, Item, asking, listing, local_name, opened
 from raytune_planes.stores.address import Address
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ FOLDER = "stores"
 LOCK, PARTS = ".lock", ".parts"
 """End the names of its neighbours: the lock of whoever copies, and files that are not whole yet."""
 THREADS = 8
-CHUNK = 8 * 2**20
 ROUNDS = 3
 """How often a prefix may change while it is copied."""
 SPARED_S = 24 * 3600.0

@@ -7,13 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.stores.access import Item, asking
+from raytune_planes.stores.access import CHUNK, Item, asking
 from raytune_planes.stores.address import Address
 
 if TYPE_CHECKING:
     from pyarrow import fs
-
-CHUNK = 8 * 2**20
 
 
 def write(store: fs.FileSystem, address: Address, name: str, content: bytes | Path) -> Item:
