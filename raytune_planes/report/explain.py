@@ -86,13 +86,9 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
     again = command(f"train --config {quoted(whole if is_best else folder / CONFIG)}")
     again += f" --folds {trial.config['split.folds']}" if any(e.fold for e in trial.epochs) else ""
-    lines = [
-        (
-            "train it again",
-            again
-            + (f" --data {quoted(Path(data)) if isinstance(where(data), Path) else shlex.quote(data)}" if data else ""),
-        )
-    ]
+    if data:
+        again += f" --data {quoted(Path(data)) if isinstance(where(data), Path) else shlex.quote(data)}"
+    lines = [("train it again", again)]
     if weights.is_file():
         lines.append(("predict with it", command(f"predict {quoted(weights)} IMAGE...")))
     return tuple(lines)
