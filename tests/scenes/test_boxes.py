@@ -16,6 +16,7 @@ from raytune_planes.scenes.grid import Grid
 from raytune_planes.serving import Predictor
 from raytune_planes.serving.answers import answer
 from raytune_planes.tasks.detection.detector import REACH, detections
+from tests.scenes.trained import trained
 from tests.serving.test_answers import scene
 
 SIDE, STEP = 32, 4
@@ -75,16 +76,7 @@ def test_boxes_come_surest_first_and_none_that_is_unsure() -> None:
 @pytest.fixture(scope="module")
 def boxing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``best.pt`` of a tiny model that learnt the toy datasets' boxes, too."""
-    from raytune_planes.records import Goal, Objective
-    from raytune_planes.training.loop import train
-    from tests.toy import toy_config, toy_data, toy_prompts
-
-    folder, goal = tmp_path_factory.mktemp("boxing"), Goal((Objective("val/hrplanes/ap50"),))
-    upright = {f"datasets__hrplanes__augment__{name}": 0.0 for name in ("rotate", "scale")}
-    upright |= {"losses__detection__weight": 1.0, "datasets__hrplanes__share": 4.0, "optim__lr": 0.005}
-    config = toy_config(budget__epochs=4, budget__steps_per_epoch=60, datasets__hrplanes__tile=64, **upright)
-    train(config, toy_data(), toy_prompts(), goal, report=lambda _, checkpoint: checkpoint.save(folder))
-    return folder / "best.pt"
+    return trained(tmp_path_factory.mktemp("boxing"), "detection", "ap50")
 
 
 def test_a_trained_model_boxes_the_plane_of_a_scene(boxing: Path) -> None:

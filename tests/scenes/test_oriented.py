@@ -25,6 +25,7 @@ from raytune_planes.serving.answers import answer
 from raytune_planes.tasks.prediction import Prediction
 from raytune_planes.training.scene_evaluation import SceneEvaluation
 from raytune_planes.training.workers import LocalWorker
+from tests.scenes.trained import trained
 from tests.serving.test_answers import scene
 
 PLANES = ((50.0, 60.0, 44.0, 20.0, 0.5), (128.0, 100.0, 60.0, 30.0, -1.0), (215.0, 160.0, 40.0, 36.0, 1.3))
@@ -126,16 +127,7 @@ def test_a_model_without_the_task_has_no_such_figure(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def turning(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``best.pt`` of a tiny model that learnt the toy datasets' boxes as oriented ones."""
-    from raytune_planes.records import Goal, Objective
-    from raytune_planes.training.loop import train
-    from tests.toy import toy_config, toy_data, toy_prompts
-
-    folder, goal = tmp_path_factory.mktemp("turning"), Goal((Objective("val/hrplanes/oriented_ap50"),))
-    upright = {f"datasets__hrplanes__augment__{name}": 0.0 for name in ("rotate", "scale")}
-    upright |= {"losses__oriented_detection__weight": 1.0, "datasets__hrplanes__share": 4.0, "optim__lr": 0.005}
-    config = toy_config(budget__epochs=4, budget__steps_per_epoch=60, datasets__hrplanes__tile=64, **upright)
-    train(config, toy_data(), toy_prompts(), goal, report=lambda _, checkpoint: checkpoint.save(folder))
-    return folder / "best.pt"
+    return trained(tmp_path_factory.mktemp("turning"), "oriented_detection", "oriented_ap50")
 
 
 def test_predict_tells_the_corners_in_words_and_as_json_and_draws_them(
