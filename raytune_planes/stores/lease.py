@@ -1,8 +1,9 @@
 """One driver at a time for a study in an object store: claims that their owners renew, and that others see.
 
 A store lists what was written before, so of two that each write a claim and then look, at least one sees the other.
-Who sees another living claim withdraws its own, so two never both hold it; no conditional write is needed, which
-pyarrow does not offer. Ages are differences of the store's own times: no two clocks are compared.
+Nobody holds it who sees another living claim, so two never both do; no conditional write is needed, which pyarrow does
+not offer. Of drivers that ask at once, the one whose claim has the first name waits for the others to withdraw theirs,
+so that one of them always gets it. Ages are differences of the store's own times: no two clocks are compared.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,10 @@ STALE_S = 300.0
 """An owner on another machine that has not renewed its claim for so long is taken for dead."""
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """One that goes on while the machine sleeps."""
-TURNS, PAUSE_S = 8, (0.3, 1.5)
-"""How often two that see each other try again, and the seconds between, by chance."""
+WAIT_S = 60.0
+"""Drivers that ask at once give up after that long, where none of them holds it by then."""
+PAUSE_S = (0.1, 0.5)
+"""Between two looks, by chance."""
 
 
 class StoreLease:
@@ -55,27 +58,15 @@ class StoreLease:
         self.lost = False
 
     def __enter__(self) -> StoreLease:
-        for _ in range(TURNS):
-            own = self._claim(held=False)
-            others = [(item, self._read(item)) for item in listing(self._store, self._place) if item.name != own.name]
-            living = [claim for item, claim in others if claim and _lives(claim, item, own)]
-            if not living:
-                for item, _ in others:
-                    remove(self._store, self._place, item.name)
-                self._renewed_s = time.clock_gettime(CLOCK)
-                self._claim(held=True)
-                threading.Thread(target=self._renew, name="store lease", daemon=True).start()
-                return self
-            remove(self._store, self._place, own.name)
-            if any(claim["held"] for claim in living):
-                break
-            time.sleep(random.uniform(*PAUSE_S))
-        holder = next((claim for claim in living if claim["held"]), living[0])
-        raise UserError(
-            f"study '{self._name}' is being run by process {holder['pid']} on {holder['host']}, which has its claim in "
-            f"{self._place}; wait for it, end it, or choose another --name (one that died is passed over after "
-            f"{STALE_S / 60:.0f} minutes)"
-        )
+        try:
+            self._take()
+        except BaseException:
+            with suppress(UserError):
+                remove(self._store, self._place, self._mine)
+            raise
+        self._renewed_s = time.clock_gettime(CLOCK)
+        threading.Thread(target=self._renew, name="store lease", daemon=True).start()
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
@@ -94,6 +85,36 @@ class StoreLease:
             if not self.lost and time.clock_gettime(CLOCK) - self._renewed_s > STALE_S / 2:
                 self._prolong()
             return not self.lost
+
+    def _take(self) -> None:
+        end_s, own, stands = time.monotonic() + WAIT_S, self._claim(held=False), True
+        while True:
+            others = [(item, self._read(item)) for item in listing(self._store, self._place) if item.name != self._mine]
+            living = {item.name: claim for item, claim in others if claim and _lives(claim, item, own)}
+            if stands and not living:
+                for item, claim in others:
+                    if claim:  # a withdrawn one may just have been written again
+                        remove(self._store, self._place, item.name)
+                self._claim(held=True)
+                return
+            holder = next((claim for claim in living.values() if claim["held"]), None)
+            if holder or (living and time.monotonic() > end_s):
+                raise self._taken(holder or next(iter(living.values())))
+            first = all(self._mine < name for name in living)
+            if first and not stands:
+                own, stands = self._claim(held=False), True
+                continue  # it counts only once the claims are listed after it
+            if stands and not first:
+                remove(self._store, self._place, self._mine)
+                stands = False
+            time.sleep(random.uniform(*PAUSE_S))
+
+    def _taken(self, holder: Mapping[str, Any]) -> UserError:
+        return UserError(
+            f"study '{self._name}' is being run by process {holder['pid']} on {holder['host']}, which has its claim in "
+            f"{self._place}; wait for it, end it, or choose another --name (one that died is passed over after "
+            f"{STALE_S / 60:.0f} minutes)"
+        )
 
     def _claim(self, *, held: bool) -> Item:
         me = {"host": socket.gethostname(), "machine": uuid.getnode(), "pid": os.getpid(), "born": born(os.getpid())}

@@ -53,22 +53,50 @@ TAKE = (
 )
 
 
-def test_of_drivers_that_ask_at_once_one_runs(s3: Server, bucket: str) -> None:
+@pytest.mark.parametrize("count", [3, 6])
+def test_of_drivers_that_ask_at_once_one_runs(s3: Server, bucket: str, count: int) -> None:
     command = [sys.executable, "-c", TAKE, f"s3://{bucket}/results"]
-    drivers = [subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-3, text=True) for _ in range(3)]
-    said = [""] * 3
+    drivers = [subprocess.Popen(command, stdin=-1, stdout=-1, stderr=-1, text=True) for _ in range(count)]
+    said = [""] * count
 
     def listen(i: int) -> None:
         said[i] = (drivers[i].stdout or sys.stdin).readline()
 
-    threads = [threading.Thread(target=listen, args=[i]) for i in range(3)]
+    threads = [threading.Thread(target=listen, args=[i]) for i in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for driver in drivers:
-        driver.communicate("")
-    assert sorted(said) == ["", "", "mine\n"]
+    why = [driver.communicate("")[1][-400:] for driver in drivers]
+    assert sorted(said) == [""] * (count - 1) + ["mine\n"], why
+    assert claims(s3, bucket) == []
+
+
+def test_of_two_that_see_each_other_the_first_name_waits_for_the_other_to_withdraw(
+    s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = json.dumps(ELSEWHERE | {"held": False})
+    monkeypatch.setattr(lease, "WAIT_S", 1.0)
+    s3.client.put_object(Bucket=bucket, Key="results/.drivers/night/z.json", Body=asking)
+    with pytest.raises(UserError, match="process 1 on elsewhere"), taken(bucket):
+        pass
+    assert [claim["pid"] for claim in claims(s3, bucket)] == [1], "the one that gives up leaves nothing"
+    monkeypatch.setattr(lease, "WAIT_S", 60.0)
+    timer = threading.Timer(
+        0.5, s3.client.delete_object, kwargs={"Bucket": bucket, "Key": "results/.drivers/night/z.json"}
+    )
+    timer.start()
+    with taken(bucket):
+        timer.join()
+        assert [claim["held"] for claim in claims(s3, bucket)] == [True]
+    s3.client.put_object(Bucket=bucket, Key="results/.drivers/night/0.json", Body=asking)
+    timer = threading.Timer(
+        0.5, s3.client.delete_object, kwargs={"Bucket": bucket, "Key": "results/.drivers/night/0.json"}
+    )
+    timer.start()
+    with taken(bucket):
+        timer.join()
+        assert [claim["held"] for claim in claims(s3, bucket)] == [True], "it withdraws, and asks again"
 
 
 def test_a_killed_driver_of_this_machine_is_passed_over_at_once(s3: Server, bucket: str) -> None:
