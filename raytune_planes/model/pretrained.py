@@ -75,7 +75,14 @@ def checked(weights_of: Mapping[str, Tensor], whole: Any, kind: str, weights: st
         if keys
     ]
     if problems:
-        raise unusable(kind, weights, f"holds weights of another network: of its tensors {'; '.join(problems)}")
+        told = "; ".join(problems)
+        network = whole.pretrained_cfg.get("architecture") or kind
+        raise unusable(
+            kind,
+            weights,
+            f"holds weights of another network: of its tensors {told}; give a file of timm's '{network}', or set "
+            "model.backbone.kind to the network that these weights are of",
+        )
     if wild := [key for key in both if not rest[key].isfinite().all()]:
         raise unusable(kind, weights, f"holds values that are not finite ({', '.join(wild[:3])})")
     return {key: rest[key] for key in mine}
@@ -94,7 +101,11 @@ def _packaged(kind: str, name: str) -> dict[str, Tensor]:
 
 
 def _from_hub(kind: str, whole: Any) -> Path:
-    """The file in the hub's cache, downloaded where it is not there; its name in the cache is its SHA-256."""
+    """The file in the hub's cache, downloaded where it is not there.
+
+    The name of a blob in the cache is the SHA-256 that the hub published. A copy of the cache without its links has no
+    such name, and a file whose hash nobody knows is not taken.
+    """
     from huggingface_hub import hf_hub_download
 
     repository = whole.pretrained_cfg.get("hf_hub_id") or ""
@@ -110,16 +121,23 @@ def _from_hub(kind: str, whole: Any) -> Path:
         )
         raise unusable(kind, "pretrained", why) from None
     blob = path.resolve()
-    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
-        _check(blob, blob.name, kind)
+    if not re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        why = (
+            f"cannot be checked: {path} is no link to a file that is named by its SHA-256, as the hub's cache has "
+            f"them; remove it and fetch it again ('hf download {repository} model.safetensors'), or, if you trust the "
+            f"file, set model.backbone.weights={path}"
+        )
+        raise unusable(kind, "pretrained", why)
+    _check(blob, blob.name, kind, f"; remove it and fetch it again ('hf download {repository} model.safetensors')")
     return path
 
 
-def _check(path: Path, sha256: str, kind: str) -> None:
+def _check(path: Path, sha256: str, kind: str, advice: str = "") -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != sha256:
-        raise unusable(kind, "pretrained", f"is damaged: {path} has SHA-256 {digest[:8]}..., expected {sha256[:8]}...")
+        told = f"is damaged: {path} has SHA-256 {digest[:8]}..., expected {sha256[:8]}...{advice}"
+        raise unusable(kind, "pretrained", told)
 
 
 def _file(kind: str, weights: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
 from raytune_planes.config import Backbone
@@ -17,7 +19,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.model import build_encoder
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # what these libraries say of themselves
-VIT, SMALL = "timm/vit_tiny_patch16_224", "timm/mobilenetv3_small_050"
+VIT, SMALL, CLIP = "timm/vit_tiny_patch16_224", "timm/mobilenetv3_small_050", "timm/vit_xsmall_patch16_clip_224"
 
 
 @cache
@@ -88,3 +90,96 @@ def test_the_published_names_of_a_densenet_are_taken(tmp_path: Path) -> None:
 def test_weights_that_were_never_published_are_refused_with_those_that_are() -> None:
     with pytest.raises(UserError, match=r"'vit_tiny_patch16_224' has no weights called 'gone' \(there are: .*augreg"):
         build_encoder(Backbone(kind=f"{VIT}.gone", width=8))
+
+
+def plain_transformer(folder: Path) -> Path:
+    """A folder of a ViT of the size of ``CLIP`` in timm's names; it has no norm before its blocks."""
+    net = VisionTransformer(img_size=224, patch_size=16, embed_dim=256, depth=10, num_heads=8, num_classes=5)
+    save_file(net.state_dict(), folder / "model.safetensors")
+    return folder
+
+
+def transformers_folder(folder: Path) -> Path:
+    """The same, as the library transformers writes it."""
+    from transformers import ViTConfig, ViTModel
+
+    sizes = {"hidden_size": 256, "num_hidden_layers": 10, "num_attention_heads": 8, "intermediate_size": 1024}
+    ViTModel(ViTConfig(**sizes)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            plain_transformer,
+            "2 are absent (norm_pre.bias, norm_pre.weight); 1 are unknown to it (patch_embed.proj.bias)",
+        ),
+        (transformers_folder, "168 are unknown to it (embeddings.cls_token, embeddings.patch_embeddings.projection.bi"),
+    ],
+)
+def test_a_folder_of_a_plain_transformer_is_no_clip(tmp_path: Path, written: Any, told: str) -> None:
+    before = {name: value.clone() for name, value in built(CLIP).net.state_dict().items()}
+    with pytest.raises(UserError, match=re.escape(told)) as refusal:
+        built(CLIP).load_weights(str(written(tmp_path)))
+    assert str(refusal.value).startswith(
+        f"model.backbone.weights = '{tmp_path}' for {CLIP} holds weights of another network"
+    )
+    assert "; give a file of timm's 'vit_xsmall_patch16_clip_224', or set model.backbone.kind to" in str(refusal.value)
+    assert all(torch.equal(value, before[name]) for name, value in built(CLIP).net.state_dict().items())
+
+
+def test_a_folder_of_the_same_clip_is_taken(tmp_path: Path) -> None:
+    own = state("vit_xsmall_patch16_clip_224")
+    save_file(own, tmp_path / "model.safetensors")
+    built(CLIP).load_weights(str(tmp_path))
+    assert all(torch.equal(value, own[name]) for name, value in built(CLIP).net.state_dict().items())
+
+
+@pytest.fixture
+def snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of ``SMALL``'s weights in a hub's cache, as the hub lays it out; there is no network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = built(SMALL).net.pretrained_cfg["hf_hub_id"]
+    root, commit = tmp_path / f"models--{repository.replace('/', '--')}", "1" * 40
+    for folder in ("blobs", "refs", f"snapshots/{commit}"):
+        (root / folder).mkdir(parents=True)
+    (root / "refs" / "main").write_text(commit)
+    save_file(state("mobilenetv3_small_050"), root / "new")
+    blob = root / "blobs" / hashlib.sha256((root / "new").read_bytes()).hexdigest()
+    (root / "new").rename(blob)
+    file = root / "snapshots" / commit / "model.safetensors"
+    file.symlink_to(blob)
+    return file
+
+
+def test_weights_of_the_hubs_cache_are_taken_where_their_hash_is_the_published_one(snapshot: Path) -> None:
+    built(SMALL).load_weights("pretrained")
+    own = state("mobilenetv3_small_050")
+    assert snapshot.is_file()
+    assert all(torch.equal(value, own[name]) for name, value in built(SMALL).net.state_dict().items())
+
+
+def test_weights_of_the_hubs_cache_with_another_hash_are_refused_by_name(snapshot: Path) -> None:
+    """A single bit of a weight: the file can be read, and every tensor has its name and shape."""
+    blob = snapshot.resolve()
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
+    found = hashlib.sha256(content).hexdigest()
+    told = rf"is damaged: \S*{blob.name} has SHA-256 {found[:8]}\.\.\., expected {blob.name[:8]}\.\.\.; remove it and"
+    with pytest.raises(UserError, match=told):
+        built(SMALL).load_weights("pretrained")
+
+
+def test_weights_of_a_cache_that_was_copied_without_its_links_are_refused_with_what_to_do(snapshot: Path) -> None:
+    """A copy has no name that tells its hash: nothing could be checked."""
+    content = snapshot.read_bytes()
+    snapshot.unlink()
+    snapshot.write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"cannot be checked: \S*model\.safetensors is no link .*'hf download timm/mobil"
+    ):
+        built(SMALL).load_weights("pretrained")
+    built(SMALL).load_weights(str(snapshot))  # as the message says
