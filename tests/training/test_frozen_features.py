@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -160,21 +162,38 @@ def asked(cache: Path, seconds: float) -> tuple[Trainer, int]:
     return made, sum(seen)
 
 
+def contents(made: Trainer) -> dict[str, dict[str, str]]:
+    """A hash of each stored array of every dataset."""
+    found = {}
+    for name, stored in sorted(made.model.stored.items()):
+        rows = VIEWS * len(made.data[name].splits["train"])
+        maps = stored(torch.arange(rows))
+        found[name] = {key: hashlib.sha256(maps[key].numpy().tobytes()).hexdigest() for key in sorted(maps)}
+    return found
+
+
+def told(cache: Path, seconds: float) -> None:
+    """What another process is asked to print of ``asked``."""
+    made, seen = asked(cache, seconds)
+    print(json.dumps({"seen": seen, "features": contents(made)}))
+
+
 def test_of_processes_that_ask_for_features_at_once_one_computes_them(tmp_path: Path) -> None:
     cached(tmp_path)
-    code = f"from pathlib import Path; from {__name__} import asked; print(asked(Path({str(tmp_path)!r}), 0.2)[1])"
+    code = f"from pathlib import Path; from {__name__} import told; told(Path({str(tmp_path)!r}), 0.2)"
     repository = Path(__file__).parents[2]
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=repository) as other:
         while not list(tmp_path.glob(f"{storage.BUILDING}*")):
             assert other.poll() is None, "it ended before it computed anything"
             time.sleep(0.01)
         mine, seen = asked(tmp_path, 0)
-        told = int(other.communicate()[0])
+        theirs = json.loads(other.communicate()[0])
     splits = [arrays.splits for arrays in mine.data.values()]
     rows = sum(VIEWS * len(split["train"]) + len(split["val"]) for split in splits)
     shapes = len(splits)  # each process looks at one picture of each dataset for the shapes
-    assert seen + told == rows + 2 * shapes
+    assert seen + theirs["seen"] == rows + 2 * shapes
     assert len(features_in(tmp_path)) == len(splits)
+    assert theirs["features"] == contents(mine), "both train on the same"
 
 
 @pytest.mark.parametrize(
