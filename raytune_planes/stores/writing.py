@@ -57,9 +57,28 @@ def remove(store: fs.FileSystem, address: Address, name: str) -> None:
 
 
 def content(store: fs.FileSystem, address: Address, name: str) -> bytes | None:
-    """Of a small object; None where there is none. Raises UserError: the store refuses it, or does not answer."""
-    try:
-        with asking(address), store.open_input_stream(f"{address.path}/{name}") as stream:
-            return bytes(stream.read())
-    except FileNotFoundError:
-        return None
+    """Of a small object; None where there is none. Raises UserError: the store refuses it, or does not answer.
+
+    pyarrow asks for the size first. Of an object that was removed since, it calls the answer a failure of the store; of
+    one that was replaced by a shorter one, it gives bytes of uninitialised memory after the new ones. So what was read
+    counts only where the object has that size afterwards too.
+    """
+    path, attempts_left = f"{address.path}/{name}", 5
+    with asking(address):
+        while True:
+            read, failed = b"", None
+            try:
+                with store.open_input_stream(path) as stream:
+                    read = bytes(stream.read())
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                failed = error
+            (found,) = store.get_file_info([path])
+            if not found.is_file:
+                return None
+            if failed is None and found.size == len(read):
+                return read
+            attempts_left -= 1
+            if not attempts_left:
+                raise failed or OSError(f"{name} was replaced whenever it was read")

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from raytune_planes.stores import lease
 from raytune_planes.stores.access import StoreUnavailable, opened
 from raytune_planes.stores.address import parsed
 from raytune_planes.stores.lease import StoreLease
+from raytune_planes.stores.writing import content
 from tests.stores.server import Server
 
 ELSEWHERE = {"host": "elsewhere", "machine": 1, "pid": 1, "born": "1.0", "held": True}
@@ -97,6 +99,32 @@ def test_of_two_that_see_each_other_the_first_name_waits_for_the_other_to_withdr
     with taken(bucket):
         timer.join()
         assert [claim["held"] for claim in claims(s3, bucket)] == [True], "it withdraws, and asks again"
+
+
+def test_an_object_that_goes_while_it_is_read_is_none_and_one_that_is_replaced_is_read_again(
+    s3: Server, bucket: str
+) -> None:
+    address, name = parsed(f"s3://{bucket}/results"), "claim.json"
+    real, key = opened(address), f"results/{name}"
+
+    class Racing:
+        """Another driver acts between the store's answer about the size and the reading."""
+
+        def __init__(self, act: Callable[[], object]) -> None:
+            self.acts, self.get_file_info = [act], real.get_file_info
+
+        def open_input_stream(self, path: str) -> object:
+            stream = real.open_input_stream(path)
+            if self.acts:
+                self.acts.pop()()
+            return stream
+
+    s3.client.put_object(Bucket=bucket, Key=key, Body=b"before")
+    racing: Any = Racing(lambda: s3.client.delete_object(Bucket=bucket, Key=key))
+    assert content(racing, address, name) is None
+    s3.client.put_object(Bucket=bucket, Key=key, Body=b"before, long")
+    racing = Racing(lambda: s3.client.put_object(Bucket=bucket, Key=key, Body=b"after"))
+    assert content(racing, address, name) == b"after"
 
 
 def test_a_killed_driver_of_this_machine_is_passed_over_at_once(s3: Server, bucket: str) -> None:
