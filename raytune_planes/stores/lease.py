@@ -64,7 +64,6 @@ class StoreLease:
             with suppress(UserError):
                 remove(self._store, self._place, self._mine)
             raise
-        self._renewed_s = time.clock_gettime(CLOCK)
         threading.Thread(target=self._renew, name="store lease", daemon=True).start()
         return self
 
@@ -95,6 +94,7 @@ class StoreLease:
                 for item, claim in others:
                     if claim:  # a withdrawn one may just have been written again
                         remove(self._store, self._place, item.name)
+                self._renewed_s = time.clock_gettime(CLOCK)  # before: a slow store must not make the claim look newer
                 self._claim(held=True)
                 return
             holder = next((claim for claim in living.values() if claim["held"]), None)
