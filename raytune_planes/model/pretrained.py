@@ -120,15 +120,14 @@ def _from_hub(kind: str, whole: Any) -> Path:
             f"('hf download {repository} model.safetensors'), or give the path of a file"
         )
         raise unusable(kind, "pretrained", why) from None
-    blob = path.resolve()
+    blob, again = path.resolve(), f"remove it and fetch it again ('hf download {repository} model.safetensors')"
     if not re.fullmatch(r"[0-9a-f]{64}", blob.name):
         why = (
             f"cannot be checked: {path} is no link to a file that is named by its SHA-256, as the hub's cache has "
-            f"them; remove it and fetch it again ('hf download {repository} model.safetensors'), or, if you trust the "
-            f"file, set model.backbone.weights={path}"
+            f"them; {again}, or, if you trust the file, set model.backbone.weights={path}"
         )
         raise unusable(kind, "pretrained", why)
-    _check(blob, blob.name, kind, f"; remove it and fetch it again ('hf download {repository} model.safetensors')")
+    _check(blob, blob.name, kind, f"; {again}")
     return path
 
 
