@@ -29,6 +29,12 @@ def counted(number: float, noun: str, several: str = "") -> str:
     return f"{number:{',' if isinstance(number, int) else 'g'}} {noun if number == 1 else several or noun + 's'}"
 
 
+def in_number(number: int, what: str) -> str:
+    """``1 file of no picture``, ``2 files of no picture``: of ``what``, which begins with a plural and has no verb."""
+    several, *rest = what.split(" ", 1)
+    return " ".join([counted(number, {"boxes": "box"}.get(several, several.removesuffix("s")), several), *rest])
+
+
 def told(text: str) -> None:
     """To the person who waits; not to standard output, which a program may read."""
     print(text, file=sys.stderr, flush=True)

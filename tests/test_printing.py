@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from raytune_planes.printing import counted, printable, safe, safe_output
+from raytune_planes.printing import counted, in_number, printable, safe, safe_output
 
 TITLE = "\x1b]0;owned\x07"
 """Sets the title of a terminal's window."""
@@ -76,3 +76,9 @@ def test_a_terminal_of_few_letters_gets_escapes_instead_of_a_traceback() -> None
 )
 def test_a_count_has_its_noun_in_the_singular_where_it_is_one(number: float, words: tuple[str, ...], told: str) -> None:
     assert counted(number, *words) == told
+
+
+def test_a_count_of_one_makes_the_noun_before_a_phrase_singular() -> None:
+    assert in_number(1, "files of s.json, left out") == "1 file of s.json, left out"
+    assert in_number(1, "boxes without an area") == "1 box without an area"
+    assert in_number(2000, "boxes without an area") == "2,000 boxes without an area"

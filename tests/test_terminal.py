@@ -308,8 +308,19 @@ def test_progress_counts_the_epochs_of_all_stages() -> None:
     assert progress(trial) == "3/7"
 
 
-@pytest.mark.parametrize(("stream", "said"), [(io.StringIO, "score 0.4000 (below a floor)"), (Screen, "0.4000 !")])
-def test_below_a_floor_the_score_has_no_penalty_and_is_marked(stream: type[io.StringIO], said: str) -> None:
+MISSED = "done; at epoch 1 val/planesnet/accuracy is 0.8000, 0.1000 below its floor of 0.9; 1 of"
+
+
+@pytest.mark.parametrize(
+    ("stream", "said"),
+    [
+        (io.StringIO, MISSED),
+        (Screen, "0.4000 !"),
+    ],
+)
+def test_below_a_floor_a_line_says_which_and_by_how_much_and_a_table_marks_it(
+    stream: type[io.StringIO], said: str
+) -> None:
     screen = stream()
     view = make_view(screen)
     view.start(replace(OUTLINE, goal=Goal((Objective(KEY),), {"val/planesnet/accuracy": 0.9})))
@@ -318,7 +329,7 @@ def test_below_a_floor_the_score_has_no_penalty_and_is_marked(stream: type[io.St
     view.trial_ended(replace(below, epochs=(replace(below.epochs[0], metrics=metrics),)))
     view.stop()
     assert said in screen.getvalue()
-    assert "-0.6" not in screen.getvalue()
+    assert "-0.6" not in screen.getvalue(), "the score with its penalty"
 
 
 def test_neither_view_hands_a_command_to_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,7 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         kept = f", compressed to {size_text(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
         yield (
             f"{name}: {own['samples']:,} samples take {size_text(own['decoded_bytes'])}{kept}; decoding takes about "
-            f"{time_text(own['decode_seconds'])} on {own['processors']} processor(s), measured on "
+            f"{time_text(own['decode_seconds'])} on {counted(own['processors'], 'processor')}, measured on "
             f"{own['measured_on']:,} of them"
         )
     own = told["training"]

@@ -105,7 +105,7 @@ def gather(study: StudyFiles, most: int, data: Place | None, cache: Path | None)
     if len(kept) < 2:
         where, more = in_folder(study.folder.parent), f" --keep {most}" if freed else ""
         again = command(f"tune --resume {study.start.name}{where} --trials {len(study.trials) + 4}{more}")
-        has = f"study {study.start.name} has {len(kept)} trial(s) with weights; an ensemble needs two"
+        has = f"study {study.start.name} has {counted(len(kept), 'trial')} with weights; an ensemble needs two"
         raise UserError(f"{has}: continue with '{again}'" + (f" ({gone})" if freed else ""))
     if freed:
         print(f"Of {counted(len(kept), 'trial')}: {gone}")

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fgvc", type=at_least(6), default=6000, metavar="N", help="photographs (default: 6000)")
     parser.add_argument("--fgvc-classes", type=at_least(2), default=100, metavar="N", help="variants (default: 100)")
     parser.add_argument("--oriented", action="store_true", help="label scenes with oriented boxes, along the headings")
-    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S")
+    parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="seed of what is drawn (default: 0)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -63,6 +63,7 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     from raytune_planes.datasets.fetching import fetched
     from raytune_planes.settings import flatten, load, make_config
     from raytune_planes.tracking.jsonl import dotted_yaml
+    from raytune_planes.training.workers import pick_device
 
     layers = [load(args.config)] if args.config else []
     config = make_config(*layers, assigned(args, *layers))
@@ -71,6 +72,8 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     if args.print_config:
         print(dotted_yaml(flatten(config), "every setting of one training, for --config"), end="")
         return 0
+    for _, stage in config.staged:
+        pick_device(stage.devices.vision)  # refused before anything is fetched or a folder is told
     data = fetched(args.data, args.cache, limit_gib=args.cache_limit)
     out.folder = args.out = args.out or numbered_folder(resume=args.resume)
     goal = _goal_of_study(args.config)

@@ -14,6 +14,7 @@ from raytune_planes.datasets.base import SPLITS, Listing, Sample
 from raytune_planes.errors import UserError, did_you_mean
 from raytune_planes.invocation import command
 from raytune_planes.paths import regular
+from raytune_planes.printing import counted
 
 FORMAT = 1
 CONFLICTS = ("drop", "one", "keep")
@@ -110,10 +111,10 @@ def cleaned(listing: Listing, root: Path, plan: Plan) -> Listing:
         raise UserError(
             f"the plan for '{listing.info.name}' leaves {' and '.join(empty)} without a picture; shorten it"
         )
-    warnings = [*listing.warnings, f"{len(dropped & known):,} picture(s) left out by the plan"]
+    warnings = [*listing.warnings, f"{counted(len(dropped & known), 'picture')} left out by the plan"]
     if meant - known:
         warnings.append(
-            f"{len(meant - known):,} picture(s) of the plan are not there: {files.some(sorted(meant - known))}"
+            f"{counted(len(meant - known), 'picture')} of the plan not there: {files.some(sorted(meant - known))}"
         )
     return replace(
         listing,

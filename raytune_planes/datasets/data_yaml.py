@@ -12,7 +12,7 @@ from raytune_planes.datasets.base import SPLITS
 from raytune_planes.datasets.files import some
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 from raytune_planes.strict_yaml import strict_yaml
 
 KEYS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -66,13 +66,15 @@ def splits(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str] | 
             continue
         split_of |= dict.fromkeys(mine, split)
     if lost:
-        messages.append(f"{len(lost):,} entry(s) of {shown} lead to no picture of the dataset: {some(lost)}")
+        messages.append(
+            f"{counted(len(lost), 'entry', 'entries')} of {shown} without a picture of the dataset: {some(lost)}"
+        )
     if "train" not in split_of.values():
         return None, messages
     counts = ", ".join(f"{split} {sum(own == split for own in split_of.values()):,}" for split in SPLITS)
-    reason = f"picture(s) are in no split of {shown} and were left out"
+    reason = f"pictures in no split of {shown}, left out"
     survey.leave(reason, [picture for picture in pictures if picture not in split_of])
-    return split_of, [f"splits as {shown} gives them: {counts} picture(s)", *messages]
+    return split_of, [f"splits as {shown} gives them, in pictures: {counts}", *messages]
 
 
 def _tree(survey: Survey) -> tuple[Path | None, dict[str, Any]]:

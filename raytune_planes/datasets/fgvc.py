@@ -92,7 +92,7 @@ class FGVCAircraft(Reader):
             if len(unboxed) == len(samples):
                 raise UserError(f"{boxes} no picture; add images_box.txt of the original, or leave the setting out")
             labels.warnings.append(
-                f"{len(unboxed):,} picture(s) have no box and are shown whole: {files.some(unboxed)}"
+                f"{counted(len(unboxed), 'picture')} without a box, shown whole: {files.some(unboxed)}"
             )
         parts = {s: tuple(i for i, p in enumerate(labels.variant_of) if labels.split_of[p] == s) for s in SPLITS}
         survey.read([*(s.path for s in samples), *filter(fgvc_labels.is_label_file, survey.files)])
@@ -143,7 +143,7 @@ class FGVCAircraft(Reader):
                     f"pictures that count into {folder / IMAGES}"
                 )
             chosen[picture] = ours[0]
-            survey.leave(f"picture(s) are there again outside of {IMAGES}/ and were left out", set(paths) - set(ours))
+            survey.leave(f"pictures present again outside of {IMAGES}/, left out", set(paths) - set(ours))
         return chosen
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from raytune_planes.datasets import files
 from raytune_planes.datasets.base import SPLITS
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.printing import counted
 
 HEADERS = frozenset(
     {"variant", "variants", "family", "families", "manufacturer", "manufacturers", "class", "classes"}
@@ -78,7 +79,7 @@ def read(data: Path) -> Labels:
     if (data / "images_box.txt").is_file():
         labels.boxes = _boxes(data / "images_box.txt", headers)
     if headers:
-        labels.warnings.append(f"{len(headers)} header line(s) were skipped: {files.some(headers)}")
+        labels.warnings.append(f"{counted(len(headers), 'header line')} skipped: {files.some(headers)}")
     return labels
 
 

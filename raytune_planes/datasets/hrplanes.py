@@ -29,6 +29,7 @@ from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.datasets.tiling import Tiling
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted, in_number
 
 CLASSES = ("background", "plane")
 PROMPTS = (
@@ -102,7 +103,7 @@ class HRPlanes(Reader):
         if found is None:
             raise files.absent(
                 self,
-                f"{root} holds {len(pictures):,} picture(s) and no label file",
+                f"{root} holds {counted(len(pictures), 'picture')} and no label file",
                 layouts.out_of_place(survey) or layouts.recognised(survey, f"datasets.{self.name_in_study}"),
             )
         scenes, turned, odd = self._planes(found, sizes)
@@ -179,7 +180,7 @@ class HRPlanes(Reader):
         scenes = {path: (*sizes[path], labels.of(planes)) for path, labels in found.labels_of.items()}
         has_outlines = any(labels.corners for labels in found.labels_of.values())
         turned = {path: labels.corners_of(planes) for path, labels in found.labels_of.items() if has_outlines}
-        return scenes, turned, [*(f"{n:,} {what}" for what, n in odd.items()), *told, *found.warnings]
+        return scenes, turned, [*(in_number(n, what) for what, n in odd.items()), *told, *found.warnings]
 
     def _splits(self, scenes: Mapping[Path, Boxed], survey: Survey, found: Found) -> tuple[dict[Path, str], list[str]]:
         """The split of every picture that is used, in the order of the pictures, and warnings."""
@@ -194,7 +195,9 @@ class HRPlanes(Reader):
             warnings += more
         if not all(parts[split] for split in SPLITS):
             count = len(pictures)
-            raise UserError(f"{self.root}: {count} scene(s) cannot be split into train, val and test; 3 are needed")
+            raise UserError(
+                f"{self.root}: {counted(count, 'scene')} cannot be split into train, val and test; 3 are needed"
+            )
         split_of = {pictures[i]: split for split, index in parts.items() for i in index}
         return {picture: split_of[picture] for picture in pictures}, warnings
 

@@ -60,7 +60,7 @@ class ImageFolder(Reader):
         pictures = [p for p in survey.pictures if p.is_relative_to(base) and not p.is_relative_to(root / "masks")]
         if base != root:
             elsewhere = [p for p in survey.pictures if not p.is_relative_to(base)]
-            survey.leave("picture(s) are outside of images/ and were left out", set(elsewhere) - set(masks.values()))
+            survey.leave("pictures outside of images/, left out", set(elsewhere) - set(masks.values()))
         labelled = self._labelled(survey, base, pictures)
         classes = labelled.classes
         samples = tuple(
@@ -77,8 +77,8 @@ class ImageFolder(Reader):
             *split_folders.copy_warnings(samples, parts),
         ]
         survey.read([*(s.path for s in samples), *(s.mask for s in samples if s.mask)])
-        survey.leave("mask(s) have the path of no picture", masks.values())
-        survey.leave("picture(s) are in no class folder and were left out", pictures)
+        survey.leave("masks with the path of no picture", masks.values())
+        survey.leave("pictures in no class folder, left out", pictures)
         account = survey.account()
         info = Info(
             self.name_in_study,
@@ -113,7 +113,7 @@ class ImageFolder(Reader):
             if listed is not None:
                 rows = [(p, name, _source(p.relative_to(base).parts)) for p, name in listed.label_of.items()]
                 labelled, flat = _Labelled(rows, listed.split_of, listed.warnings), False
-                survey.leave("picture(s) are in no list and were left out", pictures)
+                survey.leave("pictures in no list, left out", pictures)
         if flat or len(labelled.classes) < 2:
             setting = f"datasets.{self.name_in_study}"
             folders = counted(len(labelled.classes), "folder")
@@ -150,10 +150,10 @@ class ImageFolder(Reader):
                 given, [s.group for s in samples], [s.label for s in samples], seed=self.seed
             )
         if not all(parts[split] for split in SPLITS):
-            groups = len({s.group for s in samples})
+            groups = counted(len({s.group for s in samples}), "group")
             raise UserError(
-                f"{self.root}: {len(samples)} picture(s) in {groups} group(s) cannot be split into train, val and "
-                f"test; give more pictures, or folders train/, val/ and test/"
+                f"{self.root}: {counted(len(samples), 'picture')} in {groups} cannot be split into train, val and test;"
+                f" give more pictures, or folders train/, val/ and test/"
             )
         return parts, warnings
 
@@ -189,7 +189,7 @@ def _unmasked(folder: Path, masks: Mapping[str, Path], samples: Sequence[Sample]
     count = sum(sample.mask is None for sample in samples)
     if masks and count == len(samples):
         raise UserError(f"{folder}: none of its {len(masks):,} masks has the path of a picture")
-    return [f"{count:,} picture(s) have no mask and count as empty"] if masks and count else []
+    return [f"{counted(count, 'picture')} without a mask, counted as empty"] if masks and count else []
 
 
 def _group(parts: Sequence[str], depth: int) -> str:

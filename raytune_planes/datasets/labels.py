@@ -11,11 +11,11 @@ from typing import NamedTuple
 from raytune_planes.datasets import files
 from raytune_planes.datasets.outlines import Corners, is_flat, smallest_rectangle, upright
 from raytune_planes.errors import UserError
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
-OUTLINE = "outline(s) were taken as their enclosing boxes"
+OUTLINE = "outlines taken as their enclosing boxes"
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ def clipped(marked: Iterable[Marked], width: int, height: int) -> Labels:
     for kind, (x0, y0, x1, y1), what, corners in marked:
         box = max(0.0, x0), max(0.0, y0), min(float(width), x1), min(float(height), y1)
         if box[2] <= box[0] or box[3] <= box[1]:
-            what = "box(es) without an area were left out"
+            what = "boxes without an area, left out"
         elif (kind, box) in boxes:
-            what = "box(es) are there twice and were taken once"
+            what = "boxes present twice, taken once"
         else:
             turned = corners if corners and not is_flat(corners) else None  # a flat one would be no plane
             boxes[kind, box] = turned or upright(*box)
@@ -139,11 +139,12 @@ def chosen(
     if others:
         count = sum(kinds[kind] for kind in others)
         names = files.some([known[kind] if kind.isdecimal() else kind for kind in others])
-        messages.append(f"{count:,} box(es) of classes that are no planes ({names}) count as background")
-    if not requested and planes not in ((), ("0",)):
         messages.append(
-            f"{kinds[planes[0]]:,} box(es) of class {printable(known[planes[0]])}, the only one, count as planes"
+            f"{counted(count, 'box', 'boxes')} of classes that are no planes ({names}), counted as background"
         )
+    if not requested and planes not in ((), ("0",)):
+        boxes = counted(kinds[planes[0]], "box", "boxes")
+        messages.append(f"{boxes} of class {printable(known[planes[0]])}, the only one, counted as planes")
     return planes, messages
 
 

@@ -43,8 +43,9 @@ def out_of_place(survey: Survey) -> str:
     if not paths:
         return ""
     form = label_formats.format_of(paths[0])
+    holds = "holds" if len(paths) == 1 else "hold"
     return (
-        f"{some(paths)} hold(s) boxes as {form} has them, and no picture has such a name: a "
+        f"{some(paths)} {holds} boxes as {form} has them, and no picture has such a name: a "
         f"label file has the name of its picture, and is next to it or in a folder labels/."
     )
 

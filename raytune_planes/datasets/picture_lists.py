@@ -13,7 +13,7 @@ from raytune_planes.datasets.matching import Names
 from raytune_planes.datasets.split_folders import NAMES
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 
 PICTURE = ("filename", "file_name", "file", "filepath", "path", "image", "image_name", "image_id", "img", "id", "name")
 LABEL = ("class", "classes", "class_name", "category", "label", "labels", "target")
@@ -72,7 +72,7 @@ def read(survey: Survey, pictures: Sequence[Path]) -> Listed | None:
     elif without:
         raise UserError(f"{place_of[without[0]]} tells no split, and other lines do; give all of them one, or none")
     if lost:
-        listed.warnings.append(f"{len(lost):,} listed picture(s) are not there: {files.some(lost)}")
+        listed.warnings.append(f"{counted(len(lost), 'listed picture')} not there: {files.some(lost)}")
     return listed
 
 

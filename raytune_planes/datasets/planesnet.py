@@ -16,6 +16,7 @@ from raytune_planes.datasets import files, images, layouts, splits
 from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.survey import Survey, left_out_warnings
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 
 SIDE = 20
 """Pixels of a chip's side."""
@@ -93,7 +94,9 @@ class PlanesNet(Reader):
         parts = splits.by_group([s.group for s in samples], [s.label for s in samples], seed=self.seed)
         if not all(parts[split] for split in SPLITS):
             scenes = len({s.group for s in samples})
-            raise UserError(f"{root}: {scenes} scene(s) cannot be split into train, val and test; 3 or more are needed")
+            raise UserError(
+                f"{root}: {counted(scenes, 'scene')} cannot be split into train, val and test; 3 or more are needed"
+            )
         info = Info(self.name_in_study, CLASSES, PROMPTS)
         survey.read(sample.path for sample in samples)
         account = survey.account()
@@ -156,8 +159,8 @@ def _chips(survey: Survey) -> tuple[list[Sample], list[str]]:
             twice.append(path)
         else:
             samples[path.name] = Sample(path, int(parts[0]), parts[1], place=_place(parts[2]))
-    survey.leave("picture(s) are not named label__scene__location and were left out", strange)
-    survey.leave("chip(s) are there again in another folder and were taken once", twice)
+    survey.leave("pictures not named label__scene__location, left out", strange)
+    survey.leave("chips present again in another folder, taken once", twice)
     chips = list(samples.values())
     return chips, _contradictory_files(chips)
 
@@ -184,7 +187,7 @@ def _contradictions(samples: Sequence[Sample], contents: Sequence[bytes]) -> lis
     for sample, content in zip(samples, contents, strict=True):
         labels[sample.group, content].add(sample.label)
     both = Counter(len(its_labels) for its_labels in labels.values())[2]
-    return [f"{both:,} chip(s) are there with both labels; they stay, and cannot all be right"] if both else []
+    return [f"{counted(both, 'chip')} with both labels, kept though not all of it can be right"] if both else []
 
 
 def _parse(path: Path) -> _Table:

@@ -35,7 +35,7 @@ def given(survey: Survey, pictures: Sequence[Path], found: Found) -> tuple[dict[
             )
         split_of, warnings = yolo.assign(lists, pictures)
         survey.read(lists.values())
-        survey.leave("picture(s) are in no list and were left out", [p for p in pictures if p not in split_of])
+        survey.leave("pictures in no list, left out", [p for p in pictures if p not in split_of])
         return split_of, [*recognised, *warnings]
     folders, more = split_folders.of_scenes(survey, pictures)
     recognised += more
@@ -44,8 +44,6 @@ def given(survey: Survey, pictures: Sequence[Path], found: Found) -> tuple[dict[
     named = set(found.split_of.values())
     if "train" in named and named & {"val", "test"}:
         counts = ", ".join(f"{split} {sum(own == split for own in found.split_of.values()):,}" for split in SPLITS)
-        survey.leave(
-            "picture(s) are in no label file of a split and were left out", set(pictures) - set(found.split_of)
-        )
-        return found.split_of, [*recognised, f"splits as the names of the label files tell them: {counts} picture(s)"]
+        survey.leave("pictures in no label file of a split, left out", set(pictures) - set(found.split_of))
+        return found.split_of, [*recognised, f"splits as the names of the label files tell them, in pictures: {counts}"]
     return None, [*recognised, "no lists of splits; scenes were split 80/10/10"]

@@ -11,6 +11,7 @@ from raytune_planes.datasets.base import SPLITS, Sample
 from raytune_planes.datasets.files import some
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 
 NAMES: Mapping[str, str] = {
     **{"train": "train", "training": "train"},
@@ -61,7 +62,7 @@ def of_class_folders(survey: Survey, base: Path, pictures: Sequence[Path]) -> tu
             f"{base} holds {_folders(named)} and {_folders(alike)} with the same folders inside: are they splits or "
             f"classes? Name two splits or more (train/, val/, test/), or move away what does not belong to the dataset"
         )
-    reason = f"picture(s) are outside of {_folders(named)}, in a folder that names no split, and were left out"
+    reason = f"pictures outside of {_folders(named)}, in a folder that names no split, left out"
     parts = {path: path.relative_to(base).parts for path in pictures}
     survey.leave(reason, [path for path, own in parts.items() if own[0] not in named])
     return _recognised(
@@ -84,7 +85,7 @@ def of_scenes(survey: Survey, pictures: Sequence[Path]) -> tuple[dict[Path, str]
         at = {path: split_of(own[level]) for path, own in parts.items() if len(own) > level}
         if "train" in at.values() and {"val", "test"} & set(at.values()):
             names = sorted({"/".join(parts[path][: level + 1]) for path, split in at.items() if split})
-            reason = f"picture(s) are outside of {_folders(names)}, in a folder that names no split, and were left out"
+            reason = f"pictures outside of {_folders(names)}, in a folder that names no split, left out"
             survey.leave(reason, [path for path in pictures if not at.get(path)])
             return _recognised({path: split for path, split in at.items() if split}, names)
     return None, []
@@ -114,13 +115,14 @@ def copy_warnings(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]])
     copies = copies_across(samples, parts)
     if not copies:
         return []
-    return [f"{len(copies):,} picture(s) have copies (.rf.) in several splits: {some(copies)}; a source belongs to one"]
+    pictures = counted(len(copies), "picture")
+    return [f"{pictures} with copies (.rf.) in several splits: {some(copies)}; a source belongs to one"]
 
 
 def _recognised(split_of: dict[Path, str], names: Sequence[str]) -> tuple[dict[Path, str], list[str]]:
     counts = {s: sum(own == s for own in split_of.values()) for s in SPLITS}
     shown = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    return split_of, [f"splits as the folders {_folders(names)} give them: {shown} picture(s)"]
+    return split_of, [f"splits as the folders {_folders(names)} give them, in pictures: {shown}"]
 
 
 def _folders(names: Sequence[str] | Mapping[str, str]) -> str:

@@ -10,10 +10,11 @@ from raytune_planes.datasets import files, opening
 from raytune_planes.datasets.base import Account
 from raytune_planes.datasets.links import Links
 from raytune_planes.errors import UserError
+from raytune_planes.printing import in_number
 
-HIDDEN = "hidden file(s) or folder(s) left out"
-NO_USE = "file(s) that this reader does not use"
-UNUSED = "picture(s) that this reader does not use"
+HIDDEN = "paths left out as hidden"
+NO_USE = "files that this reader does not use"
+UNUSED = "pictures that this reader does not use"
 
 
 class Survey:
@@ -78,7 +79,7 @@ class Survey:
         yield from self._walk(self.root, waiting)
         for link in waiting:  # it grows: what a link shows may hold links
             if not self._links.follow:
-                self.leave("link(s) to folders were not followed", [link])
+                self.leave("links to folders, not followed", [link])
             else:
                 yield from self._walk(link, waiting)
 
@@ -91,15 +92,15 @@ class Survey:
                 f"the folder {folder} cannot be read: {error.strerror}; allow reading it, or move it out of the dataset"
             ) from None
         if (state.st_dev, state.st_ino) in self._visited:
-            self.leave("folder(s) or link(s) to folders that are read at another place", [folder])
+            self.leave("folders met again through a link, read once", [folder])
             return
         self._visited.add((state.st_dev, state.st_ino))
         if not entries and folder != self.root:
-            self.leave("folder(s) are empty", [folder])
+            self.leave("folders without content", [folder])
         for entry in entries:
             path = Path(entry.path)
             if entry.name in files.OF_THE_DISK:
-                self.leave("folder(s) of the file system left out", [path])
+                self.leave("folders of the file system, left out", [path])
             elif entry.name.startswith(".") or entry.name == "__MACOSX":
                 self.leave(HIDDEN, [path])
             elif entry.is_symlink() and not self._leads_somewhere(path):
@@ -111,15 +112,15 @@ class Survey:
             elif entry.is_file():
                 yield path
             else:
-                self.leave("pipe(s), socket(s) or device(s) left out", [path])
+                self.leave("files of a special kind (pipes, sockets, devices), left out", [path])
 
     def _leads_somewhere(self, link: Path) -> bool:
         try:
             target = link.resolve(strict=True)
         except PermissionError:
-            self.leave("link(s) lead to what may not be read", [link])
+            self.leave("links to what may not be read", [link])
         except (OSError, RuntimeError):  # RuntimeError: links that lead to each other
-            self.leave("link(s) lead to nothing", [link])
+            self.leave("links to nothing", [link])
         else:
             self._links.check(self._target, link, target)
             return True
@@ -128,4 +129,4 @@ class Survey:
 
 def left_out_warnings(left_out: Mapping[str, tuple[str, ...]]) -> list[str]:
     """A sentence for each reason: how many, why and the first few names."""
-    return [f"{len(names):,} {reason}: {files.some(names)}" for reason, names in left_out.items()]
+    return [f"{in_number(len(names), reason)}: {files.some(names)}" for reason, names in left_out.items()]

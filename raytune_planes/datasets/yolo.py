@@ -11,6 +11,7 @@ from raytune_planes.datasets.matching import Names
 from raytune_planes.datasets.outlines import Corners
 from raytune_planes.datasets.yolo_lines import read_boxes
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 
 __all__ = ["Box", "assign", "find_lists", "label_files", "read_boxes", "write_boxes"]
 
@@ -97,7 +98,7 @@ def assign(lists: Mapping[str, Path], pictures: Sequence[Path]) -> tuple[dict[Pa
                 split_of[match] = split
     warnings = []
     if lost:
-        warnings.append(f"{len(lost):,} listed picture(s) are not there: {files.some(lost)}")
+        warnings.append(f"{counted(len(lost), 'listed picture')} not there: {files.some(lost)}")
     if twice:
-        warnings.append(f"{len(twice):,} picture(s) are in two lists and went to the later: {files.some(twice)}")
+        warnings.append(f"{counted(len(twice), 'picture')} in two lists, taken as the later says: {files.some(twice)}")
     return split_of, warnings

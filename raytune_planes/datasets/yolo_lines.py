@@ -41,9 +41,9 @@ def _parsed(line: str, place: str, keypoints: int, width: int, height: int) -> M
         raise UserError(f"{place}: '{line[:80]}' is no box; {EXPECTED}") from None
     what = ""
     if keypoints and len(numbers) == 4 + keypoints:
-        numbers, what = numbers[:4], "box(es) have key points, which were ignored"
+        numbers, what = numbers[:4], "boxes with key points, which were ignored"
     elif len(numbers) in (5, 9) and 0 <= numbers[-1] <= 1:  # behind a box, or the four corners of one
-        numbers, what = numbers[:-1], "confidence(s) behind boxes were ignored"
+        numbers, what = numbers[:-1], "confidences behind boxes, ignored"
     outline = len(numbers) >= 6 and len(numbers) % 2 == 0
     if not kind.is_integer() or kind < 0 or not (outline or len(numbers) == 4):
         raise UserError(f"{place}: '{line[:80]}' is no box; {EXPECTED}")

@@ -21,6 +21,7 @@ from ray.autoscaler.command_runner import CommandRunnerInterface
 from raytune_planes.launch import processes
 from raytune_planes.launch.head import head_at, note_of_head
 from raytune_planes.launch.place import LaunchError, Place, ensure_token, private_folder
+from raytune_planes.printing import counted
 from raytune_planes.processors import allowed
 
 SHUTDOWN = re.compile(r"; ray stop; ray teardown \S+ --yes --workers-only; sudo shutdown -h now")
@@ -101,7 +102,7 @@ class ThisMachineRunner(CommandRunnerInterface):
             scripts = processes.recorded(self.place.scripts)
             self.place.tags.unlink(missing_ok=True)
             if scripts:
-                click.echo(f"Asking {len(scripts)} running script(s) of this cluster to end.")
+                click.echo(f"Asking {counted(len(scripts), 'running script')} of this cluster to end.")
             processes.end(scripts, SCRIPT_PATIENCE_S)
         daemons = processes.ray_processes(self.place.temp if with_scripts else self.place.head)
         processes.end(daemons, RAY_PATIENCE_S)

@@ -64,7 +64,10 @@ class Row:
 
     @property
     def is_worse(self) -> bool:
-        """By more than the champion's interval; where no interval can be given, by anything."""
+        """By more than the champion's interval; where no interval can be given, by anything. To a champion without a
+        number there, as where its training diverged, nothing is worse."""
+        if not math.isfinite(self.champion.mean):
+            return False
         least = self.champion.mean if self.champion.low is None else self.champion.low
         return not self.mine >= least
 
@@ -132,7 +135,11 @@ def judge(mine: Standing, champion: Standing | None, goal: Goal) -> Judgement:
     of_goal = [r for r in rows if r.metric in {o.metric.removeprefix(f"{VALIDATION}/") for o in goal.objectives}]
     scored = of_goal if len(of_goal) == len(goal.objectives) else list(rows)
     now, before = (statistics.fmean(v) for v in ([r.mine for r in scored], [r.champion.mean for r in scored]))
-    if now < before:
+    gained = ", ".join(r.metric for r in rows if math.isfinite(r.mine) and not math.isfinite(r.champion.mean))
+    if not math.isfinite(before) and math.isfinite(now):
+        why = f"no dataset is worse by more than the interval, and {gained} of the champion is no number"
+        return Judgement(True, why, split, rows)
+    if not now >= before:
         return Judgement(False, f"its score {now:.4f} is below {before:.4f}", split, rows)
     return Judgement(True, f"no dataset is worse by more than the interval, and its score {now:.4f} is not below "
                      f"{before:.4f}", split, rows)  # fmt: skip

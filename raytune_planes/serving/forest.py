@@ -85,7 +85,7 @@ def out_of_fold(probability_MNK: np.ndarray, labels_N: np.ndarray, groups_N: np.
     folds = min(FOLDS, len(names_G))
     if folds < 2:
         raise UserError(
-            f"the {len(labels_N)} validation picture(s) are of one scene, and a forest needs two to be judged by what "
+            f"the validation pictures ({len(labels_N)}) are of one scene, and a forest needs two to be judged by what "
             "it has not seen; choose another --method"
         )
     fold_N = (np.random.default_rng(seed).permutation(len(names_G)) % folds)[of_picture_N]

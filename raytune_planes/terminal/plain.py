@@ -16,11 +16,11 @@ from raytune_planes.terminal.board import (
     clock,
     place_of,
     progress,
-    score_text,
     short_name,
     short_value,
 )
 from raytune_planes.terminal.remaining import span
+from raytune_planes.tracking.gains import missed_in_words
 
 AGAIN_S = 60.0
 """How often a trial without a new epoch tells its steps."""
@@ -62,13 +62,10 @@ class PlainView:
         board.take(trial)
         best = board.best()
         mark = ", the best so far" if best is not None and best.trial_id == trial.trial_id else ""
-        result, value = trial.best(board.outline.goal), score_text(trial, board.outline.goal)
-        value = value.replace(" !", " (below a floor)")
-        score = f", score {value} at epoch {result.epoch}{mark}" if result and value else ""
         left = board.remaining()
         rest = f"; {board.ended} of {counted(board.outline.trials, 'trial')}, {clock(board.elapsed_s)} so far"
         rest += f", {span(*left)} to go" if left else ""
-        self._say(f"trial {trial.number} {trial.end}: {trial.reason}{score}{rest}")
+        self._say(f"trial {trial.number} {trial.end}: {trial.reason}{_reached(trial, board.outline.goal, mark)}{rest}")
 
     def tick(self) -> None:
         """The first figures of each trial, and again where an epoch takes minutes."""
@@ -102,3 +99,12 @@ class PlainView:
     def _know(self) -> Board:
         assert self._board is not None, "start comes first"
         return self._board
+
+
+def _reached(trial: TrialRecord, goal: Goal, mark: str) -> str:
+    """The score, or which floors were missed and by how much: a score below a floor cannot be compared with others."""
+    result = trial.best(goal)
+    if result is None or not math.isfinite(value := goal.value(result.metrics)):
+        return ""
+    missed = missed_in_words(goal, result.metrics)
+    return f"; at epoch {result.epoch} {missed}" if missed else f", score {value:.4f} at epoch {result.epoch}{mark}"

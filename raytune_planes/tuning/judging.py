@@ -21,7 +21,7 @@ class FoldRungs(Rungs):
     is projected.
     """
 
-    PLACED = "after fold {epoch.fold}: {place} by the mean of {samples} fold(s)"
+    PLACED = "after fold {epoch.fold}: {place} by the mean of the folds so far"
 
     def judge(self, number: int, epoch: EpochRecord, *, final: bool = False) -> Verdict:
         """As ``Rungs.judge``; an epoch within a fold says again what is known."""

@@ -45,7 +45,7 @@ def measure(quick: bool) -> Table:
     (root / "chaos.yaml").write_text(SPACE.format(epochs=4, steps=6))
     for number, scene in enumerate(QUICK if quick else FULL):
         ratio, done, faults = _play(root / str(number), root, scene)
-        name = f"{scene.trials} trials of {scene.workers} worker(s)"
+        name = f"{scene.trials} trials of {scene.workers} worker{'s' * (scene.workers > 1)}"
         rows.append((name, str(len(done)), f"{ratio:.1f}", str(len(faults))))
         figures[name] = {"killed": done, "time against peace": ratio, "faults": faults}
         if faults:

@@ -216,12 +216,10 @@ def test_a_study_with_one_trial_makes_no_ensemble(trained: list[Path], tmp_path:
     study = reading.read_study(tmp_path / START.name)
     (folder,) = (tmp_path / START.name / "trials").iterdir()
     shutil.copy(trained[0], folder / "best.pt")
-    with pytest.raises(UserError, match=r"study quick-1 has 1 trial\(s\) with weights; an ensemble needs two"):
+    with pytest.raises(UserError, match=r"study quick-1 has 1 trial with weights; an ensemble needs two"):
         gather(study, 8, None, None)
     free(folder, 3)
-    told = (
-        r"has 0 trial\(s\) with weights; .*--keep 8' \(the weights of 1 trial among the 8 best were removed; --keep 8"
-    )
+    told = r"has 0 trials with weights; .*--keep 8' \(the weights of 1 trial among the 8 best were removed; --keep 8"
     with pytest.raises(UserError, match=told):
         gather(study, 8, None, None)
 

@@ -114,7 +114,7 @@ def test_each_export_is_trained_on_and_answered_for(root: Path, tmp_path: Path, 
     said = capsys.readouterr().out
     for name in ("coco", "roboflow", "voc"):
         assert f"{name}: 24 train, 8 val, 8 test; 2 classes at 16 px" in said
-    assert "coco: 3 box(es) of classes that are no planes (ship) count as background" in said
+    assert "coco: 3 boxes of classes that are no planes (ship), counted as background" in said
     assert "deep: 32 train, 4 val, 4 test; 2 classes at 16 px" in said
     assert "SYNTHETIC" not in said
     answers([str(tmp_path / "run" / "best.pt")], root, capsys)

@@ -113,8 +113,8 @@ def test_what_was_left_out_is_told_with_its_reason_in_json(root: Path, capsys: p
     (root / "train" / "jet" / "notes.txt").write_text("by me")
     assert main(["data", str(root), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
-    reason = "picture(s) are outside of test/, train/, val/, in a folder that names no split, and were left out"
+    reason = "pictures outside of test/, train/, val/, in a folder that names no split, left out"
     assert told["left_out"] == {
         reason: {"count": 3, "examples": [f"sample/jet/{n}.png" for n in range(3)]},
-        "file(s) that this reader does not use": {"count": 1, "examples": ["train/jet/notes.txt"]},
+        "files that this reader does not use": {"count": 1, "examples": ["train/jet/notes.txt"]},
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from raytune_planes.cli import main
 from raytune_planes.commands.train import _goal_of_study
 from raytune_planes.records import Goal, Objective
 from raytune_planes.tracking.base import StudyStart
@@ -27,3 +29,16 @@ def test_a_configuration_from_elsewhere_has_no_goal_of_a_study(tmp_path: Path) -
     JsonlTracker(tmp_path).start_study(StudyStart("night", GOAL))
     assert _goal_of_study(tmp_path / "own.yaml") is None
     assert _goal_of_study(None) is None
+
+
+def test_a_device_that_is_not_there_is_refused_before_any_folder_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    missing = "cuda" if torch.backends.mps.is_available() else "mps"
+    if missing == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has every device")
+    assert main(["train", "--set", f"devices.vision={missing}"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, list(tmp_path.iterdir())) == ("", [])
+    assert f"a device setting asks for {missing}" in said.err

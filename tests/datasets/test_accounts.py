@@ -18,6 +18,7 @@ from raytune_planes.config import Dataset
 from raytune_planes.datasets import reader
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
+from raytune_planes.printing import in_number
 from tests.datasets.label_formats.exports import BOXES, coco, scene, voc, yolo
 from tests.datasets.label_formats.test_dota import archive
 from tests.datasets.test_image_folder import classes
@@ -140,7 +141,7 @@ def test_everything_is_used_or_named_whatever_lies_beside(name: str, sound: Mapp
             assert read | named == given_files(root)
             told = " ".join(listing.warnings)
             for reason, names in listing.account.left_out.items():
-                assert f"{len(names):,} {reason}: " in told
+                assert f"{in_number(len(names), reason)}: " in told
             assert {sample.path for sample in listing.samples} <= read
 
     holds()

@@ -32,7 +32,7 @@ def kept(found: Listing) -> dict[str, list[str]]:
 def test_what_is_dropped_is_gone_and_the_rest_keeps_its_split() -> None:
     found = cleaned(listing(), ROOT, Plan({"1.png": "unreadable", "8.png": "both labels"}))
     assert kept(found) == {"train": ["0", "2", "3", "4", "5", "6", "7"], "val": ["9"], "test": ["10", "11"]}
-    assert found.warnings == ("2 picture(s) left out by the plan",)
+    assert found.warnings == ("2 pictures left out by the plan",)
 
 
 def test_of_copies_in_several_splits_those_in_the_latest_stay() -> None:
@@ -117,7 +117,7 @@ def test_a_plan_of_other_pictures_is_refused_and_of_partly_others_told() -> None
     with pytest.raises(UserError, match="names none of the pictures in /mine"):
         cleaned(listing(), ROOT, Plan({"x.png": "?"}))
     found = cleaned(listing(), ROOT, Plan({"x.png": "?", "1.png": "?"}))
-    assert found.warnings == ("1 picture(s) left out by the plan", "1 picture(s) of the plan are not there: x.png")
+    assert found.warnings == ("1 picture left out by the plan", "1 picture of the plan not there: x.png")
 
 
 def test_a_plan_that_empties_a_split_is_refused() -> None:

@@ -45,7 +45,7 @@ def test_the_folders_that_it_names_are_the_splits(root: Path, text: str) -> None
     assert parts(listing) == {
         split: {f"{part}{n}.png" for n in range(PARTS[part])} for split, part in zip(SPLITS, PARTS, strict=True)
     }
-    assert "splits as data.yaml gives them: train 4, val 2, test 2 picture(s)" in listing.warnings
+    assert "splits as data.yaml gives them, in pictures: train 4, val 2, test 2" in listing.warnings
     assert listing.account.left_out == {}
 
 
@@ -58,7 +58,7 @@ def test_lists_and_several_folders_for_a_split_are_read(root: Path) -> None:
     assert found["train"] | found["test"] == {"a0.png", "a1.png", "c0.png", "c1.png"}
     assert "no folder or list of test; taken from train, whole groups" in listing.warnings
     assert listing.account.left_out == {
-        "picture(s) are in no split of data.yaml and were left out": ("images/a/a2.png", "images/a/a3.png"),
+        "pictures in no split of data.yaml, left out": ("images/a/a2.png", "images/a/a3.png"),
     }
 
 
@@ -79,7 +79,7 @@ def test_a_picture_of_two_splits_goes_to_the_later(root: Path) -> None:
 def test_places_outside_of_the_root_are_not_read_and_told(root: Path) -> None:
     (root / "data.yaml").write_text("train: /elsewhere/x\nval: ../../y\nnames: {0: airplane}\n")
     warnings = reader(root).scan().warnings
-    assert "2 entry(s) of data.yaml lead to no picture of the dataset: train: /elsewhere/x, val: ../../y" in warnings
+    assert "2 entries of data.yaml without a picture of the dataset: train: /elsewhere/x, val: ../../y" in warnings
     assert "no lists of splits; scenes were split 80/10/10" in warnings
 
 
@@ -97,7 +97,7 @@ def test_key_points_behind_boxes_are_no_outlines(root: Path) -> None:
     (root / "data.yaml").write_text("kpt_shape: [2, 3]\nnames: [airplane]\n")
     listing = reader(root).scan()
     assert {tuple(map(round, box)) for box in boxes(listing, "a0.png")} == set(BOXES)
-    assert "16 box(es) have key points, which were ignored" in listing.warnings
+    assert "16 boxes with key points, which were ignored" in listing.warnings
 
 
 def test_a_file_that_is_no_yaml_is_refused(root: Path) -> None:
@@ -110,11 +110,11 @@ def test_a_list_whose_name_no_disk_takes_leads_to_no_picture(root: Path) -> None
     (root / "data.yaml").write_text(f"train: [images/a, {'x' * 300}.txt]\nval: images/b\ntest: images/c\n")
     listing = reader(root).scan()
     assert {split: len(names) for split, names in parts(listing).items()} == {"train": 4, "val": 2, "test": 2}
-    assert any(w.startswith("1 entry(s) of data.yaml lead to no picture") for w in listing.warnings)
+    assert any(w.startswith("1 entry of data.yaml without a picture") for w in listing.warnings)
 
 
 def test_where_train_names_no_picture_val_is_not_said_to_name_those_of_train(root: Path) -> None:
     (root / "data.yaml").write_text("train: images/absent\nval: images/b\n")
     warnings = reader(root).scan().warnings
     assert not [w for w in warnings if "names the pictures of train" in w]
-    assert "1 entry(s) of data.yaml lead to no picture of the dataset: train: images/absent" in warnings
+    assert "1 entry of data.yaml without a picture of the dataset: train: images/absent" in warnings

@@ -99,7 +99,7 @@ def test_header_lines_are_skipped_and_counted(root: Path) -> None:
     assert listing.samples == before.samples
     assert listing.info == before.info
     assert len(listing.warnings) == 1
-    assert "4 header line(s) were skipped: variants.txt:1 'Variant'" in listing.warnings[0]
+    assert "4 header lines skipped: variants.txt:1 'Variant'" in listing.warnings[0]
 
 
 @pytest.mark.parametrize("place", [".", "fgvc-aircraft-2013b", "fgvc-aircraft-2013b/fgvc-aircraft-2013b"])

@@ -124,7 +124,7 @@ def test_pictures_without_a_box_are_counted_and_shown_whole(tmp_path: Path) -> N
     lines = (root / "data" / "images_box.txt").read_text().splitlines()
     (root / "data" / "images_box.txt").write_text("\n".join(lines[1:]) + "\n")
     found, samples = read(root, image_size=120, crop_to_box=True)
-    assert any("1 picture(s) have no box and are shown whole: 1000000" in w for w in found.scan().warnings)
+    assert any("1 picture without a box, shown whole: 1000000" in w for w in found.scan().warnings)
     assert white(found.load(samples[0])[0]) == white(found.show(samples[0].path))
 
 

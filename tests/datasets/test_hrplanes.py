@@ -124,7 +124,7 @@ def test_two_scenes_without_lists_are_refused(tmp_path: Path) -> None:
     write(tmp_path, scenes(2))
     for path in tmp_path.glob("*.txt"):
         path.unlink()
-    with pytest.raises(UserError, match=r"2 scene\(s\) cannot be split"):
+    with pytest.raises(UserError, match=r"2 scenes cannot be split"):
         reader(tmp_path).scan()
 
 
@@ -134,10 +134,10 @@ def test_oddities_of_lists_are_counted(root: Path) -> None:
     (root / "img" / "extra.jpg").write_bytes((root / "img" / "GBG_1 (2).jpg").read_bytes())
     listing = reader(root).scan()
     text = "\n".join(listing.warnings)
-    assert "1 listed picture(s) are not there: data\\plane\\gone (1).jpg" in text
-    assert "1 picture(s) are in two lists and went to the later: GBG_1 (2).jpg" in text
-    assert "1 picture(s) are in no list and were left out: img/extra.jpg" in text
-    assert "1 picture(s) have no label file and count as empty: extra.jpg" in text
+    assert "1 listed picture not there: data\\plane\\gone (1).jpg" in text
+    assert "1 picture in two lists, taken as the later says: GBG_1 (2).jpg" in text
+    assert "1 picture in no list, left out: img/extra.jpg" in text
+    assert "1 picture without a label file, counted as empty: extra.jpg" in text
     assert "img/GBG_1 (2).jpg" in {listing.samples[i].group for i in listing.splits["test"]}
 
 
@@ -184,7 +184,7 @@ def test_missing_empty_and_blank_label_files_mean_no_boxes(root: Path, content: 
         path.write_text(content)
     listing = reader(root).scan()
     assert {label for label, _ in of_scene(listing, "GBG_2 (2)")} <= {0}
-    missing = [text for text in listing.warnings if "no label file" in text]
+    missing = [text for text in listing.warnings if "without a label file" in text]
     assert len(missing) == (content is None)
 
 
@@ -222,19 +222,19 @@ def test_padding_tabs_and_windows_line_ends_are_read_and_boxes_clipped(tmp_path:
     path.write_bytes(b"\xef\xbb\xbf 0   0.05\t0.5 0.2   0.1  \r\n\r\n0 0.5 0.5 0 0.1\r\n3 0.98 1.0 0.1 0.1")
     labels = yolo.read_boxes(path, 100, 200)
     assert np.allclose(labels.boxes, [(0, 90, 15, 110), (93, 190, 100, 200)])
-    assert (labels.kinds, labels.odd) == (("0", "3"), {"box(es) without an area were left out": 1})
+    assert (labels.kinds, labels.odd) == (("0", "3"), {"boxes without an area, left out": 1})
 
 
 @pytest.mark.parametrize(
     ("line", "box", "odd"),
     [
-        ("0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3", (10, 20, 30, 60), "outline(s) were taken as their enclosing boxes"),
-        ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4", (10, 20, 40, 80), "outline(s) were taken as their enclosing boxes"),
-        ("0 0.2 0.1 0.9 0.5 0.4 0.6", (20, 20, 90, 120), "outline(s) were taken as their enclosing boxes"),
-        ("0 0.5 0.5 0.2 0.2 0.93", (40, 80, 60, 120), "confidence(s) behind boxes were ignored"),
-        ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4 0.9", (10, 20, 40, 80), "outline(s) were taken as their enclosing boxes"),
+        ("0 0.1 0.1 0.3 0.1 0.3 0.3 0.1 0.3", (10, 20, 30, 60), "outlines taken as their enclosing boxes"),
+        ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4", (10, 20, 40, 80), "outlines taken as their enclosing boxes"),
+        ("0 0.2 0.1 0.9 0.5 0.4 0.6", (20, 20, 90, 120), "outlines taken as their enclosing boxes"),
+        ("0 0.5 0.5 0.2 0.2 0.93", (40, 80, 60, 120), "confidences behind boxes, ignored"),
+        ("0 0.1 0.2 0.3 0.1 0.4 0.3 0.2 0.4 0.9", (10, 20, 40, 80), "outlines taken as their enclosing boxes"),
         ("0.0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), ""),
-        ("0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), "box(es) are there twice and were taken once"),
+        ("0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2", (40, 80, 60, 120), "boxes present twice, taken once"),
     ],
 )
 def test_lines_that_exporters_write_are_read(
@@ -251,8 +251,8 @@ def test_oddities_of_labels_are_counted_over_the_dataset(root: Path) -> None:
         with (root / "img" / f"GBG_{n} (2).txt").open("a") as file:
             file.write("0 0.9 0.9 0.05 0.05 0.5\n0 0.1 0.8 0.2 0.8 0.2 0.9\n")
     warnings = reader(root).scan().warnings
-    assert "2 confidence(s) behind boxes were ignored" in warnings
-    assert "2 outline(s) were taken as their enclosing boxes" in warnings
+    assert "2 confidences behind boxes, ignored" in warnings
+    assert "2 outlines taken as their enclosing boxes" in warnings
 
 
 def test_of_several_class_ids_a_setting_says_which_are_planes(root: Path) -> None:
@@ -265,7 +265,7 @@ def test_of_several_class_ids_a_setting_says_which_are_planes(root: Path) -> Non
         reader(root).scan()
     planes = HRPlanes(root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("0",))).scan()
     assert planes.boxes_of["img/GBG_2 (2).jpg"] == 2
-    assert "1 box(es) of classes that are no planes (1 ship) count as background" in planes.warnings
+    assert "1 box of classes that are no planes (1 ship), counted as background" in planes.warnings
     ships = HRPlanes(
         root, name="hrplanes", image_size=32, tile=64, options=Options(classes=("airplane", "Ship"))
     ).scan()
@@ -279,7 +279,7 @@ def test_another_class_id_than_0_is_told_where_it_is_the_only_one(root: Path) ->
         path.write_text("".join(f"4{line[1:]}\n" for line in path.read_text().splitlines()))
     listing = reader(root).scan()
     assert listing.boxes_of["img/GBG_2 (2).jpg"] == 2
-    assert "12 box(es) of class 4, the only one, count as planes" in listing.warnings
+    assert "12 boxes of class 4, the only one, counted as planes" in listing.warnings
 
 
 def test_the_setting_of_class_ids_reaches_the_reader(root: Path) -> None:
@@ -293,7 +293,7 @@ def test_a_folder_without_pictures_or_without_labels_is_refused(tmp_path: Path) 
     with pytest.raises(UserError, match="holds no pictures"):
         reader(tmp_path).scan()
     Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg")
-    with pytest.raises(UserError, match=r"holds 1 picture\(s\) and no label file"):
+    with pytest.raises(UserError, match=r"holds 1 picture and no label file"):
         reader(tmp_path).scan()
     with pytest.raises(UserError, match=r"no folder .*none(.|\n)*datasets\.hrplanes\.enabled=false"):
         reader(tmp_path / "none").scan()

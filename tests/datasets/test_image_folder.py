@@ -104,7 +104,7 @@ def test_masks_lie_at_the_same_path_and_come_out_as_zero_and_one(tmp_path: Path,
     own = reader(tmp_path)
     listing = own.scan()
     assert listing.info.has_masks
-    assert listing.warnings == ("10 picture(s) have no mask and count as empty",)
+    assert listing.warnings == ("10 pictures without a mask, counted as empty",)
     shown = own.load(listing.samples[-1])[1]
     assert shown is not None
     np.testing.assert_array_equal(shown, np.repeat([[0] * 8 + [1] * 8], 16, axis=0))
@@ -133,9 +133,9 @@ def test_what_is_odd_is_counted(tmp_path: Path) -> None:
     classes(tmp_path / "test", 2)
     picture(tmp_path / "train" / "cover.png")
     assert reader(tmp_path).scan().warnings == (
-        "splits as the folders test/, train/, val/ give them: train 8, val 2, test 4 picture(s)",
+        "splits as the folders test/, train/, val/ give them, in pictures: train 8, val 2, test 4",
         "val has no picture of big_jet",
-        "1 picture(s) are in no class folder and were left out: train/cover.png",
+        "1 picture in no class folder, left out: train/cover.png",
     )
 
 
@@ -148,7 +148,7 @@ def test_one_class_is_refused_with_the_layout(tmp_path: Path) -> None:
 
 
 def test_too_few_groups_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"2 picture\(s\) in 2 group\(s\) cannot be split"):
+    with pytest.raises(UserError, match=r"2 pictures in 2 groups cannot be split"):
         reader(classes(tmp_path, 1)).scan()
 
 

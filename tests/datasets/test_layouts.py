@@ -105,7 +105,7 @@ def test_label_files_that_no_picture_is_called_like_are_told(tmp_path: Path) -> 
     picture(tmp_path / "images" / "0.jpg")
     yolo(tmp_path / "text" / "0.txt")
     said = refusal(tmp_path, "hrplanes")
-    assert "text/0.txt hold(s) boxes as YOLO has them, and no picture has such a name: a label file has the" in said
+    assert "text/0.txt holds boxes as YOLO has them, and no picture has such a name: a label file has the" in said
 
 
 def test_the_public_formats_are_recognised_by_other_readers(tmp_path: Path) -> None:

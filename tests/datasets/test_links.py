@@ -18,7 +18,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.settings import make_config, path_made_absolute
 from tests.datasets.test_image_folder import classes, picture
 
-ELSEWHERE = "folder(s) or link(s) to folders that are read at another place"
+ELSEWHERE = "folders met again through a link, read once"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_loops_of_links_end_and_are_named(root: Path, disk: Path) -> None:
     os.symlink(disk.parent, disk / "above")
     listing = scan(root, disk.parent)
     left = listing.account.left_out
-    assert left["link(s) lead to nothing"] == ("self",)
+    assert left["links to nothing"] == ("self",)
     assert set(left[ELSEWHERE]) == {"glider/up", "z/back", "z/above/disk", "z/above/root"}
     assert len(listing.account.read) == 40
 
@@ -142,7 +142,7 @@ def test_a_hidden_store_below_the_root_is_read_through_links(root: Path) -> None
         os.symlink(f".store/{name}", root / name)
     listing = scan(root)
     assert len(listing.samples) == 20
-    assert listing.account.left_out == {"hidden file(s) or folder(s) left out": (".store",)}
+    assert listing.account.left_out == {"paths left out as hidden": (".store",)}
     with pytest.raises(UserError, match="holds 0 folder"):
         scan(root, follow=False)
 
@@ -202,7 +202,7 @@ def test_labels_behind_a_link_are_named_as_read(tmp_path: Path) -> None:
     assert {path.name for path in listing.account.read if path.parent == root / "annotations"} == {
         path.name for path in (root / "annotations").iterdir()
     }
-    assert listing.account.left_out == {"link(s) to folders were not followed": ("labels",)}
+    assert listing.account.left_out == {"links to folders, not followed": ("labels",)}
 
 
 def test_a_link_that_leads_to_another_picture_is_decoded_again(root: Path, disk: Path, tmp_path: Path) -> None:

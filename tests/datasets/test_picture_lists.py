@@ -68,10 +68,10 @@ def test_what_a_list_lacks_and_what_is_not_there_are_named(tmp_path: Path) -> No
     (tmp_path / "list.csv").write_text("\n".join(["filename,label", *rows]))
     (tmp_path / "prices.csv").write_text("id,price\n1,2\n")
     listing = reader(tmp_path).scan()
-    assert listing.warnings[0] == "2 listed picture(s) are not there: 20.png, 21.png"
+    assert listing.warnings[0] == "2 listed pictures not there: 20.png, 21.png"
     assert listing.account.left_out == {
-        "picture(s) are in no list and were left out": ("0.png",),
-        "file(s) that this reader does not use": ("prices.csv",),
+        "pictures in no list, left out": ("0.png",),
+        "files that this reader does not use": ("prices.csv",),
     }
 
 
@@ -97,4 +97,4 @@ def test_folders_of_classes_count_before_lists(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("filename,label\nglider/00.png,jet\n")
     listing = reader(tmp_path).scan()
     assert labels(listing, tmp_path)["glider/00.png"] == "glider"
-    assert listing.account.left_out == {"file(s) that this reader does not use": ("list.csv",)}
+    assert listing.account.left_out == {"files that this reader does not use": ("list.csv",)}

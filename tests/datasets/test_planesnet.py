@@ -89,7 +89,7 @@ def test_a_chip_with_both_labels_is_counted(tmp_path: Path, as_json: bool) -> No
     write(tmp_path, [*written, twin], as_json=as_json)
     listing = reader(tmp_path).scan()
     assert len(listing.samples) == len(written) + 1
-    assert listing.warnings == ("1 chip(s) are there with both labels; they stay, and cannot all be right",)
+    assert listing.warnings == ("1 chip with both labels, kept though not all of it can be right",)
 
 
 def test_other_names_and_second_copies_are_counted_and_left_out(tmp_path: Path) -> None:
@@ -104,9 +104,8 @@ def test_other_names_and_second_copies_are_counted_and_left_out(tmp_path: Path) 
     assert len(listing.samples) == 48
     again = "copy/" + some.name if listing.samples[0].path == some else "planesnet/" + some.name
     assert listing.warnings == (
-        "2 picture(s) are not named label__scene__location and were left out: planesnet/7__scene__1_2.png, "
-        "planesnet/preview.png",
-        f"1 chip(s) are there again in another folder and were taken once: {again}",
+        "2 pictures not named label__scene__location, left out: planesnet/7__scene__1_2.png, planesnet/preview.png",
+        f"1 chip present again in another folder, taken once: {again}",
     )
     assert listing.account.unused_pictures == 3
 
@@ -144,7 +143,7 @@ def test_one_label_alone_is_refused(tmp_path: Path) -> None:
 
 def test_two_scenes_cannot_be_split(tmp_path: Path) -> None:
     write(tmp_path, chips(scenes=2))
-    with pytest.raises(UserError, match=r"2 scene\(s\) cannot be split into train, val and test; 3 or more"):
+    with pytest.raises(UserError, match=r"2 scenes cannot be split into train, val and test; 3 or more"):
         reader(tmp_path).scan()
 
 
@@ -213,7 +212,7 @@ def test_the_real_chips(real: Path) -> None:
     assert len(listing.samples) == 20_004
     assert sum(sample.label for sample in listing.samples) == 4_715
     assert not listing.synthetic
-    assert listing.warnings == ("3 chip(s) are there with both labels; they stay, and cannot all be right",)
+    assert listing.warnings == ("3 chips with both labels, kept though not all of it can be right",)
     assert len({sample.group for sample in listing.samples}) == 971
     for split, fraction in zip(SPLITS, (0.8, 0.1, 0.1), strict=True):
         planes = sum(listing.samples[i].label for i in listing.splits[split])

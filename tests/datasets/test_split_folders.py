@@ -49,7 +49,7 @@ def test_the_splits_of_an_export_are_kept(tmp_path: Path, layout: str) -> None:
     assert {s.path.name for s in listing.samples} == {p.name for p in tmp_path.rglob("*.jpg")}
     start = "" if level == 0 else "images/"
     folders = f"{start}test/, {start}train/, {start}valid/"
-    assert listing.warnings[0] == f"splits as the folders {folders} give them: train 14, val 4, test 2 picture(s)"
+    assert listing.warnings[0] == f"splits as the folders {folders} give them, in pictures: train 14, val 4, test 2"
 
 
 def test_folders_of_splits_may_end_with_a_year(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_scenes_beside_the_splits_are_left_out_and_named(tmp_path: Path) -> None
             scene(tmp_path, f"{split}/images", f"{split}/labels", f"{split}{n}")
     listing = reader(tmp_path).scan()
     assert tops(listing, tmp_path) == {"train": {"train"}, "val": {"valid"}, "test": {"test"}}
-    left = "2 picture(s) are outside of test/, train/, valid/, in a folder that names no split, and were left out"
+    left = "2 pictures outside of test/, train/, valid/, in a folder that names no split, left out"
     assert f"{left}: sample/images/sample0.jpg, sample/images/sample1.jpg" in listing.warnings
 
 
@@ -135,5 +135,5 @@ def test_copies_in_two_given_splits_are_a_fault(tmp_path: Path) -> None:
     shutil.copy(moved, tmp_path / "valid" / "a" / f"train0_png.rf.{9:032x}.png")
     found = examine(folder_reader(tmp_path))
     assert found.faults["pictures with copies (.rf.) in several splits"] == 1
-    warning = "1 picture(s) have copies (.rf.) in several splits: a/train0.png; a source belongs to one"
+    warning = "1 picture with copies (.rf.) in several splits: a/train0.png; a source belongs to one"
     assert warning in found.listing.warnings

@@ -85,7 +85,7 @@ def test_a_stray_folder_beside_the_splits_is_left_out_and_no_class(tmp_path: Pat
     listing = reader(tmp_path).scan()
     assert listing.info.classes == ("A", "B", "C")
     assert {split: len(index) for split, index in listing.splits.items()}["val"] == 15
-    reason = "picture(s) are outside of train/, valid/, in a folder that names no split, and were left out"
+    reason = "pictures outside of train/, valid/, in a folder that names no split, left out"
     assert len(listing.account.left_out[reason]) == 9
     assert f"9 {reason}: sample/A/00.png, sample/A/01.png, sample/A/02.png and 6 more" in listing.warnings
     assert examine(reader(tmp_path)).faults["pictures left out"] == 9
@@ -116,7 +116,7 @@ def test_pictures_beside_a_folder_of_images_are_named(tmp_path: Path) -> None:
     classes(tmp_path / "images")
     picture(tmp_path / "glider" / "more.png")
     listing = reader(tmp_path).scan()
-    assert listing.account.left_out == {"picture(s) are outside of images/ and were left out": ("glider/more.png",)}
+    assert listing.account.left_out == {"pictures outside of images/, left out": ("glider/more.png",)}
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_folders_that_are_empty_linked_or_of_the_disk_are_named(tmp_path: Path) 
     listing = reader(tmp_path).scan()
     assert listing.info.classes == ("big_jet", "glider")
     assert listing.account.left_out == {
-        "folder(s) are empty": ("a380",),
-        "hidden file(s) or folder(s) left out": ("glider/._01.png",),
-        "link(s) lead to nothing": ("glider/link.png",),
-        "pipe(s), socket(s) or device(s) left out": ("glider/pipe.png",),
-        "folder(s) of the file system left out": ("lost+found",),
-        "link(s) to folders were not followed": ("sailplane",),
+        "folders without content": ("a380",),
+        "paths left out as hidden": ("glider/._01.png",),
+        "links to nothing": ("glider/link.png",),
+        "files of a special kind (pipes, sockets, devices), left out": ("glider/pipe.png",),
+        "folders of the file system, left out": ("lost+found",),
+        "links to folders, not followed": ("sailplane",),
     }
-    assert "1 folder(s) are empty: a380" in listing.warnings
+    assert "1 folder without content: a380" in listing.warnings
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may read everything")
@@ -173,7 +173,7 @@ def test_a_link_into_a_closed_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "closed").chmod(0)
     try:
         left = reader(tmp_path / "root").scan().account.left_out
-        assert left == {"link(s) lead to what may not be read": ("glider/x.png",)}
+        assert left == {"links to what may not be read": ("glider/x.png",)}
     finally:
         (tmp_path / "closed").chmod(0o755)
 
@@ -203,7 +203,7 @@ def test_a_second_folder_of_the_same_pictures_is_left_out_and_counted(fgvc: FGVC
     listing = fgvc.scan()
     assert {sample.path.parent for sample in listing.samples} == {data / "images"}
     assert len(listing.samples) == listing.account.unused_pictures == 60
-    assert listing.warnings[0].startswith("60 picture(s) are there again outside of images/ and were left out: data/i")
+    assert listing.warnings[0].startswith("60 pictures present again outside of images/, left out: data/i")
 
 
 def test_two_folders_of_pictures_without_images_are_refused(fgvc: FGVCAircraft) -> None:
@@ -224,4 +224,4 @@ def test_a_class_folder_with_nothing_but_other_files_is_named(tmp_path: Path) ->
     (tmp_path / "a380").mkdir()
     (tmp_path / "a380" / "photo.heic").write_bytes(b"\0\0\0\x18ftypheic")
     listing = ImageFolder(tmp_path, name="mine", image_size=16, tile=320).scan()
-    assert listing.account.left_out == {"file(s) that this reader does not use": ("a380/photo.heic",)}
+    assert listing.account.left_out == {"files that this reader does not use": ("a380/photo.heic",)}

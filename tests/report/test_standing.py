@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,19 @@ def test_one_within_the_interval_is_promoted_if_its_score_is_not_lower() -> None
     assert judge(stand(0.42, 0.6, 1.0), CHAMPION, GOAL).promoted
     judged = judge(stand(0.42, 0.5, 1.0), CHAMPION, GOAL)
     assert (judged.promoted, judged.reason) == (False, "its score 0.4600 is below 0.5000")
+
+
+def test_a_champion_whose_metric_is_no_number_gives_way_and_that_is_said() -> None:
+    diverged = Standing.from_tag(stand(math.nan, 0.5, 1.0).to_tag())
+    assert diverged is not None
+    judged = judge(stand(0.1, 0.5, 1.0), diverged, GOAL)
+    assert judged.promoted
+    assert judged.reason == (
+        "no dataset is worse by more than the interval, and fgvc/accuracy of the champion is no number"
+    )
+    assert not judge(stand(0.1, 0.2, 1.0), diverged, GOAL).promoted, "hrplanes lies below the champion's interval"
+    assert not judge(stand(math.nan, 0.5, 1.0), diverged, GOAL).promoted, "it has no score either"
+    assert not judge(stand(math.nan, 0.5, 1.0), CHAMPION, GOAL).promoted
 
 
 def test_under_another_goal_the_mean_over_the_datasets_decides() -> None:

@@ -65,7 +65,7 @@ def test_trials_are_compared_at_equal_numbers_of_folds_by_the_mean_so_far() -> N
     assert not rungs.judge(3, within).stop
     verdict = rungs.judge(3, end)
     assert verdict.stop
-    assert verdict.reason == "after fold 1: place 3 of 4 by the mean of 1 fold(s), 2 go on"
+    assert verdict.reason == "after fold 1: place 3 of 4 by the mean of the folds so far, 2 go on"
 
 
 def test_the_next_rung_is_of_more_folds_and_takes_their_mean() -> None:
@@ -79,11 +79,11 @@ def test_the_next_rung_is_of_more_folds_and_takes_their_mean() -> None:
     assert [stop for stop, _ in verdicts[1]] == [False] * 6
     assert [reason for _, reason in verdicts[2]] == [
         "",
-        "after fold 1: place 1 of 3 by the mean of 1 fold(s), 1 goes on",
+        "after fold 1: place 1 of 3 by the mean of the folds so far, 1 goes on",
         "",
         "",
         "",
-        "after fold 3: place 1 of 3 by the mean of 3 fold(s), 1 goes on",
+        "after fold 3: place 1 of 3 by the mean of the folds so far, 1 goes on",
     ]
 
 
@@ -241,7 +241,7 @@ def test_a_study_on_folds_prunes_goes_on_after_an_interrupt_and_means_what_its_f
     defaults = trials[0]
     assert [t.end for t in trials] == [End.COMPLETED, End.PRUNED, End.PRUNED], shown
     for number, behind in enumerate(trials[1:], start=2):
-        assert behind.reason.startswith(f"after fold 1: place {number} of {number} by the mean of 1 fold(s), ")
+        assert behind.reason.startswith(f"after fold 1: place {number} of {number} by the mean of the folds so far, ")
         assert [(e.fold, bool(e.result)) for e in behind.epochs] == [(1, False), (1, True)]
     config = plan.config(defaults.drawn)
     alone = []

@@ -11,6 +11,7 @@ from raytune_planes.datasets.label_formats import coco, dota, voc, yolo
 from raytune_planes.datasets.labels import Found, Labels
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
+from raytune_planes.printing import counted
 
 
 class Format(NamedTuple):
@@ -45,18 +46,18 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
     name = max(read, key=lambda name: len(read[name].labels_of))
     found = read.pop(name)
     if not found.labels_of:
-        raise UserError(f"{some(sorted(found.files))}: label file(s) of {name}, and no picture that they name is there")
+        raise UserError(f"{some(sorted(found.files))}: labels of {name}, and no picture that they name is there")
     survey.read(found.files)
     for other, its in read.items():
-        reason = f"label file(s) of {other} were left out, since {name} labels as many pictures or more"
+        reason = f"label files of {other}, left out since {name} labels as many pictures or more"
         survey.leave(reason, sorted(its.files))
     bare = [picture for picture in sizes if picture not in found.labels_of]
     if bare and FORMATS[name].silence_is_empty:
         names = some([picture.name for picture in bare])
-        found.warnings.append(f"{len(bare):,} picture(s) have no label file and count as empty: {names}")
+        found.warnings.append(f"{counted(len(bare), 'picture')} without a label file, counted as empty: {names}")
         found.labels_of |= {picture: Labels() for picture in bare}
     elif bare:
-        survey.leave(f"picture(s) are in no label file of {name} and were left out", bare)
+        survey.leave(f"pictures in no label file of {name}, left out", bare)
     found.labels_of = {picture: found.labels_of[picture] for picture in sizes if picture in found.labels_of}
     return found
 

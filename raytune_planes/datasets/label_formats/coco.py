@@ -21,7 +21,7 @@ from raytune_planes.datasets.split_folders import NAMES
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError, first_line
 from raytune_planes.paths import regular, start
-from raytune_planes.printing import printable
+from raytune_planes.printing import in_number, printable
 
 LARGEST = 2**29
 """Bytes of a file; COCO's own largest one has 470 MB."""
@@ -30,8 +30,8 @@ LOOKED_INTO = 2**26
 KEYS = ("images", "annotations", "categories")
 OPENING = re.compile(rb'"(images|annotations|categories|info|licenses)"\s*:\s*[\[{]')
 """How a file of the format begins; other JSON files are told with the files that are not used."""
-CROWD = "region(s) of many objects (iscrowd) were taken as a box each"
-UNLISTED = "object(s) are of pictures that their file does not list, and were left out"
+CROWD = "regions of many objects (iscrowd), taken as a box each"
+UNLISTED = "objects of pictures that their file does not list, left out"
 
 
 def looks(path: Path) -> bool:
@@ -97,8 +97,8 @@ class _Collected:
         lost, twice = some(self.lost), some([picture.name for picture in self.twice])
         messages = {
             UNLISTED: self.unlisted,
-            f"listed picture(s) are not there: {lost}": len(self.lost),
-            f"picture(s) are in files of two splits: {twice}": len(self.twice),
+            f"pictures listed and not there: {lost}": len(self.lost),
+            f"pictures in files of two splits: {twice}": len(self.twice),
         }
         # An id that stands for other classes in other files names none.
         ids, known = Counter(number for _, number in self.called), Counter(kind for kind, _ in self.called)
@@ -107,7 +107,7 @@ class _Collected:
             self.files,
             {kind: number for kind, number in self.called if ids[number] == known[kind] == 1},
             {picture: split for picture, split in self.split_of.items() if split},
-            [f"{count:,} {what}" for what, count in messages.items() if count],
+            [f"{in_number(count, what)}" for what, count in messages.items() if count],
         )
 
 

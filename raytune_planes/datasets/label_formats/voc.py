@@ -14,7 +14,7 @@ from raytune_planes.datasets.plain_xml import parsed
 from raytune_planes.datasets.survey import Survey
 from raytune_planes.errors import UserError
 from raytune_planes.paths import start
-from raytune_planes.printing import printable
+from raytune_planes.printing import counted, printable
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 TURNED = ("cx", "cy", "w", "h", "angle")
@@ -54,7 +54,7 @@ def read(survey: Survey, sizes: Mapping[Path, tuple[int, int]]) -> Found | None:
             raise another_size(place, stated, picture, size)
         found.labels_of[picture] = clipped([_object(each, place) for each in tree.iter("object")], *size)
     if lost:
-        found.warnings.append(f"{len(lost):,} label file(s) are of no picture that is there: {some(lost)}")
+        found.warnings.append(f"{counted(len(lost), 'label file')} of no picture that is there: {some(lost)}")
     found.files = {*of_picture.values(), *lost}
     return found if found.files else None
 

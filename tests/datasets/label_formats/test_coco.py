@@ -44,7 +44,7 @@ def test_the_boxes_of_a_json_file_are_read_in_pixels(tmp_path: Path) -> None:
     for n in range(6):
         assert boxes(listing, f"{n}.png") == set(BOXES)
     assert listing.boxes_of == {f"images/{n}.png": 2 for n in range(6)}
-    assert "12 box(es) of class airplane 1, the only one, count as planes" in listing.warnings
+    assert "12 boxes of class airplane 1, the only one, counted as planes" in listing.warnings
     assert listing.account.left_out == {}
 
 
@@ -75,7 +75,7 @@ def test_the_names_of_the_files_give_the_splits(tmp_path: Path) -> None:
     assert {split: len({listing.samples[i].path for i in listing.splits[split]}) for split in SPLITS} == {
         **{"train": 4, "val": 2, "test": 2}
     }
-    assert "splits as the names of the label files tell them: train 4, val 2, test 2 picture(s)" in listing.warnings
+    assert "splits as the names of the label files tell them, in pictures: train 4, val 2, test 2" in listing.warnings
 
 
 def test_a_picture_that_no_file_lists_is_left_out_and_one_without_objects_is_empty(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_a_picture_that_no_file_lists_is_left_out_and_one_without_objects_is_emp
     listing = reader(tmp_path).scan()
     assert listing.boxes_of["images/0.png"] == 0
     assert listing.account.left_out == {
-        "picture(s) are in no label file of COCO and were left out": ("images/5.png",),
+        "pictures in no label file of COCO, left out": ("images/5.png",),
     }
-    assert "1 listed picture(s) are not there: gone.png" in listing.warnings
+    assert "1 picture listed and not there: gone.png" in listing.warnings
 
 
 def test_outlines_and_masks_stand_in_for_missing_boxes(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_outlines_and_masks_stand_in_for_missing_boxes(tmp_path: Path) -> None:
     written(tmp_path / "annotations.json", table)
     listing = reader(tmp_path).scan()
     assert boxes(listing, "0.png") == {(8, 16, 40, 48), (10, 5, 12, 25)}
-    assert "2 outline(s) were taken as their enclosing boxes" in listing.warnings
+    assert "2 outlines taken as their enclosing boxes" in listing.warnings
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_malformed_object_is_named(tmp_path: Path, more: dict[str, Any], messa
         (
             "images",
             [{"id": 0, "file_name": "other.png"}],
-            r"annotations\.json: label file\(s\) of COCO, and no picture that they name is there",
+            r"annotations\.json: labels of COCO, and no picture that they name is there",
         ),
         ("categories", [{"id": 1}], r"categories\[0\]: a category without a name"),
     ],
@@ -219,7 +219,7 @@ def test_classes_are_told_apart_by_name_also_where_files_number_them_differently
         reader(tmp_path, ("1",)).scan()
     listing = reader(tmp_path, ("Airplane",)).scan()
     assert {path.split("/")[0] for path, count in listing.boxes_of.items() if count} == {"train"}
-    assert "6 box(es) of classes that are no planes (ship) count as background" in listing.warnings
+    assert "6 boxes of classes that are no planes (ship), counted as background" in listing.warnings
 
 
 def test_other_objects_and_crowds_are_counted(tmp_path: Path) -> None:
@@ -227,8 +227,8 @@ def test_other_objects_and_crowds_are_counted(tmp_path: Path) -> None:
     table["annotations"].append({"image_id": 77, "category_id": 1, "bbox": [0, 0, 5, 5]})
     changed(tmp_path, table, iscrowd=1, segmentation={"size": [1, 1], "counts": [1]})
     warnings = reader(tmp_path).scan().warnings
-    assert "1 object(s) are of pictures that their file does not list, and were left out" in warnings
-    assert "1 region(s) of many objects (iscrowd) were taken as a box each" in warnings
+    assert "1 object of pictures that their file does not list, left out" in warnings
+    assert "1 region of many objects (iscrowd), taken as a box each" in warnings
 
 
 def test_of_two_formats_the_one_that_labels_more_pictures_is_read_and_the_other_named(tmp_path: Path) -> None:
@@ -237,12 +237,12 @@ def test_of_two_formats_the_one_that_labels_more_pictures_is_read_and_the_other_
         (tmp_path / "images" / f"{n}.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     listing = reader(tmp_path).scan()
     assert set(listing.boxes_of.values()) == {2}
-    reason = "label file(s) of YOLO were left out, since COCO labels as many pictures or more"
+    reason = "label files of YOLO, left out since COCO labels as many pictures or more"
     assert listing.account.left_out == {reason: tuple(f"images/{n}.txt" for n in range(5))}
     (tmp_path / "images" / "5.txt").write_text("0 0.5 0.5 0.1 0.1\n")
     listing = reader(tmp_path).scan()
     assert set(listing.boxes_of.values()) == {1}
-    reason = "label file(s) of COCO were left out, since YOLO labels as many pictures or more"
+    reason = "label files of COCO, left out since YOLO labels as many pictures or more"
     assert listing.account.left_out == {reason: ("annotations.json",)}
 
 

@@ -28,8 +28,8 @@ def archive(root: Path, folder: str = "labelTxt", counts: tuple[int, int] = (4, 
 def test_oriented_boxes_are_taken_as_their_enclosing_boxes(tmp_path: Path, folder: str) -> None:
     listing = reader(archive(tmp_path, folder), ("plane",)).scan()
     assert boxes(listing, "Ptrain0.png") == {(8, 16, 40, 48)}
-    assert "14 outline(s) were taken as their enclosing boxes" in listing.warnings
-    assert "7 box(es) of classes that are no planes (large-vehicle) count as background" in listing.warnings
+    assert "14 outlines taken as their enclosing boxes" in listing.warnings
+    assert "7 boxes of classes that are no planes (large-vehicle), counted as background" in listing.warnings
     assert {listing.samples[i].path.parts[-3] for i in listing.splits["val"]} == {"val"}
     assert listing.account.left_out == {}
 
@@ -38,7 +38,7 @@ def test_pictures_without_labels_are_left_out_and_not_taken_for_empty(tmp_path: 
     archive(tmp_path)
     scene(tmp_path / "test" / "images" / "P9.png")
     listing = reader(tmp_path, ("plane",)).scan()
-    reason = "picture(s) are in no label file of DOTA and were left out"
+    reason = "pictures in no label file of DOTA, left out"
     assert listing.account.left_out == {reason: ("test/images/P9.png",)}
 
 

@@ -40,7 +40,7 @@ def test_lists_of_names_without_suffix_give_the_splits(tmp_path: Path) -> None:
     assert names["train"].isdisjoint(names["test"])
     assert "no folder or list of test; taken from train, whole groups" in listing.warnings
     unused = ("ImageSets/Layout/train.txt", "ImageSets/Main/airplane_train.txt")
-    assert listing.account.left_out == {"file(s) that this reader does not use": unused}
+    assert listing.account.left_out == {"files that this reader does not use": unused}
 
 
 def test_lists_whose_suffixes_differ_in_case_fit(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_turned_boxes_and_outlines_are_taken_as_their_enclosing_boxes(tmp_path: 
     (tmp_path / "Annotations" / "000.xml").write_text(f"<annotation>{objects}</annotation>")
     listing = reader(tmp_path).scan()
     assert {tuple(map(round, box)) for box in boxes(listing, "000.png")} == {(45, 50, 55, 70), (8, 16, 40, 48)}
-    assert "2 outline(s) were taken as their enclosing boxes" in listing.warnings
+    assert "2 outlines taken as their enclosing boxes" in listing.warnings
 
 
 def test_a_picture_without_a_file_is_left_out_and_a_file_without_a_picture_is_told(tmp_path: Path) -> None:
@@ -77,9 +77,9 @@ def test_a_picture_without_a_file_is_left_out_and_a_file_without_a_picture_is_to
     scene(tmp_path / "JPEGImages" / "more.png")
     voc(tmp_path / "Annotations" / "gone.xml")
     listing = reader(tmp_path).scan()
-    reason = "picture(s) are in no label file of Pascal VOC and were left out"
+    reason = "pictures in no label file of Pascal VOC, left out"
     assert listing.account.left_out == {reason: ("JPEGImages/more.png",)}
-    assert any("1 label file(s) are of no picture that is there: " in warning for warning in listing.warnings)
+    assert any("1 label file of no picture that is there: " in warning for warning in listing.warnings)
 
 
 def test_masks_of_the_same_names_are_no_scenes(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_masks_of_the_same_names_are_no_scenes(tmp_path: Path) -> None:
         path.write_text(path.read_text().replace("old name.jpg", f"00{n}.png"))
     listing = reader(tmp_path).scan()
     assert set(listing.boxes_of) == {f"JPEGImages/00{n}.png" for n in range(6)}
-    reason = "picture(s) are in no label file of Pascal VOC and were left out"
+    reason = "pictures in no label file of Pascal VOC, left out"
     assert listing.account.left_out == {reason: tuple(f"SegmentationClass/00{n}.gif" for n in range(6))}
 
 
@@ -135,7 +135,5 @@ def test_two_files_of_one_picture_and_files_of_none_are_refused(tmp_path: Path) 
         path.rename(path.with_stem(f"x{path.stem}"))
     for path in (tmp_path / "JPEGImages").glob("*.xml"):
         path.unlink()
-    with pytest.raises(
-        UserError, match=r"000\.xml.*: label file\(s\) of Pascal VOC, and no picture that they name is there"
-    ):
+    with pytest.raises(UserError, match=r"000\.xml.*: labels of Pascal VOC, and no picture that they name is there"):
         reader(tmp_path).scan()
