@@ -82,10 +82,9 @@ class Mirror:
                 if changed.get(name) in (None, (item.size, item.mtime_ns))
                 and (name not in known or not known[name].is_there(item))
             ]
-            if new:
-                fetch(self.store, self.address, new, self.folder)
+            fetched = fetch(self.store, self.address, new, self.folder) if new else []
             here = self._here(wanted)
-            known |= {i.name: Known(i.size, i.mtime_ns, i.size, i.mtime_ns) for i in new if i.name in here}
+            known |= {i.name: Known(i.size, i.mtime_ns, i.size, i.mtime_ns) for i in fetched if i.name in here}
             gone = [name for name in known if wanted(name) and name not in items]
             for name in gone:
                 if known.pop(name).is_here(here.get(name)):

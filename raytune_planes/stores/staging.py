@@ -25,8 +25,8 @@ FOLDER = "stores"
 LOCK, PARTS = ".lock", ".parts"
 """End the names of its neighbours: the lock of whoever copies, and files that are not whole yet."""
 THREADS = 8
-ROUNDS = 3
-"""How often a prefix may change while it is copied."""
+ROUNDS, READS = 3, 5
+"""How often a prefix may change while it is copied, and an object while it is read."""
 SPARED_S = 24 * 3600.0
 """A folder opened within this time is not removed to make room."""
 
@@ -84,39 +84,73 @@ def is_same(path: Path, item: Item) -> bool:
     return False
 
 
-def fetch(store: fs.FileSystem, address: Address, items: Sequence[Item], folder: Path) -> None:
-    """Copy these objects into the folder, several at a time. Raises UserError: the store; OSError: the disk."""
+def fetch(store: fs.FileSystem, address: Address, items: Sequence[Item], folder: Path) -> list[Item]:
+    """Copy these objects into the folder, several at a time; returns what each was when it was read.
+
+    One that is gone, or was replaced whenever it was read, is left out: the next listing decides.
+
+    Raises:
+        UserError: the store cannot be read.
+        OSError: the disk.
+    """
     parts = _beside(folder, PARTS)
     parts.mkdir(parents=True, exist_ok=True)
 
-    def one(numbered: tuple[int, Item]) -> None:
-        _fetch(store, address, numbered[1], folder, parts / str(numbered[0]))
+    def one(numbered: tuple[int, Item]) -> Item | None:
+        return _fetch(store, address, numbered[1].name, folder, parts / str(numbered[0]))
 
     with ThreadPoolExecutor(THREADS, "fetch") as pool:
-        for _ in pool.map(one, enumerate(items)):
-            pass  # an error of any of them ends it
+        fetched = list(pool.map(one, enumerate(items)))  # an error of any of them ends it
     shutil.rmtree(parts, ignore_errors=True)
+    return [item for item in fetched if item]
 
 
-def _fetch(store: fs.FileSystem, address: Address, item: Item, folder: Path, part: Path) -> None:
-    target = folder / item.name
-    try:
+def _fetch(store: fs.FileSystem, address: Address, name: str, folder: Path, part: Path) -> Item | None:
+    """What was read counts only where the object has that size afterwards too (``writing.content`` says why)."""
+    target, path, failed = folder / name, f"{address.path}/{name}", None
+    for _ in range(READS):
+        failed = _copy(store, path, part)
         with asking(address):
-            stream = store.open_input_stream(f"{address.path}/{item.name}")
-        with stream, part.open("wb") as file:
-            while True:
-                with asking(address):
-                    block = stream.read(CHUNK)
-                if not block:
-                    break
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileNotFoundError:
-        return  # removed since it was listed: the next listing lacks it
+            (found,) = store.get_file_info([path])
+        if not found.is_file:
+            return None
+        if failed is None and part.stat().st_size == found.size:
+            break
+    else:
+        with asking(address):
+            if failed and not isinstance(failed, FileNotFoundError):
+                raise failed
+        return None
+    item = Item(name, found.size, found.mtime_ns or 0)
     os.utime(part, ns=(time.time_ns(), item.mtime_ns))
     _make_way(target)
     part.replace(target)
+    return item
+
+
+def _copy(store: fs.FileSystem, path: str, part: Path) -> OSError | None:
+    """What the object at the path holds becomes ``part``; returns the store's failure, if it did not answer so.
+
+    Raises:
+        OSError: of the disk.
+    """
+    with part.open("wb") as file:
+        try:
+            stream = store.open_input_stream(path)
+        except OSError as error:
+            return error
+        with stream:
+            while True:
+                try:
+                    block = stream.read(CHUNK)
+                except OSError as error:
+                    return error
+                if not block:
+                    break
+                file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    return None
 
 
 def _make_way(target: Path) -> None:

@@ -9,15 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytune_planes.cli import main
 from raytune_planes.errors import UserError
 from raytune_planes.stores import staging
-from raytune_planes.stores.access import StoreUnavailable
+from raytune_planes.stores.access import StoreUnavailable, listing, opened
 from raytune_planes.stores.address import parsed
-from raytune_planes.stores.staging import PARTS, SPARED_S, folder_of, staged
+from raytune_planes.stores.staging import PARTS, SPARED_S, fetch, folder_of, is_same, staged
 from tests.stores.server import Server
 
 LIMIT = 2**30
@@ -56,6 +57,42 @@ def test_only_what_has_changed_is_fetched_again(s3: Server, bucket: str, tmp_pat
     folder.joinpath("a/1.bin").write_bytes(b"7 bytes")  # somebody's change of a copy
     copied(f"s3://{bucket}/data", tmp_path)
     assert (folder / "a/1.bin").read_bytes() == b"a/1.bin"
+
+
+def test_an_object_that_is_replaced_while_it_is_copied_is_copied_again_and_one_that_goes_is_left_out(
+    s3: Server, bucket: str, tmp_path: Path
+) -> None:
+    address, key = parsed(f"s3://{bucket}/data"), "data/x.bin"
+    real = opened(address)
+
+    class Racing:
+        """Somebody writes between the store's answer about the size and the reading, ``times`` times."""
+
+        def __init__(self, act: Callable[[int], object], times: int) -> None:
+            self.act, self.left, self.get_file_info = act, times, real.get_file_info
+
+        def open_input_stream(self, path: str) -> object:
+            stream = real.open_input_stream(path)
+            if self.left:
+                self.left -= 1
+                self.act(self.left)
+            return stream
+
+    def put(left: int) -> None:
+        s3.client.put_object(Bucket=bucket, Key=key, Body=b"after" + b"." * left)
+
+    def copies(racing: Any) -> list[tuple[str, int]]:
+        s3.client.put_object(Bucket=bucket, Key=key, Body=b"before, long" * 3)
+        fetched = fetch(racing, address, listing(real, address), tmp_path)
+        return [(item.name, item.size) for item in fetched]
+
+    assert copies(Racing(put, 2)) == [("x.bin", 5)]
+    assert content(tmp_path) == {"x.bin": b"after"}
+    assert is_same(tmp_path / "x.bin", listing(real, address)[0])
+    (tmp_path / "x.bin").unlink()
+    assert copies(Racing(lambda _: s3.client.delete_object(Bucket=bucket, Key=key), 1)) == []
+    assert copies(Racing(put, 99)) == [], "which changes all the time"
+    assert content(tmp_path) == {}
 
 
 def test_two_hosts_see_the_same_times_of_change(s3: Server, bucket: str, tmp_path: Path) -> None:

@@ -129,6 +129,9 @@ def test_a_study_that_loses_its_store_and_its_machine_ends_as_if_nothing_had_hap
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         assert SECRET.encode() not in content, name
+    for own in ("ray", "optuna.db"):  # of the driver's host, which makes them anew
+        assert list((other.folder / "state").rglob(f"night/{own}"))
+        assert not (fetched / "night" / own).exists()
     study = read_study(fetched / "night")
     assert study.warnings == ()
     assert Counter(t.number for t in study.trials) == Counter(range(done + 2))
