@@ -25,14 +25,12 @@ from raytune_planes.tuning.fitting import learn_from
 from raytune_planes.tuning.judging import is_final
 from raytune_planes.tuning.pools import Pools, missing_card
 from raytune_planes.tuning.promoting import continued
+from raytune_planes.tuning.recovering import HALVED, error_of, recovered
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search
-from raytune_planes.tuning.stop_requests import forget, halve_batches, halved, stop_requested, stop_trial
+from raytune_planes.tuning.stop_requests import forget, stop_requested, stop_trial
 from raytune_planes.tuning.trial import ERROR, Task
 from raytune_planes.tuning.watch import Watch
-
-LOW = "running low on memory"
-"""What Ray says of a process that it ended before the system would have."""
 
 
 class Recorder(tune.Callback):
@@ -86,6 +84,8 @@ class Recorder(tune.Callback):
         self._watch.folder()
         self._each_step()
         self._view.tick()
+        for notice in self._watch.hosts():
+            self._view.note(notice)
         if self._pools:
             waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
             self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
@@ -153,7 +153,7 @@ class Recorder(tune.Callback):
         if trial.config["trial_id"] not in self.trials:
             self.on_trial_start(iteration, trials, trial)
         record = self.trials[trial.config["trial_id"]]
-        last = str(trial.get_error() or "its process was lost").strip().splitlines()
+        last = str(error_of(trial) or "its process was lost").strip().splitlines()
         request = stop_requested(self._folder(record))
         hung = request is not None and request.end is End.FAILED
         reason = request.reason if request and hung else f"lost {trial.num_failures} times: {last[-1][:300]}"
@@ -163,15 +163,10 @@ class Recorder(tune.Callback):
         reaper.reap(trial.config["trial_id"])
         record = self.trials.get(trial.config["trial_id"])
         if record is not None:
-            after = f"epoch {record.epochs[-1].epoch}" if record.epochs else "its start"
-            if LOW in str(trial.get_error()):
-                halve_batches(self._folder(record), "Ray ended it because its machine ran low on memory")
-            how = "lost a process and continues"
-            if halved(self._folder(record)) and "micro_batches" not in record.tags:
-                how = "did not fit into memory; it continues with each batch in two halves,"
-                record = replace(record, tags={**record.tags, "micro_batches": "2"})
-                self._keep(learn_from(record, self._pools, self._view.note, trial.config["pool"]))
-            self._view.note(f"trial {record.number} {how} from {after}")
+            after, note = recovered(record, self._folder(record), error_of(trial))
+            is_new = HALVED in after.tags and HALVED not in record.tags
+            self._keep(learn_from(after, self._pools, self._view.note, trial.config["pool"]) if is_new else after)
+            self._view.note(note)
 
     def promoted(self, is_last: bool) -> str | None:
         """The paused trial to continue now, by its id; None for none. ``is_last``: there are no new trials."""

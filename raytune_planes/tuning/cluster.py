@@ -18,6 +18,7 @@ from raytune_planes.memory import granted, is_limited
 from raytune_planes.processors import allowed
 from raytune_planes.tuning import ray_hooks
 from raytune_planes.tuning.joining import choose, no_answer, temporary_folder
+from raytune_planes.tuning.leaving import hosts_that_leave
 
 UV_RUN, LOOPBACK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Variables of the environment that Ray reads when it is imported."""
@@ -83,7 +84,7 @@ class Cluster:
 
 
 def nodes_now() -> tuple[Node, ...]:
-    """The machines that are there, and those that the autoscaler may still start. Call while connected.
+    """The machines that are there to stay, and those that the autoscaler may still start. Call while connected.
 
     Raises:
         UserError: ``RAYTUNE_PLANES_AUTOSCALES`` cannot be read.
@@ -93,8 +94,9 @@ def nodes_now() -> tuple[Node, ...]:
     nodes, kinds = [], may_start(os.environ.get(AUTOSCALES, ""))
     # A host without a driver joins all the same: the launcher tells Ray how many GPUs the host was rented with.
     promised = {(kind.cpus, kind.gpus) for _, kind in kinds}
+    leaving = hosts_that_leave()  # Ray starts nothing there
     for node in ray.nodes():
-        if node["Alive"]:
+        if node["Alive"] and node["NodeID"] not in leaving:
             offered, labels = node["Resources"], node["Labels"]
             cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
             has_card = "ray.io/accelerator-type" in labels or (cpus, gpus) in promised

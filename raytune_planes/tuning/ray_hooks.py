@@ -93,6 +93,18 @@ def process_of(trial: Any) -> Any:
     return getattr(state, "ray_actor", None)
 
 
+def draining() -> dict[str, int]:
+    """Ray's id of each host that is to end ("draining") -> when, in ms of Unix time; 0 where nobody said when.
+
+    The public list of hosts does not tell; ``ray.train.get_preemption_info`` needs a process more for each group.
+    """
+    ask = getattr(getattr(_module("ray._private.state"), "state", None), "get_draining_nodes", None)
+    if ask is None:
+        _lost("state.get_draining_nodes", "trials of a host that is about to end do not leave it before")
+        return {}
+    return dict(ask())
+
+
 @contextmanager
 def starts_are_kept() -> Iterator[None]:
     """Inside, a trial whose process is starting waits for it, and a process that is free takes the trial after it.

@@ -19,15 +19,17 @@ from raytune_planes.training.loop import StopTrial
 from raytune_planes.training.workers import Worker
 from raytune_planes.training.writing import Writer
 from raytune_planes.tuning.cores import CoreTime
+from raytune_planes.tuning.leaving import HostLeaves, leaves, node_id
 from raytune_planes.tuning.stop_requests import stop_requested
 
 
 class Reporter:
-    """Tells Tune of each epoch, keeps its checkpoint, and ends the trial when the driver requests it."""
+    """Tells Tune of each epoch, keeps its checkpoint, and ends the trial when the driver or its host requests it."""
 
-    def __init__(self, folder: Path, worker: Worker, began_with: Sequence[str] = ()) -> None:
-        """``began_with``: weights of another trial that this one began with, known when its first epoch ends."""
-        self._folder, self._worker, self._began_with = folder, worker, began_with
+    def __init__(self, folder: Path, worker: Worker, began_with: Sequence[str] = (), led_from: str = "") -> None:
+        """``began_with``: weights of another trial that this one began with, known when its first epoch ends.
+        ``led_from``: Ray's id of the host of the trial's own process, where that is not a worker."""
+        self._folder, self._worker, self._began_with, self._led_from = folder, worker, began_with, led_from
         self.steps = StepFile(folder)
         self._before = CoreTime.now()
         self._sent: list[str] = []
@@ -52,7 +54,7 @@ class Reporter:
                 self._tell(record)
 
     def __call__(self, record: EpochRecord, checkpoint: Checkpoint) -> None:
-        """Raises StopTrial when the driver requests it."""
+        """Raises StopTrial when the driver requests it, HostLeaves when a host of the trial is about to end."""
         self._taught = dict(checkpoint.state.get("teachers", {}))
         self.steps.clear()
         self._tell(record)
@@ -62,8 +64,12 @@ class Reporter:
             self._writer.save(dataclasses.replace(checkpoint, state=state), self._folder)
         # Only the first worker looks, so that all of them stop after the same epoch.
         request = stop_requested(self._folder) if self._worker.rank == 0 else None
-        if float(self._worker.sum(torch.tensor([float(request is not None)], dtype=torch.float64))):
+        mine = [float(request is not None), float(leaves(self._led_from))]
+        is_stopped, is_leaving = self._worker.sum(torch.tensor(mine, dtype=torch.float64)).tolist()
+        if is_stopped:
             raise request or StopTrial(End.PRUNED, "the first worker knows why")
+        if is_leaving:
+            raise HostLeaves(socket.gethostname() if leaves() else "a host of its workers")
 
     def say(self, note: str) -> None:
         """Tell people what the records do not say."""
@@ -92,7 +98,4 @@ class Reporter:
 
 def _place(worker: Worker) -> dict[str, str]:
     """Where this process trains: tags of its trial."""
-    import ray
-
-    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
-    return {"host": socket.gethostname(), "node": node[:8], "device": worker.device.type}
+    return {"host": socket.gethostname(), "node": node_id()[:8], "device": worker.device.type}

@@ -30,6 +30,7 @@ from raytune_planes.training.stages import Fork
 from raytune_planes.training.workers import Worker
 from raytune_planes.tuning.entries import Entry, open_entries
 from raytune_planes.tuning.failures import NO_MEMORY, end_by, explain, lost_process
+from raytune_planes.tuning.leaving import LEFT, HostLeaves, leaves, node_id, preempted
 from raytune_planes.tuning.reporter import Reporter
 from raytune_planes.tuning.stop_requests import halve_batches, halved, stop_requested
 
@@ -83,6 +84,9 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
     Returns:
         ``end`` and ``reason``: the last thing that Tune reports of the trial. Whatever goes wrong with this
         configuration ends as ``end_by`` says; only a lost process passes, and once a lack of memory: Tune tries again.
+
+    Raises:
+        RayActorError: the trial's host is about to end; all epochs so far are on the disk.
     """
     folder = task.folder(suggested["number"], suggested["trial_id"])
     if not Path(task.study).is_dir():  # on a host that joined after the others were asked
@@ -91,8 +95,10 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     if request := stop_requested(folder):  # from before it lost its process
         return {"end": request.end.value, "reason": request.reason}
+    if leaves():  # a process that is free there took the trial
+        raise preempted(socket.gethostname())
     try:
-        return _fit(suggested, task, folder)
+        outcome = _fit(suggested, task, folder)
     except Exception as error:
         if lost := lost_process(error):
             raise lost from error
@@ -104,6 +110,9 @@ def run_trial(suggested: Mapping[str, Any], task: Task) -> dict[str, Any]:
     finally:
         gc.collect()  # this process takes the next trial, and what refers to itself would hold the arrays' files open
         give_back()
+    if host := outcome.get(LEFT):
+        raise preempted(host)
+    return outcome
 
 
 def _fit(suggested: Mapping[str, Any], task: Task, folder: Path) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _fit(suggested: Mapping[str, Any], task: Task, folder: Path) -> dict[str, An
     gpus = {"GPU": pool["gpus"]} if pool["gpus"] else {}
     trainer = TorchTrainer(
         train_here,
-        train_loop_config={"asked": dict(suggested), "task": task},
+        train_loop_config={"asked": dict(suggested), "task": task, "led_from": node_id()},
         torch_config=TorchConfig(backend=worker.backend(config.devices.vision, pool["nccl"])),
         scaling_config=ray.train.ScalingConfig(
             num_workers=0 if alone else task.workers,
@@ -155,8 +164,11 @@ def train_here(job: Mapping[str, Any]) -> dict[str, Any]:
     last = folder / LAST if (folder / LAST).is_file() else None
     trained_by = make_worker(task.workers, config.devices.vision, holds_card=pool["card"], share=pool.get("gpus", 1.0))
     fork = Fork(Path(task.study) / "stages", f"trial {suggested['number']}", task.common_stages)
-    with Reporter(folder, trained_by, fork.took) as report:
-        return _train(job, config, report, trained_by, fork, last)
+    try:
+        with Reporter(folder, trained_by, fork.took, job.get("led_from", "")) as report:
+            return _train(job, config, report, trained_by, fork, last)
+    except HostLeaves as leaving:
+        return {LEFT: str(leaving)}
 
 
 def _train(

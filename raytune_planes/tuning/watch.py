@@ -1,4 +1,4 @@
-"""What the driver keeps an eye on while trials run: that each is reported of, and that the disk has room."""
+"""What the driver keeps an eye on while trials run: each is reported of, the disk has room, hosts stay."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from pathlib import Path
 
 from raytune_planes.errors import UserError
 from raytune_planes.tracking.files import STUDY
+from raytune_planes.tuning.leaving import hosts_that_leave, told_of
+
+HOSTS_S = 2.0
+"""Pause between two questions about hosts; a cloud gives two minutes' notice, or half a minute."""
 
 
 def is_there(folder: Path) -> bool:
@@ -17,7 +21,7 @@ def is_there(folder: Path) -> bool:
 
 
 class Watch:
-    """Says which trial has been silent for too long, and when the results' disk is nearly full.
+    """Says which trial has been silent for too long, when the results' disk is nearly full, and which hosts end.
 
     ``stall_minutes`` without a word are too long, None for never; below ``free_gib`` on the disk of ``folder`` nothing
     new may start, 0 for no limit. ``clock`` gives seconds and never goes back.
@@ -33,6 +37,7 @@ class Watch:
     ) -> None:
         self._folder, self._stall_minutes, self._free_gib, self._clock = folder, stall_minutes, free_gib, clock
         self._last_report: dict[str, float] = {}
+        self._asked_s, self._leaving = -HOSTS_S, set[str]()
 
     def reported(self, trial_id: str) -> None:
         """The trial has started, or has said something."""
@@ -45,6 +50,15 @@ class Watch:
             return ""
         del self._last_report[trial_id]
         return f"no epoch for {limit:g} minutes: it hangs (study.stall_minutes)"
+
+    def hosts(self) -> list[str]:
+        """Hosts that are about to end, in words, each once."""
+        if self._clock() - self._asked_s < HOSTS_S:
+            return []
+        self._asked_s = self._clock()
+        told = dict(told_of(hosts_that_leave(), self._leaving))
+        self._leaving |= told.keys()
+        return list(told.values())
 
     def folder(self) -> None:
         """Raises UserError when the study's folder is no longer there: nothing could be recorded."""

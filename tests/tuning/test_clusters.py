@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import ray
 from ray._private import ray_constants
 from ray.cluster_utils import Cluster
+from ray.core.generated import autoscaler_pb2
 
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.terminal import PlainView
@@ -21,10 +23,11 @@ from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri
+from raytune_planes.tuning import watch
 from raytune_planes.tuning.cluster import AUTOSCALES
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.study import Outcome, run_study
-from tests.tuning.tiny import tiny_plan
+from tests.tuning.tiny import tiny_plan, trained_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
 
@@ -57,11 +60,19 @@ class Hosts:
     def kill(self, host: str) -> None:
         """All of its processes at once: a worker that outlives its raylet for a moment could end its trial in it."""
         (raylet,) = self.nodes[host].all_processes["raylet"]
-        processes = psutil.Process(raylet.process.pid).children(recursive=True)
+        processes = []
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that was told to end does so when nothing runs there
+            processes = psutil.Process(raylet.process.pid).children(recursive=True)
         self.cluster.remove_node(self.nodes[host], allow_graceful=False)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+    def drain(self, host: str) -> None:
+        """Ray is told that the host ends in two minutes, as ``ray drain-node`` does."""
+        reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        client = ray._raylet.GcsClient(address=self.cluster.address)
+        assert client.drain_node(self.nodes[host].node_id, reason, "", int(time.time() * 1000) + 120_000)[0]
 
     @property
     def names(self) -> dict[str, str]:
@@ -91,6 +102,26 @@ class KillsAHost(PlainView):
         if epoch.epoch == 2 and host != "gpu" and not self.killed:
             self.killed, self.before = trial.trial_id, host
             self.hosts.kill(host)
+
+
+class DrainsAHost(PlainView):
+    """Has a CPU host told to end once a trial there has trained two epochs, and ends it once the trial has left."""
+
+    def __init__(self, hosts: Hosts, shown: io.StringIO) -> None:
+        super().__init__(shown)
+        self.hosts, self.left, self.before, self.is_over = hosts, "", "", False
+        self.trained: list[tuple[str, int, str]] = []
+
+    def epoch(self, trial: TrialRecord, epoch: EpochRecord) -> None:
+        super().epoch(trial, epoch)
+        host = self.hosts.names[trial.tags["node"]]
+        self.trained.append((trial.trial_id, epoch.epoch, host))
+        if epoch.epoch == 2 and host != "gpu" and not self.left:
+            self.left, self.before = trial.trial_id, host
+            self.hosts.drain(host)
+        elif trial.trial_id == self.left and not self.is_over:
+            self.is_over = True
+            self.hosts.kill(self.before)
 
 
 def test_a_host_that_was_rented_with_a_gpu_and_shows_none_ends_the_study(
@@ -150,6 +181,43 @@ def test_both_kinds_of_host_train_and_the_trials_of_one_that_dies_go_on_elsewher
     assert [(e.samples, e.metrics) for e in alone.study.trials[0].epochs] == [
         (e.samples, e.metrics) for e in trials[0].epochs
     ]
+
+
+def test_the_trials_of_a_host_that_is_told_to_end_leave_it_before(
+    hosts: Hosts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "HOSTS_S", 0.0)  # a host without trials ends by itself, before it is asked about again
+    view = DrainsAHost(hosts, shown := io.StringIO())
+    fixed = {"budget.epochs": 5, "stopping.rule": "none"}
+    plan = tiny_plan(tmp_path, fixed=fixed, trials=4, gpus_per_worker=1.0, cpu_hosts=True, retries=0)
+    uri = default_uri(plan.out)
+
+    outcome = run_study(plan, view=view, trackers=Trackers(JsonlTracker(plan.out), MlflowTracker(plan.out, uri)))
+
+    trials, said = outcome.study.trials, shown.getvalue()
+    assert [t.end for t in trials] == [End.COMPLETED] * 4, said
+    assert all([e.epoch for e in t.epochs] == [1, 2, 3, 4, 5] for t in trials)
+    assert view.is_over
+    left = next(t for t in trials if t.trial_id == view.left)
+    other = {"first": "second", "second": "first"}[view.before]
+    places = [(epoch, host) for trial_id, epoch, host in view.trained if trial_id == view.left]
+    assert places == [(1, view.before), (2, view.before), (3, other), (4, other), (5, other)]
+    host = left.tags["host"]
+    assert f"{host} (node {hosts.nodes[view.before].node_id[:8]}) ends in 1" in said
+    assert (
+        f"trial {left.number} leaves {host}, which is about to end, and continues on another host from epoch 2" in said
+    )
+    assert "lost a process" not in said
+    assert [t.tags.get("left") for t in trials] == [host if t is left else None for t in trials]
+    assert [(e.samples, e.metrics) for e in left.epochs] == [(e.samples, e.metrics) for e in trained_alone(plan, left)]
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()], "tags.kind = 'trial'")
+    assert {r.data.tags["trial_id"]: r.data.tags.get("left") for r in runs} == {
+        t.trial_id: t.tags.get("left") for t in trials
+    }
 
 
 def on_this_machine(plan: StudyPlan) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ray._private import ray_constants
+from ray._private import ray_constants, state
 from ray._private.authentication import authentication_token_setup
 from ray.train.v2._internal.execution import callback
 from ray.tune.execution import class_cache, tune_controller
@@ -55,6 +55,14 @@ def test_a_ray_that_cannot_look_for_a_token_says_what_to_set(
     monkeypatch.delattr(authentication_token_setup, "maybe_enable_token_auth_if_token_available")
     ray_hooks.use_token()
     assert "for a head with a token, set RAY_AUTH_MODE=token" in caplog.text
+
+
+def test_a_ray_that_does_not_tell_which_hosts_end_leaves_trials_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(state.GlobalState, "get_draining_nodes")
+    assert ray_hooks.draining() == {}
+    assert "state.get_draining_nodes: trials of a host that is about to end do not leave it before" in caplog.text
 
 
 def test_a_train_without_callbacks_of_groups_trains_and_says_what_stays_taken(
