@@ -149,7 +149,7 @@ def test_every_variable_of_ours_that_a_file_sets_is_read() -> None:
 
 def test_workers_in_the_clouds_mount_the_heads_results_before_they_join() -> None:
     for name in ("aws.yaml", "gcp.yaml"):
-        mount, start = (c for c in DOCUMENTS[name]["worker_start_ray_commands"] if "stop" not in c)
+        mount, start, _ = (c for c in DOCUMENTS[name]["worker_start_ray_commands"] if "stop" not in c)
         assert "$RAY_HEAD_IP:/srv/raytune /srv/raytune" in mount
         assert "ray start" in start
         assert "RAYTUNE_PLANES_OUT=/srv/raytune" in " ".join(DOCUMENTS[name]["setup_commands"])
