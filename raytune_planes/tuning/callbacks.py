@@ -153,7 +153,7 @@ class Recorder(tune.Callback):
         if trial.config["trial_id"] not in self.trials:
             self.on_trial_start(iteration, trials, trial)
         record = self.trials[trial.config["trial_id"]]
-        last = str(error_of(trial) or "its process was lost").strip().splitlines()
+        last = (error_of(trial) or "its process was lost").strip().splitlines()
         request = stop_requested(self._folder(record))
         hung = request is not None and request.end is End.FAILED
         reason = request.reason if request and hung else f"lost {trial.num_failures} times: {last[-1][:300]}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from raytune_planes.records import TrialRecord
 from raytune_planes.tuning import ray_hooks
@@ -65,10 +65,10 @@ def told_of(nodes: Mapping[str, int], known: Collection[str]) -> Iterator[tuple[
             yield node, f"{host} (node {node[:8]}) ends {when}: its trials continue on other hosts after their epoch"
 
 
-def left(error: Any) -> str:
-    """The host that a trial left, by the error that Tune has of it; empty where its process ended otherwise."""
-    said = str(getattr(getattr(error, "cause", error), "error_msg", ""))
-    return said.removesuffix(ENDS) if said.endswith(ENDS) else ""
+def left(error: str) -> str:
+    """The host that a trial left, by the text of the error that ended its process; empty where it ended otherwise."""
+    found = re.search(rf"RayActorError: (.+){ENDS}\s*$", error)
+    return found[1] if found else ""
 
 
 def moved(record: TrialRecord, host: str) -> TrialRecord:

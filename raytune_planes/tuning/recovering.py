@@ -12,32 +12,32 @@ from raytune_planes.tuning.stop_requests import halve_batches, halved
 
 LOW = "running low on memory"
 """What Ray says of a process that it ended before the system would have."""
+FAILURE = "Failure # "
+"""Begins each error in the file of a trial's errors."""
 HALVED = "micro_batches"
 """Tag of a trial: into how many parts its batches are cut."""
 
 
-def error_of(trial: Any) -> Any:
-    """The error, or its text, that ended the process of one of Tune's trials; None where Tune has none.
+def error_of(trial: Any) -> str:
+    """The error that ended the process of one of Tune's trials last, as text; empty where Tune has none.
 
-    Tune itself looks where it copies its files to, now and then: the file of the last error may not be there yet.
+    Tune itself looks where it copies its files to, now and then: there the last error may be missing.
     """
-    path = getattr(trial, "pickled_error_file", None)
+    path = getattr(trial, "error_file", None)
     if path and Path(path).is_file():
-        from ray import cloudpickle
-
-        return cloudpickle.loads(Path(path).read_bytes())
-    return trial.get_error()
+        return Path(path).read_text(encoding="utf-8", errors="replace").rpartition(FAILURE)[2]
+    return str(trial.get_error() or "")
 
 
-def recovered(record: TrialRecord, folder: Path, error: Any) -> tuple[TrialRecord, str]:
+def recovered(record: TrialRecord, folder: Path, error: str) -> tuple[TrialRecord, str]:
     """The record of a trial that Tune starts again, with its new tags, and a line for people.
 
     Args:
         folder: The trial's.
-        error: What Tune has of the end of its process.
+        error: What ended its process, see ``error_of``.
     """
     after = f"epoch {record.epochs[-1].epoch}" if record.epochs else "its start"
-    if LOW in str(error):
+    if LOW in error:
         halve_batches(folder, "Ray ended it because its machine ran low on memory")
     how = "lost a process and continues"
     if host := left(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from ray.tune.experiment.trial import Trial
 
 from raytune_planes.records import TrialRecord
 from raytune_planes.tuning import leaving
-from raytune_planes.tuning.leaving import left, moved, preempted, told_of
-from raytune_planes.tuning.recovering import error_of, recovered
+from raytune_planes.tuning.leaving import moved, preempted, told_of
+from raytune_planes.tuning.recovering import LOW, error_of, recovered
+from raytune_planes.tuning.stop_requests import halved
 from tests.test_records import epoch
 
 RECORD = TrialRecord("a1", 3, {}, {}, started_ms=1, tags={"host": "there"})
@@ -22,8 +24,8 @@ RECORD = TrialRecord("a1", 3, {}, {}, started_ms=1, tags={"host": "there"})
 
 def as_tune_has_it(error: Exception) -> RayTaskError:
     """What reaches the driver of an error in a trial's process."""
-    cause = pickle.loads(pickle.dumps(error))
-    return RayTaskError("train", "Traceback", cause)
+    told = "".join(traceback.format_exception(error))
+    return RayTaskError("train", told, pickle.loads(pickle.dumps(error)))
 
 
 @pytest.mark.parametrize(("error", "failures"), [(preempted("there"), 0), (RuntimeError("there is about to end"), 1)])
@@ -37,15 +39,17 @@ def test_tune_counts_no_failure_of_a_trial_that_leaves(error: Exception, failure
 
 
 def test_the_hosts_that_a_trial_left_are_told_and_recorded(tmp_path: Path) -> None:
-    (tmp_path / "error.pkl").write_bytes(pickle.dumps(as_tune_has_it(preempted("there"))))
-    trial = SimpleNamespace(pickled_error_file=str(tmp_path / "error.pkl"), get_error=lambda: None)
+    trial = SimpleNamespace(error_file=str(tmp_path / "error.txt"), get_error=lambda: None)
+    assert error_of(trial) == ""
+    before, last = (f"Failure # {n} (occurred at 12:00)\n" for n in (1, 2))
+    (tmp_path / "error.txt").write_text(f"{before}the machine was {LOW}\n{last}{as_tune_has_it(preempted('there'))}\n")
     after, note = recovered(replace(RECORD, epochs=(epoch(1, 0.5), epoch(2, 0.6))), tmp_path, error_of(trial))
     assert note == "trial 3 leaves there, which is about to end, and continues on another host from epoch 2"
     assert after.tags == {"host": "there", "left": "there"}
     assert moved(after, "elsewhere").tags["left"] == "there, elsewhere"
-    lost, note = recovered(RECORD, tmp_path, as_tune_has_it(RuntimeError("boom")))
+    lost, note = recovered(RECORD, tmp_path, str(as_tune_has_it(RuntimeError("there is about to end"))))
     assert (lost, note) == (RECORD, "trial 3 lost a process and continues from its start")
-    assert left(None) == left("there is about to end") == ""
+    assert not halved(tmp_path), "what ended it before counts no more"
 
 
 def test_each_host_that_is_about_to_end_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
