@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
+from ray._private import ray_constants
+from ray.cluster_utils import Cluster
 from ray.scripts.scripts import drain_node
 
+from raytune_planes.tuning import ray_hooks
 from tests.cluster.test_host_needs import FOLDER
 
 SCRIPT = FOLDER / "spot_notice.py"
@@ -165,3 +172,29 @@ def test_workers_on_spot_wait_for_the_notice_beside_ray_and_the_head_does_not(cl
     while not log.exists() or not log.read_text():
         pass
     assert log.read_text() == f"{tmp_path}/raytune_planes/cluster/spot_notice.py {cloud}\n"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_real_ray_drains_the_host_that_the_script_runs_on(
+    metadata: Metadata, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)  # it listens on loopback alone
+    monkeypatch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("RAY_TMPDIR", folder)  # short, for sockets
+        head = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100_000_000}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        try:
+            ray.init(cluster.address, log_to_driver=False, logging_level="CRITICAL")
+            own = {key: value for key, value in environment(metadata).items() if "METADATA" in key}
+            words = [sys.executable, str(SCRIPT), "aws", "--every", "0.1", "--lock", str(tmp_path / "lock")]
+            there = {**os.environ, **own, "RAY_ADDRESS": cluster.address}
+            ended = subprocess.run(words, env=there, capture_output=True, text=True, timeout=120)
+            assert ended.returncode == 0, ended.stderr
+            node = cluster.head_node.node_id
+            while node not in ray_hooks.draining() and any(n["Alive"] for n in ray.nodes()):
+                time.sleep(0.1)  # it is draining, or has ended already because nothing ran there
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
