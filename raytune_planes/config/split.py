@@ -1,4 +1,4 @@
-"""Which pictures validate."""
+"""Which pictures validate, and how many of the others train."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from raytune_planes.section import Section
 
 
 class Split(Section):
-    """Which pictures validate. None of it changes the test split.
+    """Which pictures validate, and how many of the others train. None of it changes the test split.
 
     All pictures of a group (a scene, copies) are in the same split.
     """
@@ -25,6 +25,9 @@ class Split(Section):
     """Parts of ``kfold``. ``train --folds K`` trains them all and gives mean and spread."""
     fold: Annotated[int, Field(ge=0)] = 0
     """The part of ``kfold`` that validates in a single training, from 0."""
+    use: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training pictures of each dataset that train: whole groups, classes in proportion. The pictures of a
+    smaller share are among those of a larger one. Steps and validation pictures stay the same."""
 
     @property
     def trainings(self) -> int:

@@ -1,4 +1,4 @@
-"""Which pictures validate: the dataset's own split, or a new split of its training and validation pictures."""
+"""Which pictures train and validate: the dataset's own split or a new one, and a share of what trains."""
 
 from __future__ import annotations
 
@@ -17,11 +17,33 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     """The dataset with the training and validation pictures that ``split`` asks for; the test split stays as it is.
 
     Whole groups, every class in proportion: iterative stratification over groups, the same in every trial. The
-    fingerprint tells the parting, since results on different validation pictures do not compare.
+    fingerprint tells the parting, since results on different pictures do not compare.
 
     Raises:
         UserError: there are fewer groups than parts.
     """
+    whole = _validating(arrays, split)
+    if split.use == 1:
+        return whole
+    train_N = np.sort(whole.splits["train"])
+    groups, labels_N = [str(group) for group in arrays.groups_N[train_N]], np.asarray(arrays.labels_N)[train_N]
+    kept_N = train_N[splits.nested(groups, labels_N.tolist(), split.use, seed=splits.SEED)] if len(train_N) else train_N
+    return replace(whole, splits={**whole.splits, "train": kept_N}, fingerprint=f"{whole.fingerprint}{_used(split)}")
+
+
+def fingerprint(arrays: Arrays, split: Split) -> str:
+    """Of the pictures that a study trains and validates on: of all folds where there are any, as its trials do."""
+    if split.kind == "kfold":
+        return f"{arrays.fingerprint} {split.folds}-folds{_used(split)}"
+    return parted(arrays, split).fingerprint
+
+
+def _used(split: Split) -> str:
+    return "" if split.use == 1 else f" use-{split.use}"
+
+
+def _validating(arrays: Arrays, split: Split) -> Arrays:
+    """All training pictures, and the validation pictures that ``split`` asks for. Raises UserError as ``parted``."""
     if split.kind == "holdout":
         return arrays
     pool_N = np.sort(np.concatenate([arrays.splits["train"], arrays.splits["val"]]))
@@ -39,8 +61,3 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     anew = {**arrays.splits, "train": np.setdiff1d(pool_N, val_N), "val": val_N}
     scenes = arrays.scenes and arrays.scenes.validating(np.unique(arrays.groups_N[val_N]))
     return replace(arrays, splits=anew, scenes=scenes, fingerprint=f"{arrays.fingerprint} {named}")
-
-
-def fingerprint(arrays: Arrays, split: Split) -> str:
-    """Of the pictures that a study trains and validates on: of all folds where there are any, as its trials do."""
-    return f"{arrays.fingerprint} {split.folds}-folds" if split.kind == "kfold" else parted(arrays, split).fingerprint

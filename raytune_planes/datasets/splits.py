@@ -54,6 +54,37 @@ def parts(
     return tuple(tuple(np.flatnonzero(of_sample == split).tolist()) for split in range(len(shares)))
 
 
+def nested(groups: Sequence[str], labels: Sequence[int], share: float, *, seed: int) -> np.ndarray:
+    """Ascending int64 positions of about ``share`` of the samples: whole groups, every label in proportion.
+
+    Groups have one order, whatever the share, and are taken from its beginning, so that a smaller share is part of a
+    larger one. The order goes through the groups of each label, as most of a group's samples have it, at an equal pace.
+
+    Args:
+        groups: The group of each sample.
+        labels: The class of each sample.
+        share: In (0, 1]; at least one group is taken.
+        seed: Of the order of a label's groups.
+    """
+    names, group_N = np.unique(np.asarray(groups), return_inverse=True)
+    kinds, label_N = np.unique(np.asarray(labels), return_inverse=True)
+    hash_G = np.argsort(np.argsort([hash_of(seed, str(name)) for name in names]))
+    pair_P, count_P = np.unique(group_N * len(kinds) + label_N, return_counts=True)
+    rising_P = pair_P[np.argsort(count_P, kind="stable")]
+    label_G = np.empty(len(names), np.int64)
+    label_G[rising_P // len(kinds)] = rising_P % len(kinds)  # of several labels of a group the last, the commonest
+    size_G = np.bincount(group_N)
+    of_label_K = np.bincount(label_G, size_G, len(kinds))
+    order_G = np.lexsort((hash_G, label_G))
+    before_G = np.cumsum(size_G[order_G]) - size_G[order_G] / 2 - (np.cumsum(of_label_K) - of_label_K)[label_G[order_G]]
+    place_G = np.empty(len(names))
+    place_G[order_G] = before_G / of_label_K[label_G[order_G]]
+    order_G = np.lexsort((hash_G, place_G))
+    middle_G = np.cumsum(size_G[order_G]) - size_G[order_G] / 2
+    taken = max(1, int(np.searchsorted(middle_G, share * len(group_N), side="right")))
+    return np.flatnonzero(np.isin(group_N, order_G[:taken]))
+
+
 def by_name(split_of: Mapping[Name, str], groups: Sequence[Name]) -> dict[str, tuple[int, ...]]:
     """Indexes for each of ``SPLITS`` where every group's split is given."""
     return {split: tuple(i for i, group in enumerate(groups) if split_of[group] == split) for split in SPLITS}

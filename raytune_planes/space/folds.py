@@ -23,7 +23,7 @@ def fold_problems(searched: Collection[str], flat: Mapping[str, Value], rungs: R
     if flat["split.kind"] != "kfold":
         return
     for path in searched:
-        if path.startswith(SPLIT) and path != "split.kind":
+        if path.startswith(SPLIT) and path not in ("split.kind", "split.use"):
             yield f"search: {path} decides which pictures validate, the same for all trials: put it under 'fixed'"
     if flat["split.fold"]:
         yield (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from raytune_planes.config import Split
 from raytune_planes.datasets.base import Arrays, Info
-from raytune_planes.datasets.folds import parted
+from raytune_planes.datasets.folds import fingerprint, parted
 from raytune_planes.errors import UserError
 from raytune_planes.settings import make_config
 from tests.toy import toy_config, toy_data, toy_prompts
@@ -87,3 +87,51 @@ def test_a_trial_trains_on_the_parting_of_its_settings() -> None:
     wanted = parted(data["fgvc"], Split(kind="kfold", fold=3)).splits
     np.testing.assert_array_equal(trainer.data["fgvc"].splits["val"], wanted["val"])
     assert not np.array_equal(wanted["val"], data["fgvc"].splits["val"])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), min_size=2, max_size=90),
+    st.floats(0.01, 1),
+    st.floats(0.01, 1),
+)
+def test_a_smaller_share_is_part_of_a_larger_one_and_parts_no_group(
+    rows: list[tuple[int, int]], one: float, other: float
+) -> None:
+    data = arrays([g for g, _ in rows], [label % 2 for _, label in rows])
+    whole = set(data.splits["train"].tolist())
+    small, large = (parted(data, Split(use=use)).splits for use in sorted([one, other]))
+    assert 0 < len(small["train"])
+    assert set(small["train"].tolist()) <= set(large["train"].tolist()) <= whole
+    for part in (small, large):
+        inside = {rows[i][0] for i in part["train"]}
+        assert set(part["train"].tolist()) == {i for i in whole if rows[i][0] in inside}
+        np.testing.assert_array_equal(part["val"], data.splits["val"])
+        np.testing.assert_array_equal(part["test"], data.splits["test"])
+
+
+def test_a_share_holds_the_classes_in_proportion_and_the_whole_is_the_whole() -> None:
+    labels = [int(n % 8 == 7) for n in range(800)]
+    data = replace(arrays([n // 2 for n in range(800)], labels), splits={"train": np.arange(800)})
+    for use, rare in ((0.25, 25), (0.5, 50)):
+        kept_N = parted(data, Split(use=use)).splits["train"]
+        assert abs(len(kept_N) - 800 * use) <= 1
+        assert abs(sum(labels[i] for i in kept_N) - rare) <= 1
+    assert parted(data, Split(use=1.0)) is data
+
+
+def test_classes_of_one_group_each_are_shared_out_too() -> None:
+    data = arrays(list(range(101)), [n % 2 for n in range(101)])
+    many = replace(data, labels_N=np.arange(101))
+    kept = [len(parted(many, Split(use=use)).splits["train"]) for use in (0.25, 0.5, 0.75)]
+    assert kept == [25, 50, 75]
+
+
+def test_a_share_of_the_training_pictures_has_a_fingerprint_and_goes_with_every_kind_of_split() -> None:
+    data = arrays([n // 4 for n in range(400)], [n % 2 for n in range(400)], test=40)
+    for kind in ("holdout", "group", "kfold"):
+        whole, half = parted(data, Split(kind=kind)), parted(data, Split(kind=kind, use=0.5))  # type: ignore[arg-type]
+        np.testing.assert_array_equal(half.splits["val"], whole.splits["val"])
+        assert abs(len(half.splits["train"]) - len(whole.splits["train"]) / 2) <= 2
+        assert set(half.splits["train"].tolist()) < set(whole.splits["train"].tolist())
+        assert half.fingerprint == f"{whole.fingerprint} use-0.5"
+    assert fingerprint(data, Split(kind="kfold", use=0.5)) == "print 5-folds use-0.5"
