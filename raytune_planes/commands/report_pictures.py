@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 
 from raytune_planes.commands.report_insight import insights
+from raytune_planes.commands.study_data import study_arrays
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.crops import Seen
-from raytune_planes.datasets.folds import parted
 from raytune_planes.datasets.loaders import normalise
 from raytune_planes.errors import UserError
-from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.printing import printable
 from raytune_planes.processors import tensor_threads
 from raytune_planes.records import TrialRecord
-from raytune_planes.report.explain import places
 from raytune_planes.report.figure import Figure, Missing
 from raytune_planes.report.predictions import (
     Example,
@@ -79,14 +77,7 @@ def _trainer(
     study: StudyFiles, config: TrialConfig, state: Mapping[str, Any], data: Place | None, cache: Path | None
 ) -> Trainer:
     """The trial's model over its data. Raises UserError: the data is not there, or is not what the study saw."""
-    where, cached = places(study, data, cache)
-    without_root = [n for n, d in study.start.data.items() if not d.synthetic and not config.datasets[n].root]
-    if where is None and without_root:
-        raise UserError(f"the folder of {', '.join(without_root)} is not known; name it with --data")
-    arrays = open_data(config, data_folder(where, cached), cached)
-    for name, described in study.start.data.items():
-        if name in arrays and dict(described.counts) != parted(arrays[name], config.split).counts():
-            raise UserError(f"the pictures of {name} differ from the study's; name the right folder with --data")
+    arrays = study_arrays(study, config, data, cache)
     with content_of("the trial's best.pt"):
         prompts = {name: rows.numpy() for name, rows in state["prompts"].items()}
         trainer = Trainer(config, arrays, prompts, LocalWorker(config.devices.vision))

@@ -29,10 +29,9 @@ from raytune_planes.tracking import files
 ORDER = {
     **dict.fromkeys((files.CONFIG, files.SPACE, files.ARGUMENTS), -2),
     **{files.TRIAL: -1, files.EPOCHS: 1, files.FREED: 2, files.END: 3, "result.json": 4},
-    **{files.REFERENCES: 5, "final.json": 5, files.BEST: 6, files.STUDY: 7},
+    **{files.REFERENCES: 5, "final.json": 5, "data-curve.json": 5, files.BEST: 6, files.STUDY: 7},
 }
-"""Which files are sent first. Below 0: those that name no other; all that are not here: 0; then records, each after
-what it names."""
+"""Which files are sent first. Below 0: those that name no other; 0: all others; then records, after what they name."""
 OF_THIS_HOST = ("ray/", "optuna.db", "driver.json")
 """In a study's folder: made again from its records where they are missing."""
 OF_MLFLOW = ("mlflow.db", "mlartifacts")
@@ -41,7 +40,8 @@ WITH_WEIGHTS = ("predict", "serve", "export", "ensemble", "report", "prune", "tu
 DRIVES = ("tune", "prune", "sync")
 """Commands that change a study, one at a time, and end when all of it is in the store."""
 WRITES = {"report": files.PLOTS, "compare": files.PLOTS, "note": "", "ensemble": ""}
-"""Commands that write beside a driver: into this folder, or where it is empty into the study's."""
+"""Commands that write beside a driver: into this folder, or where it is empty into the study's; with ``--data-curve``
+into both."""
 DRIVEN, LAST = ".driving-", ".last.json"
 """Begins the name of a study's lock on this host; and who drove each study last, as far as this host knows."""
 INTERRUPTED = 130
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> int:
     names = _fetch(args, mirror)
     status = int(args.run(args) or 0)
     if args.verb in WRITES:
-        written = [WRITES[args.verb]] if WRITES[args.verb] else names
-        mirror.send(lambda name: _is_kept(name) and _is_of(name, written))
+        also = names if getattr(args, "data_curve", not WRITES[args.verb]) else []
+        mirror.send(lambda name: _is_kept(name) and _is_of(name, [WRITES[args.verb], *also]))
     return status
 
 

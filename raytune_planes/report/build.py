@@ -9,11 +9,11 @@ from raytune_planes.fold_metrics import course
 from raytune_planes.plugins import named
 from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, split_metric
-from raytune_planes.report import compare, explain, gained, over_folds, overfitting, training
+from raytune_planes.report import compare, data_curve, explain, gained, over_folds, overfitting, training
 from raytune_planes.report.figure import Figure, Missing, Report, Section, Table
 from raytune_planes.report.final import HEADS, final_rows
 from raytune_planes.report.formatting import shown, signed, value_text
-from raytune_planes.report.interactive import of_gaps, of_search
+from raytune_planes.report.interactive import of_curve, of_gaps, of_search
 from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.report.log import Log, of_trial
@@ -89,10 +89,11 @@ def study_report(study: StudyFiles, importance: Importance | Missing, pictures: 
     """
     summary = summarise(study)
     sections = [_answer(study, summary), search_section(study, importance), *_courses(study, summary)]
-    sections += [_pictures(pictures), _question(study)]
+    sections += [*data_curve.sections(study), _pictures(pictures), _question(study)]
     figures = [f for section in sections for f in section.figures]
     gaps = {f.name: of_gaps(f.numbers) for f in figures if isinstance(f.numbers, overfitting.Gaps)}
-    data = {**of_search(study), **gaps}
+    curves = {f.name: of_curve(f.numbers) for f in figures if isinstance(f.numbers, data_curve.Curve)}
+    data = {**of_search(study), **gaps, **curves}
     final = read_final(study)
     lead = f"{_lead(study, summary)} Final training: {final.verdict}." if final else _lead(study, summary)
     return Report(f"Study {study.start.name}", lead, tuple(sections), study.start.synthetic, data)

@@ -18,7 +18,7 @@ function ticks(low, high, whole = false) {
 }
 
 // Axes with rules; returns the functions from values to places. Ends are widened so that no mark is cut.
-function plane(svg, top, xs, ys, { x: xName, y: yName, title = "", height = HEIGHT, whole = false }) {
+function plane(svg, top, xs, ys, { x: xName, y: yName, title = "", height = HEIGHT, whole = false, marks = null }) {
   const width = svg.clientWidth;
   const wide = (values, by) => {
     const [low, high] = [Math.min(...values), Math.max(...values)];
@@ -32,8 +32,8 @@ function plane(svg, top, xs, ys, { x: xName, y: yName, title = "", height = HEIG
     put(svg, "line", { class: "rule", x1: LEFT, x2: width - RIGHT, y1: Y(v), y2: Y(v) });
     put(svg, "text", { class: "quiet", x: LEFT - 6, y: Y(v) + 4, "text-anchor": "end" }, v);
   }
-  for (const v of ticks(x0, x1, whole)) {
-    put(svg, "text", { class: "quiet", x: X(v), y: top + height - BOTTOM + 16, "text-anchor": "middle" }, v);
+  for (const [v, text] of marks || ticks(x0, x1, whole).map((each) => [each, each])) {
+    put(svg, "text", { class: "quiet", x: X(v), y: top + height - BOTTOM + 16, "text-anchor": "middle" }, text);
   }
   put(svg, "line", { class: "axis", x1: LEFT, x2: width - RIGHT, y1: Y(y0), y2: Y(y0) });
   put(svg, "text", { x: width - RIGHT, y: top + height - 6, "text-anchor": "end" }, xName);
@@ -133,7 +133,29 @@ function gaps(svg, chart) {
   return height * chart.panels.length;
 }
 
-const KINDS = { history, front, parallel, gaps };
+function shares(svg, chart) {
+  const height = 230, places = chart.shares.map(Math.log2), digits = (v) => v.toFixed(4);
+  chart.panels.forEach((panel, p) => {
+    const ends = [...panel.values, ...panel.bands.flatMap((b) => b || [])].filter((v) => v !== null);
+    const marks = places.map((v, i) => [v, `${chart.names[i]}: ${panel.pictures[i].toLocaleString("en")}`]);
+    const { X, Y } = plane(svg, p * height, [places[0] - 0.2, places.at(-1) + 0.2], ends,
+      { x: "training pictures", title: panel.title, height, marks });
+    const look = { fill: "none", stroke: panel.colour, "stroke-width": 2 };
+    const seen = panel.values.flatMap((v, i) => (v === null ? [] : [[X(places[i]), Y(v)]]));
+    if (seen.length) put(svg, "path", { ...look, d: `M${seen.join("L")}` });
+    panel.values.forEach((v, i) => {
+      if (v === null) return;
+      const x = X(places[i]), band = panel.bands[i];
+      if (band) put(svg, "path", { ...look, "stroke-width": 1.5, d: `M${x},${Y(band[0])}V${Y(band[1])}M${x - 5},${Y(band[0])}h10M${x - 5},${Y(band[1])}h10` });
+      const dot = put(svg, "circle", { cx: x, cy: Y(v), r: 5, fill: panel.colour, role: "img", tabindex: -1 });
+      tell(dot, [panel.title, `${chart.names[i]}: ${panel.pictures[i].toLocaleString("en")} training pictures`,
+        `validation  ${digits(v)}${band ? ` [${band.map(digits).join(", ")}]` : ""}`].join("\n"));
+    });
+  });
+  return height * chart.panels.length;
+}
+
+const KINDS = { history, front, parallel, gaps, shares };
 
 function draw(box) {
   const svg = box.firstChild, chart = data[box.dataset.name];

@@ -37,6 +37,7 @@ CHARTS = {
     "front": "Objectives and floors of every trial against each other",
     "parallel": "Settings and objectives of every trial; drag along an axis to choose trials",
     "gaps": "Training and validation of each dataset over the epochs",
+    "shares": "Validation of each dataset over the share of its training pictures",
 }
 """What a chart in the place of a picture is called to who cannot see it, by its kind."""
 

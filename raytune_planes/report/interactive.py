@@ -10,6 +10,7 @@ from raytune_planes.pareto import choose
 from raytune_planes.printing import printable
 from raytune_planes.records import Goal
 from raytune_planes.report import search, varied
+from raytune_planes.report.data_curve import Curve
 from raytune_planes.report.drawing.style import colour, metric_name
 from raytune_planes.report.figure import Missing
 from raytune_planes.report.formatting import as_json_number, value_text
@@ -65,6 +66,21 @@ def of_gaps(gaps: Gaps) -> dict[str, Any]:
         for dataset, course in gaps.courses.items()
     ]
     return {"kind": "gaps", "epochs": gaps.epochs, "kept": gaps.kept, "panels": panels}
+
+
+def of_curve(curve: Curve) -> dict[str, Any]:
+    """The figure of a metric over the share of the training pictures."""
+    panels = [
+        {
+            "title": f"{panel.dataset} {panel.metric.replace('_', ' ')}",
+            "colour": colour(panel.dataset),
+            "values": [as_json_number(v) for v in panel.values],
+            "bands": panel.intervals,
+            "pictures": panel.pictures,
+        }
+        for panel in curve.panels
+    ]
+    return {"kind": "shares", "shares": curve.shares, "names": curve.names, "panels": panels}
 
 
 def _history(study: StudyFiles) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from raytune_planes.invocation import command, in_folder
 from raytune_planes.records import EpochRecord, TrialRecord
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, StudyStart
+from raytune_planes.tracking.data_curve import curve_runs
 from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.mlflow_connection import without_secrets
@@ -192,8 +193,8 @@ def _push(store: MlflowStore, study: reading.StudyFiles, folders: Mapping[str, P
     for trial in study.trials:
         store.push_trial(trial, folders[trial.trial_id])
         store.free(trial.trial_id, folders[trial.trial_id])
-    for long in long_runs(study):
-        store.push_trial(long.trial, long.folder, long.goal)
+    for more in (*long_runs(study), *curve_runs(study)):
+        store.push_trial(more.trial, more.folder, more.goal)
     store.push_references(study.folder)
     store.push_study(study)
 

@@ -11,6 +11,8 @@ from typing import Any
 from raytune_planes.printing import printable
 from raytune_planes.records import HIGHER_IS_BETTER, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.data_curve import IN_WORDS
+from raytune_planes.tracking.data_curve import MARK as SHARE
 from raytune_planes.tracking.final import MARK
 from raytune_planes.tracking.gains import goal_in_words
 from raytune_planes.tracking.mlflow_charts import NUMBER
@@ -34,6 +36,8 @@ STATUS = {
 """MLflow knows fewer ends than we do: the tag ``end`` tells pruned from completed. The UI shows KILLED as a red cross,
 and a pruned trial is no fault."""
 
+KINDS = ("trial", "final", "data-curve")
+"""Values of the tag ``kind`` of runs with records as trials have: of the search, at the long budget, on less data."""
 DECIMALS = 4
 LONGEST = 5000
 """Characters of a tag; older servers refuse more."""
@@ -74,9 +78,9 @@ def parent_tags(start: StudyStart) -> dict[str, str]:
 
 
 def trial_tags(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
-    own = {"kind": "final" if MARK in trial.tags else "trial", "trial": str(trial.number), "trial_id": trial.trial_id}
+    own = {"kind": _kind(trial), "trial": str(trial.number), "trial_id": trial.trial_id}
     learnt = start.learnt
-    if trial.number in learnt.numbers and MARK not in trial.tags:
+    if trial.number in learnt.numbers and _kind(trial) == "trial":
         lesson = learnt.portfolio[trial.number - learnt.first]
         own |= {"learnt_from": f"trial {lesson.trial} of {'packaged ' if learnt.packaged else ''}{lesson.study}"}
     return {**study_tags(start), **own}
@@ -92,8 +96,22 @@ def end_tags(trial: TrialRecord) -> dict[str, str]:
 
 
 def trial_name(trial: TrialRecord) -> str:
-    kind = f"final {trial.number:03d}, {trial.tags[MARK]} epochs" if MARK in trial.tags else f"trial {trial.number:03d}"
-    return kind + (" (defaults)" if trial.number == 0 else "")
+    names = {
+        "trial": f"trial {trial.number:03d}",
+        "final": f"final {trial.number:03d}, {trial.tags.get(MARK)} epochs",
+        "data-curve": f"data curve {trial.number:03d}, {_share(trial)} of the pictures",
+    }
+    return names[_kind(trial)] + (" (defaults)" if trial.number == 0 else "")
+
+
+def _kind(trial: TrialRecord) -> str:
+    """One of ``KINDS``."""
+    return "data-curve" if SHARE in trial.tags else "final" if MARK in trial.tags else "trial"
+
+
+def _share(trial: TrialRecord) -> str:
+    share = trial.tags.get(SHARE, "")
+    return IN_WORDS.get(float(share), share) if share else ""
 
 
 def params(start: StudyStart, trial: TrialRecord) -> dict[str, str]:
@@ -162,7 +180,9 @@ def result_points(trial: TrialRecord, goal: Goal) -> list[Point]:
     values = best_values(epoch)
     feasible, score = goal.feasible(epoch.metrics), goal.score(epoch.metrics)
     values |= {NUMBER: float(trial.number), "feasible": float(feasible), "best_epoch": float(epoch.epoch)}
-    if math.isfinite(score) and MARK in trial.tags:  # of another budget: not to be sorted among the trials
+    if math.isfinite(score) and _kind(trial) == "data-curve":  # of less data: not to be sorted among the trials
+        values |= {"data_curve_value": goal.value(epoch.metrics)}
+    elif math.isfinite(score) and _kind(trial) == "final":  # nor one of another budget
         values |= {"final_score": score}
     elif math.isfinite(score):
         values |= {"penalised_score": score} | ({"score": score} if feasible and trial.end.is_complete else {})

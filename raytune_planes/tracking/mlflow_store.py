@@ -10,6 +10,7 @@ from raytune_planes.paths import sqlite_file
 from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.tracking import files, mlflow_fields
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.data_curve import curve_runs
 from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.keeping import is_freed
@@ -47,7 +48,7 @@ class MlflowStore:
         if before != described and (not before or before.startswith(EXPERIMENT_NOTE)):  # one that people wrote stays
             client.set_experiment_tag(self.experiment_id, NOTE, described)
         runs = self._runs.found("study_id", self.start.study_id)
-        of_trials = [r for r in runs if r.data.tags.get("kind") in ("trial", "final")]
+        of_trials = [r for r in runs if r.data.tags.get("kind") in mlflow_fields.KINDS]
         self._trials = {r.data.tags["trial_id"]: Sent.of(r) for r in of_trials}
         self._parent = next((Sent.of(r) for r in runs if r.data.tags.get("kind") == "study"), None)
         self._report = self._parent.look.get("report", "") if self._parent else ""
@@ -116,9 +117,8 @@ class MlflowStore:
             return
         notes = written_notes(study)
         written = (notes,) if notes != Notes() else ()  # without any, the digest is that of a store of before
-        digest = mlflow_fields.digest(
-            study.start, study.trials, study.end, *(long.trial for long in long_runs(study)), *written
-        )
+        later = (each.trial for each in (*long_runs(study), *curve_runs(study)))
+        digest = mlflow_fields.digest(study.start, study.trials, study.end, *later, *written)
         if self._parent.digest == digest:
             return
         self.changed.add(self.start.name)

@@ -100,7 +100,7 @@ def test_a_smaller_share_is_part_of_a_larger_one_and_parts_no_group(
     data = arrays([g for g, _ in rows], [label % 2 for _, label in rows])
     whole = set(data.splits["train"].tolist())
     small, large = (parted(data, Split(use=use)).splits for use in sorted([one, other]))
-    assert 0 < len(small["train"])
+    assert len(small["train"]) > 0
     assert set(small["train"].tolist()) <= set(large["train"].tolist()) <= whole
     for part in (small, large):
         inside = {rows[i][0] for i in part["train"]}

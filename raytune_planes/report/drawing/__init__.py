@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.report import compare, embeddings, varied
+from raytune_planes.report import compare, data_curve, embeddings, varied
 from raytune_planes.report import data as looked
 from raytune_planes.report import overfitting as fitted
 from raytune_planes.report import predictions as said
@@ -28,6 +28,7 @@ DRAW: Mapping[type, Callable[[Any], Any]] = {
     found.Timeline: search.timeline,
     found.Importance: search.importance,
     fitted.Gaps: overfitting.gaps,
+    data_curve.Curve: overfitting.shares,
     varied.Lines: search.parallel,
     varied.Slices: search.slices,
     compare.Comparison: search.comparison,

@@ -1,10 +1,11 @@
-"""Draws training, validation and test over the epochs, a panel a dataset, with the gap between the first two."""
+"""Draws training, validation and test over the epochs, and validation over the share of data, a panel a dataset."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING
 
+from raytune_planes.report.data_curve import Curve
 from raytune_planes.report.drawing.style import FAINT, INK, canvas, colour, key_below, percent
 from raytune_planes.report.overfitting import Gaps
 
@@ -39,4 +40,21 @@ def gaps(numbers: Gaps) -> Figure:
         first.plot([], [], dashes, color=INK, label=label)
     grid[-1, 0].set_xlabel("epoch")
     key_below(figure, first)
+    return figure
+
+
+def shares(numbers: Curve) -> Figure:
+    figure, grid = canvas(0.8 + 2.4 * len(numbers.panels), rows=len(numbers.panels), squeeze=False)
+    places = [math.log2(share) for share in numbers.shares]
+    for axes, panel in zip(grid[:, 0], numbers.panels, strict=True):
+        shade = colour(panel.dataset)
+        axes.plot(places, panel.values, "-", color=shade, marker="o")
+        for place, interval in zip(places, panel.intervals, strict=True):
+            if interval:
+                axes.plot((place, place), interval, color=shade, linewidth=1)
+        axes.set_title(f"{panel.dataset} {panel.metric.replace('_', ' ')}", fontsize=11)
+        percent(axes)
+        axes.set_xticks(places, [f"{n}\n{count:,}" for n, count in zip(numbers.names, panel.pictures, strict=True)])
+        axes.set_xlim(places[0] - 0.2, places[-1] + 0.2)
+    grid[-1, 0].set_xlabel("training pictures")
     return figure

@@ -1,0 +1,179 @@
+"""Would more data help: the curve of records made by hand, in words, table, chart and page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from raytune_planes.records import End, TrialRecord
+from raytune_planes.report import data_curve
+from raytune_planes.report.build import study_report
+from raytune_planes.report.data_curve import Curve, Panel, reading
+from raytune_planes.report.drawing import save
+from raytune_planes.report.figure import Missing
+from raytune_planes.report.intervals import of_pictures
+from raytune_planes.tracking import JsonlTracker, StudyFiles, files, read_study
+from raytune_planes.tracking.data_curve import MARK, PICTURES, begin, chosen, curve_runs, read_curve, share_folder
+from raytune_planes.tracking.mlflow_fields import result_points, trial_name, trial_tags
+from raytune_planes.tracking.reading import epoch_to_line, trial_end_to_json
+from tests.tracking.studies import GOAL, START, ended, epoch, play, three_trials, trial
+
+VAL = {"val/fgvc/images": 400.0}
+PICTURES_OF = {0.25: "10 of 5 classes", 0.5: "20 of 6 classes", 1.0: "1,040 of 6 classes"}
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFiles:
+    """Its best trial that keeps the floor is number 3."""
+    play(JsonlTracker(tmp_path))
+    return read_study(tmp_path / "quick-1")
+
+
+def keep(study: StudyFiles, values: Mapping[float, float | None], **config: object) -> None:
+    """Write the trainings of the choice on these shares: accuracy of fgvc, None for one that failed."""
+    choice = chosen(study)
+    assert choice is not None
+    begin(study, choice)
+    for share, value in values.items():
+        tags = {MARK: f"{share:g}", f"{PICTURES}fgvc": PICTURES_OF[share]}
+        record = replace(trial(choice.trial.number), trial_id=f"{choice.trial.trial_id}-share{share:g}", tags=tags)
+        record = replace(record, config={**record.config, **config})
+        end, reached = (End.FAILED, 0.1) if value is None else (End.COMPLETED, value)
+        record = ended(
+            record, end, "no number" if value is None else "2 epochs", epoch(1, 0.05), epoch(2, reached, **VAL)
+        )
+        write(share_folder(study, choice.trial.number, 0, share), record)
+
+
+def write(folder: Path, record: TrialRecord) -> None:
+    folder.mkdir(parents=True)
+    named = {"trial_id": record.trial_id, "number": record.number, "started_ms": record.started_ms, "drawn": {}}
+    files.save_json(folder / files.TRIAL, {**named, "config": dict(record.config), "tags": dict(record.tags)})
+    files.save_json(folder / files.END, trial_end_to_json(record))
+    files.write_whole(folder / files.EPOCHS, "".join(map(epoch_to_line, record.epochs)))
+
+
+def panel(*values: float, n: int = 400) -> Panel:
+    intervals = tuple(of_pictures(value, n) for value in values)
+    return Panel("fgvc", "top_accuracy", (100, 200, 400), (6, 6, 6), values, intervals)
+
+
+def test_the_gain_from_half_to_all_stands_beside_newcombes_interval() -> None:
+    one = panel(0.3, 0.4, 0.6)
+    # R: prop.test without correction gives 0.3532 to 0.4487 of 160/400, and 0.5513 to 0.6468 of 240/400.
+    low, high = 0.2 - math.hypot(0.6 - 0.5513, 0.4487 - 0.4), 0.2 + math.hypot(0.6468 - 0.6, 0.4 - 0.3532)
+    assert one.gain() == pytest.approx(0.2)
+    assert one.gain_interval() == pytest.approx((low, high), abs=1e-4)
+    assert one.gain(0) == pytest.approx(0.3)
+
+
+def test_each_outcome_of_the_second_half_has_its_sentence() -> None:
+    assert reading(panel(0.3, 0.4, 0.6)).startswith(
+        "fgvc: from 200 to 400 training pictures top accuracy changes by +0.2000 [+0.1"
+    )
+    assert reading(panel(0.3, 0.4, 0.6)).endswith(
+        "the second half helped, and more pictures would probably help further."
+    )
+    assert reading(panel(0.3, 0.6, 0.4)).endswith("the second half did not help at this number of steps.")
+    unclear = reading(panel(0.3, 0.5, 0.51))
+    assert "the interval includes 0, so that the second half shows no gain; one above 0.0" in unclear
+    assert "Until then more pictures helped: from 100 on it rose by +0.2100 [+0.1" in unclear
+    assert "Until then" not in reading(panel(0.5, 0.5, 0.51))
+    assert reading(panel(0.3, math.nan, 0.5)).endswith("have no result, so there is no gain to read.")
+    assert reading(panel(0.3, 0.4, 0.5, n=0)).endswith(
+        "+0.1000; on how many pictures is not known, so nothing follows."
+    )
+
+
+def test_a_study_without_a_data_curve_has_no_part_on_it(study: StudyFiles) -> None:
+    assert read_curve(study) is None
+    assert data_curve.sections(study) == []
+    assert data_curve.as_lines(study) == []
+    assert list(curve_runs(study)) == []
+
+
+def test_a_report_shows_the_kept_curve_as_words_table_figure_and_data(study: StudyFiles, tmp_path: Path) -> None:
+    keep(study, {0.25: 0.2, 0.5: 0.3, 1.0: 0.5})
+    report = study_report(study, Missing(""), Missing(""))
+    part = next(s for s in report.sections if s.heading == "Would more data help?")
+    assert part.text[0].startswith("fgvc: from 20 to 1,040 training pictures accuracy changes by +0.2000 [")
+    assert "Trial 3, trained anew on ¼, ½ and all of the training pictures, 384 samples each." in part.text
+    assert "fgvc: ¼ of its pictures show 5 of its 6 classes." in part.text
+    row = part.tables[0].rows[0]
+    assert row[:3] == ("fgvc", "accuracy", "0.2000 [0.1637, 0.2420]")
+    assert row[-1].startswith("+0.2000 [+0.1")
+    (figure,) = part.figures
+    assert isinstance(figure.numbers, Curve)
+    drawn = report.data["data-curve"]
+    assert (drawn["kind"], drawn["shares"], drawn["names"]) == ("shares", (0.25, 0.5, 1.0), ("¼", "½", "all"))
+    assert (drawn["panels"][0]["values"], drawn["panels"][0]["pictures"]) == ([0.2, 0.3, 0.5], (10, 20, 1040))
+    assert [path.name for path in save(figure, tmp_path, synthetic=True)] == ["data-curve.png", "data-curve.svg"]
+    lines = data_curve.as_lines(study)
+    assert lines[0] == "trial 3 by the share of the training pictures, on the validation split"
+    assert any(line.split()[:3] == ["fgvc", "accuracy", "0.2000"] for line in lines)
+
+
+def test_what_is_missing_of_a_curve_is_named_with_the_command_that_goes_on(study: StudyFiles) -> None:
+    keep(study, {0.25: 0.2, 0.5: None})
+    (part,) = data_curve.sections(study)
+    what = next(text for text in part.text if text.startswith("Trial 3"))
+    assert "On ½ it failed: no number." in what
+    assert "Without a result: ½, all; " in what
+    assert what.endswith("--data-curve goes on.")
+    curve = read_curve(study)
+    assert curve is not None
+    assert not curve.has_ended
+
+
+def test_a_curve_without_any_result_is_a_missing_figure(study: StudyFiles) -> None:
+    keep(study, {0.25: None})
+    (part,) = data_curve.sections(study)
+    assert [f.numbers for f in part.figures] == [Missing("no share has a result yet")]
+
+
+def test_a_curve_of_an_earlier_choice_says_so(study: StudyFiles) -> None:
+    keep(study, {0.25: 0.2, 0.5: 0.3, 1.0: 0.5})
+    better = ended(trial(4), End.COMPLETED, "2 epochs", epoch(1, 0.9, iou=0.9))
+    (part,) = data_curve.sections(replace(study, trials=(*study.trials, better)))
+    (what,) = [text for text in part.text if text.startswith("Trial 3")]
+    assert "The study's choice is trial 4 by now; " in what
+    assert what.endswith("--data-curve trains that one.")
+
+
+def test_what_else_differs_between_shares_is_told(study: StudyFiles) -> None:
+    more = {"mixing.rule": "gain", "start": "old/best.pt", "losses.distillation.weight": 0.5, "split.kind": "kfold"}
+    keep(study, {0.25: 0.2, 0.5: 0.3, 1.0: 0.5}, **more)
+    text = "\n".join(data_curve.sections(study)[0].text)
+    for told in ("mixing.rule = gain", "weights of old/best.pt", "losses.distillation", "one fold (split.fold = 0)"):
+        assert told in text
+
+
+def test_where_every_trial_misses_a_floor_the_nearest_is_trained(study: StudyFiles) -> None:
+    strict = replace(GOAL, floors={"val/planesnet/accuracy": 0.99})
+    choice = chosen(replace(study, start=replace(START, goal=strict)))
+    assert choice is not None
+    assert choice.trial == three_trials()[0]
+    assert chosen(replace(study, trials=study.trials[1:2])) is None, "a failed trial is no choice"
+
+
+def test_a_damaged_file_counts_as_no_curve(study: StudyFiles) -> None:
+    keep(study, {0.25: 0.2})
+    (study.folder / files.CURVE / "data-curve.json").write_text("{")
+    assert read_curve(study) is None
+
+
+def test_in_mlflow_shares_are_runs_of_their_own_kind_without_the_score_of_a_trial(study: StudyFiles) -> None:
+    keep(study, {0.5: 0.3, 1.0: 0.5})
+    runs = [each.trial for each in curve_runs(study)]
+    assert [trial_name(run) for run in runs] == [
+        "data curve 003, ½ of the pictures",
+        "data curve 003, all of the pictures",
+    ]
+    assert {trial_tags(START, run)["kind"] for run in runs} == {"data-curve"}
+    points = {key: value for key, value, _, _ in result_points(runs[1], GOAL)}
+    assert points["data_curve_value"] == pytest.approx(0.5)
+    assert not {"score", "penalised_score", "final_score"} & points.keys()
