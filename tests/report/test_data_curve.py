@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from raytune_planes.records import End, TrialRecord
+from raytune_planes.records import End
 from raytune_planes.report import data_curve
 from raytune_planes.report.build import study_report
 from raytune_planes.report.data_curve import Curve, Panel, reading
@@ -17,13 +16,9 @@ from raytune_planes.report.drawing import save
 from raytune_planes.report.figure import Missing
 from raytune_planes.report.intervals import of_pictures
 from raytune_planes.tracking import JsonlTracker, StudyFiles, files, read_study
-from raytune_planes.tracking.data_curve import MARK, PICTURES, begin, chosen, curve_runs, read_curve, share_folder
-from raytune_planes.tracking.mlflow_fields import result_points, trial_name, trial_tags
-from raytune_planes.tracking.reading import epoch_to_line, trial_end_to_json
+from raytune_planes.tracking.data_curve import chosen, curve_runs, read_curve
+from tests.tracking.curves import keep
 from tests.tracking.studies import GOAL, START, ended, epoch, play, three_trials, trial
-
-VAL = {"val/fgvc/images": 400.0}
-PICTURES_OF = {0.25: "10 of 5 classes", 0.5: "20 of 6 classes", 1.0: "1,040 of 6 classes"}
 
 
 @pytest.fixture
@@ -31,30 +26,6 @@ def study(tmp_path: Path) -> StudyFiles:
     """Its best trial that keeps the floor is number 3."""
     play(JsonlTracker(tmp_path))
     return read_study(tmp_path / "quick-1")
-
-
-def keep(study: StudyFiles, values: Mapping[float, float | None], **config: object) -> None:
-    """Write the trainings of the choice on these shares: accuracy of fgvc, None for one that failed."""
-    choice = chosen(study)
-    assert choice is not None
-    begin(study, choice)
-    for share, value in values.items():
-        tags = {MARK: f"{share:g}", f"{PICTURES}fgvc": PICTURES_OF[share]}
-        record = replace(trial(choice.trial.number), trial_id=f"{choice.trial.trial_id}-share{share:g}", tags=tags)
-        record = replace(record, config={**record.config, **config})
-        end, reached = (End.FAILED, 0.1) if value is None else (End.COMPLETED, value)
-        record = ended(
-            record, end, "no number" if value is None else "2 epochs", epoch(1, 0.05), epoch(2, reached, **VAL)
-        )
-        write(share_folder(study, choice.trial.number, 0, share), record)
-
-
-def write(folder: Path, record: TrialRecord) -> None:
-    folder.mkdir(parents=True)
-    named = {"trial_id": record.trial_id, "number": record.number, "started_ms": record.started_ms, "drawn": {}}
-    files.save_json(folder / files.TRIAL, {**named, "config": dict(record.config), "tags": dict(record.tags)})
-    files.save_json(folder / files.END, trial_end_to_json(record))
-    files.write_whole(folder / files.EPOCHS, "".join(map(epoch_to_line, record.epochs)))
 
 
 def panel(*values: float, n: int = 400) -> Panel:
@@ -164,16 +135,3 @@ def test_a_damaged_file_counts_as_no_curve(study: StudyFiles) -> None:
     keep(study, {0.25: 0.2})
     (study.folder / files.CURVE / "data-curve.json").write_text("{")
     assert read_curve(study) is None
-
-
-def test_in_mlflow_shares_are_runs_of_their_own_kind_without_the_score_of_a_trial(study: StudyFiles) -> None:
-    keep(study, {0.5: 0.3, 1.0: 0.5})
-    runs = [each.trial for each in curve_runs(study)]
-    assert [trial_name(run) for run in runs] == [
-        "data curve 003, ½ of the pictures",
-        "data curve 003, all of the pictures",
-    ]
-    assert {trial_tags(START, run)["kind"] for run in runs} == {"data-curve"}
-    points = {key: value for key, value, _, _ in result_points(runs[1], GOAL)}
-    assert points["data_curve_value"] == pytest.approx(0.5)
-    assert not {"score", "penalised_score", "final_score"} & points.keys()

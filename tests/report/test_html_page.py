@@ -244,7 +244,7 @@ def test_markdown_has_the_first_columns_and_says_where_the_others_are() -> None:
 
 def test_the_scripts_and_the_style_stay_small() -> None:
     sizes = [len(html_page._own(name).encode()) for name in html_page.SCRIPTS]
-    assert sum(sizes) < 20_480, "what the first lines of html_page.py say"
+    assert sum(sizes) < 22_528, "what the first lines of html_page.py say"
 
 
 def test_the_hash_of_the_scripts_holds_in_any_character_set() -> None:

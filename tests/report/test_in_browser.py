@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from raytune_planes.report import page
+from raytune_planes.report.data_curve import Curve
+from raytune_planes.report.figure import Figure, Report, Section
+from raytune_planes.report.interactive import of_curve
 from tests.report.browser import VARIABLE, Browser, program
 
 pytestmark = [
@@ -199,3 +203,22 @@ def test_on_paper_all_is_unfolded_and_pictures_stand_in_the_place_of_charts(open
     assert before.startswith('"fgvc accuracy (objective)'), "cells are named where the head is not"
     assert opened.run(f"({seen})('figure img')") == opened.run("document.querySelectorAll('figure').length")
     opened.call("Emulation.setEmulatedMedia", media="", features=[])
+
+
+def test_a_data_curve_tells_pictures_value_and_interval_of_each_share(browser: Browser, tmp_path: Path) -> None:
+    from tests.report.test_data_curve import panel
+
+    curve = Curve((0.25, 0.5, 1.0), ("¼", "½", "all"), (panel(0.3, 0.4, 0.6), panel(0.3, float("nan"), 0.6)))
+    figure = Figure("data-curve", "Validation by share", "How.", curve)
+    report = Report(
+        "Study", "", (Section("More", figures=[figure]),), data={"trials": [], "data-curve": of_curve(curve)}
+    )
+    url = page.write(report, tmp_path)[0].as_uri()
+    browser.open(url, 390)
+    assert browser.run("document.querySelectorAll('[data-name=data-curve] circle').length") == 5
+    browser.run("document.querySelector('[data-name=data-curve] circle').focus()")
+    browser.press("ArrowRight")
+    told = "fgvc top accuracy\n½: 200 training pictures\nvalidation  0.4000 [0.3532, 0.4487]"
+    assert browser.run("document.querySelector('#tip').textContent") == told
+    assert browser.run("document.documentElement.scrollWidth") <= 390
+    assert (browser.requests, browser.errors) == ([url], [])
