@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,10 +9,7 @@ from raytune_planes.floors import DEFAULTS
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord, best_trial
 from raytune_planes.space import StudySettings
-
-Rank = tuple[bool, float]
-"""Whether a trial keeps every floor, and its score."""
-NOTHING: Rank = (False, -math.inf)
+from raytune_planes.tuning.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class StudyBudget:
     ) -> None:
         self.limits, self.goal, self._final_seconds = limits, goal, final_seconds
         self._clock, self._started, self._spent = clock, clock(), spent_seconds
-        self._ranks: dict[str, Rank] = {}
+        self._tally = Tally(goal)
         self._looked: tuple[int, int] | None = None
         self._final = self._shortest = 0.0
 
@@ -63,25 +59,22 @@ class StudyBudget:
     def take_goal(self, goal: Goal) -> None:
         """Rank trials by ``goal`` from now on."""
         self.goal = goal
-        self._ranks.clear()
+        self._tally = Tally(goal)
         self._looked = None
 
     def ended(self, trials: Iterable[TrialRecord]) -> str:
         """Why no further trial should start, or ``""``; ``trials`` are all of the study, running ones too."""
-        trials = list(trials)
-        done = [t for t in trials if not t.end.is_open]
-        samples = sum(t.trained for t in trials)
-        limits = self.limits
-        if limits.trials is not None and len(done) >= limits.trials:
-            return f"{counted(len(done), 'trial')} of {limits.trials} {'is' if len(done) == 1 else 'are'} done"
-        if limits.hours is not None and (over := self._hours_over(limits.hours, trials)):
+        tally, limits = self._tally, self.limits
+        tally.take(trials)
+        done = tally.done
+        if limits.trials is not None and done >= limits.trials:
+            return f"{counted(done, 'trial')} of {limits.trials} {'is' if done == 1 else 'are'} done"
+        if limits.hours is not None and (over := self._hours_over(limits.hours)):
             return over
-        if limits.samples is not None and samples >= limits.samples:
-            return f"{samples:,} samples of {limits.samples:,} are spent"
-        if limits.patience is not None:
-            since = since_best(done, self.goal, self._ranks)
-            if since >= limits.patience:
-                return f"the best has not moved for {counted(since, 'trial')}"
+        if limits.samples is not None and tally.samples >= limits.samples:
+            return f"{tally.samples:,} samples of {limits.samples:,} are spent"
+        if limits.patience is not None and (since := tally.since_best) >= limits.patience:
+            return f"the best has not moved for {counted(since, 'trial')}"
         return ""
 
     def short_of_time(self, trials: Iterable[TrialRecord]) -> str:
@@ -89,7 +82,8 @@ class StudyBudget:
         any complete trial took. One that the limit stops is not complete, and so can be no best."""
         if self.limits.hours is None:
             return ""
-        self._look(list(trials))
+        self._tally.take(trials)
+        self._look()
         left = self.limits.hours * 3600 - self.seconds - self._final
         if left <= 0 or left >= self._shortest:
             return ""
@@ -99,25 +93,25 @@ class StudyBudget:
             f"{self._shortest:,.0f} s"
         )
 
-    def _hours_over(self, hours: float, trials: list[TrialRecord]) -> str:
+    def _hours_over(self, hours: float) -> str:
         over = f"{self.seconds / 3600:.2f} hours of {hours:g} are over"
         if self.seconds >= hours * 3600:
             return over
-        self._look(trials)
+        self._look()
         if self.seconds + self._final >= hours * 3600:
             return f"{over}, and the final training takes about {_took(self._final)}"
         return ""
 
-    def _look(self, trials: list[TrialRecord]) -> None:
+    def _look(self) -> None:
         """Know ``_final`` and ``_shortest``, the seconds of the final training and of the shortest complete trial.
 
         Tune asks at each of its steps, and all trials are ranked for it: so only where one has become complete, or the
         defaults have trained another epoch.
         """
-        state = sum(t.end.is_complete for t in trials), sum(len(t.epochs) for t in trials if t.number == 0)
-        if state != self._looked:
+        if self._tally.state != self._looked:
+            trials = list(self._tally.trials.values())
             took = (sum(e.seconds for e in t.epochs) for t in trials if t.end.is_complete)
-            self._looked, self._shortest = state, min(took, default=0.0)
+            self._looked, self._shortest = self._tally.state, min(took, default=0.0)
             self._final = self._final_seconds(trials, self.goal)
 
 
@@ -153,26 +147,6 @@ def needs_defaults(goal: Goal) -> bool:
 
 def _took(seconds: float) -> str:
     return f"{seconds / 3600:.2g} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"
-
-
-def since_best(done: Iterable[TrialRecord], goal: Goal, known: dict[str, Rank] | None = None) -> int:
-    """How many trials ended after the best complete one did; 0 while none is complete.
-
-    ``known`` caches each trial's result by its id, because this is called after every epoch of a study.
-    """
-    known = {} if known is None else known
-    best, since = NOTHING, 0
-    for trial in sorted(done, key=lambda t: (t.ended_ms, t.number)):
-        if trial.trial_id not in known:
-            known[trial.trial_id] = _rank(trial, goal)
-        rank = known[trial.trial_id]
-        best, since = (rank, 0) if rank > best else (best, since + 1)
-    return since if best[1] > -math.inf else 0
-
-
-def _rank(trial: TrialRecord, goal: Goal) -> Rank:
-    epoch = trial.best(goal) if trial.end.is_complete else None
-    return (goal.feasible(epoch.metrics), goal.score(epoch.metrics)) if epoch else NOTHING
 
 
 def trained_seconds(trials: Iterable[TrialRecord]) -> float:

@@ -10,9 +10,7 @@ from typing import Any
 
 from ray import tune
 
-from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, TrialRecord
-from raytune_planes.settings import flatten
 from raytune_planes.terminal import View
 from raytune_planes.tracking.base import Trackers
 from raytune_planes.tracking.files import WEIGHTS
@@ -69,6 +67,7 @@ class Recorder(tune.Callback):
         self._is_interrupted, self._interrupt, self._each_step = is_interrupted, interrupt, each_step
         self._pools, self._watch = pools, watch or Watch()
         self._here: set[str] = set()
+        self._open: dict[str, TrialRecord] = {}  # those that run: at each step they are looked through
         self._first_s = self._last_s = time.monotonic()
         for trial in earlier:
             learn_from(trial, pools, view.note)
@@ -87,8 +86,9 @@ class Recorder(tune.Callback):
         for notice in self._watch.hosts():
             self._view.note(notice)
         if self._pools:
-            waiting = {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
-            self._pools.check(waiting, is_running=any(t.status == "RUNNING" for t in trials))
+            is_running = any(t.status == "RUNNING" for t in reversed(trials))  # those that ended come first
+            waiting = set() if is_running else {t.config["pool"]["name"] for t in trials if t.status == "PENDING"}
+            self._pools.check(waiting, is_running=is_running)
         self._check_budget()
         if not self.spent and (full := self._watch.disk()):
             self.spent = full  # running trials continue to their end
@@ -113,7 +113,7 @@ class Recorder(tune.Callback):
             trial_id=configured["trial_id"],
             number=configured["number"],
             drawn=configured["drawn"],
-            config=self._settings(configured["drawn"]),
+            config=self._task.settings(configured["drawn"]),
             epochs=known.epochs if known else (),
             started_ms=known.started_ms if known else _now_ms(),
             tags=(dict(known.tags) if known else {}) | {"pool": configured["pool"]["name"]},
@@ -226,19 +226,17 @@ class Recorder(tune.Callback):
             stop_trial(self._folder(record), End.INTERRUPTED, spent)
 
     def _running(self) -> list[TrialRecord]:
-        return [t for t in self.trials.values() if t.end is End.RUNNING and t.trial_id in self._here]
+        return list(self._open.values())
 
     def _keep(self, record: TrialRecord) -> None:
         self.trials[record.trial_id] = record
+        if record.end is End.RUNNING and record.trial_id in self._here:
+            self._open[record.trial_id] = record
+        else:
+            self._open.pop(record.trial_id, None)
 
     def _folder(self, record: TrialRecord) -> Path:
         return self._task.folder(record.number, record.trial_id)
-
-    def _settings(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return flatten(self._task.config(drawn))
-        except UserError:  # the trial reports it, and fails
-            return {k: v for layer in (*self._task.layers, drawn) for k, v in layer.items()}
 
 
 def _now_ms() -> int:

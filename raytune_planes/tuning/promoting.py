@@ -39,12 +39,13 @@ class PromotingRungs(Rungs):
             is_last: no further trial will come to a rung. Then of each at least one goes on, as with ``Rungs``.
         """
         for key in sorted(self._rungs, key=lambda key: -key[1]):
-            at = self._rungs[key].standings
+            rung = self._rungs[key]
+            at = rung.standings
             waiting = {n for n in paused if n in at and self._judged.get(n) == key[1]}
             if not waiting:
                 continue
             passing = super()._passing(len(at)) if is_last else self._passing(len(at))
-            first = next((n for n in self._order(at, passing, BASELINE)[:passing] if n in waiting), None)
+            first = next((n for n in self._order(rung, passing, BASELINE)[:passing] if n in waiting), None)
             if first is not None:
                 return first
         return None

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from raytune_planes.pareto import Vector, ranks, spread
+from raytune_planes.pareto import Vector, spread
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.tuning.curves import Curve, extended
+from raytune_planes.tuning.fronts import Fronts
 
 BASELINE = 0
 """Number of the trial that runs the defaults. It is never stopped: everything is compared with it."""
@@ -59,6 +60,8 @@ class _Rung:
     """Of each trial, up to the epoch that met the rung."""
     samples: int = 0
     standings: dict[int, _Standing] = field(default_factory=dict)
+    fronts: tuple[Fronts, Fronts] = field(default_factory=lambda: (Fronts(), Fronts()))
+    """Of those that can keep every floor, and of the others."""
 
 
 class Rungs:
@@ -132,7 +135,7 @@ class Rungs:
             return Verdict(False)
         at = rung.standings
         passing = self._passing(len(at))
-        order = self._order(at, passing, number)
+        order = self._order(rung, passing, number)
         place = f"place {order.index(number) + 1} of {len(at)}"
         reason = self.PLACED.format(epoch=epoch, place=place, samples=rung.samples)
         reason += f", {passing} go{'es' * (passing == 1)} on"
@@ -190,6 +193,13 @@ class Rungs:
         again = {number: curve} if fewest == rung.samples else rung.curves
         rung.samples = fewest
         rung.standings |= {n: self._standing(c, fewest) for n, c in again.items()}
+        if len(again) > 1 or any(number in fronts for fronts in rung.fronts):
+            groups = ([n for n, at in rung.standings.items() if bool(self._unkept(at)) == fails] for fails in (0, 1))
+            keep, fail = (Fronts(group, [self._vector(rung.standings[n]) for n in group]) for group in groups)
+            rung.fronts = keep, fail
+        else:
+            standing = rung.standings[number]
+            rung.fronts[bool(self._unkept(standing))].add(number, self._vector(standing))
         return True
 
     def _standing(self, curve: Curve, samples: int) -> _Standing:
@@ -205,20 +215,14 @@ class Rungs:
             value = curve.reach(metric, self.budget or samples * self.reduction)
         return 0.0 if math.isnan(value) else min(floor, value)
 
-    def _order(self, at: Mapping[int, _Standing], passing: int, number: int) -> list[int]:
+    def _order(self, rung: _Rung, passing: int, number: int) -> list[int]:
         """The trials of a rung, best first. A front is only spread out, which takes as long as it has pairs, where that
         decides who is among the first ``passing`` or where ``number`` stands."""
         order: list[int] = []
-        for fails in (False, True):
-            group = [n for n, standing in at.items() if bool(self._unkept(standing)) == fails]
-            vectors = [self._vector(at[n]) for n in group]
-            layers = ranks(vectors)
-            for rank in range(max(layers, default=-1) + 1):
-                layer = [i for i, r in enumerate(layers) if r == rank]
-                decides = len(order) < passing < len(order) + len(layer) or any(group[i] == number for i in layer)
-                order += [
-                    group[layer[i]] for i in (spread([vectors[i] for i in layer]) if decides else range(len(layer)))
-                ]
+        for group in rung.fronts:
+            for front, vectors in group:
+                decides = len(order) < passing < len(order) + len(front) or number in front
+                order += [front[i] for i in spread(vectors)] if decides else front
         return order
 
     def _unkept(self, standing: _Standing) -> list[str]:

@@ -81,6 +81,7 @@ class Search:
             )
             known = self.trials
         self._open: dict[str, optuna.Trial] = {}
+        self._reported: dict[str, set[int]] = {}  # samples, by id: to look them up, Optuna reads all that runs
         self._known: dict[int, Known] | None = {}
         if known:
             self._check_same_space(database)
@@ -101,7 +102,7 @@ class Search:
             drawn = suggest(self.space, OptunaDraw(trial))
         trial_id = trial_id or uuid.uuid4().hex[:8]
         trial.set_user_attr(ID, trial_id)  # last: a trial with an id is one that was drawn completely
-        self._open[trial_id] = trial
+        self._open[trial_id], self._reported[trial_id] = trial, set()
         return Suggestion(trial_id, trial.number, drawn)
 
     def report(self, trial_id: str, epoch: EpochRecord) -> None:
@@ -109,8 +110,9 @@ class Search:
         trial, values = self._open.get(trial_id), self.goal.values(epoch.metrics)
         if trial is None or len(values) != 1 or not math.isfinite(values[0]):
             return
-        if epoch.samples not in self.trials[trial.number].intermediate_values:
+        if epoch.samples not in (reported := self._reported[trial_id]):
             trial.report(values[0], epoch.samples)
+            reported.add(epoch.samples)
 
     def tell(self, record: TrialRecord) -> None:
         """Note how a trial ended; again, or while it can still be resumed, has no effect. Of one that is paused, the
@@ -145,7 +147,7 @@ class Search:
                     self._study.tell(trial, state=TrialState.PRUNED)
                 else:
                     self._study.tell(trial, list(values))
-        del self._open[record.trial_id]
+        del self._open[record.trial_id], self._reported[record.trial_id]
 
     def running(self) -> tuple[Suggestion, ...]:
         """Trials that were handed out and whose end was never told: a driver that died left them."""
@@ -157,7 +159,8 @@ class Search:
         running = next((s for s in self.running() if s.trial_id == trial_id), None)
         assert running is not None, f"trial {trial_id} is not running"
         if trial_id not in self._open:
-            self._open[trial_id] = self._trial(self.trials[running.number])
+            known = self.trials[running.number]
+            self._open[trial_id], self._reported[trial_id] = self._trial(known), set(known.intermediate_values)
         if self.trials[running.number].user_attrs.get(REACHED):
             self._open[trial_id].set_user_attr(REACHED, [])  # it is paused no more
         return running

@@ -20,7 +20,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.prompts import prompts_key
 from raytune_planes.records import End, Goal
-from raytune_planes.settings import Value, make_config
+from raytune_planes.settings import Value, flatten, make_config
 from raytune_planes.stores.address import Place
 from raytune_planes.tracking.files import LAST, trial_folder
 from raytune_planes.training.checkpoint import content_of
@@ -60,6 +60,14 @@ class Task:
     def config(self, drawn: Mapping[str, Value]) -> TrialConfig:
         """Raises UserError when the drawn settings do not fit together."""
         return make_config(*self.layers, drawn, source="this trial's settings")
+
+    def settings(self, drawn: Mapping[str, Value]) -> dict[str, Any]:
+        """All settings of a trial by dotted path, also where they do not fit together: the trial reports that, and
+        fails."""
+        try:
+            return flatten(self.config(drawn))
+        except UserError:
+            return {k: v for layer in (*self.layers, drawn) for k, v in layer.items()}
 
     def embedded(self, config: TrialConfig) -> dict[str, np.ndarray]:
         """The prompts' embeddings by dataset, [K, W]."""

@@ -9,7 +9,8 @@ import pytest
 
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import StudySettings
-from raytune_planes.tuning.budget import Limits, StudyBudget, final_seconds, since_best
+from raytune_planes.tuning.budget import Limits, StudyBudget, final_seconds
+from raytune_planes.tuning.tally import Tally
 
 FGVC, PLANES = "val/fgvc/accuracy", "val/planesnet/accuracy"
 GOAL = Goal((Objective(FGVC),), {PLANES: 0.9})
@@ -100,6 +101,12 @@ def test_no_trial_begins_in_less_time_than_the_shortest_complete_one_took() -> N
 
     budget = StudyBudget(Limits(hours=1.0), GOAL, Clock(), 2900, final_seconds=lambda trials, goal: 200.0)
     assert "begins: 500 s of 1 h are left before the final training, and" in budget.short_of_time(trials)
+
+
+def since_best(trials: list[TrialRecord], goal: Goal) -> int:
+    tally = Tally(goal)
+    tally.take(trials)
+    return tally.since_best
 
 
 def test_samples_of_running_and_stopped_trials_count() -> None:
