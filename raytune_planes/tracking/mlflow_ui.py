@@ -15,12 +15,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
 from raytune_planes.paths import sqlite_file
 from raytune_planes.tracking.files import find_study
+from raytune_planes.tracking.mlflow_app import NAME
 from raytune_planes.tracking.mlflow_connection import try_file, without_secrets
 from raytune_planes.tracking.mlflow_login import Login, check_login, read_login, request, server_settings
 from raytune_planes.tracking.mlflow_place import MlflowPlace
@@ -92,8 +94,11 @@ def _server(store: str, out: Path, port: int, login: Login | None) -> Iterator[s
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     out.mkdir(parents=True, exist_ok=True)
     if login:
-        command += ["--app-name", "basic-auth"]
         settings |= server_settings(login, out)
+    if entry_points(group="mlflow.app", name=NAME):
+        command += ["--app-name", NAME]
+    elif login:  # the project was not installed anew since it has an app of its own
+        command += ["--app-name", "basic-auth"]
     with (out / LOG).open("wb") as log:
         server = subprocess.Popen(
             command, env={**os.environ, **settings}, start_new_session=True, stdout=log, stderr=log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import psutil
@@ -18,6 +20,7 @@ import pytest
 from raytune_planes.errors import UserError
 from raytune_planes.tracking import JsonlTracker
 from raytune_planes.tracking.mlflow import sync
+from raytune_planes.tracking.mlflow_app import Message, beginning, script
 from raytune_planes.tracking.mlflow_login import Login, check_login, request
 from raytune_planes.tracking.mlflow_ui import serve_ui
 from tests.tracking.studies import START, play
@@ -57,6 +60,8 @@ def test_it_opens_on_the_latest_study_on_loopback_and_ends_with_its_processes(ou
         assert said.startswith(f"MLflow: {address}")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=10) as answer:
             assert answer.status == 200
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            assert script() in answer.read().decode(), "the page begins on model training, and asks for nothing"
         put(f"http://127.0.0.1:{port}/api/2.0/mlflow-artifacts/artifacts/sent/x.txt", b"kept")
         assert (out / "mlartifacts" / "sent" / "x.txt").read_bytes() == b"kept"
         children = psutil.Process(server.pid).children(recursive=True)
@@ -152,3 +157,36 @@ def test_a_server_elsewhere_is_only_named(tmp_path: Path, capsys: pytest.Capture
     assert serve_ui(tmp_path, uri="http://me:secret@127.0.0.1:1/") == 0
     assert capsys.readouterr().out == "MLflow runs elsewhere; open http://***@127.0.0.1:1\n"
     assert time.perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json"])
+def test_only_the_page_gets_the_script_and_is_sent_whole_with_its_length(kind: str) -> None:
+    sent: list[Message] = []
+    asked: list[Message] = []
+
+    async def app(scope: Message, receive: object, send: Callable[[Message], Awaitable[None]]) -> None:
+        asked.append(scope)
+        headers = [(b"content-type", kind.encode()), (b"content-length", b"26"), (b"etag", b"old")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<html><head>", "more_body": True})
+        await send({"type": "http.response.body", "body": b"</head></html>"})
+
+    async def receive() -> Message:
+        raise AssertionError("a GET has no body")
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    def ask(path: str) -> bytes:
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"if-none-match", b"old"), (b"a", b"b")]}
+        sent.clear()
+        asyncio.run(beginning(app)(scope, receive, send))
+        return b"".join(m.get("body", b"") for m in sent)
+
+    page = b"<html><head></head></html>"
+    assert ask("/ajax-api/x") == page
+    is_page = kind.startswith("text/html")
+    assert ask("/") == (page.replace(b"<head>", b"<head>" + script().encode()) if is_page else page)
+    assert asked[-1]["headers"] == [(b"a", b"b")], "a page that the browser kept from elsewhere is not taken"
+    assert dict(sent[0]["headers"])[b"content-length"] == str(len(sent[1]["body"])).encode()
+    assert b"etag" not in dict(sent[0]["headers"])
