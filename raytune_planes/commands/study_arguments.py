@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from raytune_planes.paths import regular
 from raytune_planes.settings import path_made_absolute
 from raytune_planes.stores.address import where
 from raytune_planes.tracking import files
+from raytune_planes.tracking.base import DataDescription
 from raytune_planes.tracking.mlflow_connection import without_login
+from raytune_planes.tracking.origin import origin_of
 
 LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
 TAKEN = (
@@ -91,3 +93,24 @@ def _anew(args: argparse.Namespace, stored: dict[str, Any], key: str) -> bool:
     """Whether ``args`` types something else than was stored."""
     value = getattr(args, key)
     return value is not None and value is not False and value != [] and value != stored.get(key, TUNE_DEFAULTS.get(key))
+
+
+def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
+    """Refuse to continue the study in ``folder`` on other pictures: its trials could not be compared.
+
+    Raises:
+        UserError: names the datasets whose files are not those that the study began with.
+    """
+    origin = origin_of(folder)  # None where its driver died before the first record
+    known = origin.data if origin else {}
+    other = [
+        name
+        for name, fingerprinted in data.items()
+        if known.get(name, fingerprinted.fingerprint) != fingerprinted.fingerprint
+    ]
+    if other:
+        raise UserError(
+            f"study '{folder.name}' began with other pictures of {', '.join(other)} (names, sizes or times of change "
+            "differ, or another version reads them otherwise); give the folder that holds the same files with --data "
+            "(cp -a and rsync -a keep the times), or start another study with --name and --start-from"
+        )

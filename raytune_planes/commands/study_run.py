@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import platform
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 from raytune_planes.commands.arguments import assigned, share_of_gpus
 from raytune_planes.commands.learn_run import with_lessons
 from raytune_planes.commands.script_output import ScriptOutput
-from raytune_planes.commands.study_arguments import LIMITS, remember
+from raytune_planes.commands.study_arguments import LIMITS, remember, same_data
+from raytune_planes.datasets import early
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
 from raytune_planes.invocation import command, in_folder, near
@@ -39,7 +39,7 @@ from raytune_planes.space import (
 from raytune_planes.space.writing import to_yaml
 from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
-from raytune_planes.tracking.base import DataDescription, Trackers, of_table
+from raytune_planes.tracking.base import Trackers, of_table
 from raytune_planes.tracking.commit import commit
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
@@ -47,7 +47,6 @@ from raytune_planes.tracking.mlflow import MlflowTracker, sync
 from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.notes import add_notes, check_tags
-from raytune_planes.tracking.origin import origin_of
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.final import train_final
 from raytune_planes.tuning.plan import StudyPlan, prepare
@@ -77,6 +76,7 @@ def run(args: argparse.Namespace, out: ScriptOutput) -> int:
         _say(planned(plan.space, plan.final).capitalize())
     if message := mlflow.place.in_words():
         _say(message)
+    early.refuse_broken()
     _say("Starting Ray; the first figures come with the first steps of the first trial")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
@@ -92,6 +92,8 @@ def run(args: argparse.Namespace, out: ScriptOutput) -> int:
     if not outcome.interrupted and (page := _draw(plan, mlflow.place)):
         out.lines.tell("report", page=str(page))
     out.lines.tell("result", result=as_json(reading.read_study(folder)))
+    if not outcome.interrupted:
+        early.finish(_say)
     return status
 
 
@@ -140,27 +142,6 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     )
     return with_lessons(with_teachers(plan), args.learn_from, _say)
-
-
-def same_data(folder: Path, data: Mapping[str, DataDescription]) -> None:
-    """Refuse to continue the study in ``folder`` on other pictures: its trials could not be compared.
-
-    Raises:
-        UserError: names the datasets whose files are not those that the study began with.
-    """
-    origin = origin_of(folder)  # None where its driver died before the first record
-    known = origin.data if origin else {}
-    other = [
-        name
-        for name, fingerprinted in data.items()
-        if known.get(name, fingerprinted.fingerprint) != fingerprinted.fingerprint
-    ]
-    if other:
-        raise UserError(
-            f"study '{folder.name}' began with other pictures of {', '.join(other)} (names, sizes or times of change "
-            "differ, or another version reads them otherwise); give the folder that holds the same files with --data "
-            "(cp -a and rsync -a keep the times), or start another study with --name and --start-from"
-        )
 
 
 def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int:

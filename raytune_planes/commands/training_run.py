@@ -15,6 +15,7 @@ from raytune_planes.allocation import give_back
 from raytune_planes.catalog import primary_metric
 from raytune_planes.commands.training_tracking import send
 from raytune_planes.config import TrialConfig
+from raytune_planes.datasets import early
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.datasets.folds import parted
@@ -86,7 +87,7 @@ class TrainingRun:
         data = data_folder(data)
 
         def supply(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
-            arrays = open_data(stage, data, cache, print, cache_limit_gib)
+            arrays = open_data(stage, data, cache, print, cache_limit_gib, at_once=True)
             return arrays, embed_prompts({name: a.info for name, a in arrays.items()}, stage, cache)
 
         def introduced(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
@@ -163,6 +164,7 @@ class TrainingRun:
             about = Subject(name, self.record, self.goal, self.data, on_test or {}, commit())
             use = command(f"predict {quoted(self.out / files.WEIGHTS)} IMAGE")
             files.write_whole(self.out / CARD, card(about, ["", f"To use its weights: `{use}`"]))
+        early.finish(print)
 
     def _open(self, last: Path) -> None:
         epochs = self.out / files.EPOCHS

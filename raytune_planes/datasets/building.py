@@ -84,6 +84,16 @@ def once(
                 return entry
 
 
+def room_here(folder: Path, witness: str) -> tuple[Path, Callable[[], bool]] | None:
+    """Where a living process of this machine builds ``folder`` and has put a file ``witness``, and what tells whether
+    it still does so, or has ended it well. Call under ``storage.guard``."""
+    holder = _Holder(folder.with_name(f"{storage.BUILDING}{folder.name}"))
+    room = next((path.parent for path in holder.path.glob(f"*/{witness}")), None)
+    if room is None or not holder.is_here() or holder.gone():
+        return None
+    return room, lambda: folder.is_dir() or not holder.gone()
+
+
 def remove_stale(cache: Path) -> None:
     """Remove what killed processes left behind. Call under ``storage.guard``."""
     for folder in cache.glob(f"{storage.DISCARDED}*"):
@@ -159,6 +169,12 @@ class _Holder:
             owner = json.loads((self.path / ALIVE).read_bytes())
             return f"process {owner['pid']} on {owner['host']}"
         return "another process"
+
+    def is_here(self) -> bool:
+        """Whether the process runs on this machine."""
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return bool(json.loads((self.path / ALIVE).read_bytes())["machine"] == machine())
+        return False
 
     def gone(self, abandoned_s: float | None = None) -> bool:
         """Whether nobody builds there.

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import cast
 
-import numpy as np
-
-from raytune_planes.datasets import building, notes, scene_files, storage
-from raytune_planes.datasets.base import SPLITS, Arrays, Info, Reader
+from raytune_planes.datasets import building, early, notes, reopening, storage
+from raytune_planes.datasets.base import Arrays, Reader
 from raytune_planes.datasets.cleaning import Plan
-from raytune_planes.datasets.filling import MASKS, Progress, Target, fill
+from raytune_planes.datasets.filling import Progress, Target, fill
 from raytune_planes.datasets.known import Known
 from raytune_planes.datasets.options import LOSSLESS
-from raytune_planes.datasets.records import Records
-from raytune_planes.datasets.sizes import Sizes
 from raytune_planes.datasets.wanted import Wanted, others, together
 from raytune_planes.errors import DISK_FULL, UserError
 from raytune_planes.paths import local, own_folder
@@ -58,6 +53,7 @@ def decode(
     workers: int | None = None,
     limit_bytes: int = round(LIMIT_GIB * 2**30),
     say: Callable[[str], None] = lambda _: None,
+    at_once: bool = False,
 ) -> Arrays:
     """The reader's dataset as read-only arrays: built on the first call, opened from then on.
 
@@ -75,6 +71,8 @@ def decode(
         workers: decoding threads; None for one per processor that this process may use.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
         say: called when another process is waited for, and when pictures are compressed.
+        at_once: return before all is decoded where the entry is large, of one size, of no scenes and not compressed: a
+            row that is used, in any process of this machine, is then waited for and may raise ``BrokenPictures``.
 
     Raises:
         UserError: the dataset is missing or malformed, pictures cannot be decoded (names the first few, counts all),
@@ -83,34 +81,18 @@ def decode(
     known = Known(cache, reader, plan)
     found = known.found()
     with _refusing(cache, reader):
-        arrays = found and _opened_again(entry(cache, found.fingerprint))
+        arrays = found and reopening.opened_again(entry(cache, found.fingerprint))
     if not found or not arrays:
         own = Wanted.of(reader, cache, plan, known)
         every, found = [own, *others(own, cache, plan, beside)], own.found
-
-        def fill_all(targets: Sequence[Target]) -> None:
-            _fill_within(limit_bytes, cache, targets, workers or allowed(), progress, tell)
-
-        def tell(text: str) -> None:
-            say(f"{reader.name_in_study}: {text}")
-
-        arrays = _built(every, cache, fill_all, tell)
+        tell = partial(_tell, say, reader.name_in_study)
+        fill_all = partial(_fill_within, limit_bytes, cache, workers or allowed(), progress, tell)
+        arrays = _begun(every, cache, workers or allowed(), limit_bytes, tell) if at_once else None
+        arrays = arrays or _built(every, cache, fill_all, tell)
     with _refusing(cache, reader):
-        storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
+        if not early.running(entry(cache, found.fingerprint)):
+            storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
     return replace(arrays, warnings=(*found.warnings, *notes.warnings_of(arrays.info)), limit_bytes=limit_bytes)
-
-
-def open_cached(folder: Path) -> Arrays:
-    """Open an entry of the cache by its folder, without a reader or the original files.
-
-    Raises:
-        UserError: there is no whole entry at ``folder``.
-    """
-    try:
-        with storage.guard(folder.parent):
-            return _open(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no decoded dataset at {folder} ({error}); decode the dataset again") from error
 
 
 def _built(
@@ -120,20 +102,51 @@ def _built(
     own = every[0]
     with _refusing(cache, own.reader, sum(wanted.size for wanted in every)):
         cache.mkdir(parents=True, exist_ok=True)
-        together(sorted(every, key=lambda wanted: wanted.reader.image_size), (), _sound, fill_all, tell)
-        arrays = building.once(own.folder, lambda: _sound(own.folder), lambda room: fill_all([own.into(room)]), tell)
+        together(sorted(every, key=lambda wanted: wanted.reader.image_size), (), reopening.sound, fill_all, tell)
+        arrays = building.once(
+            own.folder, lambda: reopening.sound(own.folder), lambda room: fill_all([own.into(room)]), tell
+        )
     for wanted in every:
         wanted.known.remember(wanted.found)
     return arrays
 
 
+def _tell(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
+
+
+def _begun(
+    every: Sequence[Wanted], cache: Path, workers: int, limit_bytes: int, tell: Callable[[str], None]
+) -> Arrays | None:
+    """The arrays of an entry whose rows may be used while others are decoded; None where it has to be waited for."""
+    own, is_plain = every[0], len(every) == 1 and every[0].reader.options.kept == LOSSLESS
+    with _refusing(cache, own.reader, own.size):
+        cache.mkdir(parents=True, exist_ok=True)
+        with storage.guard(cache):
+            fits = storage.used_bytes(cache) + own.size <= limit_bytes
+    if not (is_plain and fits and own.size > SMALL_BYTES) or own.listing.scenes:
+        return None
+
+    def build(job: early.Early) -> None:
+        _built(every, cache, lambda targets: fill(targets, workers, early=job), tell)
+        with _refusing(cache, own.reader):
+            storage.evict(cache, limit_bytes, keep=own.folder)
+
+    job = early.running(own.folder) or early.started(own.folder, build)
+    if job.is_over:
+        job.finish()
+    else:
+        tell(f"training begins while its {len(own.listing.samples):,} pictures are decoded")
+    return reopening.open_cached(own.folder)
+
+
 def _fill_within(
     limit_bytes: int,
     cache: Path,
-    targets: Sequence[Target],
     workers: int,
     progress: Progress | None,
     tell: Callable[[str], None],
+    targets: Sequence[Target],
 ) -> None:
     """Fill the targets, compressed where the limit asks for it, and tell what became of these."""
     fitted = _fitted(targets, cache, limit_bytes, tell)
@@ -180,47 +193,3 @@ def _refusing(cache: Path, reader: Reader, size: int = 0) -> Iterator[None]:
                 f" ({error.strerror}); free some space, name another cache folder or lower its image_size"
             ) from error
         raise UserError(f"the cache folder {cache} cannot be used: {error}; name another") from error
-
-
-def _opened_again(folder: Path) -> Arrays | None:
-    """An entry that was there before; None when it has been removed."""
-    with storage.guard(folder.parent):
-        return _sound(folder)
-
-
-def _sound(folder: Path) -> Arrays | None:
-    """The entry, or None when it is absent; one that a fault of the disk cut short is removed. Call under ``guard``."""
-    try:
-        return _open(folder)
-    except (FileNotFoundError, ValueError):
-        if folder.is_dir():
-            storage.discard(folder)
-        return None
-
-
-def _open(folder: Path) -> Arrays:
-    """Call under ``storage.guard``: no other process may remove the folder between two of its files."""
-    about = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-    info = Info.of_json(about["info"])
-
-    def pictures(name: str) -> np.ndarray:
-        shape = about["compressed"].get(name)
-        return storage.mapped(folder / name) if shape is None else cast(np.ndarray, Records(folder / name, shape))
-
-    with suppress(OSError):  # a cache that is read-only to us
-        os.utime(folder)
-    images_NHWC = pictures(storage.WITNESS)
-    return Arrays(
-        info=info,
-        images_NHWC=images_NHWC,
-        labels_N=storage.mapped(folder / "labels.npy"),
-        masks_NHW=pictures(MASKS) if info.has_masks else None,
-        boxes_NM4=storage.mapped(folder / "boxes.npy") if info.has_boxes else None,
-        splits={split: storage.mapped(folder / f"{split}.npy") for split in SPLITS},
-        fingerprint=folder.name,
-        synthetic=about["synthetic"],
-        warnings=tuple(about["warnings"]),
-        of_group_N=storage.mapped(folder / "groups.npy"),
-        sizes=Sizes.of_json(about["sizes"]),
-        scenes=scene_files.opened(folder, images_NHWC.shape[1], bool(about["compressed"])) if about["scenes"] else None,
-    )

@@ -6,8 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from math import prod
@@ -18,6 +17,8 @@ import numpy as np
 
 from raytune_planes.datasets import boxes, files, ranges, records, scene_files, storage
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
+from raytune_planes.datasets.crew import each
+from raytune_planes.datasets.early import Early
 from raytune_planes.datasets.images import Decoded
 from raytune_planes.errors import UserError
 
@@ -68,12 +69,13 @@ class Target:
         return scene_files.Writer(self.reader, self.listing, self.folder, self.groups[0].tolist(), self.compressed)
 
 
-def fill(targets: Sequence[Target], workers: int, progress: Progress | None = None) -> None:
+def fill(targets: Sequence[Target], workers: int, progress: Progress | None = None, early: Early | None = None) -> None:
     """Write all files of the targets' entries; they are on the disk when this returns.
 
     Args:
         targets: of the same samples at several sizes. Each file is gone through once: what a size needs to decode of it
             serves every other that needs the same, so that all are as if each had been decoded alone.
+        early: lets the rows of the only target be used while the others are decoded; it is not compressed.
 
     Raises:
         UserError: pictures cannot be decoded; names the first few, counts all.
@@ -93,12 +95,22 @@ def fill(targets: Sequence[Target], workers: int, progress: Progress | None = No
         ]
         scenes = [stack.enter_context(closing(target.scenes())) if listing.scenes else None for target in targets]
         into = [(w[storage.WITNESS], w.get(MASKS), s) for w, s in zip(written, scenes, strict=True)]
-        _decode_all([target.reader for target in targets], listing.samples, into, workers, progress)
+        if early is not None:
+            with suppress(UserError):  # a training picture that cannot be opened: decoding names it with the others
+                _describe_all(targets, listing)
+                early.begin(first.folder, len(listing.samples))
+        _decode_all([target.reader for target in targets], listing.samples, into, workers, progress, early)
         for *files_of_one, scenes_of_one in into:
             for file in (*files_of_one, scenes_of_one):
                 if file is not None:
                     file.finish()
-    sizes = asdict(first.reader.sizes(listing))
+    if early is None or early.room is None:
+        _describe_all(targets, listing)
+
+
+def _describe_all(targets: Sequence[Target], listing: Listing) -> None:
+    """Raises UserError: the size of a training picture cannot be read."""
+    sizes = asdict(targets[0].reader.sizes(listing))
     for target in targets:
         info = replace(target.listing.info, values=listing.info.values)
         _describe(target, replace(target.listing, info=info), sizes)
@@ -137,8 +149,9 @@ def _decode_all(
     written: Sequence[tuple[Written, Written | None, scene_files.Writer | None]],
     workers: int,
     progress: Progress | None,
+    early: Early | None,
 ) -> None:
-    def decode_run(run: range) -> tuple[int, dict[Path, str]]:
+    def decode_run(run: Sequence[int]) -> tuple[int, dict[Path, str]]:
         own, wrong = list(map(copy.copy, readers)), dict[Path, str]()  # one may remember the last scene it decoded
         shared = Decoded() if len(own) > 1 else None
         for reader in own:
@@ -158,21 +171,18 @@ def _decode_all(
                     masks.write(row, mask)
                 if scenes is not None:
                     scenes.write(reader, samples[row].path)
+        if early is not None:
+            early.done(run, [row for row in run if samples[row].path in wrong])
         return len(run), wrong
 
     unreadable: dict[Path, str] = {}
     done = 0
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            for future in as_completed([pool.submit(decode_run, run) for run in runs(samples, workers)]):
-                length, wrong = future.result()
-                unreadable |= wrong
-                done += length
-                if progress:
-                    progress(done, len(samples))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    order = runs(samples, workers) if early is None else early.order(samples)
+    for length, wrong in each(decode_run, order, workers, "decode"):
+        unreadable |= wrong
+        done += length
+        if progress:
+            progress(done, len(samples))
     if unreadable:
         raise files.unreadable(unreadable)
 

@@ -7,6 +7,7 @@ So eviction sees which entries are in use by any process of the machine, and a k
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import re
 import shutil
@@ -69,6 +70,11 @@ class Blank:
         np.lib.format.write_array_header_1_0(self._file, header)
         self._file.flush()
         self._start = self._file.tell()
+        try:
+            self._file.truncate(self._start + math.prod(shape))  # so that it can be mapped from now on
+        except OSError:
+            self._file.close()
+            raise
 
     def write(self, row: int, values: np.ndarray) -> None:
         """Raises OSError when the disk is full; writing through a map would kill the process instead."""

@@ -45,12 +45,15 @@ def open_data(
     say: Say = lambda _: None,
     limit_gib: float = LIMIT_GIB,
     beside: Sequence[TrialConfig] = (),
+    at_once: bool = False,
 ) -> dict[str, Arrays]:
     """The decoded arrays of every enabled dataset; decodes those that are not in the cache yet.
 
     ``limit_gib``: size of ``cache`` above which unused entries are removed, longest unopened first.
 
     ``beside``: what will be asked for later: where pictures are decoded, they are at these sizes as well.
+
+    ``at_once``: return before all pictures are decoded where that takes long; see ``decode``.
 
     Without ``data`` the standard datasets are synthetic, unless they have a root; any other dataset needs its root.
 
@@ -71,6 +74,7 @@ def open_data(
             limit_bytes=round(limit_gib * 2**30),
             plan=plan,
             say=say,
+            at_once=at_once,
         )
         for warning in arrays.warnings:
             say(f"{name}: {warning}")

@@ -11,8 +11,9 @@ import numpy as np
 
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
-from raytune_planes.datasets.cache import LIMIT_GIB, open_cached
+from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.datasets.fetching import fetched
+from raytune_planes.datasets.reopening import is_here, open_cached
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
 from raytune_planes.stores.address import Place
@@ -48,7 +49,7 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Place | 
             there = "; ".join(_in_words(e.decoded_as) for e in entries if e.dataset == name) or "nothing"
             raise UserError(f"dataset '{name}' is not decoded with {_in_words(settings.decoded_as)}; there is: {there}")
         folder = Path(match[0].folder)
-        opened = open_cached(folder) if folder.is_dir() else _decode_here(match[0], config, data)
+        opened = open_cached(folder) if is_here(folder) else _decode_here(match[0], config, data)
         arrays[name] = replace(opened, limit_bytes=match[0].limit_bytes)
     return arrays
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from raytune_planes.datasets.pending import BrokenPictures
 from raytune_planes.errors import UserError
 from raytune_planes.records import End
 
@@ -23,7 +24,7 @@ def end_by(error: BaseException) -> dict[str, Any]:
 
     Such a trial is interrupted, as its study is: a resumed one tries it again.
     """
-    if isinstance(_origin(error), UnusableCard):
+    if isinstance(_origin(error), UnusableCard | BrokenPictures):
         return {"end": End.INTERRUPTED.value, "reason": explain(error), "ends_study": True}
     return {"end": End.FAILED.value, "reason": explain(error)}
 

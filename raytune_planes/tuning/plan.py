@@ -186,7 +186,7 @@ def prepare(space: Space, data: Place | None, cache: Path | None, say: Say, limi
 
     configs = [stage for variant in _variants(space) for _, stage in variant.staged]
     for config in configs:
-        arrays = open_data(config, pictures, cache, say_once, limit_gib, configs)
+        arrays = open_data(config, pictures, cache, say_once, limit_gib, configs, at_once=True)
         for name, opened in arrays.items():
             folder = str(entry(cache, opened.fingerprint))
             entries[Entry(name, config.datasets[name].decoded_as, folder, counts(opened), opened.limit_bytes)] = opened

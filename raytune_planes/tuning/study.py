@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.datasets import early
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.space import long_in_all
 from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import StudyEnd, Trackers
-from raytune_planes.tracking.reading import StudyFiles
 from raytune_planes.tuning import mps, ray_hooks, reaper
 from raytune_planes.tuning.budget import Limits, StudyBudget, final_seconds, needs_defaults, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
@@ -44,7 +44,7 @@ DRIVER_MEMORY_BYTES = 200 * 2**20
 class Outcome:
     """The outcome of a study."""
 
-    study: StudyFiles
+    study: reading.StudyFiles
     """All its records, as read back from its folder."""
     reason: str
     """Which limit ended it, or what stopped it."""
@@ -94,17 +94,19 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
 class _Study:
     """One run of a study: what was there before, the parts that work together, and their end."""
 
+    _recorder: Recorder
+
     def __init__(
         self, plan: StudyPlan, folder: Path, view: View, trackers: Trackers, interrupt: Interrupt, pools: Pools
     ) -> None:
         self._folder, self._view = folder, view
         self._settled, self._pools, self._interrupt, self._short = False, pools, interrupt, ""
-        limits = Limits.of(plan.settings)
         self._plan = plan = settled(plan, folder)
         self._search, self._earlier, going_on = recover(plan, folder, view.note)
         keeper = Keeper(folder, plan.settings.keep, view.note, self._earlier)  # the last: what ends is on disk by then
         self._trackers = trackers = Trackers(*trackers.trackers, keeper)
-        promoted = self._promoted if plan.settings.rungs.promotes else None  # else Tune hears of the end at once
+        # Without promotion Tune hears of the end at once.
+        promoted = (lambda last: self._recorder.promoted(last)) if plan.settings.rungs.promotes else None
         self._searcher = TuneSearcher(
             self._search, pools, resume=going_on, may_start=self._may_start, promoted=promoted
         )
@@ -113,7 +115,7 @@ class _Study:
         goal, spent = plan.space.goal, trained_seconds(self._earlier)
         one_by_one = pools.at_once == 1 or needs_defaults(goal)
         final = partial(final_seconds, epochs=long_in_all(plan.space, plan.final), one_by_one=one_by_one)
-        self._budget = StudyBudget(limits, goal, time.monotonic, spent, final)
+        self._budget = StudyBudget(Limits.of(plan.settings), goal, time.monotonic, spent, final)
         self._recorder = Recorder(
             self._task,
             self._search,
@@ -187,9 +189,6 @@ class _Study:
         paused = sum(trial.end is End.PAUSED for trial in self._recorder.trials.values())
         return f"all trials have ended ({self._plan.settings.trials}{f', of them {paused} paused' if paused else ''})"
 
-    def _promoted(self, is_last: bool) -> str | None:
-        return self._recorder.promoted(is_last)
-
     def _settle(self, defaults: TrialRecord) -> None:
         """Floors that follow a reference become numbers, for all that judge by them."""
         self._settled = True
@@ -200,13 +199,14 @@ class _Study:
         self._trackers.start_study(plan.as_record())
         self._view.goal(goal)
         for key in goal.relative:
-            known = (
-                f"is {goal.floors[key]:.4f}" if key in goal.floors else "is not applied: its reference has no result"
-            )
+            unknown = "is not applied: its reference has no result"
+            known = f"is {goal.floors[key]:.4f}" if key in goal.floors else unknown
             self._view.note(f"the floor of {key}, {goal.relative[key]}, {known}")
 
     def _each_step(self) -> None:
         """Datasets are trained alone beside the trials, and leave a place to the defaults, which all wait for."""
+        if reason := early.broken():
+            self._interrupt.ask(reason)
         self._references.advance(self._pools.at_once - (self._ended_defaults is None))
         short = "" if self._short else self._budget.short_of_time(self._recorder.trials.values())
         if short and self._searcher.begin_no_more():

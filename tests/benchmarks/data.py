@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from raytune_planes.datasets import reader
-from raytune_planes.datasets.cache import decode, open_cached
+from raytune_planes.datasets.cache import decode
 from raytune_planes.datasets.loaders import TrainStream
+from raytune_planes.datasets.reopening import open_cached
 from raytune_planes.datasets.synthetic import synthesise
 from tests.benchmarks import workload
 from tests.benchmarks.measuring import Spent, in_turn, ratio

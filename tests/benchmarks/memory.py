@@ -19,7 +19,7 @@ CHILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from raytune_planes.datasets.cache import open_cached
+from raytune_planes.datasets.reopening import open_cached
 from raytune_planes.datasets.pixels import Pixels
 
 def share():

@@ -14,8 +14,7 @@ import pytest
 
 from raytune_planes.cli import main, make_parser
 from raytune_planes.commands import tune
-from raytune_planes.commands.study_arguments import APART, KEPT, TAKEN, recall, remember
-from raytune_planes.commands.study_run import same_data
+from raytune_planes.commands.study_arguments import APART, KEPT, TAKEN, recall, remember, same_data
 from raytune_planes.datasets.synthetic import synthesise
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data

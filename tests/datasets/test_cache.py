@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytune_planes.datasets import cache, filling, storage
+from raytune_planes.datasets import cache, filling, reopening, storage
 from raytune_planes.datasets.base import SPLITS, Arrays, Info, Listing, Reader, Sample
 from raytune_planes.datasets.fingerprint import fingerprint
 from raytune_planes.datasets.sizes import Sizes
@@ -120,7 +120,7 @@ def boxed(root: Path, image_size: int = 16) -> Boxed:
 
 def test_boxes_are_kept_for_readers_that_have_some(root: Path, tmp_path: Path) -> None:
     arrays = cache.decode(boxed(root), tmp_path / "cache")
-    again = cache.open_cached(cache.entry(tmp_path / "cache", arrays.fingerprint))
+    again = reopening.open_cached(cache.entry(tmp_path / "cache", arrays.fingerprint))
     for found in (arrays.boxes_NM4, again.boxes_NM4):
         assert found is not None
         assert (found.dtype, found.shape) == (np.float32, (len(arrays.labels_N), 2, 4))
@@ -140,7 +140,7 @@ def test_an_entry_without_its_boxes_is_built_again(root: Path, tmp_path: Path) -
     folder = cache.entry(tmp_path / "cache", arrays.fingerprint)
     (folder / "boxes.npy").unlink()
     with pytest.raises(UserError, match="no decoded dataset"):
-        cache.open_cached(folder)
+        reopening.open_cached(folder)
     assert cache.decode(boxed(root), tmp_path / "cache").boxes_NM4 is not None
 
 
@@ -166,7 +166,7 @@ def test_a_second_call_decodes_nothing_and_gives_the_same(root: Path, tmp_path: 
 
 def test_a_process_without_a_reader_opens_the_entry_by_its_folder(root: Path, tmp_path: Path) -> None:
     arrays = cache.decode(dots(root), tmp_path / "cache")
-    assert same(cache.open_cached(cache.entry(tmp_path / "cache", arrays.fingerprint)), arrays)
+    assert same(reopening.open_cached(cache.entry(tmp_path / "cache", arrays.fingerprint)), arrays)
 
 
 def test_the_arrays_are_read_only(root: Path, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_picture_that_vanished_is_named(root: Path) -> None:
 
 def test_a_folder_that_is_no_entry_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no decoded dataset at .*nothing"):
-        cache.open_cached(tmp_path / "nothing")
+        reopening.open_cached(tmp_path / "nothing")
 
 
 def test_a_cache_folder_that_cannot_be_made_is_refused(root: Path, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_an_entry_cut_short_is_built_again(root: Path, tmp_path: Path) -> None:
         content = (folder / damage).read_bytes()
         (folder / damage).write_bytes(content[: len(content) // 2])
         with pytest.raises(UserError, match="no decoded dataset"):
-            cache.open_cached(folder)
+            reopening.open_cached(folder)
         again = cache.decode(dots(root), tmp_path / "cache")
         np.testing.assert_array_equal(again.images_NHWC, expected)
         (folder / damage).unlink()
@@ -378,7 +378,7 @@ def test_a_build_killed_in_the_middle_is_never_read_and_the_next_one_succeeds(ro
     (left,) = entries(folder)
     assert left.startswith(storage.BUILDING)
     with pytest.raises(UserError, match="no decoded dataset"):
-        cache.open_cached(folder / left)
+        reopening.open_cached(folder / left)
     Dots.loads = 0
     arrays = cache.decode(dots(root), folder)
     assert Dots.loads == 6
@@ -419,7 +419,7 @@ def test_the_entries_opened_longest_ago_are_evicted(root: Path, tmp_path: Path) 
     for age, name in enumerate(reversed(prints)):
         os.utime(folder / name, (time.time() - 100 - age,) * 2)
     size = sum(f.stat().st_size for f in (folder / prints[0]).iterdir())
-    cache.open_cached(folder / prints[0])
+    reopening.open_cached(folder / prints[0])
     newest = cache.decode(dots(root, seed=3), folder, limit_bytes=3 * size + size // 2).fingerprint
     assert entries(folder) == {prints[0], prints[2], newest}
 
