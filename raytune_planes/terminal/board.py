@@ -15,6 +15,11 @@ from raytune_planes.terminal.remaining import Length, remaining
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.steps import Steps, read_steps
 
+Rank = tuple[bool, float, int]
+"""Of a trial: whether it keeps the floors, its score, and its number, of which the smaller comes first."""
+MANY, REST = 200, 20.0
+"""The time to go of more trials than that is computed anew after this many times as long as that took."""
+
 
 @dataclass(frozen=True)
 class Outline:
@@ -48,6 +53,9 @@ class Board:
         self.trials = {t.trial_id: t for t in outline.earlier}
         self._start_s = clock()
         self._began_s: dict[str, float] = {}
+        self._ranks: dict[str, tuple[TrialRecord, Rank | None]] = {}  # the best is asked for at each drawing
+        self._left: tuple[float, float] | None = None
+        self._left_due_s = -math.inf
 
     def take(self, trial: TrialRecord) -> None:
         self.trials[trial.trial_id] = trial
@@ -55,6 +63,7 @@ class Board:
 
     def take_goal(self, goal: Goal) -> None:
         self.outline = replace(self.outline, goal=goal)
+        self._ranks.clear()
 
     @property
     def elapsed_s(self) -> float:
@@ -69,7 +78,16 @@ class Board:
 
     def remaining(self) -> tuple[float, float] | None:
         """The least and the most seconds that the trials will likely still take; None before the first epoch. As long
-        as none has ended, the pace of those that run tells it."""
+        as none has ended, the pace of those that run tells it. Of more than ``MANY`` trials it is not computed
+        at each drawing, but after ``REST`` times as long as that took: it compares all that run with all that ended."""
+        now = self._clock()
+        if len(self.trials) <= MANY or now >= self._left_due_s:
+            began_s = time.thread_time()
+            self._left = self._remaining()
+            self._left_due_s = now + REST * (time.thread_time() - began_s)
+        return self._left
+
+    def _remaining(self) -> tuple[float, float] | None:
         running = self.running()
         waiting = max(0, self.outline.trials - self.ended - len(running))
         if not running and not waiting:
@@ -120,9 +138,18 @@ class Board:
 
     def best(self) -> TrialRecord | None:
         """The best so far of all trials that are neither pruned nor failed; one that keeps the floors goes first."""
+        for trial in self.trials.values():
+            if trial.trial_id not in self._ranks or self._ranks[trial.trial_id][0] is not trial:
+                self._ranks[trial.trial_id] = trial, self._rank(trial)
+        ranked = [(rank, trial) for trial, rank in self._ranks.values() if rank is not None]
+        return max(ranked, key=lambda each: each[0])[1] if ranked else None
+
+    def _rank(self, trial: TrialRecord) -> Rank | None:
+        """By which the trials are compared; None for one that cannot be the best."""
         goal = self.outline.goal
-        fit = [t for t in self.trials.values() if t.best(goal) and t.end not in (End.PRUNED, End.FAILED)]
-        return max(fit, key=lambda t: (keeps_floors(t, goal), score_of(t, goal), -t.number), default=None)
+        if trial.end in (End.PRUNED, End.FAILED) or not trial.best(goal):
+            return None
+        return keeps_floors(trial, goal), score_of(trial, goal), -trial.number
 
     def values(self, trial: TrialRecord) -> dict[str, str]:
         """Dataset -> its primary metric at the trial's best epoch, at its last while it runs; ``z`` marks rest."""
