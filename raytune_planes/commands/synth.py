@@ -17,6 +17,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fgvc", type=at_least(6), default=6000, metavar="N", help="photographs (default: 6000)")
     parser.add_argument("--fgvc-classes", type=at_least(2), default=100, metavar="N", help="variants (default: 100)")
     parser.add_argument("--oriented", action="store_true", help="label scenes with oriented boxes, along the headings")
+    parser.add_argument(
+        "--touching", action="store_true", help="every second scene has planes in rows, wing tip to wing tip"
+    )
     parser.add_argument("--seed", type=at_least(0), default=0, metavar="S", help="seed of what is drawn (default: 0)")
 
 
@@ -34,5 +37,6 @@ def run(args: argparse.Namespace) -> None:
         fgvc_classes=args.fgvc_classes,
         seed=args.seed,
         oriented=args.oriented,
+        touching=args.touching,
     )
     print(f"SYNTHETIC data is in {args.folder}; use it with: {command(f'tune --data {quoted(args.folder)}')}")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import ImageDraw
 
-from raytune_planes.datasets import aircraft, grounds
+from raytune_planes.datasets import aircraft, grounds, parking
 from raytune_planes.datasets.aircraft import Pose, Shape
 from raytune_planes.datasets.fleet import color, fleet
 from raytune_planes.datasets.outlines import Corners
@@ -22,6 +22,10 @@ PHOTO = (160, 120)
 FINE = 2
 """Pictures are drawn this many times finer and then reduced, so that edges are smooth."""
 FINE_CHIP = 4
+LENGTHS = (64, 125)
+"""Of aircraft in scenes, in pixels."""
+PARKED = (3, 10)
+"""Aircraft in a scene that has some: at least, and below."""
 
 Key = tuple[int, int]
 """Seed and number: what a picture's random numbers follow from."""
@@ -53,10 +57,13 @@ def chip(key: Key, scene_key: Key, shapes: Sequence[Shape], *, label: int) -> np
     return grounds.sensor(random, image.reduce(FINE_CHIP), random.uniform(3, 9), gain * random.uniform(0.92, 1.08))
 
 
-def scene(key: Key, side: int, *, empty: bool) -> tuple[np.ndarray, tuple[Box, ...], tuple[Corners, ...]]:
+def scene(
+    key: Key, side: int, *, empty: bool, touching: bool = False
+) -> tuple[np.ndarray, tuple[Box, ...], tuple[Corners, ...]]:
     """uint8 [side, side, 3], the boxes of its aircraft in pixels, and the corners of those along their headings.
 
     One half is paved, and aircraft stand only there: tiles of the other half are without. ``empty`` scenes have none.
+    ``touching`` aircraft stand in rows, wing tip to wing tip; the others do not touch.
     """
     random, wide = np.random.default_rng([_SCENE, *key]), side * FINE
     lands = [name for name in grounds.LANDS if name not in grounds.PAVED]
@@ -72,7 +79,8 @@ def scene(key: Key, side: int, *, empty: bool) -> tuple[np.ndarray, tuple[Box, .
         if not (left - 90 < x < right + 90 and top - 90 < y < bottom + 90):
             grounds.building(canvas, random, x, y, random.uniform(70, 240))
     grounds.vehicles(canvas, random, random.uniform(0, wide, (int(random.integers(10, 40)), 2)), 7 * FINE)
-    parked = [] if empty else _park(canvas, random, apron)
+    park = _park_in_rows if touching else _park
+    parked = [] if empty else park(canvas, random, apron)
     pixels_HWC = grounds.sensor(random, image.reduce(FINE), random.uniform(3, 7), random.uniform(0.8, 1.15))
     boxes = [aircraft.box(shape, pose) for shape, pose in parked]
     turned = tuple(aircraft.corners(shape, _reduced(pose)) for shape, pose in parked)
@@ -152,12 +160,12 @@ def _park(
     left, top, right, bottom = _part(random, *apron)
     boxes: list[Box] = []
     parked: list[tuple[Shape, Pose]] = []
-    shapes, count = [shape for _, shape in fleet(20)], int(random.integers(3, 10))
+    shapes, count = [shape for _, shape in fleet(20)], int(random.integers(*PARKED))
     for _ in range(12 * count):
         shape = shapes[int(random.integers(len(shapes)))]
         x, y = random.uniform(left, right), random.uniform(top, bottom)
         pose = Pose(
-            x, y, random.uniform(0, 2 * math.pi), FINE * random.uniform(64, 125), light=random.uniform(0.7, 1.1)
+            x, y, random.uniform(0, 2 * math.pi), FINE * random.uniform(*LENGTHS), light=random.uniform(0.7, 1.1)
         )
         x0, y0, x1, y1 = aircraft.box(shape, pose)
         fits = left <= x0 and top <= y0 and x1 <= right and y1 <= bottom
@@ -167,6 +175,18 @@ def _park(
             parked.append((shape, pose))
         if len(boxes) == count:
             break
+    return parked
+
+
+def _park_in_rows(
+    canvas: ImageDraw.ImageDraw, random: np.random.Generator, apron: tuple[int, int, int, int]
+) -> list[tuple[Shape, Pose]]:
+    """Draw aircraft within the apron, each of which touches another."""
+    shapes = [shape for _, shape in fleet(20)]
+    lengths = (float(FINE * LENGTHS[0]), float(FINE * LENGTHS[1]))
+    parked = parking.rows(random, shapes, apron, lengths, int(random.integers(*PARKED)))
+    for shape, pose in parked:
+        aircraft.draw(canvas, shape, pose)
     return parked
 
 

@@ -28,6 +28,7 @@ def synthesise(
     seed: int,
     scene_side: int = 640,
     oriented: bool = False,
+    touching: bool = False,
 ) -> None:
     """Write ``planesnet`` chips, ``hrplanes`` scenes and ``fgvc`` pictures of ``fgvc_classes`` variants.
 
@@ -36,6 +37,7 @@ def synthesise(
     Args:
         scene_side: width and height of a scene in pixels; aircraft in it stay 64 to 125 pixels long.
         oriented: whether the labels of scenes are oriented boxes, along the headings; all else is the same.
+        touching: whether the aircraft of every second scene stand in rows, wing tip to wing tip.
 
     Raises:
         UserError: a count is too small for every split to hold every class, or the folder holds such data already.
@@ -59,7 +61,7 @@ def synthesise(
     if planesnet:
         _write_chips(roots["planesnet"], planesnet, seed)
     if hrplanes:
-        _write_scenes(roots["hrplanes"], hrplanes, seed, scene_side, oriented)
+        _write_scenes(roots["hrplanes"], hrplanes, seed, scene_side, oriented, touching)
     if fgvc:
         _write_photos(roots["fgvc"], fgvc, fgvc_classes, seed)
 
@@ -88,13 +90,15 @@ def _write_chips(root: Path, count: int, seed: int) -> None:
     planesnet.write(root, map(chip, range(count)))
 
 
-def _write_scenes(root: Path, count: int, seed: int, side: int, oriented: bool) -> None:
+def _write_scenes(root: Path, count: int, seed: int, side: int, oriented: bool, touching: bool) -> None:
     """About one scene in six each for validation and test; every sixth has no aircraft."""
     held_out = max(1, round(count / 6))
 
     def scene(number: int) -> hrplanes.Scene:
         split = "val" if number < held_out else "test" if number < 2 * held_out else "train"
-        image_HWC, boxes, corners = drawing.scene((seed, number), side, empty=number % 6 == 5)
+        image_HWC, boxes, corners = drawing.scene(
+            (seed, number), side, empty=number % 6 == 5, touching=touching and number % 2 == 0
+        )
         name = f"SYN_{number // 2:03d}" + (" (2)" if number % 2 else "")  # blanks and parentheses, as in the original
         return hrplanes.Scene(name, image_HWC, boxes, split, corners if oriented else ())
 

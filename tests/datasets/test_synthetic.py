@@ -141,3 +141,31 @@ def test_drawing_is_fast(tmp_path: Path) -> None:
     start = time.process_time()
     synthesise(tmp_path, planesnet=150, hrplanes=3, fgvc=60, fgvc_classes=20, seed=0)
     assert time.process_time() - start < 4, "a tenth of what a study asks for; about 0.6 s was measured"
+
+
+def test_planes_in_rows_touch_and_share_little_of_each_other() -> None:
+    import torch
+
+    from raytune_planes.datasets import drawing, oriented
+
+    for number in range(6):
+        pixels_HWC, boxes, corners = drawing.scene((3, number), 640, empty=False, touching=True)
+        corners_1M8 = torch.tensor(corners, dtype=torch.float64)[None]
+        shared_MM = oriented.iou(corners_1M8, corners_1M8)[0].fill_diagonal_(0)
+        assert len(boxes) >= 2
+        assert (shared_MM.amax(1) > 0.001).all(), "each touches another"
+        assert shared_MM.max() < 0.1
+        assert pixels_HWC.shape == (640, 640, 3)
+        assert all(0 <= x0 < x1 <= 640 and 0 <= y0 < y1 <= 640 for x0, y0, x1, y1 in boxes)
+
+
+def test_every_second_scene_has_rows_and_the_others_are_as_without(tmp_path: Path) -> None:
+    counts = {"planesnet": 0, "hrplanes": 4, "fgvc": 0, "fgvc_classes": 0, "seed": 0}
+    for name, touching in (("rows", True), ("plain", False)):
+        synthesise(tmp_path / name, oriented=True, touching=touching, **counts)
+    rows, plain = content(tmp_path / "rows"), content(tmp_path / "plain")
+    assert rows.keys() == plain.keys()
+    other = {name for name in rows if rows[name] != plain[name]}
+    assert other
+    assert not any("(2)" in name for name in other)
+    assert {name for name in rows if name.endswith((".jpg", ".png")) and "(2)" not in name} <= other
