@@ -41,6 +41,7 @@ from tests.benchmarks import (
     suggestions,
     switches,
     transfer,
+    turned,
 )
 from tests.benchmarks.tables import Missing, Table, all_aims
 
@@ -70,6 +71,7 @@ BENCHMARKS: Mapping[str, Callable[[bool], Table]] = {
     "encoders": encoders.measure,
     "frozen": frozen.measure,
     "scenes": scenes.measure,
+    "turned": turned.measure,
     "spaces": spaces.measure,
     "specialists": specialists.measure,
     "sharing": sharing.measure,
