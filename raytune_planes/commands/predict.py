@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytune_planes.commands.arguments import add_mlflow, place, place_or_address
+from raytune_planes.commands.predict_fast import add_fast, benchmark, check_fast, device_of, video
 from raytune_planes.errors import UserError, listed
 from raytune_planes.paths import shortened, there
 from raytune_planes.printing import counted, printable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "predict STUDY scene.jpg --out drawn --explain",
     "predict results/train/best.pt chip.png --dataset planesnet --json",
+    "predict STUDY --video film.mp4 --dataset hrplanes > frames.jsonl",
+    "predict STUDY --benchmark --batch 1,8,32 --dataset hrplanes",
 )
 
 
@@ -34,7 +37,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="a best.pt, a study (its best trial), an ensemble, runs:/ID or models:/NAME@ALIAS",
     )
-    parser.add_argument("pictures", nargs="+", type=place, metavar="IMAGE|FOLDER", help="pictures, or folders of them")
+    pictures = parser.add_argument(
+        "pictures", nargs="+", default=[], type=place, metavar="IMAGE|FOLDER", help="pictures, or folders of them"
+    )
+    # "*" would be settled as none before an option, so that pictures behind one were refused.
+    pictures.required = False
     parser.add_argument("--dataset", metavar="NAME", help="whose head answers (default: by the picture's size)")
     parser.add_argument(
         "--scale",
@@ -59,6 +66,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the studies (default: results)",
     )
+    add_fast(parser)
     add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
 
 
@@ -70,11 +78,7 @@ def run(args: argparse.Namespace) -> int:
     """
     import json
 
-    from raytune_planes.commands.find_model import IN_MLFLOW, find_model
     from raytune_planes.serving.answers import answer
-    from raytune_planes.serving.learnt import check_scale
-    from raytune_planes.serving.predictor import require
-    from raytune_planes.tracking.mlflow_place import MlflowPlace
 
     told: list[dict[str, Any]] = []
     failed: list[UserError] = []
@@ -83,16 +87,14 @@ def run(args: argparse.Namespace) -> int:
         failed.append(error)
         print(f"raytune-planes predict: left out: {error}", file=sys.stderr)
 
-    pictures = pictures_of(args.pictures, leave_out)
-    if args.model.startswith(IN_MLFLOW) and (named := MlflowPlace.of(args.studies, args.tracking_uri).in_words()):
-        print(named, file=sys.stderr)
-    model = find_model(args.model, args.studies, args.tracking_uri)
-    if args.scale is not None:
-        check_scale(args.scale)
-    if model.synthetic is None:
-        print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
-    if args.dataset:
-        require(args.dataset, model.infos)
+    check_fast(args)
+    pictures = pictures_of(args.pictures, leave_out) if args.pictures else []
+    model = _model(args)
+    if args.benchmark:
+        benchmark(args, model, pictures)
+        return 0
+    if args.video:
+        return video(args, model)
     out = _folder(args)
     for path in pictures:
         try:
@@ -112,6 +114,25 @@ def run(args: argparse.Namespace) -> int:
     if failed:
         print(f"{len(failed)} of {len(told) + len(failed)} pictures could not be answered", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _model(args: argparse.Namespace) -> Model:
+    """The model that is named. Raises UserError: there is none, or it knows no such dataset or scale."""
+    from raytune_planes.commands.find_model import IN_MLFLOW, find_model
+    from raytune_planes.serving.learnt import check_scale
+    from raytune_planes.serving.predictor import require
+    from raytune_planes.tracking.mlflow_place import MlflowPlace
+
+    if args.model.startswith(IN_MLFLOW) and (named := MlflowPlace.of(args.studies, args.tracking_uri).in_words()):
+        print(named, file=sys.stderr)
+    model = find_model(args.model, args.studies, args.tracking_uri, device_of(args))
+    if args.scale is not None:
+        check_scale(args.scale)
+    if model.synthetic is None:
+        print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
+    if args.dataset:
+        require(args.dataset, model.infos)
+    return model
 
 
 def pictures_of(named: list[Path], left_out: Callable[[UserError], None]) -> list[Path]:

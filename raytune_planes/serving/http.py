@@ -91,6 +91,7 @@ def application(model: Model, limits: Limits, hosts: tuple[str, ...] = LOOPBACK)
         width, height = images.size_of(asked.source)
         if width * height > limits.pixels:
             raise HTTPException(413, f"a picture may have {limits.pixels:,} pixels, and this has {width}×{height}")
+        assert isinstance(asked.source, bytes), "what was sent"
         answer = await desk.ask(asked)
         extra = await asyncio.to_thread(_pictures, answer, asked.source, request.query_params)
         return _json({**answer.to_dict(), **extra})

@@ -84,6 +84,8 @@ class Predictor:
         self.synthetic = drawn(self.learnt)
         self.device = pick_device(device)
         set_up(self.device, self.config.devices.exact)
+        self.threads = self.config.devices.threads
+        """Of a CPU. Another number than that of the training rounds sums otherwise."""
         self.model = kept.network.to(self.device)
         # A jointly trained text encoder is used only when a text is given: transformers is slow to import.
         self._text_weights = kept.text_weights
@@ -176,7 +178,7 @@ class Predictor:
         """
         parts = []
         low = precision(self.config.precision, self.config.devices.exact, self.device) == "bfloat16"
-        with tensor_threads(self.config.devices.threads):
+        with tensor_threads(self.threads):
             for some_BCHW in pixels_NCHW.split(eval_batch(pixels_NCHW.shape[-1])):
                 image_BCHW = some_BCHW.to(self.device)
                 image_BCHW = image_BCHW.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
