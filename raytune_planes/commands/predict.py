@@ -57,7 +57,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain",
         action="store_true",
-        help=f"draw also which regions speak for each answer's class, as NAME{REGIONS}.png into DIR (default: {DRAWN})",
+        help=f"draw also into DIR (default: {DRAWN}) which regions speak for an answer's class, as NAME{REGIONS}.png, "
+        "and where the pictures lie beside the prompts, as embeddings.png and .svg",
     )
     parser.add_argument(
         "--studies",
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
 
     told: list[dict[str, Any]] = []
     failed: list[UserError] = []
+    answers: list[Answer] = []
 
     def leave_out(error: UserError) -> None:
         failed.append(error)
@@ -104,11 +106,16 @@ def run(args: argparse.Namespace) -> int:
             leave_out(error)
             continue
         told.append({"picture": str(path), **found.to_dict(), **drawn})
+        answers.append(found)
         if not args.json:
             lines = [_in_words(path, found), *(f"  {key}: {printable(place)}" for key, place in drawn.items())]
             print("\n".join(lines), flush=True)
     if args.json:
         print(json.dumps(told, indent=1))
+    if args.explain and out and answers:
+        from raytune_planes.commands.predict_map import draw_map
+
+        print(draw_map(model, answers, out), file=sys.stderr)
     if not told:
         raise UserError(f"none of {counted(len(failed), 'picture')} could be answered")
     if failed:

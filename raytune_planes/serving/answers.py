@@ -90,6 +90,9 @@ class Answer:
     """Of a picture of more bands than colours, those that are shown."""
     window: float = 0.0
     """Side in source pixels of the windows of a scene that was read by them; 0 for other pictures."""
+    embedding: np.ndarray | None = field(default=None, repr=False)
+    """[W] float32, where the picture lies in the space that pictures and texts were taught; of a scene the mean over
+    its tiles or windows. None of an ensemble."""
     synthetic: tuple[str, ...] | None = ()
     """The model's datasets whose pictures were drawn by this program; None where its checkpoint does not tell."""
 
@@ -191,6 +194,7 @@ def composed(model: Model, chosen: Chosen, inference: Inference, texts: tuple[st
         values=model.infos[name].values,
         bands=model.learnt[name].reader.options.bands,
         window=0.0 if slide is None else slide.side * slide.scale,
+        embedding=inference.embedding_W,
         synthetic=model.synthetic,
     )
 

@@ -54,6 +54,8 @@ class Inference:
     """Likewise as oriented boxes."""
     slide: Slide | None = None
     """Where the windows lie of a scene that was read by chips."""
+    embedding_W: np.ndarray | None = None
+    """The mean over tiles or windows, float32, in the space of the prompts; None of an ensemble."""
 
 
 class Model(Protocol):
@@ -89,6 +91,8 @@ class Predictor:
         self.model = kept.network.to(self.device)
         # A jointly trained text encoder is used only when a text is given: transformers is slow to import.
         self._text_weights = kept.text_weights
+        self.prompts: Mapping[str, torch.Tensor] = state["prompts"]
+        """Of each dataset's classes, unit rows [K, W]."""
         self._texts: dict[tuple[str, ...], torch.Tensor] = {}
 
     @staticmethod
@@ -116,9 +120,11 @@ class Predictor:
         """From what the model ``said`` of the pixels of ``source``, cut up so (see ``pixels``), batch by batch."""
         own = self.learnt[dataset]
         text_PW, parts, similar = self._embed(texts), list[Prediction](), list[torch.Tensor]()
+        sum_W, count = torch.zeros(text_PW.shape[1]), 0
         for part in said:
             if part.embedding_BW is not None:
                 similar.append(part.embedding_BW @ text_PW.T)
+                sum_W, count = sum_W + part.embedding_BW.sum(0), count + len(part.embedding_BW)
             # The embeddings of a quarter of a million windows would fill the memory.
             parts.append(replace(part, embedding_BW=None))
         prediction: Prediction = joined(parts)
@@ -147,6 +153,7 @@ class Predictor:
             boxes=boxes,
             oriented=turned,
             slide=cut if isinstance(cut, Slide) else None,
+            embedding_W=(sum_W / count).numpy(),
         )
 
     def pixels(

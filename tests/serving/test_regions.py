@@ -181,5 +181,7 @@ def test_without_a_folder_explain_draws_into_drawn(
     assert sorted(p.name for p in Path("drawn").iterdir()) == [
         f"0000-{'x' * 187}-regions.png",
         f"0000-{'x' * 195}.png",
+        "embeddings.png",
+        "embeddings.svg",
     ]
-    capsys.readouterr()
+    assert "Map of embeddings: drawn/embeddings.png" in capsys.readouterr().err
