@@ -56,6 +56,7 @@ from raytune_planes.tuning.teaching import with_teachers
 LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 
+@early.given_up()
 def run(args: argparse.Namespace, out: ScriptOutput) -> int:
     """Run the study. Returns 0 with a best configuration, 1 when no trial is complete, 130 when interrupted."""
     check_tags(args.tag)

@@ -59,6 +59,7 @@ class TrainingRun:
         self._ended: tuple[End, str] | None = None  # of a training that is resumed and has nothing left to do
         self.epochs = sum(stage.budget.epochs for _, stage in config.staged)
 
+    @early.given_up()
     def train(
         self,
         data: Path | None,

@@ -40,6 +40,7 @@ def once(
     ready: Callable[[], T | None],
     build: Callable[[Path], None],
     say: Callable[[str], None] = lambda _: None,
+    pause: Callable[[float], None] = time.sleep,
 ) -> T:
     """What ``ready`` opens in ``folder``, which is built first where it is not there.
 
@@ -47,6 +48,7 @@ def once(
         ready: opens the folder, or returns None where there is none; called under ``storage.guard``.
         build: fills the new folder that it is given, which then takes the place of ``folder`` in one step.
         say: Called once, when another process is waited for.
+        pause: Lets seconds pass while it is; what it raises ends the waiting.
 
     Raises:
         Exception: what ``ready`` or ``build`` raises; the next process that waits then builds.
@@ -66,7 +68,7 @@ def once(
             if not announced:
                 announced = True
                 say(f"waiting for {holder.name()}, which is decoding the same pictures")
-            time.sleep(POLL_S)
+            pause(POLL_S)
             continue
         with claim:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -82,6 +83,8 @@ def decode(
     found = known.found()
     with _refusing(cache, reader):
         arrays = found and reopening.opened_again(entry(cache, found.fingerprint))
+    if found and not arrays and at_once and early.running(entry(cache, found.fingerprint)):
+        arrays = reopening.open_cached(entry(cache, found.fingerprint))
     if not found or not arrays:
         own = Wanted.of(reader, cache, plan, known)
         every, found = [own, *others(own, cache, plan, beside)], own.found
@@ -96,15 +99,19 @@ def decode(
 
 
 def _built(
-    every: Sequence[Wanted], cache: Path, fill_all: Callable[[Sequence[Target]], None], tell: Callable[[str], None]
+    every: Sequence[Wanted],
+    cache: Path,
+    fill_all: Callable[[Sequence[Target]], None],
+    tell: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
 ) -> Arrays:
     """The arrays of the first of ``every``; all of them are there afterwards."""
     own = every[0]
     with _refusing(cache, own.reader, sum(wanted.size for wanted in every)):
         cache.mkdir(parents=True, exist_ok=True)
-        together(sorted(every, key=lambda wanted: wanted.reader.image_size), (), reopening.sound, fill_all, tell)
+        together(sorted(every, key=lambda wanted: wanted.reader.image_size), (), reopening.sound, fill_all, tell, pause)
         arrays = building.once(
-            own.folder, lambda: reopening.sound(own.folder), lambda room: fill_all([own.into(room)]), tell
+            own.folder, lambda: reopening.sound(own.folder), lambda room: fill_all([own.into(room)]), tell, pause
         )
     for wanted in every:
         wanted.known.remember(wanted.found)
@@ -120,24 +127,30 @@ def _begun(
 ) -> Arrays | None:
     """The arrays of an entry whose rows may be used while others are decoded; None where it has to be waited for."""
     own, is_plain = every[0], len(every) == 1 and every[0].reader.options.kept == LOSSLESS
+    job = early.running(own.folder)
     with _refusing(cache, own.reader, own.size):
         cache.mkdir(parents=True, exist_ok=True)
         with storage.guard(cache):
             fits = storage.used_bytes(cache) + own.size <= limit_bytes
-    if not (is_plain and fits and own.size > SMALL_BYTES) or own.listing.scenes:
+    if job is None and (not (is_plain and fits and own.size > SMALL_BYTES) or own.listing.scenes):
         return None
 
     def build(job: early.Early) -> None:
-        _built(every, cache, lambda targets: fill(targets, workers, early=job), tell)
+        _built(every, cache, lambda targets: fill(targets, workers, early=job), tell, job.pause)
         with _refusing(cache, own.reader):
             storage.evict(cache, limit_bytes, keep=own.folder)
 
-    job = early.running(own.folder) or early.started(own.folder, build)
+    job = job or early.started(own.folder, build)
     if job.is_over:
         job.finish()
     else:
         tell(f"training begins while its {len(own.listing.samples):,} pictures are decoded")
-    return reopening.open_cached(own.folder)
+    own.known.remember(own.found)
+    try:
+        return reopening.open_cached(own.folder)
+    except UserError:
+        job.finish()  # tells why it is gone already
+        raise
 
 
 def _fill_within(

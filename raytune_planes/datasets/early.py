@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from raytune_planes.datasets import storage
 from raytune_planes.datasets.base import Sample
 from raytune_planes.datasets.pending import BROKEN, STATE, THERE, State
 from raytune_planes.errors import UserError
 
+T = TypeVar("T")
 FILES_AT_ONCE = 8
 """Files that a thread takes in a row: what is asked for meanwhile waits for so many at most."""
+TAKEN_OVER = "another process decodes the pictures now; start again"
 
 
 class Stopped(Exception):
@@ -39,6 +43,8 @@ class Early:
         """Returns when the rows may be used, or when it has ended before."""
         self._thread.start()
         self._settled.wait()
+        if self.room is None:  # its error is to be seen at once
+            self._thread.join()
 
     @property
     def is_over(self) -> bool:
@@ -46,8 +52,21 @@ class Early:
 
     def begin(self, room: Path, count: int) -> None:
         """From now on the rows of ``room`` may be used. Raises OSError."""
-        self._state, self.room = State.made(room / STATE, count), room
+        before, (self._state, self.room) = self._state, (State.made(room / STATE, count), room)
+        if before is not None:
+            before.tell(TAKEN_OVER)
         self._settled.set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait for another process. Raises Stopped."""
+        if self._stop.wait(seconds):
+            raise Stopped
+
+    def each(self, work: Iterable[T]) -> Iterator[T]:
+        """``work``, one after the other. Raises Stopped."""
+        for item in work:
+            self.pause(0)
+            yield item
 
     def order(self, samples: Sequence[Sample]) -> Iterator[Sequence[int]]:
         """The rows, some files at a time: what is asked for first, then the others as they are listed.
@@ -78,7 +97,8 @@ class Early:
     def stop(self) -> None:
         """Give it up; returns when nothing is written any more."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:  # Ctrl-C may come before it starts
+            self._thread.join()
 
     def finish(self) -> None:
         """Wait for its end. Raises what made it fail."""
@@ -90,7 +110,9 @@ class Early:
     def _run(self) -> None:
         try:
             self._build(self)
-            with suppress(OSError):
+            if self._state is not None and not self._state.is_complete:  # this machine was asleep meanwhile
+                self._state.tell(TAKEN_OVER)
+            with suppress(OSError), storage.guard(self._folder.parent):
                 (self._folder / STATE).unlink(missing_ok=True)
         except BaseException as error:
             self.error = error
@@ -146,6 +168,16 @@ def stop() -> None:
     """Give up what is being decoded."""
     while _running:
         _running.popitem()[1].stop()
+
+
+@contextmanager
+def given_up() -> Iterator[None]:
+    """What is not decoded at the end of ``with``, as after Ctrl-C or an error, is given up and forgotten: the next run
+    of this process begins anew."""
+    try:
+        yield
+    finally:
+        stop()
 
 
 atexit.register(stop)

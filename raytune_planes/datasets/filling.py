@@ -20,6 +20,7 @@ from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
 from raytune_planes.datasets.crew import each
 from raytune_planes.datasets.early import Early
 from raytune_planes.datasets.images import Decoded
+from raytune_planes.datasets.pending import BrokenPictures
 from raytune_planes.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -78,11 +79,11 @@ def fill(targets: Sequence[Target], workers: int, progress: Progress | None = No
         early: lets the rows of the only target be used while the others are decoded; it is not compressed.
 
     Raises:
-        UserError: pictures cannot be decoded; names the first few, counts all.
+        BrokenPictures: some cannot be decoded; names the first few, counts all.
         OSError: the files cannot be written.
     """
     first, *others = targets
-    listing = ranges.with_range(first.reader, first.listing, workers)
+    listing = ranges.with_range(first.reader, first.listing, workers, early.each if early else iter)
     for other in others:  # the same pictures have the same range
         other.reader.values = first.reader.values
     with ExitStack() as stack:
@@ -184,7 +185,7 @@ def _decode_all(
         if progress:
             progress(done, len(samples))
     if unreadable:
-        raise files.unreadable(unreadable)
+        raise BrokenPictures(str(files.unreadable(unreadable)))
 
 
 def runs(samples: tuple[Sample, ...], workers: int) -> Iterator[range]:

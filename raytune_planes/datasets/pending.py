@@ -49,7 +49,7 @@ class State:
     def tell(self, reason: str) -> None:
         """The first reason stands."""
         if not self.told:
-            data = np.frombuffer(reason.encode()[:TOLD_BYTES], np.uint8)
+            data = np.frombuffer(reason.encode(errors="backslashreplace")[:TOLD_BYTES], np.uint8)
             self._told[: len(data)] = data
 
     @property
@@ -84,14 +84,16 @@ class Pending:
         return self[:].astype(dtype or self.dtype, copy=bool(copy))
 
     def _wait(self, rows: np.ndarray) -> None:
-        state, looked_s = self._state, time.monotonic()
+        state, looked_s, was_gone = self._state, time.monotonic(), False
         while len(rows := rows[state.rows_N[rows] != THERE]):
             state.asked_N[rows] = 1
             if reason := state.told:
                 raise BrokenPictures(reason)
             if time.monotonic() - looked_s > LOOK_S:
                 looked_s = time.monotonic()
-                if not self._lives() and not state.told and (state.rows_N[rows] != THERE).any():
+                is_gone = not self._lives() and not state.told and bool((state.rows_N[rows] != THERE).any())
+                if is_gone and was_gone:  # at the first look its process may be about to tell why
                     raise BrokenPictures("the process that decoded the pictures has ended; start again")
+                was_gone = is_gone
             time.sleep(POLL_S)
         self._complete = state.is_complete

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,21 +10,27 @@ import numpy as np
 
 from raytune_planes.datasets import bands
 from raytune_planes.datasets.base import Listing, Reader
+from raytune_planes.datasets.crew import each
 from raytune_planes.datasets.depth import Range, range_in, range_of
 from raytune_planes.datasets.opening import DAMAGE, opened
 from raytune_planes.errors import UserError
 from raytune_planes.processors import allowed
 
 
-def with_range(reader: Reader, listing: Listing, workers: int | None = None) -> Listing:
+def with_range(
+    reader: Reader,
+    listing: Listing,
+    workers: int | None = None,
+    one_by_one: Callable[[Iterable[Path]], Iterable[Path]] = iter,
+) -> Listing:
     """``listing`` with ``info.values``, by which ``reader`` decodes from now on: the setting's, or from the least to
     the largest of the ranges that the listed pictures use. Pictures of 8 bits are left as they are.
 
-    What cannot be read is left for decoding to tell.
+    What cannot be read is left for decoding to tell. ``one_by_one``: the files; what it raises ends the reading.
     """
     paths = sorted({sample.path for sample in listing.samples if sample.row is None})
-    with ThreadPoolExecutor(workers or allowed(), thread_name_prefix="range") as pool:
-        ranges = [own for own in pool.map(lambda path: _range(reader, path), paths) if own is not None]
+    found = each(lambda path: _range(reader, path), one_by_one(paths), workers or allowed(), "range")
+    ranges = [own for own in found if own is not None]
     if not ranges:
         return listing
     low, high = min(own[0] for own in ranges), max(own[1] for own in ranges)

@@ -176,14 +176,19 @@ def evict(cache: Path, limit_bytes: int, keep: Path) -> list[Path]:
 
 
 def used_bytes(cache: Path) -> int:
-    """Size of the entries that a living process has open. Call under ``guard``."""
+    """Size of the entries that a living process has open or fills. Call under ``guard``."""
     entries = [p for p in cache.iterdir() if ENTRY.fullmatch(p.name) and p.is_dir()]
-    return sum(size(p) for p in entries if not _idle(p))
+    filled = [path.parent for path in cache.glob(f"{BUILDING}*/*/{WITNESS}")]
+    return sum(size(p) for p in (*entries, *filled) if not _idle(p))
 
 
 def size(folder: Path) -> int:
     """Of an entry's files, in bytes."""
-    return sum(f.stat().st_size for f in folder.iterdir())
+    found = 0
+    with suppress(FileNotFoundError):  # its builder gives it up meanwhile
+        for file in folder.iterdir():
+            found += file.stat().st_size
+    return found
 
 
 def _idle(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def together(
     ready: Callable[[Path], object | None],
     build: Callable[[Sequence[Target]], None],
     tell: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Build those of ``wanted`` that are not there, all in one pass; each is held from before the pass to its end.
 
@@ -78,8 +80,8 @@ def together(
     def with_others(room: Path) -> None:
         nonlocal held
         held = True
-        together(others, (*targets, first.into(room)), ready, build, tell)
+        together(others, (*targets, first.into(room)), ready, build, tell, pause)
 
-    building.once(first.folder, lambda: ready(first.folder), with_others, tell)
+    building.once(first.folder, lambda: ready(first.folder), with_others, tell, pause)
     if not held:
-        together(others, targets, ready, build, tell)
+        together(others, targets, ready, build, tell, pause)

@@ -13,6 +13,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.datasets.fetching import fetched
+from raytune_planes.datasets.pending import BrokenPictures
 from raytune_planes.datasets.reopening import is_here, open_cached
 from raytune_planes.errors import UserError
 from raytune_planes.preparation.data import open_data
@@ -41,6 +42,7 @@ def open_entries(entries: tuple[Entry, ...], config: TrialConfig, data: Place | 
 
     Raises:
         UserError: a dataset was not decoded like that, or this machine lacks its pictures or has others.
+        BrokenPictures: this machine decodes, and cannot decode some.
     """
     arrays: dict[str, Arrays] = {}
     for name, settings in config.active.items():
@@ -73,7 +75,8 @@ def _decode_here(entry: Entry, config: TrialConfig, data: Place | None) -> Array
         own = config.model_copy(update={"datasets": alone})
         arrays = open_data(own, fetched(data, cache), cache, limit_gib=limit_gib)[name]
     except UserError as error:
-        raise UserError(f"{host} sees no decoded '{name}' at {entry.folder} and cannot decode it: {error}") from None
+        kind = BrokenPictures if isinstance(error, BrokenPictures) else UserError
+        raise kind(f"{host} sees no decoded '{name}' at {entry.folder} and cannot decode it: {error}") from None
     if counts(arrays) != entry.pictures:
         raise UserError(
             f"'{name}' on {host} has {counts(arrays)} pictures, where the study began it has {entry.pictures}; "

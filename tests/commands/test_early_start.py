@@ -95,6 +95,7 @@ def test_a_broken_picture_ends_a_training_by_its_name(
     told = capsys.readouterr()
     assert str(path) in told.err
     assert "Traceback" not in told.err + told.out
+    assert not early._running, "the next run of this process begins anew"
 
 
 def test_a_picture_that_is_found_broken_before_the_study_begins_is_refused(
@@ -105,6 +106,7 @@ def test_a_picture_that_is_found_broken_before_the_study_begins_is_refused(
     assert tune(tmp_path) == 2
     told = capsys.readouterr()
     assert told.err.startswith(f"raytune-planes tune: {path}")
+    assert not early._running, "the next run of this process begins anew"
 
 
 @pytest.mark.slow
