@@ -32,8 +32,10 @@ class Gated(Dots):
 
     order: ClassVar[list[int]] = []
     may = threading.Semaphore(0)
+    begun = threading.Event()
 
     def load(self, sample: Sample) -> tuple[np.ndarray, np.ndarray | None]:
+        type(self).begun.set()
         assert type(self).may.acquire(timeout=60)
         type(self).order.append(int(sample.path.stem.split("-")[1]))
         return super().load(sample)
@@ -42,7 +44,7 @@ class Gated(Dots):
 @pytest.fixture(autouse=True)
 def every_size_begins_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(cache, "SMALL_BYTES", 0)
-    Gated.order, Gated.may = [], threading.Semaphore(0)
+    Gated.order, Gated.may, Gated.begun = [], threading.Semaphore(0), threading.Event()
     yield
     Gated.may.release(1000)
     early.stop()
@@ -81,6 +83,7 @@ def test_what_is_asked_for_is_decoded_next(root: Path, tmp_path: Path) -> None:
     arrays, seen = begun(gated(root), tmp_path / "cache"), list[np.ndarray]()
     names = [sample.path for sample in gated(root).scan().samples]
     row = 23
+    assert Gated.begun.wait(60), "the first files are taken before anything is asked for"
     waiting = in_a_thread(lambda: seen.append(arrays.images_NHWC[np.array([row])]))
     (state,) = (tmp_path / "cache").glob(f"{storage.BUILDING}*/*/{STATE}")
     until(lambda: State(state).asked_N[row] == 1)
