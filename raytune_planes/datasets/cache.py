@@ -81,10 +81,7 @@ def decode(
     """
     known = Known(cache, reader, plan)
     found = known.found()
-    with _refusing(cache, reader):
-        arrays = found and reopening.opened_again(entry(cache, found.fingerprint))
-    if found and not arrays and at_once and early.running(entry(cache, found.fingerprint)):
-        arrays = reopening.open_cached(entry(cache, found.fingerprint))
+    arrays = found and _again(entry(cache, found.fingerprint), reader, at_once)
     if not found or not arrays:
         own = Wanted.of(reader, cache, plan, known)
         every, found = [own, *others(own, cache, plan, beside)], own.found
@@ -96,6 +93,13 @@ def decode(
         if not early.running(entry(cache, found.fingerprint)):
             storage.evict(cache, limit_bytes, keep=entry(cache, found.fingerprint))
     return replace(arrays, warnings=(*found.warnings, *notes.warnings_of(arrays.info)), limit_bytes=limit_bytes)
+
+
+def _again(folder: Path, reader: Reader, at_once: bool) -> Arrays | None:
+    """An entry that was there, or that this process decodes while it is used; None otherwise."""
+    with _refusing(folder.parent, reader):
+        arrays = reopening.opened_again(folder)
+    return reopening.open_cached(folder) if not arrays and at_once and early.running(folder) else arrays
 
 
 def _built(
