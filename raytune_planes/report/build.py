@@ -21,6 +21,7 @@ from raytune_planes.report.search import Importance
 from raytune_planes.report.search_section import search_section
 from raytune_planes.report.summary import Summary, summarise
 from raytune_planes.tasks import TASKS
+from raytune_planes.tracking.costs import cost_in_words
 from raytune_planes.tracking.final import read_final
 from raytune_planes.tracking.gains import defaults_trial, goal_in_words, unapplied
 from raytune_planes.tracking.reading import StudyFiles
@@ -156,7 +157,7 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
         Table(("setting", "default", "best", ""), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),
     ]
-    chosen = f"Chosen for: {summary.choice.reason}."
+    chosen = f"Chosen for: {summary.choice.reason}. {cost_in_words(study, summary.best)}"
     commands = [line for _, line in explain.commands(study, summary.best)]
     commands += [explain.confirmation(study)] if summary.best.number and not confirmed else []
     return Section("Answer", [*filter(None, question), chosen], [t for t in tables if t.rows], commands=commands)

@@ -10,6 +10,7 @@ from raytune_planes.fold_metrics import results
 from raytune_planes.printing import printable
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking.base import StudyStart
+from raytune_planes.tracking.costs import cost_in_words
 from raytune_planes.tracking.final import read_final, rows
 from raytune_planes.tracking.gains import (
     Gain,
@@ -49,7 +50,7 @@ def written_notes(study: StudyFiles) -> Notes:
 
 
 def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
-    """Of the best trial: its gain by dataset, the settings that it changed, where the report is, and its decisions.
+    """Of the best trial: its gain by dataset, its cost, the settings that it changed, the report, and its decisions.
 
     Args:
         report: Address of the study's report inside the UI; empty where it is not in this store.
@@ -64,9 +65,8 @@ def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
     short = "; ".join(_in_words(g) for o in goal.objectives for g in gained if g.metric == o.metric)
     head = f"**Best of study {study.start.name}**: {score}; {kept}. {short}."
     where = [f"[Report of the study]({report})"] if report else ["Report: see the study's own run, once it has ended."]
-    return cut(
-        "\n".join([head, "", *_gains(best, gained), "", *_changes(study, best), "", *where, "", trial_note(best)])
-    )
+    parts = [_gains(best, gained), [cost_in_words(study, best)], _changes(study, best), where, [trial_note(best)]]
+    return cut("\n".join([head, *(line for part in parts for line in ("", *part))]))
 
 
 def _in_words(gain: Gain) -> str:
@@ -119,7 +119,7 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
     place = f"over {len(folds)} folds" if (folds := results(best)) else f"at epoch {epoch.epoch}"
     floors = " that keep every floor" if start.goal.floors else ""
     lines = [f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} {place}. " + short]
-    lines += ["", *_gains(best, gained)]
+    lines += ["", *_gains(best, gained), "", cost_in_words(study, best)]
     lines += ["", "| drawn setting | best |", "|---|---|"]
     drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
     lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
