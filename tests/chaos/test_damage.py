@@ -6,9 +6,11 @@ import io
 import os
 import re
 import shutil
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,6 +111,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyPlan, Path]:
     plan = tiny_plan(place, fixed={"stopping.rule": "none", "budget.steps_per_epoch": 3}, trials=TRIALS)
     with pytest.raises(Killed):
         drive(plan, dies=(1, 2))
+    with closing(sqlite3.connect(plan.out / "tiny" / "optuna.db")) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # else a damaged file may be whole by its journal
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # marks do not reach fixtures of a module
         sync(plan.out / "tiny")

@@ -76,5 +76,5 @@ def test_every_picture_is_judged_once_by_a_forest_of_other_scenes(groups: list[i
 
 
 def test_a_forest_over_a_single_scene_is_refused() -> None:
-    with pytest.raises(UserError, match=r"the 6 validation picture\(s\) are of one scene.*choose another --method"):
+    with pytest.raises(UserError, match=r"the validation pictures \(6\) are of one scene.*choose another --method"):
         forest.out_of_fold(np.zeros((2, 6, 2)), np.arange(6) % 2, np.full(6, 4), 0)
