@@ -159,6 +159,8 @@ def finish(say: Callable[[str], None]) -> None:
         del _running[early._folder]
         try:
             early.finish()
+        except UserError as error:
+            raise UserError(f"the results stand, since they used none of these pictures, but: {error}") from None
         except BaseException:
             early.stop()
             raise
