@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from raytune_planes.datasets.images import Source
+from raytune_planes.datasets.opening import DAMAGE, opened, unreadable
 from raytune_planes.serving.batches import Asked
 from raytune_planes.serving.exporting import noise
 from raytune_planes.serving.frames import Frame, answered
@@ -83,8 +84,11 @@ def _through(model: Model, dataset: str, frames: Sequence[Frame], batch: int) ->
 
 def _square(side: int) -> Callable[[Source], bytes]:
     def square(source: Source) -> bytes:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return _file(image.convert("RGB").resize((side, side)))
+        try:
+            with opened(source) as image:
+                return _file(image.convert("RGB").resize((side, side)))
+        except DAMAGE as error:
+            raise unreadable(source, error) from error
 
     return square
 
