@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import sys
 from collections.abc import Mapping
@@ -147,6 +148,15 @@ def _file(kind: str, weights: str) -> Path:
     return path
 
 
+def _why(error: Exception) -> str:
+    """In our words where the library's advise to open the file all the same, or name its format's parts."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it is damaged, or holds more than tensors, and is not opened since it could run code"
+    if type(error).__name__ == "SafetensorError":
+        return "it is no whole safetensors file"
+    return first_line(error)[:200]
+
+
 def _read(path: Path, kind: str, weights: str, whole: Any) -> dict[str, Tensor]:
     """Plain tensors alone: a file that would run code when it is opened is refused."""
     tensors: dict[str, Any] = {}
@@ -165,7 +175,7 @@ def _read(path: Path, kind: str, weights: str, whole: Any) -> dict[str, Tensor]:
     except Exception as error:  # whatever a file that is none of these makes the libraries raise
         if _is_table(tensors):  # timm's own conversion took it for a network that it is not: names say why
             checked(tensors, whole, kind, weights)
-        raise unusable(kind, weights, f"holds no weights of a network: {first_line(error)[:200]}") from None
+        raise unusable(kind, weights, f"holds no weights of a network: {_why(error)}") from None
     if not _is_table(named):
         raise unusable(kind, weights, "holds no weights of a network: it is no table of tensors")
     _same_patches(tensors, named, whole, kind, weights)

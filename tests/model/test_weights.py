@@ -183,3 +183,14 @@ def test_weights_of_a_cache_that_was_copied_without_its_links_are_refused_with_w
     ):
         built(SMALL).load_weights("pretrained")
     built(SMALL).load_weights(str(snapshot))  # as the message says
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("w.pth", "holds more than tensors"), ("w.safetensors", "no whole safetensors")]
+)
+def test_a_file_of_other_bytes_is_refused_in_our_words(name: str, why: str, tmp_path: Path) -> None:
+    """torch itself advises to open it without safety."""
+    (tmp_path / name).write_bytes(bytes(range(7, 250)) * 40)
+    with pytest.raises(UserError, match=why) as told:
+        build_encoder(Backbone(kind="efficientnet_lite0", weights="pretrained")).load_weights(str(tmp_path / name))
+    assert "weights_only" not in str(told.value)
