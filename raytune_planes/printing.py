@@ -45,6 +45,13 @@ def size_text(size: float) -> str:
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
+def time_text(seconds: float) -> str:
+    """``41 s``, ``12 min``, ``3.5 h``: a time for people, with as much of it as tells two apart."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
 def _utf8(text: str) -> str:
     """A name that Python read byte by byte, as in an ASCII locale, as the UTF-8 that its bytes are."""
     try:

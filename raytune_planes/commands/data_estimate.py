@@ -12,7 +12,7 @@ import psutil
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import estimate
 from raytune_planes.datasets.base import Arrays, Listing, Reader
-from raytune_planes.printing import counted, size_text
+from raytune_planes.printing import counted, size_text, time_text
 from raytune_planes.processors import tensor_threads
 from raytune_planes.training.size import size_of
 from raytune_planes.training.trainer import Trainer
@@ -57,7 +57,7 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         kept = f", compressed to {size_text(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
         yield (
             f"{name}: {own['samples']:,} samples take {size_text(own['decoded_bytes'])}{kept}; decoding takes about "
-            f"{time_text(own['decode_seconds'])} on {counted(own['processors'], 'processor')}, measured on "
+            f"{roughly(own['decode_seconds'])} on {counted(own['processors'], 'processor')}, measured on "
             f"{own['measured_on']:,} of them"
         )
     own = told["training"]
@@ -65,7 +65,7 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         f"training: about {counted(own['samples_per_hour'], 'sample')} ({counted(own['steps_per_hour'], 'step')}) "
         f"an hour for a trial with {counted(own['threads'], 'thread')}, {size_text(own['memory_bytes'])} of memory for "
         f"each trial, and for all of them together up to {size_text(own['shared_bytes'])} of decoded pictures; "
-        f"a trial of {counted(own['trial_samples'], 'sample')} takes about {time_text(own['trial_seconds'])} and its "
+        f"a trial of {counted(own['trial_samples'], 'sample')} takes about {roughly(own['trial_seconds'])} and its "
         "validation"
     )
     alone = [f"{name} {count:,}" for name, count in own["own_parameters"].items() if count]
@@ -74,11 +74,9 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
-def time_text(seconds: float) -> str:
-    """A rough time for people."""
-    if seconds < 120:
-        return f"{seconds:,.0f} s" if seconds >= 1 else "1 s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+def roughly(seconds: float) -> str:
+    """An estimated time for people, of a second at least."""
+    return time_text(max(1, seconds))
 
 
 def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raytune_planes.commands.arguments import share_of_gpus
-from raytune_planes.commands.data_estimate import lines, of_datasets, time_text
+from raytune_planes.commands.data_estimate import lines, of_datasets, roughly
 from raytune_planes.commands.study_run import settings_of, space_of
 from raytune_planes.learning import earlier_studies
 from raytune_planes.preparation.data import data_folder, reader_of
@@ -106,8 +106,8 @@ def _resources(args: argparse.Namespace) -> int:
 def _time(samples: tuple[float, float], per_second: float, settings: StudySettings) -> str:
     least, most = (value / per_second for value in samples)
     limit = settings.hours * 3600 if settings.hours else most
-    text = f"time: about {time_text(min(least, limit))}"
-    text += f" to {time_text(min(most, limit))}" if time_text(most) != time_text(least) else ""
+    text = f"time: about {roughly(min(least, limit))}"
+    text += f" to {roughly(min(most, limit))}" if roughly(most) != roughly(least) else ""
     return f"{text} of training, by the pace of some steps here; validation and starting come on top"
 
 

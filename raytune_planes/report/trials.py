@@ -11,6 +11,7 @@ from raytune_planes.report.drawing.style import metric_name
 from raytune_planes.report.figure import Trials
 from raytune_planes.report.formatting import shown, value_text
 from raytune_planes.report.search import value_label
+from raytune_planes.tracking.costs import trained_for
 from raytune_planes.tracking.gains import is_quality
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -58,5 +59,5 @@ def _role(goal: Goal, key: str) -> str:
 
 def _length(trial: TrialRecord, epoch: EpochRecord | None) -> tuple[str, str, str]:
     """Its best epoch, its epochs, and the minutes that they took."""
-    minutes = math.fsum(e.seconds for e in trial.epochs) / 60
+    minutes = trained_for(trial) / 60
     return str(epoch.epoch) if epoch else "-", str(len(trial.epochs)), f"{minutes:.1f}" if trial.epochs else "-"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from raytune_planes.printing import time_text
 from raytune_planes.records import EpochRecord, TrialRecord
-from raytune_planes.tracking.costs import cost_in_words, time_text
+from raytune_planes.tracking.costs import cost_in_words
 from raytune_planes.tracking.mlflow_notes import best_note, study_note
 from raytune_planes.tracking.reading import StudyFiles
 from tests.report.test_summary import START, three_trials
