@@ -58,19 +58,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises UserError: no such model, the format's packages are missing, or the file would answer otherwise."""
-    from raytune_planes.commands.find_model import find_model
+    from raytune_planes.commands.find_model import find_model, one_head
     from raytune_planes.serving import exporting
     from raytune_planes.serving.export_formats import needed
-    from raytune_planes.serving.predictor import Predictor, require
 
     needed(args.format)
-    model = find_model(args.model, args.studies, args.tracking_uri, "cpu")
-    if not isinstance(model, Predictor):
-        raise UserError(f"'{args.model}' is an ensemble, which is several models; export one of its members")
-    if args.dataset is None and len(model.infos) > 1:
-        raise UserError(f"a file answers for one dataset: choose one of {', '.join(model.infos)} with --dataset")
-    dataset = args.dataset or next(iter(model.infos))
-    require(dataset, model.infos)
+    found = find_model(args.model, args.studies, args.tracking_uri, "cpu")
+    model, dataset = one_head(found, args.model, args.dataset, "export", "a file answers for one dataset")
     if not args.out.absolute().parent.is_dir():
         raise UserError(
             f"no folder {printable(args.out.parent)} to write {printable(args.out.name)} into; make it first"

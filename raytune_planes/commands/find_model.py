@@ -8,7 +8,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.paths import local, there
 from raytune_planes.serving import ensemble
 from raytune_planes.serving.ensemble import Ensemble
-from raytune_planes.serving.predictor import Model, Predictor
+from raytune_planes.serving.predictor import Model, Predictor, require
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.final import handed_over
 from raytune_planes.tracking.gains import best_of
@@ -52,6 +52,25 @@ def find_model(name: str, out: Path, tracking_uri: str | None = None, device: st
         f"no model '{name}'; give a best.pt, a study or its folder, runs:/ID or models:/NAME@champion "
         f"(studies are looked for in {out}; --studies names another folder)"
     )
+
+
+def one_head(model: Model, named: str, dataset: str | None, use: str, why: str) -> tuple[Predictor, str]:
+    """A single model, and the dataset whose head is meant: ``dataset``, or the only one.
+
+    Args:
+        named: the model, as the person named it.
+        use: what is done with it, and ``why`` that takes one head, for messages.
+
+    Raises:
+        UserError: it is an ensemble, has several heads of which none is chosen, or none of that dataset.
+    """
+    if not isinstance(model, Predictor):
+        raise UserError(f"'{named}' is an ensemble, which is several models; {use} one of its members")
+    if dataset is None and len(model.infos) > 1:
+        raise UserError(f"{why}: choose one of {', '.join(model.infos)} with --dataset")
+    dataset = dataset or next(iter(model.infos))
+    require(dataset, model.infos)
+    return model, dataset
 
 
 def _best_of_study(folder: Path) -> Path:

@@ -79,21 +79,16 @@ def check_fast(args: argparse.Namespace) -> None:
         raise UserError("--video needs one number for --batch; several are for --benchmark")
 
 
-def benchmark(args: argparse.Namespace, model: Model, pictures: list[Path]) -> None:
+def benchmark(args: argparse.Namespace, found: Model, pictures: list[Path]) -> None:
     """Prints the table, a row as soon as it is measured. Raises UserError: the model is an ensemble, or no dataset is
     named."""
     import torch
 
+    from raytune_planes.commands.find_model import one_head
     from raytune_planes.processors import allowed
-    from raytune_planes.serving.predictor import Predictor, require
     from raytune_planes.serving.speed import ROUNDS, speeds
 
-    if not isinstance(model, Predictor):
-        raise UserError(f"'{args.model}' is an ensemble, which is several models; measure one of its members")
-    if args.dataset is None and len(model.infos) > 1:
-        raise UserError(f"speed is that of one head: choose one of {', '.join(model.infos)} with --dataset")
-    dataset = args.dataset or next(iter(model.infos))
-    require(dataset, model.infos)
+    model, dataset = one_head(found, args.model, args.dataset, "measure", "speed is that of one head")
     model.threads = args.threads or allowed()
     card = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else ""
     place = f"GPU {card}" if card else f"CPU, {counted(min(model.threads, allowed()), 'thread')}"
