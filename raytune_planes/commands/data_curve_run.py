@@ -33,6 +33,7 @@ from raytune_planes.tracking.data_curve import (
     share_folder,
 )
 from raytune_planes.tracking.final import Handed, called
+from raytune_planes.tracking.jsonl import trial_to_json
 from raytune_planes.tracking.reading import StudyFiles, trial_end_to_json
 from raytune_planes.tuning.budget import long_seconds
 from raytune_planes.tuning.lease import Lease
@@ -150,9 +151,7 @@ def _train(study: StudyFiles, choice: Handed, each: _Share, data: Place | None, 
 def _begin(folder: Path, record: TrialRecord) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / files.END).unlink(missing_ok=True)
-    named = {"trial_id": record.trial_id, "number": record.number, "started_ms": record.started_ms}
-    values = {"drawn": dict(record.drawn), "config": dict(record.config), "tags": dict(record.tags)}
-    files.save_json(folder / files.TRIAL, {**named, **values})
+    files.save_json(folder / files.TRIAL, trial_to_json(record))
 
 
 def _started_ms(folder: Path) -> int:

@@ -21,6 +21,12 @@ from raytune_planes.tracking.origin import Origin, origin_of
 log = logging.getLogger(__name__)
 
 
+def trial_to_json(trial: TrialRecord) -> dict[str, Any]:
+    """What stands in ``trial.json``, but for the study that it belongs to."""
+    named = {"trial_id": trial.trial_id, "number": trial.number, "started_ms": trial.started_ms}
+    return {**named, "drawn": dict(trial.drawn), "config": dict(trial.config), "tags": dict(trial.tags)}
+
+
 class JsonlTracker:
     """Writes ``<out>/<study>/``: ``study.json``, ``space.yaml``, ``trials/<number>-<id>/`` and ``best.yaml``."""
 
@@ -66,11 +72,10 @@ class JsonlTracker:
         (folder / files.END).unlink(missing_ok=True)  # it was interrupted and continues
         (folder / files.FREED).unlink(missing_ok=True)  # it is trained again, and gets weights anew
         files.write_whole(folder / files.CONFIG, dotted_yaml(trial.config, f"trial {trial.number}, {trial.trial_id}"))
-        named = {"trial_id": trial.trial_id, "number": trial.number, "started_ms": started_ms}
-        values = {"drawn": dict(trial.drawn), "config": dict(trial.config), "tags": dict(trial.tags)}
+        about = trial_to_json(dataclasses.replace(trial, started_ms=started_ms))
         assert self._start is not None, "start_study comes first"
         study = dataclasses.asdict(Origin.of(self._start))
-        files.save_json(folder / files.TRIAL, {**named, **values, "study": study})
+        files.save_json(folder / files.TRIAL, {**about, "study": study})
         self._folders[trial.trial_id] = folder
         self._epochs[trial.trial_id] = {e.epoch: e for e in reading.read_epochs(folder / files.EPOCHS)[0]}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from raytune_planes.errors import UserError
 from raytune_planes.records import TrialRecord
 from raytune_planes.tracking import files, reading
+from raytune_planes.tracking.jsonl import trial_to_json
 
 DATASET = "dataset"
 """Tag of a reference: which dataset was trained alone."""
@@ -16,11 +17,9 @@ DATASET = "dataset"
 
 def write_reference(record: TrialRecord, dataset: str, folder: Path) -> None:
     """Write the ``record`` of a training of ``dataset`` alone that has ended."""
-    record = replace(record, tags={**record.tags, DATASET: dataset})
-    named = {"trial_id": record.trial_id, "number": record.number, "started_ms": record.started_ms}
-    values = {"drawn": {}, "config": dict(record.config), "tags": dict(record.tags)}
+    record = replace(record, drawn={}, tags={**record.tags, DATASET: dataset})
     files.write_whole(folder / files.EPOCHS, "".join(map(reading.epoch_to_line, record.epochs)))
-    files.save_json(folder / files.TRIAL, {**named, **values})
+    files.save_json(folder / files.TRIAL, trial_to_json(record))
     files.save_json(folder / files.END, reading.trial_end_to_json(record))
 
 
