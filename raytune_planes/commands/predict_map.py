@@ -13,7 +13,7 @@ from raytune_planes.printing import printable
 if TYPE_CHECKING:
     from raytune_planes.report.embeddings import Embedded
     from raytune_planes.serving.answers import Answer
-    from raytune_planes.serving.predictor import Model
+    from raytune_planes.serving.predictor import Model, Predictor
 
 NAME = "embeddings"
 CAPTION = (
@@ -41,12 +41,10 @@ def draw_map(model: Model, answers: Sequence[Answer], folder: Path) -> str:
     return f"Map of embeddings: {printable(str(png))} ({CAPTION[0].lower()}{CAPTION[1:]})"
 
 
-def _embedded(model: Model, name: str, answers: Sequence[Answer]) -> Embedded:
+def _embedded(model: Predictor, name: str, answers: Sequence[Answer]) -> Embedded:
     from raytune_planes.report.embeddings import Embedded
-    from raytune_planes.serving.predictor import Predictor
     from raytune_planes.serving.regions import explained
 
-    assert isinstance(model, Predictor), "an ensemble has no one space"
     own, classes = [answer for answer in answers if answer.dataset == name], model.infos[name].classes
     said_N = np.array([classes.index(explained(model, answer)) for answer in own])
     rows = [answer.embedding for answer in own if answer.embedding is not None]

@@ -107,7 +107,7 @@ class _Collected:
             self.files,
             {kind: number for kind, number in self.called if ids[number] == known[kind] == 1},
             {picture: split for picture, split in self.split_of.items() if split},
-            [f"{in_number(count, what)}" for what, count in messages.items() if count],
+            [in_number(count, what) for what, count in messages.items() if count],
         )
 
 
