@@ -8,6 +8,7 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -91,6 +92,21 @@ def start(path: Path, size: int = 4096) -> bytes:
             return file.read(size)
     except OSError:
         return b""
+
+
+def bytes_below(folder: Path, names: Collection[str] = ()) -> int:
+    """Of the files below ``folder``; those that another process removes meanwhile count nothing.
+
+    Args:
+        names: count only the files that are called so; empty for all.
+    """
+    found = 0
+    for root, _, files in os.walk(folder):
+        for name in files:
+            if not names or name in names:
+                with suppress(FileNotFoundError):
+                    found += os.stat(os.path.join(root, name)).st_size
+    return found
 
 
 def sqlite_address(path: Path) -> str:

@@ -90,7 +90,7 @@ def room_here(folder: Path, witness: str) -> tuple[Path, Callable[[], bool]] | N
     """Where a living process of this machine builds ``folder`` and has put a file ``witness``, and what tells whether
     it still does so, or has ended it well. Call under ``storage.guard``."""
     holder = _Holder(folder.with_name(f"{storage.BUILDING}{folder.name}"))
-    room = next((path.parent for path in holder.path.glob(f"*/{witness}")), None)
+    room = next((path.parent for path in storage.within(holder.path, f"*/{witness}")), None)
     if room is None or not holder.is_here() or holder.gone():
         return None
     return room, lambda: folder.is_dir() or not holder.gone()

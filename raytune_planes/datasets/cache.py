@@ -18,7 +18,7 @@ from raytune_planes.datasets.known import Known
 from raytune_planes.datasets.options import LOSSLESS
 from raytune_planes.datasets.wanted import Wanted, others, together
 from raytune_planes.errors import DISK_FULL, UserError
-from raytune_planes.paths import local, own_folder
+from raytune_planes.paths import bytes_below, local, own_folder
 from raytune_planes.processors import allowed
 
 LIMIT_GIB = 20.0
@@ -170,7 +170,7 @@ def _fill_within(
     fill(fitted, workers, progress)
     for target in fitted:
         if target.compressed:
-            held = storage.size(target.folder)
+            held = bytes_below(target.folder)
             still = ", still more than the limit: raise it or lower image_size" if held > limit_bytes else ""
             how = "compressed to" if target.reader.options.kept == LOSSLESS else "kept as JPEG, which takes"
             tell(f"{how} {held / 2**30:.1f} GiB{still}")

@@ -19,6 +19,8 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
+from raytune_planes.paths import bytes_below
+
 ENTRY = re.compile(r"[0-9a-f]{32}")
 BUILDING, DISCARDED = ".building-", ".discarded-"
 WITNESS = "images.npy"
@@ -163,7 +165,7 @@ def evict(cache: Path, limit_bytes: int, keep: Path) -> list[Path]:
     removed = []
     with guard(cache):
         entries = [p for p in cache.iterdir() if ENTRY.fullmatch(p.name) and p.is_dir()]
-        sizes = {p: size(p) for p in entries}
+        sizes = {p: bytes_below(p) for p in entries}
         total = sum(sizes.values())
         for folder in sorted(entries, key=lambda p: p.stat().st_mtime_ns):
             if total <= limit_bytes:
@@ -178,17 +180,16 @@ def evict(cache: Path, limit_bytes: int, keep: Path) -> list[Path]:
 def used_bytes(cache: Path) -> int:
     """Size of the entries that a living process has open or fills. Call under ``guard``."""
     entries = [p for p in cache.iterdir() if ENTRY.fullmatch(p.name) and p.is_dir()]
-    filled = [path.parent for path in cache.glob(f"{BUILDING}*/*/{WITNESS}")]
-    return sum(size(p) for p in (*entries, *filled) if not _idle(p))
+    filled = [path.parent for room in cache.glob(f"{BUILDING}*") for path in within(room, f"*/{WITNESS}")]
+    return sum(bytes_below(p) for p in (*entries, *filled) if not _idle(p))
 
 
-def size(folder: Path) -> int:
-    """Of an entry's files, in bytes."""
-    found = 0
-    with suppress(FileNotFoundError):  # its builder gives it up meanwhile
-        for file in folder.iterdir():
-            found += file.stat().st_size
-    return found
+def within(folder: Path, pattern: str) -> list[Path]:
+    """The files below ``folder``, as ``Path.glob``; none where its builder gives it up meanwhile."""
+    try:
+        return list(folder.glob(pattern))
+    except FileNotFoundError:  # Path.glob ends by it when a folder goes between two of its steps
+        return []
 
 
 def _idle(folder: Path) -> bool:

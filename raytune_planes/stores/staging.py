@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raytune_planes.errors import UserError
+from raytune_planes.paths import bytes_below
 from raytune_planes.printing import counted
 from raytune_planes.stores.access import CHUNK, Item, asking, listing, local_name, opened
 from raytune_planes.stores.address import Address
@@ -194,7 +195,7 @@ def _make_room(folder: Path, missing: Sequence[Item], limit_bytes: int, address:
     needed = sum(item.size for item in missing)
     others = [p for p in folder.parent.iterdir() if p.is_dir() and p != folder and not p.name.endswith(PARTS)]
     old = sorted((p for p in others if time.time() - p.stat().st_mtime > SPARED_S), key=lambda p: p.stat().st_mtime)
-    held = {p: sum(f.stat().st_size for f in p.rglob("*") if f.is_file()) for p in (folder, *others)}
+    held = {p: bytes_below(p) for p in (folder, *others)}
     total = needed + sum(held.values())
     for path in old:
         if total > limit_bytes:

@@ -12,6 +12,7 @@ from raytune_planes.config import TrialConfig
 from raytune_planes.datasets.base import Info
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
+from raytune_planes.paths import bytes_below
 from raytune_planes.preparation.prompts import prompts_key
 from raytune_planes.printing import counted, size_text
 from raytune_planes.settings import unstaged
@@ -20,6 +21,8 @@ from raytune_planes.tracking.files import LAST, SHARED, WEIGHTS
 from raytune_planes.training.size import Size, largest
 from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.plan import StudyPlan, common_stages
+
+CHECKPOINTS = (LAST, WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ def need_of(plan: StudyPlan, at_once: int) -> Need:
 def refuse_small_disk(needed: Need, folder: Path) -> None:
     """Raises UserError where the disk of the study's ``folder`` has no room for what it needs beyond what it has."""
     there = next(each for each in (folder.resolve(), *folder.resolve().parents) if each.is_dir())
-    free, mine = shutil.disk_usage(there).free, _checkpoints(folder)
-    shared = min(_checkpoints(folder.parent / SHARED), needed.others * needed.size.weights)
+    free, mine = shutil.disk_usage(there).free, bytes_below(folder, CHECKPOINTS)
+    shared = min(bytes_below(folder.parent / SHARED, CHECKPOINTS), needed.others * needed.size.weights)
     if needed.bytes <= free + mine + shared:
         return
     raise UserError(
@@ -114,9 +117,3 @@ def _models(plan: StudyPlan, first: TrialConfig) -> Iterator[TrialConfig]:
             for value in dimension.values():
                 with suppress(UserError):  # it needs another setting beside it
                     yield plan.config({**plan.space.first(), dimension.path: value})
-
-
-def _checkpoints(folder: Path) -> int:
-    """Bytes of the checkpoints below ``folder``."""
-    found = (path for name in (LAST, WEIGHTS) for path in folder.rglob(name))
-    return sum(path.stat().st_size for path in found if path.is_file())

@@ -8,12 +8,14 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from raytune_planes.datasets import building, cache, storage
 from raytune_planes.datasets.fingerprint import fingerprint
+from raytune_planes.paths import bytes_below
 from tests.datasets.test_cache import Dots, dots, draw, elsewhere, entries, line, same
 
 
@@ -176,3 +178,35 @@ def test_a_build_says_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     assert building.once(entry, lambda: entry.is_dir() or None, build)
     assert len(times) == 3
+
+
+@pytest.fixture
+def giving_up(tmp_path: Path) -> Iterator[Path]:
+    """A cache in which another builder begins an entry and gives it up, again and again."""
+    room, over = tmp_path / f"{storage.BUILDING}x" / "half", threading.Event()
+
+    def build() -> None:
+        while not over.is_set():
+            room.mkdir(parents=True)
+            (room / storage.WITNESS).touch()
+            shutil.rmtree(room.parent)
+
+    builder = threading.Thread(target=build)
+    builder.start()
+    yield tmp_path
+    over.set()
+    builder.join()
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        storage.used_bytes,
+        bytes_below,
+        lambda cache: building.room_here(cache / "x", storage.WITNESS),
+    ],
+    ids=["used_bytes", "bytes_below", "room_here"],
+)
+def test_a_builder_may_give_up_while_the_cache_is_looked_at(look: Callable[[Path], object], giving_up: Path) -> None:
+    for _ in range(1000):
+        look(giving_up)

@@ -15,12 +15,13 @@ import torch
 from PIL import Image
 
 from raytune_planes.config import Dataset
-from raytune_planes.datasets import cache, filling, reader, records, storage
+from raytune_planes.datasets import cache, filling, reader, records
 from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.eval_batches import eval_batches
 from raytune_planes.datasets.loaders import TrainStream
 from raytune_planes.datasets.records import Records, Writer
 from raytune_planes.errors import UserError
+from raytune_planes.paths import bytes_below
 from tests.datasets.test_cache import Dots, dots, elsewhere, line
 from tests.datasets.test_known import scenes
 
@@ -59,7 +60,7 @@ def test_an_entry_above_the_limit_is_compressed_and_holds_the_same_numbers(root:
     np.testing.assert_array_equal(np.asarray(small.images_NHWC), mapped.images_NHWC)
     np.testing.assert_array_equal(np.asarray(small.masks_NHW), mapped.masks_NHW)
     assert small.fingerprint == mapped.fingerprint
-    held = storage.size(tmp_path / "small" / small.fingerprint)
+    held = bytes_below(tmp_path / "small" / small.fingerprint)
     assert held < SIZE / 3
     assert said[1:] == ["dots: compressed to 0.0 GiB"]
     assert said[0].startswith("dots: 0.0 GiB of pictures at 64 px are more than the 0.0 GiB of --cache-limit; they are")
