@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from hypothesis import settings
 
 from raytune_planes.invocation import INSIDE_UV
 
+# Some systems ask Python to keep no bytecode: then each of the several hundred processes that the tests start compiles
+# the same thousands of files of Ray, torch and MLflow again, which takes more than the tests themselves.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # No timed assertions: a loaded machine must not fail a property.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
