@@ -64,6 +64,19 @@ class Stop(Section):
         """Validations that ``evidence`` takes the line from, in a budget of ``epochs``."""
         return max(FEWEST, 1 + self.waits(epochs))
 
+    def earliest_rest(self, plateau: str, epochs: int) -> int:
+        """The first epoch after which the dataset may rest in a budget of ``epochs``, by ``stopping.plateau``."""
+        least = self.minimum(epochs)
+        if self.target is not None:
+            return least
+        # The first epoch is always an improvement; a line takes a whole window.
+        return max(least, self.window(epochs) if plateau == "evidence" else 1 + self.waits(epochs))
+
+    def is_late(self, plateau: str, epochs: int) -> bool:
+        """Whether so few epochs decide too seldom: in none before the last, or later than the shares ask for."""
+        rest = self.earliest_rest(plateau, epochs)
+        return rest >= epochs or (self.target is None and rest > max(self.minimum(epochs), 1 + self.waits(epochs)))
+
 
 class Stopping(Section):
     """What happens when a dataset has converged."""

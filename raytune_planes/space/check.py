@@ -19,6 +19,8 @@ from raytune_planes.space.final import too_short
 from raytune_planes.space.folds import fold_problems
 from raytune_planes.space.types import Types
 
+CAUTIONED = {"freeze", "start", "epochs", "steps_per_epoch"}
+"""Last words of the settings that ``config.cautions`` reads, beside those of early stopping."""
 METRICS = (*sorted(HIGHER_IS_BETTER), "loss", *(name for name in MEASURES if name not in HIGHER_IS_BETTER))
 
 
@@ -41,7 +43,7 @@ def cautioned(space: Space) -> tuple[str, ...]:
 
 def _cautions(space: Space) -> tuple[str, ...]:
     searched = [d.path for d in space.search]
-    concerned = {path.rsplit(".", 1)[-1] for path in (*space.fixed, *space.start, *searched)} & {"freeze", "start"}
+    concerned = {path.rsplit(".", 1)[-1] for path in (*space.fixed, *space.start, *searched)} & CAUTIONED
     if not concerned and not any(map(is_of_stopping, searched)):
         return ()
     base = flatten(make_config(space.fixed, space.start))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from raytune_planes.config import Stop, TrialConfig
+from raytune_planes.config import TrialConfig
 from raytune_planes.printing import counted
 from raytune_planes.settings import unstaged
 
@@ -15,15 +15,6 @@ OF_STOPPING = re.compile(r"stopping\.\w+|datasets\.(?P<dataset>[^.]+)\.stop\.\w+
 def is_of_stopping(path: str) -> bool:
     """Whether the setting decides when datasets rest."""
     return OF_STOPPING.fullmatch(unstaged(path)) is not None
-
-
-def earliest_rest(stop: Stop, plateau: str, epochs: int) -> int:
-    """The first epoch after which a dataset may rest in a budget of ``epochs``, by ``stopping.plateau``."""
-    least = stop.minimum(epochs)
-    if stop.target is not None:
-        return least
-    # The first epoch is always an improvement; a line takes a whole window.
-    return max(least, stop.window(epochs) if plateau == "evidence" else 1 + stop.waits(epochs))
 
 
 def without_effect(searched: Iterable[str], configs: Iterable[TrialConfig]) -> Iterator[str]:
@@ -41,7 +32,7 @@ def without_effect(searched: Iterable[str], configs: Iterable[TrialConfig]) -> I
             last = max(last, stage.budget.epochs)
             plateaus.add(stage.stopping.plateau)
             for name, dataset in stage.active.items():
-                rest = earliest_rest(dataset.stop, stage.stopping.plateau, stage.budget.epochs)
+                rest = dataset.stop.earliest_rest(stage.stopping.plateau, stage.budget.epochs)
                 first = min(first or rest, rest)
                 if stage.stopping.rule != "none" and rest < stage.budget.epochs:
                     can_rest.add(name)
@@ -55,5 +46,6 @@ def without_effect(searched: Iterable[str], configs: Iterable[TrialConfig]) -> I
             yield (
                 f"{path} is searched without effect: no {which} can rest before the last of {counted(last, 'epoch')}"
                 + (f" (at the earliest after epoch {first})" if not of["dataset"] else "")
-                + "; raise budget.epochs, or lower datasets.<name>.stop.min_epochs and patience"
+                + "; raise budget.epochs (a smaller budget.steps_per_epoch keeps the samples), or lower "
+                "datasets.<name>.stop.min_epochs and patience"
             )
