@@ -17,7 +17,7 @@ from tests.benchmarks.trainings import METRICS, of_pictures, pictures
 OUT = Path("results/spaces")
 ELSEWHERE = ("own",)
 """Spaces for datasets that these pictures are not."""
-TRIALS, LONG = 8, 18
+TRIALS, LONG = int(os.environ.get("RAYTUNE_PLANES_TRIALS", "8")), 18
 """Trials of a study, and epochs of its final training: three times those of a trial."""
 BUDGET: Mapping[str, Any] = {"budget.epochs": 6, "budget.steps_per_epoch": 40, "budget.batch_size": 32}
 LOST = 0.01

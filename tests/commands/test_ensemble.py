@@ -273,5 +273,9 @@ def test_trials_on_every_fold_are_weighed_by_their_out_of_fold_answers(tmp_path:
         Truth(real, None, both[0].kept["fgvc"].pictures_N, np.arange(40)),
     )
     assert rules["fgvc"].classes_M == wanted.classes_M
+    stacked = build(both, "forest", 0)[0]["fgvc"].forest
+    grown = forest.fit(np.stack([probabilities(one.kept["fgvc"].logits_NK) for one in both]), real, 0)
+    assert stacked is not None
+    assert all(np.array_equal(value, vars(stacked)[key]) for key, value in vars(grown).items()), "on all 40 pictures"
     text = in_words(both, "greedy", rules, verdicts, synthetic=False)
     assert text.count("fitted on the out-of-fold answers of all 3 folds") == 2

@@ -12,6 +12,8 @@ import yaml
 from PIL import Image
 
 from raytune_planes.cli import main
+from raytune_planes.tracking import reading
+from raytune_planes.tracking.files import SHARED
 from tests.datasets.label_formats.exports import BOXES, coco, scene, voc, yolo
 
 SPLITS = {"train": 6, "valid": 2, "test": 2}
@@ -146,6 +148,9 @@ def test_all_exports_are_tuned_reported_and_answered_for(
     assert main(["best", "exports", "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert all(f"val/{name}/{own}" in said for name, own in METRICS.items())
+    assert " alone" not in said, "--no-references: no column, and nothing was trained alone"
+    assert not (tmp_path / "out" / SHARED).exists()
+    assert reading.read_study(tmp_path / "out" / "exports").alone == {}
     assert main(["report", "exports", "--out", str(tmp_path / "out"), "--to", str(tmp_path / "report")]) == 0
     (page,) = (path.read_text() for path in (tmp_path / "report").glob("*.html"))
     assert all(name in page for name in OWN)
