@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from raytune_planes.tuning.cluster import Cluster
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
+from raytune_planes.tuning.leaving import LEFT, goes_on
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
 
@@ -24,13 +25,16 @@ def trained(
     jobs: Mapping[Key, tuple[Any, ...]],
     cluster: Cluster,
     interrupt: Interrupt,
+    say: Callable[[str], None],
     look: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Key, Result]]:
     """Each job with its result, as they end; ``failed`` holds the reason where its process was lost.
 
     Args:
         folder: The study's.
-        train: Called with the study's task, and a job's arguments. Its process may be lost and it is called again.
+        train: Called with the study's task, and a job's arguments. Its process may be lost, or it leaves a host that is
+            about to end (``left`` in its result), and it is called again.
+        say: Is told of one that leaves its host.
         look: Called about twice a second while they run.
 
     Raises:
@@ -58,4 +62,8 @@ def trained(
                 result = ray.get(reference)
             except ray.exceptions.RayError as error:
                 result = {"failed": explain(error)}
+            if host := result.get(LEFT):
+                say(f"a training {goes_on(host)}")
+                waiting[remote.remote(task, *jobs[key])] = key
+                continue
             yield key, result

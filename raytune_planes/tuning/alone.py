@@ -26,6 +26,7 @@ from raytune_planes.training.mixing import Mixer
 from raytune_planes.training.writing import Writer
 from raytune_planes.tuning.entries import open_entries
 from raytune_planes.tuning.failures import explain
+from raytune_planes.tuning.leaving import LEFT, HostLeaves, leave_if_told
 from raytune_planes.tuning.trial import Task
 
 RESULT = "result.json"
@@ -42,7 +43,7 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
 
     Returns:
         ``metrics``: of the validation split at the epoch that is best in the dataset's primary metric, with
-        ``samples``; or ``failed`` with the reason.
+        ``samples``; or ``failed`` with the reason; or ``left`` with the host that is about to end.
     """
     from raytune_planes.tuning.worker import make_worker
 
@@ -57,6 +58,7 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
             epochs.append(record)
             state = {**checkpoint.state, "alone": [e.to_json() for e in epochs]}
             writer.save(replace(checkpoint, state=state), folder)
+            leave_if_told()
 
         last = folder / LAST
         epochs += _epochs_of(last) if last.is_file() else []
@@ -71,6 +73,8 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
         assert best is not None, "a training that ended has epochs"
         write_reference(record, name, folder)
         result = {"metrics": dict(best.metrics), "samples": epochs[-1].samples, "epoch": best.epoch}
+    except HostLeaves as leaving:
+        return {LEFT: str(leaving)}
     except Exception as error:
         return {"failed": explain(error)}
     save_json(folder / RESULT, result)

@@ -23,6 +23,7 @@ from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
+from raytune_planes.tuning.leaving import LEFT, HostLeaves, leave_if_told
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.trial import Task
 
@@ -52,7 +53,7 @@ def confirm(plan: StudyPlan, study: StudyFiles, best: int, seeds: int, view: Vie
         results_of: dict[tuple[int, int], dict[str, Any]] = {}
         places = {job: _place(folder, *job, plan.final) for job in jobs}
         calls = {job: (dict(trials[job[0]].drawn), job[1], places[job], plan.final) for job in jobs}
-        for job, result in trained(plan, folder, train_again, calls, cluster, interrupt):
+        for job, result in trained(plan, folder, train_again, calls, cluster, interrupt, view.note):
             number, seed = job
             results_of[job] = result
             view.note(f"confirmed {len(results_of)} of {len(jobs)}: trial {number} with seed {seed}{_progress(result)}")
@@ -99,7 +100,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
         epochs: of a long budget; 0 for that of a trial.
 
     Returns:
-        ``metrics``, or ``failed`` with the reason.
+        ``metrics``, or ``failed`` with the reason, or ``left`` with the host that is about to end.
     """
     from raytune_planes.settings import flatten, make_config
     from raytune_planes.tracking.jsonl import dotted_yaml
@@ -121,6 +122,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
 
         def keep(_: object, checkpoint: Checkpoint) -> None:
             writer.save(checkpoint, folder)
+            leave_if_told()
 
         last = folder / LAST
         resume = last if last.is_file() else None
@@ -134,6 +136,8 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
         trainer = Trainer(stage, *task.supply(stage), worker)
         trainer.use(best["weights"])
         result = {"metrics": trainer.evaluate("test")}
+    except HostLeaves as leaving:
+        return {LEFT: str(leaving)}
     except Exception as error:
         return {"failed": explain(error)}
     write_whole(kept, json.dumps(result))

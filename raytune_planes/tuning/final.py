@@ -43,6 +43,7 @@ from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.failures import explain
 from raytune_planes.tuning.interrupt import Interrupt
+from raytune_planes.tuning.leaving import LEFT, HostLeaves, leave_if_told
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.stop_requests import halved
 from raytune_planes.tuning.trial import Task
@@ -102,7 +103,7 @@ def train_final(plan: StudyPlan, study: StudyFiles, view: View) -> Final | None:
                 if not _is_complete(known[t.number])
             }
             progress = _Progress(view, {number: known[number] for number in jobs}, whole)
-            for number, result in trained(plan, folder, train_long, jobs, cluster, interrupt, progress):
+            for number, result in trained(plan, folder, train_long, jobs, cluster, interrupt, view.note, progress):
                 if "failed" in result:
                     _fail(known[number], result["failed"])
                 view.note(f"final training: {called(number)}: {_ended(result)}")
@@ -116,7 +117,7 @@ def train_long(task: Task, long: Long, folder: Path) -> dict[str, Any]:
         folder: holds the same files as a trial's.
 
     Returns:
-        ``reason`` of its end, or ``failed`` with the reason.
+        ``reason`` of its end, or ``failed`` with the reason, or ``left`` with the host that is about to end.
     """
     from raytune_planes.tuning.worker import make_worker
 
@@ -134,6 +135,7 @@ def train_long(task: Task, long: Long, folder: Path) -> dict[str, Any]:
             lines.append(epoch_to_line(epoch))
             taken, known = replace(checkpoint, state={**checkpoint.state, LINES: lines}), "".join(lines)
             writer.save(taken, folder, lambda: write_whole(folder / EPOCHS, known))
+            leave_if_told()
 
         write_whole(folder / EPOCHS, "".join(lines))
         resume = folder / LAST if lines else None
@@ -143,6 +145,8 @@ def train_long(task: Task, long: Long, folder: Path) -> dict[str, Any]:
             end, reason = train_trial(config, task.supply, long.goal, report=keep, say=lambda _: None, **more)
         _end(folder, replace(record, epochs=tuple(epoch_from_line(line.encode()) for line in lines)), end, reason)
         return {"failed": reason} if end is End.FAILED else {"reason": reason}
+    except HostLeaves as leaving:
+        return {LEFT: str(leaving)}
     except Exception as error:
         return {"failed": explain(error)}
 

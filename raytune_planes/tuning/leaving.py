@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from raytune_planes.records import TrialRecord
 from raytune_planes.tuning import ray_hooks
 
 LEFT = "left"
-"""Tag of a trial: the hosts that it left before they ended."""
+"""Tag of a trial: the hosts that it left before they ended. In what a training returns: the host that it left."""
 
 
 ENDS = " is about to end"
@@ -19,7 +20,7 @@ ENDS = " is about to end"
 
 
 class HostLeaves(Exception):
-    """Raised at the end of an epoch by a trial whose host is about to end; says which."""
+    """Raised at the end of an epoch by a training whose host is about to end; says which."""
 
 
 def leaves(*nodes: str) -> bool:
@@ -28,6 +29,16 @@ def leaves(*nodes: str) -> bool:
     Every process asks Ray itself, at the end of an epoch: no word of the driver's has to reach it.
     """
     return bool(hosts_that_leave().keys() & {*nodes, node_id()} - {""})
+
+
+def leave_if_told() -> None:
+    """Called at the end of an epoch by a training that is no trial, once the epoch's checkpoint is on its way.
+
+    Raises:
+        HostLeaves: the host of this process is about to end.
+    """
+    if leaves():
+        raise HostLeaves(socket.gethostname())
 
 
 def node_id() -> str:
@@ -69,6 +80,11 @@ def left(error: str) -> str:
     """The host that a trial left, by the text of the error that ended its process; empty where it ended otherwise."""
     found = re.search(rf"RayActorError: (.+){ENDS}\s*$", error)
     return found[1] if found else ""
+
+
+def goes_on(host: str) -> str:
+    """How a training goes on that left ``host``, in words that follow its name."""
+    return f"leaves {host}, which is about to end, and continues on another host from its last epoch"
 
 
 def moved(record: TrialRecord, host: str) -> TrialRecord:

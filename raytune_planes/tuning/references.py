@@ -16,6 +16,7 @@ from raytune_planes.tracking.files import REFERENCES, SHARED, save_json
 from raytune_planes.tracking.reading import DamagedFile, alone_metrics, kept_references, read_ends
 from raytune_planes.tuning.alone import RESULT, alone, folder_name, primary, result_of, train_alone, why_no_teacher
 from raytune_planes.tuning.failures import explain
+from raytune_planes.tuning.leaving import LEFT, goes_on
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.teaching import learns_first
 from raytune_planes.tuning.trial import Task
@@ -106,6 +107,10 @@ class References:
                 result = ray.get(reference)
             except ray.exceptions.RayError as error:
                 result = {"failed": explain(error)}
+            if host := result.get(LEFT):
+                self._say(f"{name} trained alone {goes_on(host)}")
+                self._asked.appendleft((name, self._places[name]))
+                continue
             self._take(name, result)
         if done:
             self._keep()

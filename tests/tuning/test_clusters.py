@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 import ray
-from ray._private import ray_constants
-from ray.cluster_utils import Cluster
-from ray.core.generated import autoscaler_pb2
 
 from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.terminal import PlainView
@@ -27,52 +20,28 @@ from raytune_planes.tuning import watch
 from raytune_planes.tuning.cluster import AUTOSCALES
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.study import Outcome, run_study
+from tests.tuning.hosts import SIZE, drain, kill, loopback, with_a_head
 from tests.tuning.tiny import tiny_plan, trained_alone
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("ignore")]
-
-
-@pytest.fixture
-def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Hosts that listen on 127.0.0.1 only, which Ray decides when it is told that it is no cluster.
-
-    Their head's note lies in a folder of its own (short, for sockets): a study of anyone here joins by ``/tmp/ray``'s.
-    """
-    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", False)
-    monkeypatch.setenv(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, "0")
-    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        monkeypatch.setenv("RAY_TMPDIR", folder)
-        yield
 
 
 class Hosts:
     """A head that trains nothing, two hosts with a CPU, and one with two CPUs and a GPU that no card stands for."""
 
     def __init__(self) -> None:
-        size = {"object_store_memory": 100_000_000}
-        self.cluster = Cluster(initialize_head=True, head_node_args={**size, "num_cpus": 0, "include_dashboard": False})
+        self.cluster = with_a_head()
         self.nodes = {
-            "first": self.cluster.add_node(num_cpus=1, **size),
-            "second": self.cluster.add_node(num_cpus=1, **size),
-            "gpu": self.cluster.add_node(num_cpus=2, num_gpus=1, **size),
+            "first": self.cluster.add_node(num_cpus=1, **SIZE),
+            "second": self.cluster.add_node(num_cpus=1, **SIZE),
+            "gpu": self.cluster.add_node(num_cpus=2, num_gpus=1, **SIZE),
         }
 
     def kill(self, host: str) -> None:
-        """All of its processes at once: a worker that outlives its raylet for a moment could end its trial in it."""
-        (raylet,) = self.nodes[host].all_processes["raylet"]
-        processes = []
-        with contextlib.suppress(psutil.NoSuchProcess):  # one that was told to end does so when nothing runs there
-            processes = psutil.Process(raylet.process.pid).children(recursive=True)
-        self.cluster.remove_node(self.nodes[host], allow_graceful=False)
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        kill(self.cluster, self.nodes[host])
 
     def drain(self, host: str) -> None:
-        """Ray is told that the host ends in two minutes, as ``ray drain-node`` does."""
-        reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
-        client = ray._raylet.GcsClient(address=self.cluster.address)
-        assert client.drain_node(self.nodes[host].node_id, reason, "", int(time.time() * 1000) + 120_000)[0]
+        drain(self.cluster, self.nodes[host])
 
     @property
     def names(self) -> dict[str, str]:
@@ -81,12 +50,13 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(loopback: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
-    made = Hosts()
-    monkeypatch.setenv("RAY_ADDRESS", made.cluster.address)
-    yield made
-    ray.shutdown()
-    made.cluster.shutdown()
+def hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hosts]:
+    with loopback():
+        made = Hosts()
+        monkeypatch.setenv("RAY_ADDRESS", made.cluster.address)
+        yield made
+        ray.shutdown()
+        made.cluster.shutdown()
 
 
 class KillsAHost(PlainView):
