@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from raytune_planes.errors import UserError, first_line
@@ -30,11 +31,15 @@ AWAY = re.compile(
     r"NETWORK_CONNECTION|[Cc]ould not (connect|resolve)|[Tt]imed? ?out|TIMEOUT|UNAVAILABLE|SLOW_DOWN|THROTTL"
     r"|INTERNAL_FAILURE|HTTP status 5\d\d|Connection (reset|refused)|curlCode"
 )
+NO_TOKEN = "OAuth2 access token"
+"""Google's library says so, and that the store is unavailable, where it finds no credentials."""
 NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|Bucket '[^']*' not found|ContainerNotFound|bucket does not exist")
 REFUSED = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE|TOKEN|UNRECOGNIZED_CLIENT|NOT_AUTHORIZED|[Cc]redential"
-    r"|HTTP status 40[013]|PERMISSION_DENIED|UNAUTHENTICATED|Authenticat|Authoriz|Forbidden"
+    rf"|{NO_TOKEN}|HTTP status 40[013]|PERMISSION_DENIED|UNAUTHENTICATED|Authenticat|Authoriz|Forbidden"
 )
+NOTHING_BELOW = "No such file or directory"
+"""What pyarrow says of a prefix in Google's store below which nothing is, in an error that names no number."""
 OTHER_REGION = re.compile(r"PERMANENT_REDIRECT|HTTP status 30\d|AuthorizationHeaderMalformed|region '")
 
 
@@ -72,7 +77,7 @@ def refusal(address: Address, error: BaseException) -> UserError:
         )
     if NO_BUCKET.search(found):
         return UserError(f"{address}: there is no bucket '{address.bucket}'; make it first, or correct its name")
-    if AWAY.search(found):
+    if AWAY.search(found) and NO_TOKEN not in found:
         return StoreUnavailable(
             f"{address} does not answer: {said}. Check the network, and AWS_ENDPOINT_URL where it is set"
         )
@@ -89,7 +94,8 @@ def opened(address: Address) -> fs.FileSystem:
 
     with asking(address):
         if address.scheme == "gs":
-            return fs.GcsFileSystem(anonymous=address.anonymous)
+            # It tries again for 15 minutes by default.
+            return fs.GcsFileSystem(anonymous=address.anonymous, retry_time_limit=timedelta(seconds=REQUEST_S))
         if address.scheme == "az":
             return _azure(address)
         return _s3(address)
@@ -140,11 +146,8 @@ def listing(store: fs.FileSystem, address: Address) -> list[Item]:
     """
     from pyarrow import fs
 
-    try:
-        with asking(address):  # told to allow a prefix that is not there, pyarrow would say nothing of a missing bucket
-            found = store.get_file_info(fs.FileSelector(address.path, recursive=True))
-    except FileNotFoundError:
-        return []
+    with asking(address):
+        found = _below(store, address)
     start = len(address.path) + 1
     items = [Item(i.path[start:], i.size, i.mtime_ns or 0) for i in found if i.type == fs.FileType.File]
     parents = {parent for item in items for parent in _parents(item.name)}
@@ -154,6 +157,22 @@ def listing(store: fs.FileSystem, address: Address) -> list[Item]:
         if item.name in parents:
             raise UserError(f"{address}: '{printable(item.name)}' is an object and a folder of others; rename it")
     return sorted(items)
+
+
+def _below(store: fs.FileSystem, address: Address) -> list[fs.FileInfo]:
+    """What the store lists. Told to allow a prefix that is not there, pyarrow would say nothing of a missing bucket."""
+    from pyarrow import fs
+
+    try:
+        return list(store.get_file_info(fs.FileSelector(address.path, recursive=True)))
+    except FileNotFoundError:
+        if address.scheme == "gs":  # Google's store says it of the bucket
+            raise OSError("the bucket does not exist") from None
+        return []
+    except OSError as error:
+        if address.scheme == "gs" and NOTHING_BELOW in str(error):
+            return []
+        raise
 
 
 def _parents(name: str) -> Iterator[str]:

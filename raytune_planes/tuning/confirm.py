@@ -112,8 +112,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
 
     kept = folder / RESULT
     if kept.is_file():
-        result: dict[str, Any] = json.loads(kept.read_bytes())
-        return result
+        return dict(json.loads(kept.read_bytes()))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         longer = lengthened(task.config(drawn).plan, epochs) if epochs else {}
@@ -124,8 +123,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
             writer.save(checkpoint, folder)
             leave_if_told()
 
-        last = folder / LAST
-        resume = last if last.is_file() else None
+        resume = folder / LAST if (folder / LAST).is_file() else None
         worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
         with Writer() as writer:
             end, reason = train_stages(config, task.supply, task.goal, worker=worker, resume=resume, report=keep)
@@ -135,7 +133,7 @@ def train_again(task: Task, drawn: Mapping[str, Any], seed: int, folder: Path, e
         stage = stage_of(config, best)
         trainer = Trainer(stage, *task.supply(stage), worker)
         trainer.use(best["weights"])
-        result = {"metrics": trainer.evaluate("test")}
+        result: dict[str, Any] = {"metrics": trainer.evaluate("test")}
     except HostLeaves as leaving:
         return {LEFT: str(leaving)}
     except Exception as error:
