@@ -88,7 +88,7 @@ def test_programs_of_torch_answer_as_the_model_on_50_pictures(model: Predictor, 
         np.testing.assert_allclose(tensor.numpy(), expected.numpy(), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "onnx"])  # those of ONNX: the next test
 def test_oriented_boxes_are_exported_as_the_model_tells_them(kind: str, tmp_path: Path) -> None:
     config = toy_config(budget__epochs=1, budget__steps_per_epoch=6, losses__oriented_detection__weight=1.0)
     goal = Goal((Objective("val/hrplanes/iou"),))
