@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -18,7 +19,10 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 OF_THE_CONTROLLER = ("_trial_to_actor", "_actor_manager", "_started_actors", "_search_alg")
-"""Attributes of Tune's controller that ``starts_are_kept`` reads."""
+"""Attributes of Tune's controller that ``processes`` reads.
+"""
+ASK_S = 0.1
+"""Pause between two questions for a trial while none runs."""
 
 
 def set_switch(variable: str, on: bool, constant: str) -> None:
@@ -106,28 +110,60 @@ def draining() -> dict[str, int]:
 
 
 @contextmanager
-def starts_are_kept() -> Iterator[None]:
-    """Inside, a trial whose process is starting waits for it, and a process that is free takes the trial after it.
+def processes(unless: Callable[[], bool]) -> Iterator[None]:
+    """Inside, Tune's processes take one trial after the other, without waste and without waiting for each other.
 
-    By itself Tune gives the free process to the trial that waits, and ends the one that starts. Where trials are
-    shorter than a start (some seconds, for torch is imported) this repeats, and one processor stays idle.
+    By itself Tune gives a free process to a trial whose own is starting, and ends that one. Where trials are shorter
+    than a start (some seconds, for torch is imported) this repeats, and one processor stays idle.
+
+    By itself Tune keeps the process of a trial that ends, with its processors, and then does nothing but ask for the
+    next trial for up to ten minutes. Where that one waits for something else that needs the processors, it never comes.
+
+    Args:
+        unless: Whether trials wait now: a process that becomes free gives its processors back.
     """
+
+    def reuse(own: Callable[..., bool]) -> Callable[..., bool]:
+        return lambda self, trial: not _is_starting(self, trial) and own(self, trial)
+
+    def keep(own: Callable[..., bool]) -> Callable[..., bool]:
+        return lambda self, trial: not unless() and own(self, trial)
+
+    def ask(own: Callable[..., bool]) -> Callable[..., bool]:
+        def ask_and_go_on(self: Any, blocking: bool = False, timeout: int = 600) -> bool:
+            if not blocking or not self.get_trials():  # without any trial Tune cannot say why none runs
+                return own(self, blocking, timeout)
+            has_new = own(self)
+            if not has_new:
+                time.sleep(ASK_S)  # no other event may come that its loop would wait for
+            return has_new
+
+        return ask_and_go_on
+
+    idle = "processors may stay idle while trials are shorter than the start of a process"
+    slow = "trials that wait for datasets trained alone may wait for ten minutes or more"
+    with (
+        _instead("_maybe_reuse_cached_actor", reuse, idle),
+        _instead("_maybe_cache_trial_actor", keep, slow),
+        _instead("_update_trial_queue", ask, slow),
+    ):
+        yield
+
+
+@contextmanager
+def _instead(name: str, make: Callable[[Callable[..., bool]], Callable[..., bool]], consequence: str) -> Iterator[None]:
+    """A method of Tune's controller replaced by what ``make`` makes of it; ``consequence``: without that method."""
     controller = getattr(_module("ray.tune.execution.tune_controller"), "TuneController", None)
-    name = "_maybe_reuse_cached_actor"
-    reuse = getattr(controller, name, None)
-    if controller is None or reuse is None:
-        _lost(f"TuneController.{name}", "processors may stay idle while trials are shorter than the start of a process")
+    own = getattr(controller, name, None)
+    if own is None:
+        _lost(f"TuneController.{name}", consequence)
         yield
         return
-
-    def reuse_unless_starting(self: Any, trial: Any) -> bool:
-        return not _is_starting(self, trial) and bool(reuse(self, trial))
-
-    setattr(controller, name, reuse_unless_starting)
+    setattr(controller, name, make(own))
     try:
         yield
     finally:
-        setattr(controller, name, reuse)
+        setattr(controller, name, own)
 
 
 def _is_starting(controller: Any, trial: Any) -> bool:

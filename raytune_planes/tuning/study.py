@@ -170,20 +170,19 @@ class _Study:
         ended = (t for t in self._recorder.trials.values() if t.end not in (End.RUNNING, End.INTERRUPTED))
         return next((t for t in ended if t.number == 0), None)
 
-    def _may_start(self) -> bool:
-        """Whether trials after the defaults may start: neither a floor nor a trial waits for a reference any more.
+    @property
+    def _waits(self) -> bool:
+        """Whether trials after the defaults wait for datasets that are trained alone."""
+        needed = self._plan.teachers or (self._plan.space.goal.unknown and not self._settled)
+        return bool(needed) and not self._references.ready
 
-        While no trial runs, Tune does nothing but ask for one, for up to ten minutes: no step of its loop comes then.
-        """
-        if not self._references.ready:
-            if self._interrupt.requested:
-                raise KeyboardInterrupt
-            self._each_step()
-        if self._plan.space.goal.unknown and not self._settled:
-            if self._ended_defaults is None or not self._references.ready:
+    def _may_start(self) -> bool:
+        """Whether trials after the defaults may start: neither a floor nor a trial waits for a reference any more."""
+        if self._plan.space.goal.unknown and not self._settled and not self._waits:
+            if self._ended_defaults is None:
                 return False
             self._settle(self._ended_defaults)
-        return self._references.ready or not self._plan.teachers
+        return not self._waits
 
     def _all_ended(self) -> str:
         paused = sum(trial.end is End.PAUSED for trial in self._recorder.trials.values())
@@ -246,5 +245,5 @@ class _Study:
         )
         if plan.references:
             self._references.start(self._pools.now[0].gpus, self._pools.at_once, self._pools.has_cards)
-        with ray_hooks.starts_are_kept() if alone else reaper.registry():
+        with ray_hooks.processes(unless=lambda: self._waits) if alone else reaper.registry():
             tuner.fit()

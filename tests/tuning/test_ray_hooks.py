@@ -88,7 +88,7 @@ import os, sys, time
 from pathlib import Path
 import ray
 from ray import tune
-from raytune_planes.tuning.ray_hooks import starts_are_kept
+from raytune_planes.tuning.ray_hooks import processes
 
 noted = Path(sys.argv[1])
 
@@ -118,7 +118,7 @@ class Short(tune.Trainable):
         return {"done": True}
 
 ray.init(num_cpus=2, include_dashboard=False)
-with starts_are_kept():
+with processes(unless=lambda: False):
     tune.Tuner(
         Short,
         param_space={"number": tune.randint(0, 9)},
@@ -143,6 +143,6 @@ def test_a_tune_without_the_method_that_reuses_processes_says_what_is_lost(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr(tune_controller.TuneController, "_maybe_reuse_cached_actor")
-    with ray_hooks.starts_are_kept():
+    with ray_hooks.processes(unless=lambda: False):
         assert "no TuneController._maybe_reuse_cached_actor: processors may stay idle while trials are" in caplog.text
     assert not hasattr(tune_controller.TuneController, "_maybe_reuse_cached_actor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from raytune_planes.floors import Relative
+from raytune_planes.processors import allowed
 from raytune_planes.records import End, Goal, Objective
 from raytune_planes.report import gained, summary
 from raytune_planes.terminal import PlainView
@@ -95,7 +97,7 @@ def test_a_training_alone_that_fails_says_why(plan: StudyPlan, tmp_path: Path) -
 def test_a_study_with_references_has_the_trials_of_one_without_and_floors_that_follow(
     plan: StudyPlan, tmp_path: Path
 ) -> None:
-    plan = replace(plan, concurrent=1)
+    plan = replace(plan, concurrent=1, cpus_per_worker=allowed())
     plain, _ = _run(plan)
     compared, shown = _run(replace(plan, name="compared", references=True))
 
@@ -110,6 +112,10 @@ def test_a_study_with_references_has_the_trials_of_one_without_and_floors_that_f
         assert f"{key} {reached[key]:.4f} after" in shown
 
     goal = Goal(GOAL.objectives, {}, {PLANES: Relative("defaults", -0.01), IOU: Relative("alone", -0.02)})
+    places = {path.name.split("-")[0]: path for path in (plan.out / SHARED).iterdir()}
+    shutil.rmtree(places["fgvc"])
+    kept = {name: places[name].stat().st_mtime_ns for name in ("hrplanes", "planesnet")}
+    # The only place takes all processors, and the second trial waits for one that is trained alone and needs them.
     follows = replace(plan, name="follows", references=True, space=replace(plan.space, goal=goal))
     outcome, shown = _run(follows)
 
@@ -122,7 +128,8 @@ def test_a_study_with_references_has_the_trials_of_one_without_and_floors_that_f
         IOU: pytest.approx(max(0.0, reached[IOU] - 0.02)),
     }
     assert f"the floor of {PLANES}, defaults - 0.01, is {outcome.study.start.goal.floors[PLANES]:.4f}" in shown
-    assert len(list((plan.out / SHARED).iterdir())) == 3, "the second study trains none of them again"
+    assert set((plan.out / SHARED).iterdir()) == set(places.values())
+    assert {name: places[name].stat().st_mtime_ns for name in kept} == kept, "it trains none of these again"
     assert compared.study.alone == outcome.study.alone
 
     answer = summary.summarise(outcome.study)
