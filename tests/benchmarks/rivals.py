@@ -1,7 +1,7 @@
 """Other tuners on LCBench's curves, with the options that their documentation recommends, beside ours.
 
 Each is driven through the calls that its own driver makes: Ray's objects as ``ray.tune`` calls them, Optuna's as
-``study.optimize`` does, ours as ``tuning.callbacks.Recorder`` does.
+``study.optimize`` does, ours as ``tuning.callbacks.Recorder`` does, those of ``apart`` as the scripts there say.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.tuning.promoting import PromotingRungs
 from raytune_planes.tuning.samplers import quiet
 from raytune_planes.tuning.search import Suggestion
+from tests.benchmarks.apart import Apart
 from tests.benchmarks.lcbench import DIMENSIONS, EPOCHS, FIRST, METRIC, REDUCTION, ours
 from tests.oracle.simulator import Strategy
 
@@ -114,12 +115,20 @@ class Optuna:
         return self.value(record.epochs[-1])
 
 
+ELSEWHERE: Mapping[str, Callable[[int], Strategy]] = {
+    "Syne Tune MOBSTER": lambda seed: Apart(seed, "by_syne_tune.py", "MOBSTER"),
+    "Syne Tune HyperTune": lambda seed: Apart(seed, "by_syne_tune.py", "HyperTune"),
+    "SMAC3": lambda seed: Apart(seed, "by_smac.py"),
+    "NePS Hyperband": lambda seed: Apart(seed, "by_neps.py", "hyperband"),
+}
+"""Those whose packages are installed when they are called; each raises Missing where that fails."""
 METHODS: Mapping[str, Callable[[int], Strategy]] = {
     "random": lambda seed: ours(seed, sampler="random", rungs=False),
     "Ray random + ASHA": lambda seed: RayTune(seed, model=False),
     "Ray OptunaSearch + ASHA": lambda seed: RayTune(seed, model=True),
     "Optuna TPE + halving": Optuna,
     "Optuna multivariate TPE + halving": lambda seed: Optuna(seed, multivariate=True),
+    **ELSEWHERE,
     "ours, first rung 5": lambda seed: ours(seed, grace=FIRST),
     "ours, first rung 5, pausing": lambda seed: ours(seed, grace=FIRST, kind=PromotingRungs),
     "ours, pausing": lambda seed: ours(seed, kind=PromotingRungs),
