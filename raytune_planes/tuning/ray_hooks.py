@@ -19,8 +19,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 OF_THE_CONTROLLER = ("_trial_to_actor", "_actor_manager", "_started_actors", "_search_alg")
-"""Attributes of Tune's controller that ``processes`` reads.
-"""
+"""Attributes of Tune's controller that ``processes`` reads."""
 ASK_S = 0.1
 """Pause between two questions for a trial while none runs."""
 

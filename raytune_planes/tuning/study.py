@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -245,5 +246,5 @@ class _Study:
         )
         if plan.references:
             self._references.start(self._pools.now[0].gpus, self._pools.at_once, self._pools.has_cards)
-        with ray_hooks.processes(unless=lambda: self._waits) if alone else reaper.registry():
+        with ray_hooks.processes(unless=lambda: self._waits), nullcontext() if alone else reaper.registry():
             tuner.fit()
