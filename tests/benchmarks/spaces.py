@@ -17,7 +17,8 @@ from tests.benchmarks.trainings import METRICS, of_pictures, pictures
 OUT = Path("results/spaces")
 ELSEWHERE = ("own",)
 """Spaces for datasets that these pictures are not."""
-TRIALS, LONG = int(os.environ.get("RAYTUNE_PLANES_TRIALS", "8")), 18
+TRIALS = int(os.environ.get("RAYTUNE_PLANES_TRIALS", "8"))
+LONG = int(os.environ.get("RAYTUNE_PLANES_LONG", "18"))
 """Trials of a study, and epochs of its final training: three times those of a trial."""
 BUDGET: Mapping[str, Any] = {"budget.epochs": 6, "budget.steps_per_epoch": 40, "budget.batch_size": 32}
 LOST = 0.01
@@ -29,7 +30,7 @@ def measure(quick: bool) -> Table:
     """Raises Missing when the pictures are not here. ``--quick`` studies the space of that name alone.
 
     ``RAYTUNE_PLANES_VARIANTS`` may name the spaces, separated by commas. A study that is complete is read, another one
-    goes on.
+    goes on. ``RAYTUNE_PLANES_TRIALS`` and ``RAYTUNE_PLANES_LONG`` ask for other budgets.
     """
     data, asked = pictures(), os.environ.get("RAYTUNE_PLANES_VARIANTS") or ("quick" if quick else "")
     names = asked.split(",") if asked else [name for name in packaged() if name not in ELSEWHERE]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from raytune_planes.report.confirmed import Interval, cell, confirmed
 from raytune_planes.report.intervals import of_difference
 from raytune_planes.tracking.files import study_folder
-from tests.benchmarks.encoders import BATCH, FROZEN, train_one
+from tests.benchmarks.encoders import BATCH, FROZEN, PRETRAINED, train_one
 from tests.benchmarks.tables import Table
 from tests.benchmarks.trainings import METRICS, SEEDS, Result, of_pictures, pictures, train_all
 
@@ -25,7 +26,11 @@ TRIAL, LONG = 4, 8
 SAMPLES = 7_680
 """Of a trial over all datasets."""
 JOINT = "all together"
+TUNED = "tuned" in os.environ.get("RAYTUNE_PLANES_VARIANTS", "")
+"""Whether the pretrained encoder learns too; it is frozen otherwise, and its features are stored."""
+ENCODER = PRETRAINED if TUNED else FROZEN
 COMMON: Mapping[str, Any] = {
+    **({"optim.backbone_factor": {"float": [0.03, 1.0], "log": True}} if TUNED else {}),
     "optim.lr": {"float": [3e-4, 1e-2], "log": True},
     "losses.contrastive.weight": {"float": [0.01, 2.0], "log": True},
 }
@@ -33,7 +38,10 @@ COMMON: Mapping[str, Any] = {
 
 
 def measure(quick: bool) -> Table:
-    """Raises Missing when the pictures are not here. ``--quick`` searches and trains a tenth, with one seed."""
+    """Raises Missing when the pictures are not here. ``--quick`` searches and trains a tenth, with one seed.
+
+    ``RAYTUNE_PLANES_VARIANTS=tuned``: with an encoder that learns.
+    """
     data, seeds, part = pictures(), SEEDS[:1] if quick else SEEDS, 10 if quick else 1
     found = {label: _search(label, data, part) for label in (JOINT, *DATASETS)}
     results = train_all(
@@ -62,7 +70,7 @@ def _search(label: str, data: Path, part: int) -> dict[str, Any]:
     import raytune_planes as rp
 
     name, datasets = label.replace(" ", "-"), DATASETS if label == JOINT else (label,)
-    out = OUT / ("quick" if part > 1 else "whole")
+    out = OUT / ("tuned" if TUNED else "") / ("quick" if part > 1 else "whole")
     study, space = study_folder(out, name), out / f"{name}.yaml"
     ends = {"trials": 1_000, "samples": SEARCHED // part // (1 if label == JOINT else len(DATASETS))}
     if not study.is_dir():
@@ -73,7 +81,7 @@ def _search(label: str, data: Path, part: int) -> dict[str, Any]:
         rp.tune(data=data, out=out, resume=name, **ends)
     best = rp.load_study(study).best
     assert best is not None, f"study {name} has no complete trial"
-    return {**FROZEN, **best.drawn}
+    return {**ENCODER, **best.drawn}
 
 
 def _space(label: str, datasets: Sequence[str], samples: int) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def _space(label: str, datasets: Sequence[str], samples: int) -> dict[str, Any]:
         "about": label,
         "objectives": [{"metric": metric, "mode": "max"} for metric in metrics],
         "floors": dict.fromkeys(metrics, "defaults - 0.01") if label == JOINT else {},
-        "fixed": {**FROZEN, **_steps(label, samples, TRIAL), **of_pictures()},
+        "fixed": {**ENCODER, **_steps(label, samples, TRIAL), **of_pictures()},
         "search": search,
     }
 
