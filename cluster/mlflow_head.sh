@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Starts the cluster's MLflow server on the loopback of this host, or keeps the one that runs.
 #   mlflow_head.sh        start          mlflow_head.sh stop        end it; `ray down` does not
-# Settings: MLFLOW_PORT, MLFLOW_BACKEND (e.g. postgresql+psycopg2://user@host/mlflow), MLFLOW_ARTIFACTS (s3://, gs://).
+# Settings: MLFLOW_PORT, MLFLOW_BACKEND (e.g. postgresql://user@host/mlflow), MLFLOW_ARTIFACTS (s3://, gs://).
 set -euo pipefail
 umask 077
 folder=$HOME/mlflow

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
     ("system", "plugins", "errors", "section", "allocation", "arithmetic", "floors", "printing", "invocation"),
-    ("processors", "memory", "catalog", "paths", "encoders", "misfits"),
+    ("processors", "memory", "catalog", "paths", "addresses", "encoders", "misfits"),
     ("tasks (settings)", "stores"),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto", "fold_metrics"),

@@ -21,6 +21,10 @@ TUNE_DEFAULTS = {
 was typed."""
 
 
+SEARCH_DB = "RAYTUNE_PLANES_SEARCH_DB"
+"""Variable of the environment: what ``--search-db`` says where nothing is typed. Others on a host read arguments."""
+
+
 def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.commands.arguments import TUNE_DEFAULTS
+from raytune_planes.addresses import is_postgres, without_login
+from raytune_planes.commands.arguments import SEARCH_DB, TUNE_DEFAULTS
 from raytune_planes.errors import UserError
 from raytune_planes.paths import regular
 from raytune_planes.settings import path_made_absolute
 from raytune_planes.stores.address import where
 from raytune_planes.tracking import files
 from raytune_planes.tracking.base import DataDescription
-from raytune_planes.tracking.mlflow_connection import without_login
 from raytune_planes.tracking.origin import origin_of
 
 LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
 TAKEN = (
     *(*LIMITS, "keep"),
     *("workers", "cpus_per_worker", "gpus_per_worker", "concurrent"),
-    *("data", "cache", "cache_limit", "tracking_uri", "experiment", "final", "confirm", "seeds"),
+    *("data", "cache", "cache_limit", "tracking_uri", "experiment", "search_db", "final", "confirm", "seeds"),
 )
 """What a resumed study takes from the new command line when it is typed there. ``data``: the same pictures, moved."""
 KEPT = (
@@ -33,6 +34,8 @@ KEPT = (
 APART = ("about", "tag", "dry_run", "quiet", "json_lines")
 """Of one command line alone: notes are in a file of their own, a dry run keeps nothing, output is for its reader."""
 PATHS = ("data", "cache", "config", "out")
+MLFLOW_LOGIN = "give it again, or set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+POSTGRES_LOGIN = "give it again, set PGUSER and PGPASSWORD, or keep it in ~/.pgpass"
 ALL = 100_000
 """Weights that a study keeps whose command line is of a version that removed none."""
 
@@ -63,6 +66,8 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             f"the pictures of study '{args.resume}' were in {known['data']}, which no longer exists; "
             "name their new folder with --data"
         )
+    if args.search_db is None and (named := os.environ.get(SEARCH_DB)):
+        known["search_db"] = named
     typed = {key: value for key in TAKEN if (value := getattr(args, key)) is not None}
     return argparse.Namespace(**{**vars(args), **known, **typed, "resume": args.resume, "out": args.out})
 
@@ -72,12 +77,11 @@ def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None])
     own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", *APART)}
     for key in ("data", "cache", "config"):
         own[key] = own[key] and str(own[key].resolve() if isinstance(own[key], Path) else own[key])
-    if args.tracking_uri and (address := without_login(args.tracking_uri)) != args.tracking_uri:
-        own["tracking_uri"] = address
-        say(
-            "The login in --tracking-uri is kept nowhere: for --resume and sync give it again, or set "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        )
+    for key, instead in (("tracking_uri", MLFLOW_LOGIN), ("search_db", POSTGRES_LOGIN)):
+        if (typed := own[key]) and (address := without_login(typed)) != typed:
+            own[key] = address
+            instead = POSTGRES_LOGIN if is_postgres(typed) else instead
+            say(f"The login in --{key.replace('_', '-')} is kept nowhere: for --resume and sync {instead}")
     own["set"] = [path_made_absolute(assignment) for assignment in args.set]
     own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
     space = Path(args.space)

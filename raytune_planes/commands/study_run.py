@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import time
 from dataclasses import replace
@@ -10,7 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.commands.arguments import assigned, share_of_gpus
+from raytune_planes.addresses import without_secrets
+from raytune_planes.commands.arguments import SEARCH_DB, assigned, share_of_gpus
 from raytune_planes.commands.learn_run import with_lessons
 from raytune_planes.commands.script_output import ScriptOutput
 from raytune_planes.commands.study_arguments import LIMITS, remember, same_data
@@ -44,12 +46,12 @@ from raytune_planes.tracking.commit import commit
 from raytune_planes.tracking.gains import best_of, goal_in_words
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker, sync
-from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.notes import add_notes, check_tags
 from raytune_planes.tuning.confirm import confirm, describe
 from raytune_planes.tuning.final import train_final
 from raytune_planes.tuning.plan import StudyPlan, prepare
+from raytune_planes.tuning.shared_database import refuse_away
 from raytune_planes.tuning.study import Outcome, run_study
 from raytune_planes.tuning.teaching import with_teachers
 
@@ -114,7 +116,10 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
             f"the floor of {key} is '{space.goal.relative[key]}', which needs each dataset trained alone: "
             "leave out --no-references, or give the floor as a number or after the defaults in a space of your own"
         )
-    start_from = tuple(load(path) for path in args.start_from)  # before the data, which may take long
+    search_db = args.search_db or os.environ.get(SEARCH_DB, "")
+    if search_db:  # before the data, which may take long
+        refuse_away(search_db)
+    start_from = tuple(load(path) for path in args.start_from)
     if args.learn_from and not args.resume:  # a resumed study learns nothing anew
         earlier_studies(args.out, args.learn_from)
     material = prepare(space, args.data, args.cache, _say, args.cache_limit)
@@ -137,6 +142,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         cpu_hosts=cpu_hosts,
         concurrent=args.concurrent,
         seed=args.seed,
+        search_db=search_db,
         references=not args.no_references,
         start_from=start_from,
         commit=commit(),

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from raytune_planes.addresses import without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.base import DataDescription, StudyEnd, StudyStart
 from raytune_planes.tracking.mlflow import push_records
-from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import URI, MlflowPlace
 from raytune_planes.tracking.reading import StudyFiles
 

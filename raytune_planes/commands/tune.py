@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from raytune_planes.commands.arguments import (
+    SEARCH_DB,
     TUNE_DEFAULTS,
     add_data,
     add_mlflow,
@@ -55,7 +56,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     _limits(parser.add_argument_group("limits: the study ends by whichever comes first"))
     _place(parser.add_argument_group("where trials run"))
     _afterwards(parser)
-    add_mlflow(parser.add_argument_group("tracking"))
+    tracking = parser.add_argument_group("tracking")
+    add_mlflow(tracking)
+    tracking.add_argument(
+        "--search-db",
+        metavar="URI",
+        help="PostgreSQL database of the search, which many studies may share: postgresql://USER@HOST/DATABASE "
+        f"(default: {SEARCH_DB}, else OUT/STUDY/optuna.db)",
+    )
     add_script_output(parser)
     parser.set_defaults(**dict.fromkeys(TUNE_DEFAULTS))
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from raytune_planes.addresses import without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, in_folder, near
 from raytune_planes.pareto import Choice, choose
@@ -19,7 +20,6 @@ from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
 from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words, missed_in_words, unapplied
-from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.notes import read_notes
 from raytune_planes.tracking.reading import StudyFiles
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from raytune_planes.addresses import without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, in_folder
 from raytune_planes.records import EpochRecord, TrialRecord
@@ -16,7 +17,6 @@ from raytune_planes.tracking.base import StudyEnd, StudyStart
 from raytune_planes.tracking.data_curve import curve_runs
 from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.keeping import is_freed
-from raytune_planes.tracking.mlflow_connection import without_secrets
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_store import MlflowStore
 from raytune_planes.tracking.mlflow_ui import serve_ui

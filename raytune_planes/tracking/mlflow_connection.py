@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raytune_planes.addresses import answering, is_postgres, without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, runner_of
 from raytune_planes.paths import sqlite_address, sqlite_file
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-LOGIN = r"//[^/@]*@"
-
-
 def connect(uri: str) -> MlflowClient:
-    """A client that gives up soon and says nothing; a database is created or migrated here."""
+    """A client that gives up soon and says nothing; a database is created or migrated here.
+
+    Raises:
+        UserError: no PostgreSQL answers where one is named, or its driver is missing.
+    """
     for name, value in {
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # One call to a dead port takes four minutes by default; and a creation that is sent again may be done twice,
@@ -42,22 +43,14 @@ def connect(uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("mlflow.store.db", "mlflow.utils.environment"):  # each retry; that pip is not installed
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(tracking_uri=uri)
+    # Without an answer MLflow would try again for an hour.
+    with answering(uri, "MLflow's database") if is_postgres(uri) else contextlib.nullcontext():
+        return MlflowClient(tracking_uri=uri)
 
 
 def default_uri(out: Path) -> str:
     """The database beside the studies; absolute, because trials run in folders of their own."""
     return sqlite_address(out / "mlflow.db")
-
-
-def without_secrets(uri: str) -> str:
-    """``uri`` for messages: what stands before an @ may be a password."""
-    return re.sub(LOGIN, "//***@", uri)
-
-
-def without_login(uri: str) -> str:
-    """``uri`` for files: it still leads there, for those who can log in."""
-    return re.sub(LOGIN, "//", uri)
 
 
 def analyze(path: Path) -> None:

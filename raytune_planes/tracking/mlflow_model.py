@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raytune_planes.addresses import without_secrets
 from raytune_planes.errors import UserError, first_line
-from raytune_planes.tracking.mlflow_connection import connect, without_secrets
+from raytune_planes.tracking.mlflow_connection import connect
 from raytune_planes.tracking.mlflow_place import current_store
 from raytune_planes.tracking.mlflow_runs import FREED, WEIGHTS_TAG
 

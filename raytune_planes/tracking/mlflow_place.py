@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from raytune_planes.addresses import without_secrets
 from raytune_planes.printing import printable
-from raytune_planes.tracking.mlflow_connection import default_uri, without_secrets
+from raytune_planes.tracking.mlflow_connection import default_uri
 
 URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
 """Variables of the environment that MLflow's own programs read."""

@@ -18,12 +18,13 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from raytune_planes.addresses import answering, is_postgres, without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
 from raytune_planes.paths import sqlite_file
 from raytune_planes.tracking.files import find_study
 from raytune_planes.tracking.mlflow_app import NAME
-from raytune_planes.tracking.mlflow_connection import try_file, without_secrets
+from raytune_planes.tracking.mlflow_connection import try_file
 from raytune_planes.tracking.mlflow_login import Login, check_login, read_login, request, server_settings
 from raytune_planes.tracking.mlflow_place import MlflowPlace
 from raytune_planes.tracking.mlflow_view import view_path
@@ -62,6 +63,9 @@ def serve_ui(
     credentials = read_login() if login else None
     if database := sqlite_file(store):
         _refuse_unreadable(database)
+    if is_postgres(store):
+        with answering(store, "MLflow's database"):
+            pass
     _refuse_taken(port)
     with _server(store, out, port, credentials) as server, contextlib.suppress(KeyboardInterrupt):
         _wait_until_it_answers(server, port, out / LOG)

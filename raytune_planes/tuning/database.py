@@ -1,4 +1,4 @@
-"""The database that a search keeps its trials in: one SQLite file, opened so that others can read it."""
+"""The database that a search keeps its trials in: one SQLite file, opened so that others can read it, or a server's."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from raytune_planes.errors import UserError
 from raytune_planes.paths import sqlite_address
+from raytune_planes.tuning.shared_database import SharedDatabase
+
+Database = Path | SharedDatabase
 
 
 class Damaged(UserError):
     """What is in the database's place cannot be read as one."""
 
 
-def storage(database: Path | None) -> BaseStorage:
+def storage(database: Database | None) -> BaseStorage:
     """A database that optuna-dashboard can read while the study writes."""
     if database is None:
         return InMemoryStorage()
+    if isinstance(database, SharedDatabase):
+        return database.open()
     database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for the writer; it stays in the file
@@ -42,7 +47,7 @@ def close(opened: BaseStorage) -> None:
 
 
 @contextmanager
-def damage_told(database: Path | None) -> Iterator[None]:
+def damage_told(database: Database | None) -> Iterator[None]:
     """Inside the block: whatever SQLite, SQLAlchemy or Optuna raise over the file becomes one sentence.
 
     Raises:
@@ -62,7 +67,7 @@ def damage_told(database: Path | None) -> Iterator[None]:
         raise Damaged(_no_database(database, error)) from error
 
 
-def _no_database(database: Path | None, error: Exception) -> str:
+def _no_database(database: Database | None, error: Exception) -> str:
     return f"{database} cannot be opened as the database of a study: {(str(error).splitlines() or [''])[0]}"
 
 

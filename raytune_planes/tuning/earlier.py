@@ -12,6 +12,7 @@ from raytune_planes.tuning.memory import open_search
 from raytune_planes.tuning.mending import mend
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.search import Search, Suggestion
+from raytune_planes.tuning.shared_database import SharedDatabase
 
 DATABASE = "optuna.db"
 
@@ -37,7 +38,7 @@ def recover(
             say(str(error))
     search, trials = open_search(
         plan.space,
-        folder / DATABASE,
+        SharedDatabase(plan.search_db, folder, plan.name) if plan.search_db else folder / DATABASE,
         trials,
         say,
         digest=known.space_digest if known else "",

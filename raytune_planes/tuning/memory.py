@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -15,8 +14,9 @@ from raytune_planes.errors import UserError
 from raytune_planes.printing import counted
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
 from raytune_planes.space import Space
-from raytune_planes.tuning.database import Damaged
+from raytune_planes.tuning.database import Damaged, Database
 from raytune_planes.tuning.search import ID, OtherSpace, Search
+from raytune_planes.tuning.shared_database import SharedDatabase
 
 STATES = {
     End.CONVERGED: TrialState.COMPLETE,
@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 
 def open_search(
-    space: Space, database: Path, earlier: Sequence[TrialRecord], say: Say, *, digest: str = "", **options: Any
+    space: Space, database: Database, earlier: Sequence[TrialRecord], say: Say, *, digest: str = "", **options: Any
 ) -> tuple[Search, tuple[TrialRecord, ...]]:
     """The search of a study, and its trials so far: the records, and the database made to agree with them.
 
@@ -53,7 +53,7 @@ def open_search(
         )
     lost: tuple[TrialRecord, ...] = ()
     if not database.exists() and earlier:
-        why = f"{database} is missing"
+        why = database.missing if isinstance(database, SharedDatabase) else f"{database} is missing"
     else:
         try:
             search = Search(space, database, **options)
@@ -78,7 +78,7 @@ def open_search(
 
 
 def rebuild(
-    space: Space, database: Path | None, records: Sequence[TrialRecord], say: Say = lambda _: None, **options: Any
+    space: Space, database: Database | None, records: Sequence[TrialRecord], say: Say = lambda _: None, **options: Any
 ) -> Search:
     """A search in the state that handing out ``records`` and receiving their results, in their order, leads to.
 
@@ -213,8 +213,10 @@ def _course(known: Mapping[int, TrialRecord], count: int) -> list[tuple[int, int
     return sorted(events, key=lambda event: event[:3])
 
 
-def _set_aside(database: Path) -> str:
+def _set_aside(database: Database) -> str:
     """Rename a database with what SQLite keeps beside it; returns its new name, empty where there was none."""
+    if isinstance(database, SharedDatabase):
+        return database.set_aside()
     name = f"{database.name}.before-{time.strftime('%Y%m%d-%H%M%S')}"
     was_there = database.exists()
     for ending in ("", "-wal", "-shm"):

@@ -25,6 +25,8 @@ METHODS = ("_sample", "_build_parzen_estimator", "_compute_acquisition_func", "_
 ATTRIBUTES = ("_rng", "_n_ei_candidates", "_gamma", "_constant_liar")
 VIEW = "_get_trials"
 """Of a study: what samplers read its trials by."""
+OF_STORAGE = ("_create_new_trial", "_get_trials", "_set_trial_param", "_get_best_trial_id")
+"""Of a storage in a database: what Optuna's cache asks of it beside the public methods; one that is gone needs none."""
 
 log = logging.getLogger(__name__)
 

@@ -71,8 +71,8 @@ class StudyPlan:
     """Whether hosts without a GPU train trials of their own, in addition to those with one."""
     concurrent: int | None = None
     """Trials at once; None for as many as fit."""
-    seed: int = 0
-    """Of the search; a trial's own seed is a setting."""
+    seed: int = 0  # of the search; a trial's own seed is a setting
+    search_db: str = ""  # address of the database of its search; empty for a file in its folder
     references: bool = False
     """Whether each dataset is trained alone too, to be compared with."""
     teachers: Mapping[str, Value] = field(default_factory=dict)

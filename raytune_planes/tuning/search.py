@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -20,10 +19,12 @@ from raytune_planes.records import End, EpochRecord, TrialRecord
 from raytune_planes.settings import Value, overlaid
 from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking.learnt import NOTHING, Learnt
-from raytune_planes.tuning.database import close, damage_told, storage
+from raytune_planes.tuning.database import Database, close, damage_told, storage
 from raytune_planes.tuning.drawn import FIXED, GIVEN, OptunaDraw
+from raytune_planes.tuning.patient import Patient
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 from raytune_planes.tuning.seen import REACHED, Known
+from raytune_planes.tuning.shared_database import SharedDatabase
 
 ID, DIGEST, SALT = "trial_id", "space", "salt"
 """Attributes in the database: our id of a trial, the space's digest, and ``Learnt.salt``."""
@@ -57,7 +58,7 @@ class Search:
     def __init__(
         self,
         space: Space,
-        database: Path | None = None,
+        database: Database | None = None,
         *,
         name: str = "study",
         sampler: str | None = None,
@@ -75,7 +76,7 @@ class Search:
             self._storage = storage(database)
             self._study = optuna.create_study(
                 storage=self._storage,
-                study_name=name,
+                study_name=database.study if isinstance(database, SharedDatabase) else name,
                 directions=["maximize" if o.mode == "max" else "minimize" for o in self.goal.objectives],
                 load_if_exists=True,
             )
@@ -88,6 +89,8 @@ class Search:
         else:
             self._begin(start_from, learnt, drawn)
         self._salt = int(self._study.user_attrs.get(SALT, 0))
+        if isinstance(database, SharedDatabase):
+            database.keep()
 
     def ask(self, trial_id: str | None = None) -> Suggestion | None:
         """The next trial to run, under ``trial_id`` or an id of its own; None when ``limit`` trials were handed out."""
@@ -165,6 +168,11 @@ class Search:
             self._open[trial_id].set_user_attr(REACHED, [])  # it is paused no more
         return running
 
+    def wait_while(self, is_interrupted: Callable[[], bool]) -> None:
+        """From now on wait for a server that is away, until the study ``is_interrupted``."""
+        if isinstance(self._storage, Patient):
+            self._storage.is_interrupted = is_interrupted
+
     def close(self) -> None:
         """Let go of the database's file."""
         close(self._storage)
@@ -206,7 +214,7 @@ class Search:
             attributes = {GIVEN: outside, FIXED: sorted(inside)}
             self._study.enqueue_trial(inside, user_attrs={k: v for k, v in attributes.items() if v} or None)
 
-    def _check_same_space(self, database: Path | None) -> None:
+    def _check_same_space(self, database: Database | None) -> None:
         if self._study.user_attrs.get(DIGEST) != self.space.digest:
             raise OtherSpace(
                 f"the study in {database} was started with another search space, or other fixed settings, objectives "

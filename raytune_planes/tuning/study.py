@@ -45,8 +45,7 @@ DRIVER_MEMORY_BYTES = 200 * 2**20
 class Outcome:
     """The outcome of a study."""
 
-    study: reading.StudyFiles
-    """All its records, as read back from its folder."""
+    study: reading.StudyFiles  # all its records, as read back from its folder
     reason: str
     """Which limit ended it, or what stopped it."""
     interrupted: bool
@@ -140,6 +139,7 @@ class _Study:
         self._view.start(outline_of(self._plan, self._folder, self._pools, cluster, self._earlier))
         end, reason = End.FAILED, "the driver broke down"
         try:
+            self._search.wait_while(lambda: self._interrupt.requested)
             self._tune()
             self._references.finish(self._pools.at_once)
             end, reason = End.COMPLETED, self._recorder.spent or self._short or self._all_ended()

@@ -26,13 +26,13 @@ FIRST: dict[str, Any] = {
     **{"trials": 4, "hours": 1.0, "samples": 99, "patience": 3, "stall_minutes": 5.0, "free_gib": 2.0, "keep": 5},
     **{"workers": 2, "cpus_per_worker": 2, "gpus_per_worker": "0", "concurrent": 2},
     **{"data": "pictures", "cache": "decoded", "cache_limit": 7.0, "tracking_uri": "sqlite:///first.db"},
-    **{"experiment": "one", "final": 30, "confirm": 1, "seeds": 7},
+    **{"experiment": "one", "search_db": "postgresql://one/planes", "final": 30, "confirm": 1, "seeds": 7},
 }
 SECOND: dict[str, Any] = {
     **{"trials": 8, "hours": 2.0, "samples": 100, "patience": 4, "stall_minutes": 6.0, "free_gib": 0.0, "keep": 3},
     **{"workers": 1, "cpus_per_worker": 1, "gpus_per_worker": "auto", "concurrent": 1},
     **{"data": "moved", "cache": "elsewhere", "cache_limit": 20.0, "tracking_uri": "sqlite:///second.db"},
-    **{"experiment": "two", "final": 0, "confirm": 2, "seeds": 3},
+    **{"experiment": "two", "search_db": "postgresql://two/planes", "final": 0, "confirm": 2, "seeds": 3},
 }
 """Among them the values that a new study takes by default: typed, they count."""
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from raytune_planes.addresses import without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.records import End
 from raytune_planes.tracking import JsonlTracker
 from raytune_planes.tracking.mlflow import sync
-from raytune_planes.tracking.mlflow_connection import connect, default_uri, without_secrets
+from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from tests.tracking.stores import contents, runs, tracked
 from tests.tracking.studies import FINISH, START, ended, epoch, play, three_trials, trial
 

@@ -1,0 +1,107 @@
+"""Addresses of servers and databases: what in them is secret, and whether a PostgreSQL answers at one."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from raytune_planes.errors import UserError
+
+ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
+OF_FILES = ("sqlite", "file")
+"""Begin addresses that are paths: they hold no login, and may hold an @."""
+SECRET = re.compile(r"[?&][^=&]*(?:password|passwd|pwd|secret|token)[^=&]*=", re.IGNORECASE)
+"""Begins a secret behind the ? of an address."""
+ANSWER_S = 10
+"""How long a server may take to let a client in."""
+MAKES_TABLES = 7_245_119
+"""A lock of PostgreSQL: Optuna and MLflow make their tables one after the other, for they fail where two do at once."""
+
+
+def without_secrets(text: str) -> str:
+    """An address for messages, or a message with addresses in it: no login, no password.
+
+    All before the last @ counts as login, since people write passwords with / and @ in them as they are, and all from
+    the first secret behind the ? on is left out; where the two overlap, nothing but the kind of the address is shown.
+    """
+    if ADDRESS.match(text):
+        return _without(text, "***@", hides_rest=True)
+    return re.sub(rf"{ADDRESS.pattern}\S*", lambda found: _without(found[0], "***@", hides_rest=True), text)
+
+
+def without_login(address: str) -> str:
+    """An address for files: it still leads there, for those who can log in."""
+    return _without(address, "")
+
+
+def is_postgres(address: str) -> bool:
+    return re.match(r"postgres(ql)?(\+\w+)?:", address) is not None
+
+
+@contextmanager
+def answering(address: str, what: str) -> Iterator[None]:
+    """A PostgreSQL answers at ``address``; inside the block no other process makes tables there.
+
+    Args:
+        what: The database is for, as the beginning of a sentence.
+
+    Raises:
+        UserError: the address is malformed, its driver is missing, or nobody answers.
+    """
+    from sqlalchemy import NullPool, create_engine, text
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(ANSWER_S))  # a host that is away keeps silent for two minutes
+    shown = without_secrets(address)
+    _refuse_unclear(address, what)
+    try:
+        engine = create_engine(address, poolclass=NullPool)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{what} is asked for at {shown}, and the driver '{error.name}' is not installed; install the extra: "
+            "python3 -m uv sync --extra postgres (or pip install 'raytune-planes[postgres]')"
+        ) from None
+    except (ArgumentError, ValueError):
+        raise UserError(f"{what} is asked for at {shown}, which is no {FORM}") from None
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        why = (str(error.orig).strip() or "no reason").splitlines()[0]
+        raise UserError(
+            f"{what} does not answer at {shown}: {without_secrets(why)}; start the server, or mend host, database and "
+            "login (a password may stand in PGPASSWORD or ~/.pgpass as well)"
+        ) from None
+    with connection:
+        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": MAKES_TABLES})
+        yield
+
+
+FORM = "address of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
+
+
+def _refuse_unclear(address: str, what: str) -> None:
+    """Libraries would read another host or port from such a login, and repeat a part of it in their messages."""
+    login, _, _ = address.partition("://")[2].rpartition("@")
+    if letters := sorted({letter for letter in login if letter in "@/?#[]" or letter.isspace()}):
+        raise UserError(
+            f"{what} is asked for at {without_secrets(address)}, where {' and '.join(map(repr, letters))} before the "
+            "last @ can be read in two ways; write such letters as percent and number, @ as %40, / as %2F, ? as %3F"
+        )
+
+
+def _without(address: str, mask: str, *, hides_rest: bool = False) -> str:
+    scheme, parts, rest = address.partition("://")
+    if not parts or scheme.partition("+")[0].lower() in OF_FILES:
+        return address
+    login, at, place = rest.rpartition("@")
+    if SECRET.search(login):
+        return f"{scheme}://***"
+    if (found := SECRET.search(place)) and hides_rest:
+        place = f"{place[: found.end()]}***"
+    elif found:
+        host, _, query = place.partition("?")
+        kept = [part for part in query.split("&") if not SECRET.match(f"?{part}")]
+        place = host + ("?" + "&".join(kept) if kept else "")
+    return f"{scheme}://{mask if at else ''}{place}"
