@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from raytune_planes.errors import UserError
 from raytune_planes.paths import sqlite_address
+from raytune_planes.tuning.mirrored import Mirrored
 from raytune_planes.tuning.shared_database import SharedDatabase
 
 Database = Path | SharedDatabase
@@ -29,7 +30,7 @@ def storage(database: Database | None) -> BaseStorage:
     if database is None:
         return InMemoryStorage()
     if isinstance(database, SharedDatabase):
-        return database.open()
+        return Mirrored(database.open())
     database.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")  # readers never wait for the writer; it stays in the file
@@ -37,13 +38,13 @@ def storage(database: Database | None) -> BaseStorage:
     if fault != "ok":
         raise sqlite3.DatabaseError(fault)
     arguments = {"timeout": 60, "factory": _Connection}
-    return RDBStorage(sqlite_address(database), engine_kwargs={"connect_args": arguments})
+    return Mirrored(RDBStorage(sqlite_address(database), engine_kwargs={"connect_args": arguments}))
 
 
 def close(opened: BaseStorage) -> None:
     """Let go of the file."""
-    if isinstance(opened, RDBStorage):
-        opened.engine.dispose()
+    if isinstance(opened, Mirrored) and isinstance(opened.database, RDBStorage):
+        opened.database.engine.dispose()
 
 
 @contextmanager

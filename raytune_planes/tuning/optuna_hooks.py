@@ -43,6 +43,11 @@ def tpe(**options: Any) -> BaseSampler:
     return _Tpe(**options)
 
 
+def id_of(trial: FrozenTrial) -> int:
+    """By which its storage knows it; studies have numbers of their own."""
+    return int(trial._trial_id)
+
+
 def view(study: Study, ended: Sequence[FrozenTrial]) -> Study:
     """``study`` as if ``ended`` were its trials that have ended, for a sampler to read."""
     if lost := _missing_of(study, (VIEW,)):

@@ -42,6 +42,8 @@ class Patient(RDBStorage):
         self.shown = shown
         self.is_interrupted: Callable[[], bool] | None = None
         """Of the study that runs; None before it runs. Until then a lost connection is an error at once."""
+        self.losses = 0
+        """How often the connection was lost while the study ran."""
         self._is_asking = False
         super().__init__(url, engine_kwargs={"pool_pre_ping": True})
 
@@ -80,6 +82,7 @@ class Patient(RDBStorage):
         now = time.monotonic()
         if self.is_interrupted is None:
             raise UserError(f"the search's database at {self.shown} was lost: {_reason(error)}; try again") from None
+        self.losses += 1
         if lost_s is None:
             log.warning(
                 "The search's database at %s does not answer (%s): the study waits for it, for %d minutes at most; "

@@ -21,6 +21,7 @@ from raytune_planes.space import Given, Space, suggest
 from raytune_planes.tracking.learnt import NOTHING, Learnt
 from raytune_planes.tuning.database import Database, close, damage_told, storage
 from raytune_planes.tuning.drawn import FIXED, GIVEN, OptunaDraw
+from raytune_planes.tuning.mirrored import Mirrored
 from raytune_planes.tuning.patient import Patient
 from raytune_planes.tuning.samplers import build, check_sampler, quiet
 from raytune_planes.tuning.seen import REACHED, Known
@@ -82,7 +83,7 @@ class Search:
             )
             known = self.trials
         self._open: dict[str, optuna.Trial] = {}
-        self._reported: dict[str, set[int]] = {}  # samples, by id: to look them up, Optuna reads all that runs
+        self._reported: dict[str, set[int]] = {}  # samples, by id
         self._known: dict[int, Known] | None = {}
         if known:
             self._check_same_space(database)
@@ -159,19 +160,18 @@ class Search:
 
     def adopt(self, trial_id: str) -> Suggestion:
         """Take over a trial of an earlier run that continues now, under its id and number."""
-        running = next((s for s in self.running() if s.trial_id == trial_id), None)
-        assert running is not None, f"trial {trial_id} is not running"
+        known = next((t for t in self._in_state(TrialState.RUNNING) if t.user_attrs.get(ID) == trial_id), None)
+        assert known is not None, f"trial {trial_id} is not running"
         if trial_id not in self._open:
-            known = self.trials[running.number]
             self._open[trial_id], self._reported[trial_id] = self._trial(known), set(known.intermediate_values)
-        if self.trials[running.number].user_attrs.get(REACHED):
+        if known.user_attrs.get(REACHED):
             self._open[trial_id].set_user_attr(REACHED, [])  # it is paused no more
-        return running
+        return Suggestion(trial_id, known.number, self.drawn(known))
 
     def wait_while(self, is_interrupted: Callable[[], bool]) -> None:
         """From now on wait for a server that is away, until the study ``is_interrupted``."""
-        if isinstance(self._storage, Patient):
-            self._storage.is_interrupted = is_interrupted
+        if isinstance(self._storage, Mirrored) and isinstance(self._storage.database, Patient):
+            self._storage.database.is_interrupted = is_interrupted
 
     def close(self) -> None:
         """Let go of the database's file."""

@@ -52,12 +52,13 @@ class Study:
 
     folder: Path
     trials: int
+    epochs: int = EPOCHS
     seconds: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.space = Space("growth", "", GOAL, {}, DIMENSIONS, StudySettings(trials=self.trials))
         self.search = Search(self.space, self.folder / "optuna.db", limit=self.trials)
-        budget = EPOCHS * SAMPLES
+        budget = self.epochs * SAMPLES
         self.rungs = Rungs(GOAL, budget // 4, 3, budget=budget)
         limits = Limits(trials=self.trials, patience=10 * self.trials)
         self.budget = StudyBudget(limits, GOAL, time.monotonic)
@@ -113,8 +114,8 @@ class Study:
         with self.part("report"):
             self.search.report(trial_id, epoch)
         with self.part("rungs"):
-            verdict = self.rungs.judge(record.number, epoch, final=number == EPOCHS)
-        if verdict.stop or number == EPOCHS:
+            verdict = self.rungs.judge(record.number, epoch, final=number == self.epochs)
+        if verdict.stop or number == self.epochs:
             end = End.PRUNED if verdict.stop else End.COMPLETED
             record = self.known[trial_id] = replace(record, end=end, ended_ms=int(time.time() * 1000))
             self._tell(lambda tracker: tracker.end_trial(record))
@@ -128,7 +129,7 @@ class Study:
     def _measured(self, number: int) -> EpochRecord:
         base = [f"train/total/m{i}" for i in range(METRICS - 3)]
         named = [o.metric for o in GOAL.objectives] + list(GOAL.floors)
-        values = {name: self.random.random() * number / EPOCHS for name in base + named}
+        values = {name: self.random.random() * number / self.epochs for name in base + named}
         now = int(time.time() * 1000)
         return EpochRecord(number, number * 30, number * SAMPLES, values, seconds=1.0, time_ms=now)
 
