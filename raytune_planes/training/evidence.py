@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -60,19 +61,30 @@ def line(values: Sequence[float], pictures: float, epoch: int) -> Line:
     count, level = len(curve_M), float(curve_M.mean())
     p = (level * pictures + 1) / (pictures + 2)  # Laplace: a split that is all right is not without noise
     bound = p * (1 - p) / max(1.0, pictures)
-    at_M = np.log(np.arange(epoch - count + 1, epoch + 1))
-    groups = min(count, GROUPS)
-    at_G = np.array([part.mean() for part in np.array_split(at_M, groups)])
-    mean_G = np.array([part.mean() for part in np.array_split(curve_M, groups)])
-    off_G, free = at_G - at_G.mean(), groups - 2
+    off_M, off_G = _places(count, epoch)
+    groups = len(off_G)
+    mean_G, free = _means(curve_M, groups), groups - 2
     if free < 1:
         return Line(level, 0.0, math.inf, WEIGHT, math.sqrt(bound * (1 + 1 / groups)))
     spread = float(off_G @ off_G)
     slope = float(off_G @ mean_G) / spread
     of_group = _pooled(mean_G - mean_G.mean() - slope * off_G, bound)
-    of_value = _pooled(curve_M - level - slope * (at_M - at_M.mean()), bound)
+    of_value = _pooled(curve_M - level - slope * off_M, bound)
     error = math.sqrt(of_group / spread)
     return Line(level, slope, error, WEIGHT + free, math.sqrt(of_value + of_group / groups))
+
+
+@lru_cache(maxsize=4096)
+def _places(count: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """How far the logarithms of ``count`` epochs to ``epoch``, and of their groups, lie from their means: the same for
+    every dataset and trial."""
+    at_M = np.log(np.arange(epoch - count + 1, epoch + 1))
+    at_G = _means(at_M, min(count, GROUPS))
+    return at_M - at_M.mean(), at_G - at_G.mean()
+
+
+def _means(of_M: np.ndarray, groups: int) -> np.ndarray:
+    return np.array([part.mean() for part in np.array_split(of_M, groups)])
 
 
 def _pooled(residuals: np.ndarray, bound: float) -> float:
