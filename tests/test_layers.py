@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,11 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def room(parts: Sequence[str]) -> str:
     """The room of the package that a file or a module (``tasks``, ``detection``, ``settings``) belongs to."""
     if parts[0] == "tasks" and (len(parts) == 1 or parts[-1] in LIGHT):
@@ -72,7 +78,7 @@ def room(parts: Sequence[str]) -> str:
 
 def imports(path: Path) -> Iterator[str]:
     """Every module that ``path`` imports anywhere, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -108,7 +114,7 @@ def test_no_file_outgrows_its_room(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_no_function_is_longer_than_50_lines(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             lines = node.end_lineno - node.lineno + 1
@@ -131,7 +137,7 @@ def _module(path: Path) -> str:
 
 
 def _imported(path: Path, files: Mapping[str, Path]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom):
             whole = {f"{node.module}.{alias.name}" for alias in node.names} & files.keys()
             yield from whole or ({str(node.module)} & files.keys() - {"raytune_planes"})
@@ -142,7 +148,7 @@ def test_what_linux_alone_tells_is_read_in_one_file() -> None:
     for path in modules():
         if path.name == "system.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             value = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
             assert not value.startswith(("/proc", "/sys")), f"{path}, line {getattr(node, 'lineno', 0)}: {value}"
 
@@ -154,7 +160,7 @@ def test_no_task_is_named_outside_of_its_room() -> None:
     for path in modules():
         if room(path.relative_to(PACKAGE).with_suffix("").parts) in ("tasks", "tasks (settings)"):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Compare | ast.Subscript):
                 named = [c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and c.value in TASKS]
                 assert not named, f"{path}, line {node.lineno}: names the task {named[0]}"
@@ -164,7 +170,7 @@ def test_no_dataset_is_named_in_a_condition() -> None:
     from raytune_planes.catalog import CATALOG
 
     for path in modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Compare):
                 named = [c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and c.value in CATALOG]
                 assert not named, f"{path}, line {node.lineno}: a condition names the dataset {named[0]}"
