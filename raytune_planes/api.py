@@ -142,7 +142,7 @@ def train(
     Args:
         settings: Dotted path -> value, over the defaults.
         data: Folder with the datasets, or its address, ``s3://BUCKET/PREFIX``; None draws synthetic data.
-        out: Folder of the run.
+        out: Folder of the run, or its address, ``s3://BUCKET/PREFIX/NAME``.
         options: Any other option of the command, with underscores: ``only="fgvc"``, ``resume=True``.
 
     Returns:
@@ -155,6 +155,7 @@ def train(
         raise UserError(f"train(folds=...) trains several models; use '{command('train --folds K')}'")
     folder = as_path(out, "out")
     status = run("train", [*words({"data": data, "out": folder, **options}), *settings_words(settings)])
+    folder = stored.training_folder_of(where(str(folder)))
     epochs, _ = reading.read_epochs(folder / files.EPOCHS)
     from raytune_planes.settings import load
 

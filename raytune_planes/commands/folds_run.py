@@ -15,10 +15,8 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import Goal
 from raytune_planes.settings import flatten, make_config
 from raytune_planes.terminal.lines import JsonLines
-from raytune_planes.tracking.files import LAST, write_whole
+from raytune_planes.tracking.files import FOLDS, LAST, write_whole
 from raytune_planes.tracking.validation import VALIDATION, out_of_fold, read_validation, write_validation
-
-FILE = "folds.json"
 
 
 def train_folds(
@@ -57,7 +55,7 @@ def train_folds(
     predictions = out_of_fold([read_validation(out / f"fold-{fold}") for fold in range(folds)])
     spread = {key: summary([m[key] for m in bests]) for key in bests[0] if all(key in m for m in bests)}
     write_validation(out, predictions)
-    write_whole(out / FILE, json.dumps({"folds": folds, "metrics": spread}, indent=1) + "\n")
+    write_whole(out / FOLDS, json.dumps({"folds": folds, "metrics": spread}, indent=1) + "\n")
     lines.tell("result", result={"folder": str(out), "folds": folds, "metrics": spread})
     print(f"over {folds} folds, mean ± standard deviation (out-of-fold answers: {out / VALIDATION}):")
     for key in run.shown.values():

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, in_folder
@@ -49,21 +49,40 @@ class Spare:
             self.path.unlink(missing_ok=True)
 
 
+class Files(Protocol):
+    """What is known of a study's files before any is removed."""
+
+    def size(self, path: Path) -> int | None:
+        """In bytes; None where there is no such file."""
+        ...
+
+    def holds_tensors(self, path: Path) -> bool: ...
+
+
+class OnDisk:
+    def size(self, path: Path) -> int | None:
+        return path.stat().st_size if path.is_file() else None
+
+    def holds_tensors(self, path: Path) -> bool:
+        return holds_tensors(path)
+
+
 def run(args: argparse.Namespace) -> int:
     """Returns 0. Raises UserError: there is no such study, or it runs."""
     folder = files.find_study(args.out, args.study)
+    there: Files = getattr(args, "listed", None) or OnDisk()
     if args.dry_run:
         study = reading.read_study(folder)
         keep = args.keep or kept_by(study)
-        spare = tuple(spares(study, keep))
+        spare = tuple(spares(study, keep, there))
     else:
         with Lease(folder):
             study = reading.read_study(folder)
             keep = args.keep or kept_by(study)
-            spare = tuple(spares(study, keep))
+            spare = tuple(spares(study, keep, there))
             for each in spare:
                 each.remove(keep)
-    told = _as_json(study, keep, spare, args.dry_run)
+    told = _as_json(study, keep, spare, there, args.dry_run)
     print(json.dumps(told, indent=1) if args.json else in_words(told))
     if not args.dry_run and (problem := _in_store(args, folder, study)):
         raise UserError(problem)
@@ -80,7 +99,7 @@ def kept_by(study: StudyFiles) -> int:
     return read(space.read_text(encoding="utf-8"), study.start.space)[0].study.keep
 
 
-def spares(study: StudyFiles, keep: int) -> Iterator[Spare]:
+def spares(study: StudyFiles, keep: int, there: Files) -> Iterator[Spare]:
     """All files of the study that neither a person, nor a trial, nor a later run of it needs."""
     why, named = needed(study.trials, study.start.goal, keep), named_elsewhere(study.folder)
     for trial in study.trials:
@@ -88,18 +107,18 @@ def spares(study: StudyFiles, keep: int) -> Iterator[Spare]:
         if trial.end.is_open:
             continue
         if trial.trial_id not in why and folder.name not in named:
-            yield from _there(folder / files.WEIGHTS, WEIGHTS, trial)
-        if (folder / files.LAST).is_file() and holds_tensors(folder / files.LAST):
-            yield from _there(folder / files.LAST, STATE, trial)
+            yield from _found(there, folder / files.WEIGHTS, WEIGHTS, trial)
+        if there.size(folder / files.LAST) is not None and there.holds_tensors(folder / files.LAST):
+            yield from _found(there, folder / files.LAST, STATE, trial)
         yield from _unfinished(folder)
     ended = [long.folder for long in long_runs(study) if long.trial.end.is_complete]
     ended += [place for place, record in references_of(study.folder) if isinstance(record, TrialRecord)]
     for folder in ended:
-        yield from _there(folder / files.LAST, STATE)
+        yield from _found(there, folder / files.LAST, STATE)
         yield from _unfinished(folder)
     for result in study.folder.glob(f"confirm/*/{RESULT}"):
-        yield from _there(result.parent / files.WEIGHTS, WEIGHTS)
-        yield from _there(result.parent / files.LAST, STATE)
+        yield from _found(there, result.parent / files.WEIGHTS, WEIGHTS)
+        yield from _found(there, result.parent / files.LAST, STATE)
         yield from _unfinished(result.parent)
 
 
@@ -120,16 +139,16 @@ def in_words(told: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _as_json(study: StudyFiles, keep: int, spare: tuple[Spare, ...], dry_run: bool) -> dict[str, Any]:
+def _as_json(study: StudyFiles, keep: int, spare: tuple[Spare, ...], there: Files, dry_run: bool) -> dict[str, Any]:
     removed = [
         {"path": str(s.path), "what": s.what, "bytes": s.bytes, "trial": s.trial.number if s.trial else None}
         for s in spare
     ]
     why, gone = needed(study.trials, study.start.goal, keep), {s.path for s in spare}
     kept = [
-        {"trial": t.number, "bytes": path.stat().st_size, "why": why.get(t.trial_id, "another study names it")}
+        {"trial": t.number, "bytes": size, "why": why.get(t.trial_id, "another study names it")}
         for t in study.trials
-        if (path := folder_of(study.folder, t) / files.WEIGHTS).is_file() and path not in gone
+        if (size := there.size(path := folder_of(study.folder, t) / files.WEIGHTS)) is not None and path not in gone
     ]
     total = sum(s.bytes for s in spare)
     return {
@@ -138,16 +157,16 @@ def _as_json(study: StudyFiles, keep: int, spare: tuple[Spare, ...], dry_run: bo
     }
 
 
-def _there(path: Path, what: str, trial: TrialRecord | None = None) -> Iterator[Spare]:
-    if path.is_file():
-        yield Spare(path, what, path.stat().st_size, trial)
+def _found(there: Files, path: Path, what: str, trial: TrialRecord | None = None) -> Iterator[Spare]:
+    if (size := there.size(path)) is not None:
+        yield Spare(path, what, size, trial)
 
 
 def _unfinished(folder: Path) -> Iterator[Spare]:
     """What a process left that was killed while it wrote a checkpoint."""
     for name in (files.LAST, files.WEIGHTS):
-        for path in folder.glob(f".{name}.*"):
-            yield from _there(path, LEFT)
+        for path in folder.glob(f".{name}.*"):  # kept in no store
+            yield from _found(OnDisk(), path, LEFT)
 
 
 def _in_store(args: argparse.Namespace, folder: Path, study: StudyFiles) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import signal
 import time
 import uuid
-from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Container
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from raytune_planes.commands.stored_drivers import DRIVEN, driven_here, is_free, last, remember, undriven
+from raytune_planes.commands.stored_listing import Listed
 from raytune_planes.errors import UserError
 from raytune_planes.invocation import command
 from raytune_planes.paths import own_folder
@@ -37,13 +38,13 @@ OF_THIS_HOST = ("ray/", "optuna.db", "driver.json")
 OF_MLFLOW = ("mlflow.db", "mlartifacts")
 """Beside the studies: ``sync`` makes them again."""
 WITH_WEIGHTS = ("predict", "serve", "export", "ensemble", "report", "prune", "tune")
+NAMES = (files.STUDY, files.EPOCHS, files.FOLDS)
+"""One of them is in the folder of a study, or of a training."""
 DRIVES = ("tune", "prune", "sync")
 """Commands that change a study, one at a time, and end when all of it is in the store."""
 WRITES = {"report": files.PLOTS, "compare": files.PLOTS, "note": "", "ensemble": ""}
 """Commands that write beside a driver: into this folder, or where it is empty into the study's; with ``--data-curve``
 into both."""
-DRIVEN, LAST = ".driving-", ".last.json"
-"""Begins the name of a study's lock on this host; and who drove each study last, as far as this host knows."""
 INTERRUPTED = 130
 
 
@@ -54,8 +55,13 @@ def run(args: argparse.Namespace) -> int:
         UserError: the command does, the store cannot be read, or another driver has the study.
     """
     key = next((key for key in ("out", "studies") if isinstance(getattr(args, key, None), Address)), "")
-    if not key:
+    if not key or getattr(args, "print_config", False):
         return int(args.run(args) or 0)
+    if args.verb == "train":
+        results, name = args.out.parted()
+        mirror = _mirror(results)
+        args.out = mirror.folder / name
+        return _driven(args, mirror, name, "training")
     mirror = _mirror(getattr(args, key))
     setattr(args, key, mirror.folder)
     if args.verb in DRIVES and not getattr(args, "dry_run", False):
@@ -82,6 +88,14 @@ def folder_of(place: Place) -> Path:
     return place if isinstance(place, Path) else _root() / local_name(place)
 
 
+def training_folder_of(place: Place) -> Path:
+    """Where the folder of a training is on this host; a path as it is. Raises UserError: the address names none."""
+    if isinstance(place, Path):
+        return place
+    results, name = place.parted()
+    return folder_of(results) / name
+
+
 def _root() -> Path:
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state")
     return own_folder(state / "raytune-planes" / "results", "results on their way to a store", "XDG_STATE_HOME")
@@ -93,24 +107,27 @@ def _mirror(address: Address) -> Mirror:
 
 def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
     """Fetch the records of all studies, and the weights of those that the command reads; returns these."""
-    driven = [path.name.removeprefix(DRIVEN) for path in mirror.folder.glob(f"{DRIVEN}*") if not _is_free(path)]
-    own = _last(mirror.folder)
+    driven = [path.name.removeprefix(DRIVEN) for path in mirror.folder.glob(f"{DRIVEN}*") if not is_free(path)]
+    own = last(mirror.folder)
     # Else data beside the studies, where a whole bucket is named, would be copied to this host.
-    parts = [item.name.partition("/") for item in listing(mirror.store, mirror.address)]
-    studies = {folder for folder, _, rest in parts if rest == files.STUDY}
+    items = listing(mirror.store, mirror.address)
+    parts = [item.name.partition("/") for item in items]
+    studies = {folder for folder, _, rest in parts if rest in NAMES}
     folders = studies.union(own, files.RESERVED, (path.name for path in mirror.folder.iterdir()))
 
     def here(name: str) -> bool:
         return _is_kept(name, driven) and _is_of(name, folders)  # what is driven on this host is ahead of the store
 
     for name in own.keys() - driven:
-        with _undriven(mirror.folder / f"{DRIVEN}{name}") as is_free:
-            if is_free:
+        with undriven(mirror.folder / f"{DRIVEN}{name}") as nobody_has_it:
+            if nobody_has_it:
                 _yield_to_others(mirror, name)  # before files are compared: what was not sent is put aside whole
     ours = partial(_is_of, studies=own)
     mirror.fetch(lambda name: here(name) and not name.endswith(".pt"), ours)
     names = _named(args, mirror.folder)
-    if args.verb in WITH_WEIGHTS:
+    if getattr(args, "dry_run", False):
+        args.listed = Listed(mirror, items)
+    elif args.verb in WITH_WEIGHTS:
         shared = [files.SHARED] if args.verb == "tune" else []
         mirror.fetch(lambda name: here(name) and _is_of(name, (*names, *shared)), ours)
     return names
@@ -144,19 +161,30 @@ def _drive(args: argparse.Namespace, mirror: Mirror) -> int:
     if not names:
         return int(args.run(args) or 0)  # says that there is no study
     (name,) = names
+    return _driven(args, mirror, name, "study")
+
+
+def _driven(args: argparse.Namespace, mirror: Mirror, name: str, kind: str) -> int:
+    """Run a command that changes the study or training ``name``, the one driver of it, and send what it makes."""
     files.study_folder(mirror.folder, name)  # refuses what cannot be a name
+    is_study = kind == "study"
 
     def interrupt() -> None:
-        told(
-            f"Another driver has taken study {name} in {mirror.address}: it ends here; its files are in {mirror.folder}"
-        )
+        taken = f"Another driver has taken {kind} {name} in {mirror.address}"
+        told(f"{taken}: it ends here; its files are in {mirror.folder}")
         os.kill(os.getpid(), signal.SIGINT)
 
-    shared = (name, files.SHARED, files.LOGS, files.PLOTS)
-    with StoreLease(mirror.store, mirror.address, name, interrupt) as lease, _driven_here(mirror.folder, name):
+    read = (name, files.SHARED) if is_study else (name,)
+    shared = (*read, files.LOGS, files.PLOTS) if is_study else read
+    with StoreLease(mirror.store, mirror.address, name, interrupt, kind) as lease, driven_here(mirror.folder, name):
         _yield_to_others(mirror, name)
-        ours = partial(_is_of, studies=_last(mirror.folder))
-        mirror.fetch(lambda path: _is_kept(path) and _is_of(path, (name, files.SHARED)), ours)
+        ours = partial(_is_of, studies=last(mirror.folder))
+        weights = is_study or args.resume  # a training that is there and is not resumed is refused by its records
+
+        def wanted(path: str) -> bool:
+            return _is_kept(path) and _is_of(path, read) and (weights or not path.endswith(".pt"))
+
+        mirror.fetch(wanted, ours)
         _take(mirror, name)
 
         def send() -> int:
@@ -168,22 +196,23 @@ def _drive(args: argparse.Namespace, mirror: Mirror) -> int:
             except BaseException:
                 sender.once()
                 raise
-            return _finish(sender, mirror, lease, name) or status
+            return _finish(sender, mirror, lease, name, kind) or status
 
 
-def _finish(sender: Sender, mirror: Mirror, lease: StoreLease, name: str) -> int:
+def _finish(sender: Sender, mirror: Mirror, lease: StoreLease, name: str, kind: str) -> int:
     if lease.lost:
         return INTERRUPTED
     told(f"Sending what is left to {mirror.address}")
     try:
         sender.finish()
     except KeyboardInterrupt:
-        again = command(f"sync {name} --out {mirror.address}")
-        told(f"Not all of study {name} is in {mirror.address}; it is in {mirror.folder}, and sent by: {again}")
+        sync = command(f"sync {name} --out {mirror.address}")
+        again = sync if kind == "study" else "the same command with --resume"
+        told(f"Not all of {kind} {name} is in {mirror.address}; it is in {mirror.folder}, and sent by: {again}")
         return INTERRUPTED
     if lease.lost:  # nothing more was sent
         return INTERRUPTED
-    told(f"All of study {name} is in {mirror.address}")
+    told(f"All of {kind} {name} is in {mirror.address}")
     return 0
 
 
@@ -202,49 +231,15 @@ def _is_of(name: str, studies: Container[str]) -> bool:
 
 def _yield_to_others(mirror: Mirror, name: str) -> None:
     """Where another machine has driven the study since this one did, its files here give way to those of the store."""
-    there, here = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json"), _last(mirror.folder).get(name)
+    there, here = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json"), last(mirror.folder).get(name)
     if there is None or here is None or json.loads(there)["run"] == here:
         return
     if aside := mirror.yield_folder(name, _is_kept):
         told(f"Study {name} went on elsewhere: what was not sent from this machine is kept in {aside}")
-    _remember(mirror.folder, name, json.loads(there)["run"])
+    remember(mirror.folder, name, json.loads(there)["run"])
 
 
 def _take(mirror: Mirror, name: str) -> None:
     run = uuid.uuid4().hex
     write(mirror.store, mirror.address, f"{FOLDER}/{name}.json", json.dumps({"run": run}).encode())
-    _remember(mirror.folder, name, run)
-
-
-def _remember(folder: Path, name: str, run: str) -> None:
-    files.write_whole(folder / LAST, json.dumps({**_last(folder), name: run}))
-
-
-def _last(folder: Path) -> dict[str, str]:
-    with suppress(FileNotFoundError, ValueError):
-        return dict(json.loads((folder / LAST).read_bytes()))
-    return {}
-
-
-@contextmanager
-def _driven_here(folder: Path, name: str) -> Iterator[None]:
-    """Tells other commands of this host that the study's files here are ahead of the store."""
-    with (folder / f"{DRIVEN}{name}").open("ab") as file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        yield
-
-
-def _is_free(path: Path) -> bool:
-    with _undriven(path) as is_free:
-        return is_free
-
-
-@contextmanager
-def _undriven(path: Path) -> Iterator[bool]:
-    """Whether no process of this host drives the study of this lock; if so, none begins to before the block ends."""
-    with path.open("ab") as file:
-        is_free = False
-        with suppress(BlockingIOError):
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-            is_free = True
-        yield is_free
+    remember(mirror.folder, name, run)

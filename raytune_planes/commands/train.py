@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raytune_planes.commands.arguments import add_data, add_mlflow, add_set, assigned, at_least, place
+from raytune_planes.commands.arguments import (
+    add_data,
+    add_mlflow,
+    add_set,
+    assigned,
+    at_least,
+    place,
+    place_or_address,
+)
 from raytune_planes.commands.script_output import (
     ScriptOutput,
     add_script_output,
@@ -31,10 +39,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument(
         "--out",
-        type=place,
+        type=place_or_address,
         metavar="DIR",
-        help="folder of the run (default: results/train, or results/train-2 and so on where that holds one already; "
-        "with --resume the latest of them)",
+        help="folder of the run, or s3://BUCKET/PREFIX/NAME, gs://…, az://… (default: results/train, or "
+        "results/train-2 and so on where that holds one already; with --resume the latest of them)",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint under --out")
     parser.add_argument(

@@ -40,6 +40,13 @@ class Address:
     def below(self, name: str) -> Address:
         return replace(self, prefix=f"{self.prefix}/{name}".strip("/"))
 
+    def parted(self) -> tuple[Address, str]:
+        """The address above it, and its last part. Raises UserError: it is a whole bucket."""
+        above, _, name = self.prefix.rpartition("/")
+        if not name:
+            raise UserError(f"{self} is a whole bucket; name a folder in it, such as {self}/train")
+        return replace(self, prefix=above), name
+
     def __str__(self) -> str:
         return f"{self.scheme}://{f'{ANONYMOUS}@' * self.anonymous}{self.path}"
 

@@ -48,9 +48,12 @@ class StoreLease:
         UserError: another living driver holds it, or the store does not answer.
     """
 
-    def __init__(self, store: fs.FileSystem, results: Address, name: str, on_loss: Callable[[], None]) -> None:
-        """``on_loss`` is called once, from a thread, when another driver has removed this claim."""
-        self._store, self._name, self._on_loss = store, name, on_loss
+    def __init__(
+        self, store: fs.FileSystem, results: Address, name: str, on_loss: Callable[[], None], kind: str = "study"
+    ) -> None:
+        """``on_loss`` is called once, from a thread, when another driver has removed this claim; ``kind``: a study or a
+        training is held."""
+        self._store, self._name, self._on_loss, self._kind = store, name, on_loss, kind
         self._place = results.below(f"{FOLDER}/{name}")
         self._mine = f"{uuid.uuid4().hex}.json"
         self._over, self._asking = threading.Event(), threading.Lock()
@@ -110,10 +113,11 @@ class StoreLease:
             time.sleep(random.uniform(*PAUSE_S))
 
     def _taken(self, holder: Mapping[str, Any]) -> UserError:
+        other = "--name" if self._kind == "study" else "--out"
         return UserError(
-            f"study '{self._name}' is being run by process {holder['pid']} on {holder['host']}, which has its claim in "
-            f"{self._place}; wait for it, end it, or choose another --name (one that died is passed over after "
-            f"{STALE_S / 60:.0f} minutes)"
+            f"{self._kind} '{self._name}' is being run by process {holder['pid']} on {holder['host']}, which has its "
+            f"claim in {self._place}; wait for it, end it, or choose another {other} (one that died is passed over "
+            f"after {STALE_S / 60:.0f} minutes)"
         )
 
     def _claim(self, *, held: bool) -> Item:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord
@@ -33,7 +33,7 @@ def drop_state(folder: Path, end: End, reason: str, epochs: Iterable[EpochRecord
     return size - path.stat().st_size
 
 
-def holds_tensors(path: Path) -> bool:
+def holds_tensors(path: Path | IO[bytes]) -> bool:
     """Whether a checkpoint holds any; told from the names in the archive, so that a large one is not read."""
     try:
         with zipfile.ZipFile(path) as archive:

@@ -165,7 +165,10 @@ class Recorder(tune.Callback):
         if record is not None:
             after, note = recovered(record, self._folder(record), error_of(trial))
             is_new = HALVED in after.tags and HALVED not in record.tags
-            self._keep(learn_from(after, self._pools, self._view.note, trial.config["pool"]) if is_new else after)
+            after = learn_from(after, self._pools, self._view.note, trial.config["pool"]) if is_new else after
+            self._keep(after)
+            if after.tags != record.tags:
+                self._trackers.start_trial(after)  # else a driver that dies forgets them
             self._view.note(note)
 
     def promoted(self, is_last: bool) -> str | None:

@@ -17,7 +17,7 @@ from raytune_planes.space import Space
 from raytune_planes.terminal import Outline, PlainView
 from raytune_planes.tracking.base import StudyStart, Trackers
 from raytune_planes.tracking.jsonl import JsonlTracker
-from raytune_planes.tracking.reading import read_study
+from raytune_planes.tracking.reading import read_study, read_trial
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
 from raytune_planes.tuning.cluster import Node
@@ -291,6 +291,7 @@ def test_a_trial_that_does_not_fit_goes_on_with_halves_once_and_says_so(bench: B
         assert halve_batches(bench.folder(trial), error)
     bench.recorder.on_trial_recover(0, [], trial)
     assert halved(bench.folder(trial))
+    assert read_trial(bench.folder(trial))[0].tags["micro_batches"] == "2", "also if the driver dies now"
     assert not halve_batches(bench.folder(trial), "again")
     assert "trial 0 did not fit into memory; it continues with each batch in two halves, from epoch 1" in (
         bench.shown.getvalue()
