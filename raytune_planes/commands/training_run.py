@@ -192,13 +192,15 @@ class TrainingRun:
                 self._ended = End(state[ENDED]), str(state["reason"])
             else:
                 known = epochs_of(state)
-                past = tuple(e for e in past if e.epoch <= known)
+                told = tuple(reading.epoch_from_line(line.encode()) for line in state.get("told", ()))
+                past = told or tuple(e for e in past if e.epoch <= known)  # the file gets its line after the checkpoint
         files.write_whole(path, "".join(reading.epoch_to_line(e) for e in past))
         self.record = replace(self.record, epochs=past)
 
     def _report(self, writer: Writer, epoch: EpochRecord, state: Checkpoint) -> None:
-        line = reading.epoch_to_line(epoch).encode()
-        writer.save(state, self.out, lambda: files.append_whole(self.out / files.EPOCHS, line))
+        told = [reading.epoch_to_line(e) for e in (*self.record.epochs, epoch)]
+        state = replace(state, state={**state.state, "told": told})
+        writer.save(state, self.out, lambda: files.append_whole(self.out / files.EPOCHS, told[-1].encode()))
         self.record = replace(self.record, epochs=(*self.record.epochs, epoch))
         self._lines.epoch(replace(epoch, fold=self._fold))
         resting = f"  resting: {', '.join(epoch.resting)}" if epoch.resting else ""

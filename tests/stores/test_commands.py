@@ -31,11 +31,11 @@ SMALL = ("--only=planesnet", "--set=budget.epochs=1", "--set=budget.steps_per_ep
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``data`` and, in ``results``, the study ``night`` of three trials with weights of their own."""
+    """A folder with ``data`` and, in ``results``, the study ``night`` of two trials with weights of their own."""
     folder = tmp_path_factory.mktemp("made")
     synthesise(folder / "data", planesnet=40, hrplanes=0, fgvc=0, fgvc_classes=2, seed=0)
     given, trials, out = [f"--data={folder / 'data'}", f"--cache={folder / 'cache'}"], list[TrialRecord](), {}
-    for number in range(3):
+    for number in range(2):
         out[number] = folder / f"train-{number}"
         assert main(["train", *given, *SMALL, f"--set=seed={number}", f"--out={out[number]}"]) == 0
         epochs, config = read_epochs(out[number] / "epochs.jsonl")[0], load(out[number] / "config.yaml")
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trials=tuple(trials),
     )
     study = folder / "results" / "night"
-    for number in range(3):
+    for number in range(2):
         place = trial_folder(study, number, f"t{number}")
         for name in ("best.pt", "val.npz"):
             if (out[number] / name).is_file():
@@ -147,13 +147,22 @@ def test_an_ensemble_made_from_a_bucket_is_kept_there_and_answers_on_another_mac
 
 @pytest.mark.parametrize(
     "words",
-    [["best"], ["report"], ["prune"], ["prune", "--dry-run"], ["ensemble"], ["predict", "x.png"], ["serve"]],
+    [
+        ["best"],
+        ["report"],
+        ["prune"],
+        ["prune", "--dry-run"],
+        ["ensemble"],
+        ["predict", "PICTURE"],
+        ["serve", "--port=0"],
+    ],
     ids=" ".join,
 )
 def test_a_study_that_is_not_in_the_bucket_is_told_with_those_that_are(
-    there: str, words: list[str], capsys: pytest.CaptureFixture[str]
+    there: str, made: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     verb, *more = words
+    more = [str(next((made / "data").rglob("*.png"))) if word == "PICTURE" else word for word in more]
     option = "--studies" if verb in ("predict", "serve") else "--out"
     assert main([verb, "nigth", *more, option, there]) == 2
     said = capsys.readouterr().err
