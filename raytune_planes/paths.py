@@ -37,7 +37,7 @@ def local(text: str) -> Path:
     """
     if ADDRESS.match(text):
         raise UserError(
-            f"'{text}' is an address, which --data and a study's --out take (s3://, gs://, az://); give the path of a "
+            f"'{text}' is an address, which --data and --out of results take (s3://, gs://, az://); give the path of a "
             "folder or file of this machine, also one where the store is mounted"
         )
     return Path(text)

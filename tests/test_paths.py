@@ -24,7 +24,7 @@ from raytune_planes.space import load_space
 from raytune_planes.tracking import reading
 from raytune_planes.training import checkpoint
 
-ADDRESS = r"is an address, which --data and a study's --out take \(s3://, gs://, az://\)"
+ADDRESS = r"is an address, which --data and --out of results take \(s3://, gs://, az://\)"
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/x", "s3:/bucket/x", "gs://b", "file:///tmp/x", "https://host/x.pt"])
@@ -43,7 +43,7 @@ def test_a_path_is_taken_as_it_is(text: str) -> None:
     [
         *(["tune", "--cache", "{}"], ["tune", "--config", "{}"]),
         *(["tune", "--start-from", "{}"], ["tune", "{}.yaml"], ["tune", "--set", "start={}"], ["check", "{}.yaml"]),
-        *(["train", "--out", "{}"], ["train", "--set", "start={}"], ["train", "--set", "datasets.fgvc.root={}"]),
+        *(["train", "--set", "start={}"], ["train", "--set", "datasets.fgvc.root={}"]),
         *(["train", "--set", "datasets.fgvc.clean={}"], ["train", "--set", "text.model={}"]),
         *(["train", "--set", "text.templates={}.txt"], ["train", "--set", "model.backbone.weights={}"]),
         ["best", "--save", "{}"],
