@@ -32,7 +32,7 @@ from raytune_planes.datasets.fleet import fleet
 from raytune_planes.datasets.hrplanes import Scene
 from raytune_planes.datasets.hrplanes import write as write_scenes
 from raytune_planes.datasets.loaders import TrainStream
-from raytune_planes.datasets.storage import size
+from raytune_planes.paths import bytes_below
 from raytune_planes.processors import allowed
 from tests.benchmarks.tables import Table
 
@@ -123,7 +123,7 @@ def cost(name: str, root: Path, settings: Mapping[str, Any], folder: Path, limit
     held, before = psutil.Process().memory_info().rss, time.perf_counter()
     epoch(arrays, dataset)
     spent, added = time.perf_counter() - before, psutil.Process().memory_info().rss - held
-    return Cost(len(listing.samples), listed, again, wall, processor, size(entry), spent, added)
+    return Cost(len(listing.samples), listed, again, wall, processor, bytes_below(entry), spent, added)
 
 
 def epoch(arrays: Arrays, settings: Dataset) -> None:
