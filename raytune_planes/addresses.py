@@ -40,6 +40,14 @@ def is_postgres(address: str) -> bool:
     return re.match(r"postgres(ql)?(\+\w+)?:", address) is not None
 
 
+def same_database(one: str, other: str) -> bool:
+    """Whether two addresses of PostgreSQL lead to one database, whoever logs in."""
+    from sqlalchemy import make_url
+
+    first, second = ((u.host, u.port or 5432, u.database) for u in (make_url(one), make_url(other)))
+    return first == second
+
+
 @contextmanager
 def answering(address: str, what: str) -> Iterator[None]:
     """A PostgreSQL answers at ``address``; inside the block no other process makes tables there.

@@ -118,7 +118,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         )
     search_db = args.search_db or os.environ.get(SEARCH_DB, "")
     if search_db:  # before the data, which may take long
-        refuse_away(search_db)
+        refuse_away(search_db, MlflowPlace.of(args.out, args.tracking_uri).uri)
     start_from = tuple(load(path) for path in args.start_from)
     if args.learn_from and not args.resume:  # a resumed study learns nothing anew
         earlier_studies(args.out, args.learn_from)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytune_planes.addresses import FORM, answering, is_postgres, without_login, without_secrets
+from raytune_planes.addresses import FORM, answering, is_postgres, same_database, without_login, without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.tracking import files
 from raytune_planes.tuning.patient import Patient
@@ -19,8 +19,8 @@ FILE = "search.json"
 WHAT = "the search's database"
 
 
-def refuse_away(address: str) -> None:
-    """Raises UserError: ``address`` is not one of a PostgreSQL, or nobody answers there."""
+def refuse_away(address: str, mlflow: str = "") -> None:
+    """Raises UserError: ``address`` is not one of a PostgreSQL, nobody answers there, or ``mlflow`` is the same one."""
     if not is_postgres(address):
         raise UserError(
             f"the search's database is asked for at {without_secrets(address)}, which is no {FORM}; without "
@@ -28,6 +28,12 @@ def refuse_away(address: str) -> None:
         )
     with answering(address, WHAT):
         pass
+    if is_postgres(mlflow) and same_database(address, mlflow):
+        raise UserError(
+            f"the search and MLflow are both asked for in {without_secrets(address)}, and each of them keeps its own "
+            "version in a table of one name; make a second database on that server (createdb) and name it to one of "
+            "them: --search-db or --tracking-uri"
+        )
 
 
 @dataclass

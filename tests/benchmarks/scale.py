@@ -100,6 +100,7 @@ def measure(quick: bool) -> Table:
             study.keep(seconds)
             others = time.process_time() - whole - (time.thread_time() - own)
         study.files.end_study(StudyEnd())
+        study.mlflow.end_study(StudyEnd())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     shares = {name: used / seconds for name, used in study.seconds.items()} | {MLFLOW: others / seconds}

@@ -236,6 +236,13 @@ def test_a_wrong_password_is_said_and_not_shown(server: Postgres) -> None:
         refuse_away("mysql://me:swordfish@host/db")
 
 
+def test_the_search_and_mlflow_in_one_database_are_refused(server: Postgres) -> None:
+    with pytest.raises(UserError, match=r"both asked for in postgresql://\*\*\*@.*make a second database"):
+        refuse_away(server.address(), f"postgresql+psycopg://somebody@127.0.0.1:{server.port}/postgres")
+    refuse_away(server.address(), server.address("other"))
+    refuse_away(server.address(), "sqlite:///mlflow.db")
+
+
 def test_the_password_is_in_no_file_and_not_in_the_database(
     a_search: Make,
     shared: SharedDatabase,
