@@ -52,6 +52,11 @@ def time_text(seconds: float) -> str:
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
+def roughly(seconds: float) -> str:
+    """An estimated time for people, of a second at least."""
+    return time_text(max(1, seconds))
+
+
 def _utf8(text: str) -> str:
     """A name that Python read byte by byte, as in an ASCII locale, as the UTF-8 that its bytes are."""
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import psutil
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import estimate
 from raytune_planes.datasets.base import Arrays, Listing, Reader
-from raytune_planes.printing import counted, size_text, time_text
+from raytune_planes.model import check_encoder
+from raytune_planes.printing import counted, roughly, size_text
 from raytune_planes.processors import tensor_threads
 from raytune_planes.training.size import size_of
 from raytune_planes.training.trainer import Trainer
@@ -24,16 +25,24 @@ STEPS, SECONDS = 4, 4.0
 """Steps of a round for each dataset, and how long rounds are measured for."""
 
 
-def of_datasets(found: Mapping[str, Listing], readers: Mapping[str, Reader], config: TrialConfig) -> dict[str, Any]:
+def of_datasets(
+    found: Mapping[str, Listing],
+    readers: Mapping[str, Reader],
+    config: TrialConfig,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
     """By dataset what it costs, as JSON holds it; under ``training`` what all of them cost together.
 
     Args:
         found: what each dataset holds.
         config: of the study, with just these datasets.
+        say: gets the sentences of ``lines``, each as soon as it is known.
 
     Raises:
         UserError: no picture of a dataset can be decoded, or the settings do not fit the datasets.
     """
+    for _, stage in config.staged:
+        check_encoder(stage.model.backbone)  # before the pictures, which take longer
     told: dict[str, Any] = {}
     data: dict[str, Arrays] = {}
     for name, listing in found.items():
@@ -47,20 +56,30 @@ def of_datasets(found: Mapping[str, Listing], readers: Mapping[str, Reader], con
             "processors": decoding.processors,
             "measured_on": decoding.measured,
         }
+        say(_of_dataset(name, told[name]))
     shared = sum(own["disk_bytes"] for own in told.values())
-    return {"datasets": told, "training": {**_training(data, config), "shared_bytes": shared}}
+    training = {**_training(data, config), "shared_bytes": shared}
+    for sentence in _of_training(training):
+        say(sentence)
+    return {"datasets": told, "training": training}
 
 
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
     """``told`` is what ``of_datasets`` gives."""
-    for name, own in told["datasets"].items():
-        kept = f", compressed to {size_text(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
-        yield (
-            f"{name}: {own['samples']:,} samples take {size_text(own['decoded_bytes'])}{kept}; decoding takes about "
-            f"{roughly(own['decode_seconds'])} on {counted(own['processors'], 'processor')}, measured on "
-            f"{own['measured_on']:,} of them"
-        )
-    own = told["training"]
+    yield from (_of_dataset(name, own) for name, own in told["datasets"].items())
+    yield from _of_training(told["training"])
+
+
+def _of_dataset(name: str, own: Mapping[str, Any]) -> str:
+    kept = f", compressed to {size_text(own['disk_bytes'])} in the cache" if own["compressed"] else " in the cache"
+    return (
+        f"{name}: {own['samples']:,} samples take {size_text(own['decoded_bytes'])}{kept}; decoding takes about "
+        f"{roughly(own['decode_seconds'])} on {counted(own['processors'], 'processor')}, measured on "
+        f"{own['measured_on']:,} of them"
+    )
+
+
+def _of_training(own: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"training: about {counted(own['samples_per_hour'], 'sample')} ({counted(own['steps_per_hour'], 'step')}) "
         f"an hour for a trial with {counted(own['threads'], 'thread')}, {size_text(own['memory_bytes'])} of memory for "
@@ -72,11 +91,6 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"model: {own['parameters']:,} parameters" + (
         f", of which in the image encoder for one dataset alone (model.sharing): {', '.join(alone)}" if alone else ""
     )
-
-
-def roughly(seconds: float) -> str:
-    """An estimated time for people, of a second at least."""
-    return time_text(max(1, seconds))
 
 
 def _training(data: Mapping[str, Arrays], config: TrialConfig) -> dict[str, Any]:

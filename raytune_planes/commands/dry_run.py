@@ -4,58 +4,83 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from raytune_planes.commands.arguments import share_of_gpus
-from raytune_planes.commands.data_estimate import lines, of_datasets, roughly
-from raytune_planes.commands.study_run import settings_of, space_of
-from raytune_planes.learning import earlier_studies
-from raytune_planes.preparation.data import data_folder, reader_of
-from raytune_planes.preparation.measured import refuse_unmeasured
-from raytune_planes.printing import counted, size_text
+from raytune_planes.commands.study_space import settings_of, space_of
+from raytune_planes.config import TrialConfig
+from raytune_planes.printing import counted, roughly, size_text
 from raytune_planes.processors import allowed
 from raytune_planes.settings import make_config
 from raytune_planes.space import RungSettings, Space, StudySettings, describe, long_budget, longer
-from raytune_planes.training.size import Size
-from raytune_planes.tuning.disk import Need, need, refuse_small_disk
-from raytune_planes.tuning.plan import common_stages
 from raytune_planes.tuning.pools import Needs
+
+if TYPE_CHECKING:
+    from raytune_planes.tuning.disk import Need
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tell it all. Raises UserError: what ``tune`` would refuse."""
+    """Tell it all, each part as soon as it is known. Raises UserError: what ``tune`` would refuse."""
     space, _ = space_of(args)
     if args.learn_from and not args.resume:
+        from raytune_planes.learning import earlier_studies  # pandas, by whom it serves alone
+
         earlier_studies(args.out, args.learn_from)
     settings = settings_of(space, args)
     config = make_config(space.fixed, space.start, {"devices.threads": args.cpus_per_worker})
-    print(describe(replace(space, study=settings)))
+    _say(describe(replace(space, study=settings)))
     at_once = _resources(args)
+    _say("Measuring: some pictures are decoded and some steps trained, for the estimates; this takes a minute or less")
+    told = _costs(args, space, config)
+    pace = told["samples_per_hour"] * args.workers / 3600
+    samples = samples_of(space, settings, told["trial_samples"], references=not args.no_references)
+    _say(_time(samples, pace * at_once, settings))
+    _disk(args, space, settings, config, told, at_once)
+    _say("Nothing was started; leave out --dry-run to start it")
+    return 0
+
+
+def _costs(args: argparse.Namespace, space: Space, config: TrialConfig) -> dict[str, Any]:
+    """What all datasets cost together; tells of each before. Raises UserError."""
+    from raytune_planes.commands.data_estimate import of_datasets  # torch, after all that is known without it
+    from raytune_planes.preparation.data import data_folder, reader_of
+    from raytune_planes.preparation.measured import refuse_unmeasured
+
     data = data_folder(args.data, args.cache, args.cache_limit)
-    readers = {name: reader_of(name, d, data, args.cache, print) for name, d in config.active.items()}
+    readers = {name: reader_of(name, d, data, args.cache, _say) for name, d in config.active.items()}
     listings = {name: reader.scan() for name, reader in readers.items()}
     refuse_unmeasured(space.goal, {name: listing.info for name, listing in listings.items()})
-    costs = of_datasets(listings, readers, config)
-    print("\n".join(lines(costs)))
-    pace = costs["training"]["samples_per_hour"] * args.workers / 3600
-    samples = samples_of(space, settings, costs["training"]["trial_samples"], references=not args.no_references)
-    print(_time(samples, pace * at_once, settings))
-    told = costs["training"]
-    stages = common_stages(space) if settings.fork else 0
+    training: dict[str, Any] = of_datasets(listings, readers, config, _say)["training"]
+    return training
+
+
+def _disk(
+    args: argparse.Namespace,
+    space: Space,
+    settings: StudySettings,
+    config: TrialConfig,
+    told: Mapping[str, Any],
+    at_once: int,
+) -> None:
+    """Tell what the study writes. Raises UserError: that does not fit."""
+    from raytune_planes.training.size import Size
+    from raytune_planes.tuning.disk import need, refuse_small_disk
+    from raytune_planes.tuning.plan import common_stages
+
     needed = need(
         settings,
         Size(told["weights_bytes"], told["state_bytes"]),
         at_once=at_once,
         objectives=len(space.goal.objectives),
         references=0 if args.no_references or len(config.active) < 2 or config.plan else len(config.active),
-        stages=stages,
+        stages=common_stages(space) if settings.fork else 0,
         final=bool(long_budget(space, settings.final)),
     )
-    print(_disk(needed, told["shared_bytes"], args.out))
+    _say(_disk_in_words(needed, told["shared_bytes"], args.out))
     refuse_small_disk(needed, args.out / "STUDY")
-    print("Nothing was started; leave out --dry-run to start it")
-    return 0
 
 
 def samples_of(space: Space, settings: StudySettings, each: int, *, references: bool) -> tuple[float, float]:
@@ -96,7 +121,7 @@ def _resources(args: argparse.Namespace) -> int:
     needs = Needs(args.workers, args.cpus_per_worker, share, mixed)
     fit = max(1, allowed() // (args.workers * args.cpus_per_worker))
     at_once = min(fit, args.concurrent or fit)
-    print(
+    _say(
         f"resources: {needs} for each trial; on this machine {counted(at_once, 'trial')} at once on "
         f"{counted(allowed(), 'processor')} (GPUs and other hosts are asked when the study starts)"
     )
@@ -111,9 +136,13 @@ def _time(samples: tuple[float, float], per_second: float, settings: StudySettin
     return f"{text} of training, by the pace of some steps here; validation and starting come on top"
 
 
-def _disk(needed: Need, decoded: int, out: Path) -> str:
+def _disk_in_words(needed: Need, decoded: int, out: Path) -> str:
     there = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     return (
         f"disk: up to {needed.in_words()}; records beside them, and {size_text(decoded)} of decoded pictures in the "
         f"cache; {size_text(shutil.disk_usage(there).free)} are free where the results go"
     )
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)

@@ -6,16 +6,15 @@ import argparse
 import os
 import platform
 import time
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from raytune_planes.addresses import without_secrets
-from raytune_planes.commands.arguments import SEARCH_DB, assigned, share_of_gpus
+from raytune_planes.commands.arguments import SEARCH_DB, share_of_gpus
 from raytune_planes.commands.learn_run import with_lessons
 from raytune_planes.commands.script_output import ScriptOutput
-from raytune_planes.commands.study_arguments import LIMITS, remember, same_data
+from raytune_planes.commands.study_arguments import remember, same_data
+from raytune_planes.commands.study_space import settings_of, space_of
 from raytune_planes.datasets import early
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
@@ -27,18 +26,7 @@ from raytune_planes.report.card import FILE as CARD
 from raytune_planes.report.final import final_lines
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import load
-from raytune_planes.space import (
-    Space,
-    StudySettings,
-    cautioned,
-    check,
-    load_space,
-    planned,
-    refuse_short,
-    with_base,
-    with_fixed,
-)
-from raytune_planes.space.writing import to_yaml
+from raytune_planes.space import planned
 from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import Trackers, of_table
@@ -159,30 +147,6 @@ def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int
         _say(f"Continue it with: {command(f'tune --resume {plan.name}{in_folder(args.out)}')}")
         return 130
     return 1 if best_of(outcome.study) is None else 0
-
-
-def space_of(args: argparse.Namespace) -> tuple[Space, str]:
-    """The space that the command line asks for, checked, and its text. Raises UserError."""
-    space = load_space(args.space)
-    if args.config:
-        space = with_base(space, load(args.config))
-    given = assigned(args, space.fixed)
-    space = with_fixed(space, given) if given else space
-    check(space)
-    refuse_short(space, args.final)
-    if args.final is not None:
-        space = replace(space, study=space.study.model_copy(update={"final": args.final}))
-    for caution in cautioned(space):
-        _say(f"Warning: {caution}")
-    return space, to_yaml(space)
-
-
-def settings_of(space: Space, args: argparse.Namespace) -> StudySettings:
-    """The limits of the study: the space's, or those of the command line."""
-    given: dict[str, Any] = {k: v for k in (*LIMITS, "keep", "sampler") if (v := getattr(args, k)) is not None}
-    if args.no_rungs:
-        given["rungs"] = space.study.rungs.model_copy(update={"enabled": False})
-    return space.study.model_copy(update=given)
 
 
 def _final(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome, view: View) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,5 +82,12 @@ def test_a_dry_run_tells_what_is_varied_and_what_it_costs_and_starts_nothing(
     total, weights, state = map(float, found.groups())
     assert total == pytest.approx(8 * weights + 2 * state, abs=0.6)
     assert state == pytest.approx(3 * weights, abs=0.2)
+    order = ["resources: ", "Measuring: ", "planesnet: ", "fgvc: ", "training: ", "model: ", "time: ", "disk: "]
+    assert sorted(order, key=said.index) == order, "what is known without measuring comes first"
     assert said.endswith("Nothing was started; leave out --dry-run to start it\n")
     assert not out.exists()
+
+
+def test_what_a_dry_run_tells_first_needs_neither_torch_nor_ray() -> None:
+    code = "import sys, raytune_planes.commands.dry_run; print({'torch', 'ray', 'pandas'} & sys.modules.keys())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
