@@ -13,9 +13,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from raytune_planes.encoders import BACKBONES
 from raytune_planes.errors import UserError, first_line
 from raytune_planes.model.backbones import unusable
 from raytune_planes.paths import regular
+
+HUB_FILE = "model.safetensors"
+"""In a repository of the hub."""
 
 
 class _Packaged(NamedTuple):
@@ -107,21 +111,21 @@ def _from_hub(kind: str, whole: Any) -> Path:
     The name of a blob in the cache is the SHA-256 that the hub published. A copy of the cache without its links has no
     such name, and a file whose hash nobody knows is not taken.
     """
-    from huggingface_hub import hf_hub_download
-
     repository = whole.pretrained_cfg.get("hf_hub_id") or ""
     if not repository:
         raise unusable(kind, "pretrained", "does not exist: none is published on the hub")
     repository = repository if "/" in repository else f"timm/{repository}"
     try:
-        path = Path(hf_hub_download(repository, "model.safetensors"))
+        path = _fetched(repository)
     except Exception as error:  # the hub's many errors: no network, no cache, no such file
+        offline = " and ".join(name for name, known in BACKBONES.items() if known.timm in PACKAGED.sha256)
         why = (
             f"cannot be downloaded ({first_line(error)[:160]}); fetch it once with a network "
-            f"('hf download {repository} model.safetensors'), or give the path of a file"
+            f"('hf download {repository} {HUB_FILE}'), give the path of a file, or set "
+            f"model.backbone.kind={offline}, whose weights are packaged"
         )
         raise unusable(kind, "pretrained", why) from None
-    blob, again = path.resolve(), f"remove it and fetch it again ('hf download {repository} model.safetensors')"
+    blob, again = path.resolve(), f"remove it and fetch it again ('hf download {repository} {HUB_FILE}')"
     if not re.fullmatch(r"[0-9a-f]{64}", blob.name):
         why = (
             f"cannot be checked: {path} is no link to a file that is named by its SHA-256, as the hub's cache has "
@@ -130,6 +134,18 @@ def _from_hub(kind: str, whole: Any) -> Path:
         raise unusable(kind, "pretrained", why)
     _check(blob, blob.name, kind, f"; {again}")
     return path
+
+
+def _fetched(repository: str) -> Path:
+    """Raises what the hub's library raises: a server that cannot be reached is asked once, not for a minute."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, HUB_FILE, local_files_only=True))
+    except LocalEntryNotFoundError:
+        get_hf_file_metadata(hf_hub_url(repository, HUB_FILE))
+        return Path(hf_hub_download(repository, HUB_FILE))
 
 
 def _check(path: Path, sha256: str, kind: str, advice: str = "") -> None:

@@ -16,7 +16,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB, default_cache, entry
 from raytune_planes.datasets.folds import fingerprint, parted
 from raytune_planes.errors import UserError
-from raytune_planes.model import build_encoder
+from raytune_planes.model import check_encoder
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.preparation.measured import refuse_unmeasured
 from raytune_planes.preparation.prompts import embed_prompts, prompts_key
@@ -171,8 +171,8 @@ def prepare(space: Space, data: Place | None, cache: Path | None, say: Say, limi
     """
     for path in _starts(space):
         weights_of(path)  # else each trial would find out for itself
-    for backbone in _pretrained(space):
-        build_encoder(backbone).take(backbone.weights)
+    for backbone in _backbones(space):
+        check_encoder(backbone)
     cache = (cache or default_cache()).resolve()
     pictures = data_folder(data, cache, limit_gib)
     entries: dict[Entry, Arrays] = {}
@@ -238,13 +238,13 @@ _UNDRAWN = object()
 """The value of a dimension whose condition does not hold."""
 
 
-def _pretrained(space: Space) -> set[Backbone]:
-    """The backbones with weights from elsewhere that a trial may ask for."""
+def _backbones(space: Space) -> set[Backbone]:
+    """Those that a trial may ask for."""
     paths = ("model.backbone.kind", "model.backbone.weights")
     searched = {d.path: d.values() for d in space.search if unstaged(d.path) in paths}
     combined = (dict(zip(searched, values, strict=True)) for values in itertools.product(*searched.values()))
-    pretrained = set()
+    found = set()
     for chosen in combined:
         with suppress(UserError):  # a combination that does not fit together fails alone
-            pretrained |= {stage.model.backbone for _, stage in make_config(space.fixed, space.start, chosen).staged}
-    return {backbone for backbone in pretrained if backbone.weights != "random"}
+            found |= {stage.model.backbone for _, stage in make_config(space.fixed, space.start, chosen).staged}
+    return found

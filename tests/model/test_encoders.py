@@ -201,7 +201,16 @@ def test_a_damaged_package_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_weights_that_are_in_no_cache_say_how_to_fetch_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"hf download timm/vit_base_patch14_dinov2\S* model.safetensors"):
+    told = r"hf download timm/vit_base_patch14_dinov2\S* model.safetensors.*kind=efficientnet_lite0, whose weights"
+    with pytest.raises(UserError, match=told):
+        built("dinov2", "pretrained").load_weights("pretrained")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits to ask again"))
+    with pytest.raises(UserError, match=r"cannot be downloaded .*, whose weights are packaged"):
         built("dinov2", "pretrained").load_weights("pretrained")
 
 
