@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,8 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     from raytune_planes.commands.training_tracking import named_place
     from raytune_planes.config import cautions
     from raytune_planes.datasets.fetching import fetched
+    from raytune_planes.errors import UserError
+    from raytune_planes.model import check_encoder
     from raytune_planes.settings import flatten, load, make_config
     from raytune_planes.tracking.jsonl import dotted_yaml
     from raytune_planes.training.workers import pick_device
@@ -80,9 +83,11 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     if args.print_config:
         print(dotted_yaml(flatten(config), "every setting of one training, for --config"), end="")
         return 0
-    for _, stage in config.staged:
-        pick_device(stage.devices.vision)  # refused before anything is fetched or a folder is told
+    for _, stage in config.staged:  # refused before anything is fetched or a folder is told
+        pick_device(stage.devices.vision)
+        check_encoder(stage.model.backbone)
     data = fetched(args.data, args.cache, limit_gib=args.cache_limit)
+    is_new = args.out is None and not args.resume
     out.folder = args.out = args.out or numbered_folder(resume=args.resume)
     goal = _goal_of_study(args.config)
     place = named_place(args.out, args.tracking_uri, args.experiment)
@@ -95,9 +100,15 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
         "cache_limit_gib": args.cache_limit,
         "test": args.test,
     }
-    if args.folds:
-        return train_folds(config, args.out, args.folds, resume=args.resume, goal=goal, lines=out.lines, **where)
-    return TrainingRun(config, args.out, resume=args.resume, lines=out.lines).train(goal=goal, **where)
+    try:
+        if args.folds:
+            return train_folds(config, args.out, args.folds, resume=args.resume, goal=goal, lines=out.lines, **where)
+        return TrainingRun(config, args.out, resume=args.resume, lines=out.lines).train(goal=goal, **where)
+    except UserError:
+        if is_new:
+            with suppress(OSError):  # it holds what was trained
+                args.out.rmdir()
+        raise
 
 
 def _goal_of_study(config: Path | None) -> Goal | None:

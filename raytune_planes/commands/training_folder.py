@@ -14,7 +14,7 @@ FIRST = "train"
 def numbered_folder(results: Path = RESULTS, *, resume: bool = False) -> Path:
     """A new folder in ``results``, which is made and told of; with ``resume`` the one that was made last.
 
-    A folder with nothing in it counts as new: a training that was refused has left it.
+    Of two trainings that begin at the same time, each gets one of its own: whoever makes it has it.
     """
     found = [(re.fullmatch(rf"{FIRST}(?:-(\d+))?", path.name), path) for path in results.glob(f"{FIRST}*")]
     known = {int(name[1] or 1): path for name, path in found if name}
@@ -26,9 +26,8 @@ def numbered_folder(results: Path = RESULTS, *, resume: bool = False) -> Path:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            if not folder.is_dir() or any(folder.iterdir()):
-                number += 1
-                continue
+            number += 1
+            continue
         if number > 1:
             print(f"This training is in {folder}; those before it stay")
         return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -56,6 +57,7 @@ class TrainingRun:
         self.goal = Goal(tuple(Objective(key) for key in self.shown.values()))
         self.record = TrialRecord("train", 0, {}, flatten(config))
         self.data: dict[str, DataDescription] = {}
+        self._made = False  # whether the folder is new
         self._ended: tuple[End, str] | None = None  # of a training that is resumed and has nothing left to do
         self.epochs = sum(stage.budget.epochs for _, stage in config.staged)
 
@@ -82,10 +84,9 @@ class TrainingRun:
             UserError: the folder is in use, data is missing, or there is nothing to resume.
         """
         self.goal = goal or self.goal
-        last = self.out / files.LAST
-        self._open(last)
+        data, last = data_folder(data), self.out / files.LAST
+        is_new = self._open(last)
         self._lines.tell("training", folder=str(self.out), epochs=self.epochs, fold=self._fold)
-        data = data_folder(data)
 
         def supply(stage: TrialConfig) -> tuple[dict[str, Arrays], dict[str, np.ndarray]]:
             arrays = open_data(stage, data, cache, print, cache_limit_gib, at_once=True)
@@ -96,7 +97,12 @@ class TrainingRun:
             self._introduce(material[0], stage)
             return material
 
-        end, reason = self._train(introduced, last if self.resume else None)
+        try:
+            end, reason = self._train(introduced, last if self.resume else None)
+        except UserError:  # before its first epoch: nothing stays of a training that was refused
+            if is_new and not self.record.epochs:
+                self._leave()
+            raise
         give_back()
         self.record = replace(self.record, end=end, reason=reason)
         if end.is_complete:
@@ -167,12 +173,22 @@ class TrainingRun:
             files.write_whole(self.out / CARD, card(about, ["", f"To use its weights: `{use}`"]))
         early.finish(print)
 
-    def _open(self, last: Path) -> None:
+    def _leave(self) -> None:
+        """Remove what ``_open`` has made."""
+        with suppress(OSError):
+            (self.out / files.CONFIG).unlink(missing_ok=True)
+            if self._made:
+                self.out.rmdir()
+
+    def _open(self, last: Path) -> bool:
+        """Returns whether no training was there. Raises UserError."""
         epochs = self.out / files.EPOCHS
         if self.resume and not last.is_file():
             raise UserError(f"nothing to resume: {last} does not exist; leave out --resume to start")
         if not self.resume and epochs.is_file():
             raise UserError(f"{self.out} holds a training already; give --resume to continue it, or another --out")
+        is_new = not (self.out / files.CONFIG).exists()
+        self._made = not self.out.exists()
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             files.write_whole(self.out / files.CONFIG, jsonl.dotted_yaml(self.record.config, "one training"))
@@ -180,6 +196,7 @@ class TrainingRun:
             raise UserError(f"{self.out} cannot be written: {error.strerror}; choose another --out") from None
         if self.resume:
             self._go_on(load(last), last)
+        return is_new
 
     def _go_on(self, state: Mapping[str, Any], last: Path) -> None:
         """From where ``last`` is: the epochs that it knows, and the end where the training has ended."""

@@ -1,4 +1,4 @@
-"""Training one configuration without a search: which goal it is trained for."""
+"""Training one configuration without a search: which goal it is trained for, and what a refused one leaves: nothing."""
 
 from __future__ import annotations
 
@@ -42,3 +42,34 @@ def test_a_device_that_is_not_there_is_refused_before_any_folder_is_told(
     said = capsys.readouterr()
     assert (said.out, list(tmp_path.iterdir())) == ("", [])
     assert f"a device setting asks for {missing}" in said.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("model.backbone.kind=timm/resnet81", "timm has no network 'resnet81'; did you mean 'resnet"),
+        ("model.backbone.weights=gone.pth", "gone.pth does not exist"),
+    ],
+)
+def test_an_encoder_that_cannot_be_had_is_refused_before_any_picture_is_read(
+    setting: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--data", "nowhere", "--set", "model.backbone.kind=efficientnet_lite0", "--set", setting]
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert (said.out, list(tmp_path.iterdir())) == ("", [])
+    assert told in said.err, "not that there is no folder of pictures"
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "own"], ["--out", "there"]])
+def test_a_training_that_is_refused_leaves_no_folder_behind(
+    out: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "there").mkdir()
+    assert main(["train", "--data", "data", *out]) == 2
+    assert "planesnet" in capsys.readouterr().err
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert left <= {"data", "there", "results"}, "a folder that was there stays, without a file of ours"
