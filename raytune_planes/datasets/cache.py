@@ -68,7 +68,8 @@ def decode(
         plan: what is left out; a picture that it drops is never decoded.
         beside: readers of the same files at other sizes, for later calls: where pictures are decoded, their entries are
             built in the same pass. Every size holds what it would hold alone.
-        progress: called in this thread with (pictures done, pictures in all) while building.
+        progress: called with (pictures done, pictures in all) while building: in this thread, or in the one that
+            builds on after this has returned (``at_once``).
         workers: decoding threads; None for one per processor that this process may use.
         limit_bytes: size of ``cache`` above which entries that no process uses are removed, longest unopened first.
         say: called when another process is waited for, and when pictures are compressed.
@@ -87,7 +88,7 @@ def decode(
         every, found = [own, *others(own, cache, plan, beside)], own.found
         tell = partial(_tell, say, reader.name_in_study)
         fill_all = partial(_fill_within, limit_bytes, cache, workers or allowed(), progress, tell)
-        arrays = _begun(every, cache, workers or allowed(), limit_bytes, tell) if at_once else None
+        arrays = _begun(every, cache, workers or allowed(), limit_bytes, progress, tell) if at_once else None
         arrays = arrays or _built(every, cache, fill_all, tell)
     with _refusing(cache, reader):
         if not early.running(entry(cache, found.fingerprint)):
@@ -127,7 +128,12 @@ def _tell(say: Callable[[str], None], name: str, text: str) -> None:
 
 
 def _begun(
-    every: Sequence[Wanted], cache: Path, workers: int, limit_bytes: int, tell: Callable[[str], None]
+    every: Sequence[Wanted],
+    cache: Path,
+    workers: int,
+    limit_bytes: int,
+    progress: Progress | None,
+    tell: Callable[[str], None],
 ) -> Arrays | None:
     """The arrays of an entry whose rows may be used while others are decoded; None where it has to be waited for."""
     own, is_plain = every[0], len(every) == 1 and every[0].reader.options.kept == LOSSLESS
@@ -140,7 +146,7 @@ def _begun(
         return None
 
     def build(job: early.Early) -> None:
-        _built(every, cache, lambda targets: fill(targets, workers, early=job), tell, job.pause)
+        _built(every, cache, lambda targets: fill(targets, workers, progress, job), tell, job.pause)
         with _refusing(cache, own.reader):
             storage.evict(cache, limit_bytes, keep=own.folder)
 

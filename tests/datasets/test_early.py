@@ -98,11 +98,15 @@ def test_what_is_asked_for_is_decoded_next(root: Path, tmp_path: Path) -> None:
 
 def test_it_ends_as_an_entry_that_equals_one_that_was_waited_for(root: Path, tmp_path: Path) -> None:
     Gated.may.release(COUNT)
-    arrays = cache.decode(gated(root), tmp_path / "cache", at_once=True)
+    told: list[tuple[int, int]] = []
+    arrays = cache.decode(
+        gated(root), tmp_path / "cache", at_once=True, progress=lambda done, of: told.append((done, of))
+    )
     whole = cache.decode(gated(root), tmp_path / "other") if not Gated.may.release(COUNT) else None
     assert whole is not None
     assert same(arrays, whole), "also while it is decoded"
     early.finish(lambda _: None)
+    assert told[-1] == (COUNT, COUNT), "how far it has come is told after training began too"
     assert entries(tmp_path / "cache") == {arrays.fingerprint}
     kept, as_usual = (cache.entry(tmp_path / name, arrays.fingerprint) for name in ("cache", "other"))
     assert {p.name: p.read_bytes() for p in kept.iterdir()} == {p.name: p.read_bytes() for p in as_usual.iterdir()}
