@@ -15,7 +15,12 @@ from raytune_planes.commands.arguments import (
     gpus,
     place,
 )
-from raytune_planes.commands.script_output import add_script_output, refuse_script_output, with_script_output
+from raytune_planes.commands.script_output import (
+    ScriptOutput,
+    add_script_output,
+    refuse_script_output,
+    with_script_output,
+)
 
 EXAMPLES = (
     "tune",
@@ -141,7 +146,7 @@ def _place(group: argparse._ArgumentGroup) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from raytune_planes.commands import dry_run, study_arguments, study_run
+    from raytune_planes.commands import study_arguments
 
     if args.dry_run:
         refuse_script_output(args, "--dry-run")
@@ -151,5 +156,15 @@ def run(args: argparse.Namespace) -> int:
         missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
         whole = argparse.Namespace(**{**vars(args), **missing})
     if args.dry_run:
+        from raytune_planes.commands import dry_run
+
         return dry_run.run(whole)
-    return with_script_output(whole, lambda out: study_run.run(whole, out))
+    return with_script_output(whole, lambda out: _started(whole, out))
+
+
+def _started(args: argparse.Namespace, out: ScriptOutput) -> int:
+    """Says at once that something happens: the libraries take seconds to load, on a busy machine many."""
+    print("Loading PyTorch and Ray", flush=True)
+    from raytune_planes.commands import study_run
+
+    return study_run.run(args, out)

@@ -53,13 +53,18 @@ class Board:
         self.trials = {t.trial_id: t for t in outline.earlier}
         self._start_s = clock()
         self._began_s: dict[str, float] = {}
+        self._took_s: dict[str, float] = {}
         self._ranks: dict[str, tuple[TrialRecord, Rank | None]] = {}  # the best is asked for at each drawing
         self._left: tuple[float, float] | None = None
         self._left_due_s = -math.inf
 
     def take(self, trial: TrialRecord) -> None:
         self.trials[trial.trial_id] = trial
-        self._began_s.setdefault(trial.trial_id, self._clock())
+        began_s = self._began_s.setdefault(trial.trial_id, self._clock())
+        if trial.end is End.RUNNING:
+            self._took_s.pop(trial.trial_id, None)
+        else:
+            self._took_s.setdefault(trial.trial_id, self._clock() - began_s)
 
     def take_goal(self, goal: Goal) -> None:
         self.outline = replace(self.outline, goal=goal)
@@ -102,8 +107,10 @@ class Board:
         return read_steps(trial_folder(self.outline.folder, trial.number, trial.trial_id))
 
     def progress(self, trial: TrialRecord) -> str:
-        """``3/12``, and between epochs ``3/12 +40%``, short for a column."""
+        """``3/12``, and between epochs ``3/12 +40%``, short for a column; ``starts`` before its first step."""
         steps = self.steps(trial)
+        if trial.end is End.RUNNING and not trial.epochs and steps is None and self.outline.folder is not None:
+            return "starts"
         return progress(trial) + (f" +{steps.share:.0%}" if steps and steps.done else "")
 
     def images(self, trial: TrialRecord) -> str:
@@ -113,10 +120,11 @@ class Board:
         return f"{number:,}" if number else ""
 
     def seconds(self, trial: TrialRecord) -> float:
-        """Since it began, while it runs; else of its epochs together."""
+        """Since it began, until it ended; at least of its epochs together, as where it ended before this view."""
+        own = sum(e.seconds for e in trial.epochs)
         if trial.end is End.RUNNING and trial.trial_id in self._began_s:
-            return max(sum(e.seconds for e in trial.epochs), self._clock() - self._began_s[trial.trial_id])
-        return sum(e.seconds for e in trial.epochs)
+            return max(own, self._clock() - self._began_s[trial.trial_id])
+        return max(own, self._took_s.get(trial.trial_id, 0.0))
 
     def _length(self, trial: TrialRecord) -> Length:
         """Its pace by its whole epochs, without what was done once before them; before the first by its steps."""

@@ -38,6 +38,7 @@ MARKS: Mapping[End, str] = {
     End.PAUSED: "blue",
 }
 """End -> colour."""
+STARTING, UNKNOWN = "the processes of the first trials start", "the time to go is known after the first epoch"
 WIDE = 100
 """Columns of a terminal from which the number of images is shown, and a column for figures of GPUs; in fewer the rest
 would be cut, and figures of a GPU are a line below the table."""
@@ -106,7 +107,7 @@ class LiveView:
             board = self._board
             left = board.remaining()
             foot = f"{board.ended} of {counted(board.outline.trials, 'trial')}   {clock(board.elapsed_s)} elapsed"
-            unknown = "" if board.ended else "   the time to go is known after the first epoch"
+            unknown = "" if board.ended else f"   {UNKNOWN if board.trials else STARTING}"
             foot += f"   {span(*left)} to go" if left else unknown
             floors = ", ! below a floor" if board.outline.goal.floors else ""
         foot += f"   (* best so far, z at rest{floors}; of a trial that ended, figures of its best epoch)"

@@ -58,10 +58,13 @@ def remaining(
         own = pace if length.pace is None else length.pace
         work += (left := own * (end - length.share))
         variance += own**2 * end_varies if len(ended) > 1 else (UNKNOWN_SPREAD * left) ** 2
-    wide = float(stdtrit(max(1, len(paces) - 1), (1 + CHANCE) / 2)) * math.sqrt(variance)
+    quantile = float(stdtrit(max(1, len(paces) - 1), (1 + CHANCE) / 2))
+    # What is left is above 0 however little is known: the least is that of a log-normal variable of this mean and
+    # variance, which is the normal one's where they hardly differ.
+    least = work * math.exp(-quantile * math.sqrt(math.log1p(variance / work**2))) if work else 0.0
     lanes = max(1, min(at_once, len(running) + waiting))
     alone = mean * (1 - 1 / lanes)  # at the most the last trial runs while the other places are empty
-    return max(0.0, work - wide) / lanes, (work + wide) / lanes + alone
+    return least / lanes, (work + quantile * math.sqrt(variance)) / lanes + alone
 
 
 def _end(ended: Sequence[Length], share: float) -> tuple[float, float]:
@@ -74,13 +77,17 @@ def _moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 def span(low: float, high: float) -> str:
-    """``2 to 5 min``, ``40 s``, ``1.5 to 2 h``: seconds as a person says them."""
+    """``2 to 5 min``, ``40 s``, ``1.5 to 2 h``, ``up to 4 min``, ``a few seconds``: seconds as a person says them."""
     unit, size = next((u, s) for u, s in (("h", 3600.0), ("min", 60.0), ("s", 1.0)) if high >= 2 * s or s == 1.0)
-    texts = [f"{_rounded(value / size):g}" for value in (low, high)]
-    least = "0" if texts[0] == "0" else texts[0]
-    return f"{texts[1]} {unit}" if texts[0] == texts[1] else f"{least} to {texts[1]} {unit}"
+    halves = unit != "s"
+    least, most = (f"{_rounded(value / size, halves):g}" for value in (low, high))
+    if most == "0":
+        return "a few seconds"
+    if least == "0":
+        return f"up to {most} {unit}"
+    return f"{most} {unit}" if least == most else f"{least} to {most} {unit}"
 
 
-def _rounded(value: float) -> float:
-    """To halves below 5, else to whole numbers."""
-    return round(2 * value) / 2 if value < 5 else float(round(value))
+def _rounded(value: float, halves: bool) -> float:
+    """To whole numbers; below 5 to ``halves`` where these say more."""
+    return round(2 * value) / 2 if halves and value < 5 else float(round(value))
