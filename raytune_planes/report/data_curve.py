@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+
+from raytune_planes.errors import UserError
 from raytune_planes.invocation import command, in_folder
 from raytune_planes.records import TrialRecord, split_metric
 from raytune_planes.report.figure import Figure, Missing, Section, Table
 from raytune_planes.report.formatting import shown, signed, table
-from raytune_planes.report.intervals import of_difference, of_pictures
+from raytune_planes.report.intervals import of_difference, of_pairs, of_pictures
 from raytune_planes.report.search import primary_metrics
-from raytune_planes.tracking.data_curve import IN_WORDS, PICTURES, SHARES, DataCurve, chosen, read_curve
+from raytune_planes.tracking.data_curve import IN_WORDS, PICTURES, SHARES, DataCurve, chosen, read_curve, share_folder
 from raytune_planes.tracking.final import called
 from raytune_planes.tracking.gains import sample_of
 from raytune_planes.tracking.reading import StudyFiles
+from raytune_planes.tracking.validation import read_validation
 
 HEADING = "Would more data help?"
 HOW = (
@@ -24,8 +29,9 @@ HOW = (
     "longer training may be more than this shows."
 )
 INTERVALS = (
-    "Intervals: 95 %, over validation pictures or scenes (Wilson 1927), of a gain by Newcombe (1998, method 10) as if "
-    "the two had been asked different pictures, which makes it wider; they say nothing of other seeds."
+    "Intervals: 95 %, over validation pictures or scenes (Wilson 1927), of a gain by Newcombe (1998, method 10): of an "
+    "accuracy picture by picture, of other metrics as if the two had been asked different pictures, which makes it "
+    "wider. They say nothing of other seeds."
 )
 GAIN = "gain, ½ to all"
 HEADS = ("dataset", "metric", *(IN_WORDS[share] for share in SHARES), GAIN)
@@ -44,6 +50,8 @@ class Panel:
     values: tuple[float, ...]
     """On the validation split, at the epoch that is kept; NaN where a share has no result. In [0, 1]."""
     intervals: tuple[tuple[float, float] | None, ...]
+    correlations: tuple[float, ...] = (0.0,) * len(SHARES)
+    """Of the right answers on each share with those on all, picture by picture; 0 where these are not known."""
 
     def gain(self, share: int = -2) -> float:
         """From the share at this place, by default half of the pictures, to all; NaN where one is missing."""
@@ -54,7 +62,7 @@ class Panel:
         less, whole = self.intervals[share], self.intervals[-1]
         if less is None or whole is None:
             return None
-        return of_difference(self.values[-1], whole, self.values[share], less)
+        return of_difference(self.values[-1], whole, self.values[share], less, self.correlations[share])
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ def as_lines(study: StudyFiles) -> list[str]:
 
 def numbers(study: StudyFiles, kept: DataCurve) -> Curve | Missing:
     """What the records of a data curve hold, of the datasets that the study is judged by."""
-    panels = [_panel(kept, dataset, key) for dataset, key in primary_metrics(study).items()]
+    panels = [_panel(study, kept, dataset, key) for dataset, key in primary_metrics(study).items()]
     measured = tuple(panel for panel in panels if any(map(math.isfinite, panel.values)))
     if not measured:
         return Missing("no share has a result yet")
@@ -131,7 +139,7 @@ def reading(panel: Panel) -> str:
     return f"{moved}: {unclear}; one above {ends[1]:.4f} is unlikely.{before}"
 
 
-def _panel(kept: DataCurve, dataset: str, key: str) -> Panel:
+def _panel(study: StudyFiles, kept: DataCurve, dataset: str, key: str) -> Panel:
     parts = split_metric(key)
     assert parts is not None, "primary metrics have a split, a dataset and a name"
     records = [kept.trained.get(share) for share in SHARES]
@@ -139,7 +147,30 @@ def _panel(kept: DataCurve, dataset: str, key: str) -> Panel:
     told = [_pictures(record, dataset) for record in records]
     ends = tuple(of_pictures(value, n) for value, n in results)
     pictures, classes = tuple(p for p, _ in told), tuple(c for _, c in told)
-    return Panel(dataset, parts[2], pictures, classes, tuple(value for value, _ in results), ends)
+    values = tuple(value for value, _ in results)
+    is_share = parts[2] == "accuracy"  # of pictures, each right or wrong
+    known = [_right(share_folder(study, kept.number, kept.epochs, s), dataset) if is_share else None for s in SHARES]
+    correlations = tuple(_correlation(less, known[-1]) for less in known)
+    return Panel(dataset, parts[2], pictures, classes, values, ends, correlations)
+
+
+def _right(folder: Path, dataset: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The validation pictures of the epoch that is kept, and whether each is answered rightly; None where no file says
+    it."""
+    try:
+        found = read_validation(folder).get(dataset)
+    except UserError:
+        return None
+    return found and (found.pictures_N, found.logits_NK.argmax(1) == found.labels_N)
+
+
+def _correlation(less: tuple[np.ndarray, np.ndarray] | None, whole: tuple[np.ndarray, np.ndarray] | None) -> float:
+    """0 where they are not known of the same pictures."""
+    if less is None or whole is None or not np.array_equal(less[0], whole[0]):
+        return 0.0
+    first_N, second_N = less[1], whole[1]
+    pairs = (first_N & second_N, first_N & ~second_N, ~first_N & second_N, ~first_N & ~second_N)
+    return of_pairs(*(int(pair_N.sum()) for pair_N in pairs))
 
 
 def _result(kept: DataCurve, record: TrialRecord | None, key: str) -> tuple[float, int]:

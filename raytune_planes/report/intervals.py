@@ -67,7 +67,11 @@ def of_folds(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def of_difference(
-    value: float, interval: tuple[float, float], baseline: float, baseline_interval: tuple[float, float]
+    value: float,
+    interval: tuple[float, float],
+    baseline: float,
+    baseline_interval: tuple[float, float],
+    correlation: float = 0.0,
 ) -> tuple[float, float]:
     """The interval of ``value - baseline`` from the interval of each, within [-1, 1] (Newcombe 1998, method 10).
 
@@ -76,10 +80,29 @@ def of_difference(
         interval: Its ends.
         baseline: The mean that it is compared with.
         baseline_interval: Its ends.
+        correlation: Of the two on the same pictures, as ``of_pairs`` tells it; 0 as if the pictures were others.
     """
-    low = value - baseline - math.hypot(value - interval[0], baseline_interval[1] - baseline)
-    high = value - baseline + math.hypot(interval[1] - value, baseline - baseline_interval[0])
+    low = value - baseline - _apart(value - interval[0], baseline_interval[1] - baseline, correlation)
+    high = value - baseline + _apart(interval[1] - value, baseline - baseline_interval[0], correlation)
     return max(-1.0, low), min(1.0, high)
+
+
+def of_pairs(both: int, first: int, second: int, neither: int) -> float:
+    """The correlation of two answers to each of the same pictures, less a correction for few of them (Newcombe 1998,
+    on paired data, method 10).
+
+    Args:
+        both, first, second, neither: Pictures that both answer rightly, the first alone, the second alone, none.
+    """
+    spread = (both + first) * (second + neither) * (both + second) * (first + neither)
+    excess = float(both * neither - first * second)
+    if excess > 0:
+        excess = max(0.0, excess - (both + first + second + neither) / 2)
+    return excess / math.sqrt(spread) if spread else 0.0
+
+
+def _apart(one: float, other: float, correlation: float) -> float:
+    return math.sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
 
 
 def _wilson(p: float, n: float, z: float) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from raytune_planes.report.build import study_report
 from raytune_planes.report.data_curve import Curve, Panel, reading
 from raytune_planes.report.drawing import save
 from raytune_planes.report.figure import Missing
-from raytune_planes.report.intervals import of_pictures
+from raytune_planes.report.intervals import of_difference, of_pairs, of_pictures
 from raytune_planes.tracking import JsonlTracker, StudyFiles, files, read_study
 from raytune_planes.tracking.data_curve import chosen, curve_runs, read_curve
 from tests.tracking.curves import keep
@@ -40,6 +40,19 @@ def test_the_gain_from_half_to_all_stands_beside_newcombes_interval() -> None:
     assert one.gain() == pytest.approx(0.2)
     assert one.gain_interval() == pytest.approx((low, high), abs=1e-4)
     assert one.gain(0) == pytest.approx(0.3)
+
+
+def test_the_interval_of_an_accuracy_is_narrower_where_the_same_pictures_are_known_to_be_right() -> None:
+    """Newcombe 1998, on paired data: 20 right twice, 12 by the first alone, 2 by the second alone, 16 by none."""
+    correlation = of_pairs(20, 12, 2, 16)
+    assert correlation == pytest.approx((20 * 16 - 12 * 2 - 25) / math.sqrt(32 * 18 * 22 * 28))
+    ends = of_pictures(0.64, 50), of_pictures(0.44, 50)
+    assert ends[0] is not None
+    assert ends[1] is not None
+    assert of_difference(0.64, ends[0], 0.44, ends[1], correlation) == pytest.approx((0.0562, 0.3292), abs=1e-4)
+    alone = of_difference(0.64, ends[0], 0.44, ends[1])
+    assert alone[0] < 0.0562 < 0.3292 < alone[1]
+    assert of_pairs(50, 0, 0, 0) == 0.0, "nothing varies"
 
 
 def test_each_outcome_of_the_second_half_has_its_sentence() -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+DOT = 30
+"""Of a picture on the map, in points squared: to be told apart at the width of a page."""
 KEY: Mapping[str, Any] = {
     **{"loc": "best", "handletextpad": 0.1, "labelspacing": 0.2},
     **{"frameon": True, "framealpha": 0.8, "edgecolor": "none"},
@@ -62,7 +64,7 @@ def embeddings(numbers: Map) -> Figure:
     for name, placed in numbers.datasets.items():
         _dots(whole, placed.pictures_NW, colour(name), marker(name), label=name)
         _stars(whole, placed.prompts_KW, colour(name))
-    whole.scatter([], [], marker="*", s=90, color="white", edgecolors="black", linewidths=0.8, label="prompts")
+    whole.scatter([], [], marker="*", s=160, color="white", edgecolors="black", linewidths=0.8, label="prompts")
     whole.legend(fontsize=9, **KEY)
     for axes, (name, placed) in zip(grid.flat[1:], numbers.datasets.items(), strict=False):
         _classes(axes, name, placed)
@@ -86,9 +88,9 @@ def _classes(axes: Axes, name: str, placed: Embedded) -> None:
 
 
 def _dots(axes: Axes, points_N2: np.ndarray, shade: str, sign: str, **more: Any) -> None:
-    axes.scatter(points_N2[:, 0], points_N2[:, 1], s=12, color=shade, marker=sign, alpha=0.55, linewidths=0, **more)
+    axes.scatter(points_N2[:, 0], points_N2[:, 1], s=DOT, color=shade, marker=sign, alpha=0.8, linewidths=0, **more)
 
 
 def _stars(axes: Axes, points_N2: np.ndarray, shade: str) -> None:
-    look: dict[str, Any] = {"marker": "*", "s": 110, "edgecolors": "black", "linewidths": 0.8, "zorder": 3}
+    look: dict[str, Any] = {"marker": "*", "s": 200, "edgecolors": "black", "linewidths": 0.8, "zorder": 3}
     axes.scatter(points_N2[:, 0], points_N2[:, 1], color=shade, **look)

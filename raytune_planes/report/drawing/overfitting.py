@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from raytune_planes.report.data_curve import Curve
-from raytune_planes.report.drawing.style import FAINT, INK, canvas, colour, key_below, percent
+from raytune_planes.report.drawing.style import FAINT, INK, canvas, colour, key_below, marker, percent
 from raytune_planes.report.overfitting import Gaps
 
 if TYPE_CHECKING:
@@ -48,10 +48,14 @@ def shares(numbers: Curve) -> Figure:
     places = [math.log2(share) for share in numbers.shares]
     for axes, panel in zip(grid[:, 0], numbers.panels, strict=True):
         shade = colour(panel.dataset)
-        axes.plot(places, panel.values, "-", color=shade, marker="o")
-        for place, interval in zip(places, panel.intervals, strict=True):
+        axes.plot(places, panel.values, "-", color=shade, marker=marker(panel.dataset), markersize=9, linewidth=2.5)
+        for place, value, interval in zip(places, panel.values, panel.intervals, strict=True):
             if interval:
-                axes.plot((place, place), interval, color=shade, linewidth=1)
+                ends = [[value - interval[0]], [interval[1] - value]]
+                axes.errorbar(place, value, ends, color=shade, elinewidth=2, capsize=6, capthick=2)
+            if math.isfinite(value):
+                beside = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 10}
+                axes.annotate(f"{value:.1%}", (place, value), **beside)
         axes.set_title(f"{panel.dataset} {panel.metric.replace('_', ' ')}", fontsize=11)
         percent(axes)
         axes.set_xticks(places, [f"{n}\n{count:,}" for n, count in zip(numbers.names, panel.pictures, strict=True)])
