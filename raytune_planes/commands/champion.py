@@ -54,13 +54,13 @@ def register(folder: Path, uri: str | None = None, experiment: str | None = None
     mine = standing(study.start, best, goal, confirmed)
     place = MlflowPlace.of(folder.parent, uri, experiment)
     model = _model(weights, card, list(study.start.data))
-    version = register_version(folder, best, epoch.epoch, model, {RESULTS: mine.to_tag()}, place)
+    version = register_version(folder, best, epoch.epoch, model, {RESULTS: mine.to_tag()}, place, mine.in_words())
     kind = ", a model of SYNTHETIC pictures" if study.start.synthetic else ""
     held, here = champion(place.uri), f"models:/{MODEL}@{CHAMPION} (version {version.number}{kind})"
     if held is None or held.number == version.number:
         make_champion(place.uri, version)
         return here
-    judged = judge(mine, Standing.from_tag(held.tags.get(RESULTS, "")), goal)
+    judged = judge(mine, Standing.of_tags(held.tags), goal)
     if promote or judged.promoted:
         make_champion(place.uri, version)
         asked = "" if judged.promoted else " as asked, although"

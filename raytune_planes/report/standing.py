@@ -18,8 +18,9 @@ from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.gains import Sample, sample_of
 
 VALIDATION, TEST = "val", "test"
-RESULTS = "results"
-"""The tag of a version in the registry that holds its ``Standing``."""
+RESULTS, BEFORE = "trial_results", "results"
+"""The tag of a version in the registry that holds its ``Standing``: the last of its tags as the UI sorts them, since it
+is for programs; and what it was called before."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,21 @@ class Standing:
         """For ``from_tag``. Intervals are computed anew there."""
         kept = {split: {key: _stored(each) for key, each in of.items()} for split, of in self.results.items()}
         return json.dumps({"data": self.data, "split": self.split, "synthetic": self.synthetic, "results": kept})
+
+    def in_words(self) -> str:
+        """For the description of a version: ``Validation: fgvc/accuracy 0.5650, hrplanes/iou 0.6820.``"""
+        names = {VALIDATION: "Validation", TEST: "Test"}
+        told = (
+            f"{names[split]}: {', '.join(f'{key} {shown(each.mean)}' for key, each in of.items())}."
+            for split, of in self.results.items()
+            if of
+        )
+        return " ".join(told)
+
+    @staticmethod
+    def of_tags(tags: Mapping[str, str]) -> Standing | None:
+        """As ``from_tag``, of a version's tags."""
+        return Standing.from_tag(tags.get(RESULTS) or tags.get(BEFORE, ""))
 
     @staticmethod
     def from_tag(text: str) -> Standing | None:

@@ -20,6 +20,13 @@ FIRST = {
 }
 """What MLflow's page keeps in the browser, and has no setting of the server for: the menu, that the panel of the
 assistant opened by itself once, that the note on telemetry was seen, and that the page sends none."""
+UNASKED = (
+    "div[data-assistant-ui]:has(> button)",
+    'main section:has([data-component-id="mlflow.home.demo-banner.launch"])',
+)
+"""What MLflow offers on every page, or on its first, that has nothing to do with training, and no setting hides: the
+floating button of the assistant, and the home page's demo and cards on language models. A later MLflow that names them
+otherwise shows them."""
 UNCACHED = (b"if-none-match", b"if-modified-since")
 """Headers by which a browser asks whether the page that it has is still good; that one may be MLflow's own."""
 
@@ -70,8 +77,9 @@ class _Page:
 
 
 def script() -> str:
-    """The element that sets ``FIRST``."""
+    """The elements that set ``FIRST``, and hide what is ``UNASKED``."""
     values = json.dumps({key: json.dumps(value) for key, value in FIRST.items()})
     return (
+        f"<style>{','.join(UNASKED)}{{display:none}}</style>"
         f"<script>for(const[k,v]of Object.entries({values}))localStorage.getItem(k)??localStorage.setItem(k,v)</script>"
     )

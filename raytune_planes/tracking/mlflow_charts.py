@@ -9,7 +9,8 @@ from typing import Any
 from raytune_planes.records import split_metric
 from raytune_planes.tracking.base import StudyStart
 
-SECTION = "study"
+SECTION, ALONE = "study", "study-settings"
+"""Sections; the second has a single column, as parallel coordinates need the width."""
 NUMBER = "trial"
 """Metric of a trial's run: its number, for the history's axis. Charts cannot read tags."""
 PAIRS = 3
@@ -40,11 +41,15 @@ def charts(start: StudyStart, settings: Sequence[str]) -> dict[str, Any]:
         for i, (a, b) in enumerate(list(combinations(objectives, 2))[:PAIRS])
     ]
     axes = {"selectedParams": list(settings[:AXES]), "selectedMetrics": objectives, "showAllRuns": False}
-    parallel = {**_card("parallel", "PARALLEL", "Settings and objectives"), **axes, "runsCountToCompare": RUNS}
-    section = {"uuid": SECTION, "name": "Study", "display": True, "isReordered": True}
+    parallel = {**_card("parallel", "PARALLEL", "Settings and objectives", ALONE), **axes, "runsCountToCompare": RUNS}
+    shown = {"display": True, "isReordered": True, "deleted": False, "isGenerated": False}
+    sections = [
+        {"uuid": SECTION, "name": "Study", **shown},
+        {"uuid": ALONE, "name": "Study: settings and objectives", "columns": 1, **shown},
+    ]
     return {
         "compareRunCharts": [*history, *fronts, parallel],
-        "compareRunSections": [section],
+        "compareRunSections": sections,
         "isAccordionReordered": True,  # else the UI sorts sections by name, and this one comes last
     }
 
@@ -54,8 +59,8 @@ def _scatter(uuid: str, name: str, across: str, up: str) -> dict[str, Any]:
     return {**_card(uuid, "SCATTER", name), **axes, "runsCountToCompare": RUNS}
 
 
-def _card(uuid: str, kind: str, name: str) -> dict[str, Any]:
-    whose = {"metricSectionId": SECTION, "deleted": False, "isGenerated": False}
+def _card(uuid: str, kind: str, name: str, section: str = SECTION) -> dict[str, Any]:
+    whose = {"metricSectionId": section, "deleted": False, "isGenerated": False}
     return {"uuid": f"{SECTION}-{uuid}", "type": kind, "displayName": name, **whose}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from raytune_planes.printing import printable
@@ -152,13 +152,15 @@ def _shortened(value: str) -> str:
     return value[: LONGEST_PARAM - len(end)] + end
 
 
-def epoch_points(epoch: EpochRecord, first: Collection[str] = ()) -> list[Point]:
+def epoch_points(epoch: EpochRecord, first: Sequence[str] = ()) -> list[Point]:
     """An epoch's metrics at step = epoch. ``samples`` comes last: where it is, all of the epoch is.
 
-    The UI lists metrics in the order in which they arrived: those of ``first``, other validation metrics, the rest.
+    The UI lists metrics in the order in which they arrived: those of ``first``, in its order, other validation metrics,
+    the rest.
     """
     resting = {f"resting/{name}": 1.0 for name in epoch.resting}
-    order = sorted(epoch.metrics, key=lambda key: (key not in first, not key.startswith("val/")))
+    rank = {key: place for place, key in enumerate(dict.fromkeys(first))}
+    order = sorted(epoch.metrics, key=lambda key: (rank.get(key, len(rank)), not key.startswith("val/")))
     values = {
         **{key: epoch.metrics[key] for key in order},
         **resting,

@@ -13,6 +13,10 @@ STAR = "★"
 RANK, FLOORS, NOTE = "rank", "floors", "mlflow.note.content"
 """Tags. Sorted by the first, ascending, the best trial comes first and what has no result last."""
 BEST = "0 best"
+COLOR = "mlflow.runColor"
+"""The tag of the colour that the UI draws a run in; where it is empty, one of the UI's own."""
+OF_BEST, OF_DEFAULTS, OF_OTHERS, OWN = "#d55e00", "#000000", "#b0b7bf", ""
+"""The best, the defaults, those that are no result (pruned, paused, failed), and all other trials."""
 
 
 def looks(study: StudyFiles, report: str) -> dict[str, dict[str, str]]:
@@ -33,11 +37,13 @@ def _look(study: StudyFiles, trial: TrialRecord, best: TrialRecord | None, repor
         NAME: trial_name(trial) + _suffix(trial, missed),
         FLOORS: (missed or kept)[:LONGEST],
         RANK: _rank(trial, missed),
+        COLOR: OF_DEFAULTS if trial.number == 0 else OWN if trial.end.is_complete or trial.end.is_open else OF_OTHERS,
     }
     if trial is not best:
         return look | {NOTE: trial_note(trial)}
     defaults = " (defaults)" if trial.number == 0 else ""
-    return look | {NAME: f"{STAR} {trial.number:03d} best{defaults}", RANK: BEST, NOTE: best_note(study, trial, report)}
+    marks = {NAME: f"{STAR} {trial.number:03d} best{defaults}", RANK: BEST, COLOR: OF_BEST}
+    return look | marks | {NOTE: best_note(study, trial, report)}
 
 
 def _suffix(trial: TrialRecord, missed: str) -> str:

@@ -33,7 +33,13 @@ class Version:
 
 
 def register_version(
-    folder: Path, trial: TrialRecord, epoch: int, model: LoggedModel, tags: Mapping[str, str], place: MlflowPlace
+    folder: Path,
+    trial: TrialRecord,
+    epoch: int,
+    model: LoggedModel,
+    tags: Mapping[str, str],
+    place: MlflowPlace,
+    about: str = "",
 ) -> Version:
     """Log the model of a trial of the study in ``folder`` and register it, once: a later call updates its tags.
 
@@ -41,6 +47,7 @@ def register_version(
         folder: The study's; all its trials are sent to the store first.
         epoch: Whose weights the model has.
         tags: What the version states beside whose model it is.
+        about: Its description, beside whose model it is.
     """
     study = reading.read_study(folder)
     store = MlflowStore(place.uri, study.start, folder.parent / "mlartifacts", place.experiment)
@@ -56,7 +63,9 @@ def register_version(
                 connect(place.uri).set_model_version_tag(MODEL, known.number, key, value)
         return Version(known.number, {**known.tags, **tags})
     address = log_model(place.uri, run_id, model, step=epoch)
-    return _version(_register(place.uri, address, run_id, tags))
+    whose = f"Study {study.start.name}, trial {trial.number}, epoch {epoch}."
+    parts = (whose, about, SYNTHETIC if study.start.synthetic else "")
+    return _version(_register(place.uri, address, run_id, tags, " ".join(filter(None, parts))))
 
 
 def champion(uri: str) -> Version | None:
@@ -80,14 +89,13 @@ def _version(version: ModelVersion) -> Version:
     return Version(str(version.version), dict(version.tags))
 
 
-def _register(uri: str, model_uri: str, run_id: str, tags: Mapping[str, str]) -> ModelVersion:
+def _register(uri: str, model_uri: str, run_id: str, tags: Mapping[str, str], about: str) -> ModelVersion:
     client = connect(uri)
     if not client.search_registered_models(f"name = '{MODEL}'"):
         client.create_registered_model(
             MODEL, description="The best model of each study; the alias 'champion' names the one to use."
         )
     logged = client.get_logged_model(model_uri.removeprefix("models:/"))
-    about = SYNTHETIC if tags["synthetic"] == "true" else None
     return client.create_model_version(
         MODEL, logged.artifact_location, run_id, tags=dict(tags), description=about, model_id=logged.model_id
     )

@@ -114,7 +114,10 @@ def test_the_champion_served_over_http_answers_what_predict_says(
     assert register(folder, default_uri(tmp_path)) == f"{CHAMPION} (version 1, a model of SYNTHETIC pictures)"
     version = connect(default_uri(tmp_path)).get_model_version_by_alias("raytune-planes", "champion")
     assert version.tags["synthetic"] == "true"
-    assert version.description.startswith("Of synthetic pictures, drawn by this program")
+    assert version.description.startswith("Study quick-1, trial 3, epoch ")
+    assert " Validation: fgvc/accuracy 0." in version.description
+    assert ". Of synthetic pictures, drawn by this program" in version.description
+    assert sorted(version.tags)[-1] == "trial_results", "what is for programs stands last in the UI"
     card = fetch(CHAMPION, default_uri(tmp_path), "MODEL_CARD.md").read_text()
     assert card == (folder / "MODEL_CARD.md").read_text(), "the card is with the model"
     assert card.startswith("# Model card: trial 3 of study `quick-1`\n")

@@ -174,7 +174,11 @@ def test_a_study_s_view_has_charts_of_its_objectives_their_front_and_its_setting
         assert {*parallel["selectedParams"]} <= data.params.keys()
     # The UI orders sections by name unless a person did, and puts its own after those that are there.
     assert view["isAccordionReordered"]
-    assert {c["metricSectionId"] for c in view["compareRunCharts"]} == {view["compareRunSections"][0]["uuid"]}
+    assert [c["metricSectionId"] for c in view["compareRunCharts"]] == [*["study"] * 3, "study-settings"]
+    assert [(s["uuid"], s.get("columns")) for s in view["compareRunSections"]] == [
+        ("study", None),
+        ("study-settings", 1),  # as wide as the page, so that the names of its axes do not overlap
+    ]
 
 
 def test_a_setting_that_some_trials_do_not_draw_is_no_axis_as_it_would_hide_these() -> None:

@@ -55,6 +55,15 @@ def test_the_star_moves_when_another_trial_becomes_best_and_the_ranks_put_it_fir
         found["trial 004, below a floor"]["floors"] == "val/planesnet/accuracy is 0.8800, 0.0200 below its floor of 0.9"
     )
     assert found["★ 005 best"]["floors"] == "kept"
+    colors = {name.split(",")[0]: run["mlflow.runColor"] for name, run in found.items() if "rank" in run}
+    assert colors == {
+        "★ 005 best": "#d55e00",
+        "trial 000 (defaults)": "#000000",
+        "trial 001": "#b0b7bf",
+        "trial 002": "#b0b7bf",
+        "trial 003": "",  # no longer the best's
+        "trial 004": "",
+    }
     assert contents(default_uri(out))["★ 005 best"]["params"] == {"optim.lr": "0.01235"}
     first = runs(connect(default_uri(out)), "tags.rank ASC")
     assert next(run.info.run_name for run in first if "rank" in run.data.tags) == "★ 005 best"
@@ -112,6 +121,8 @@ def test_the_description_of_the_best_tells_its_gain_beside_alone_and_the_setting
 def test_metrics_arrive_with_the_objectives_first_and_then_validation() -> None:
     keys = [key for key, *_ in epoch_points(epoch(1, 0.5), ("val/hrplanes/iou",))]
     assert keys[0] == "val/hrplanes/iou"
+    goal = ("val/hrplanes/iou", "val/fgvc/accuracy")
+    assert [key for key, *_ in epoch_points(epoch(1, 0.5), goal)][:2] == list(goal), "in the goal's order"
     of_val = [key.startswith("val/") for key in keys]
     assert of_val == sorted(of_val, reverse=True)
     assert keys[-1] == "samples"

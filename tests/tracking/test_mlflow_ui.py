@@ -184,6 +184,7 @@ def test_only_the_page_gets_the_script_and_is_sent_whole_with_its_length(kind: s
         return b"".join(m.get("body", b"") for m in sent)
 
     page = b"<html><head></head></html>"
+    assert "display:none" in script(), "what has nothing to do with training is hidden"
     assert ask("/ajax-api/x") == page
     is_page = kind.startswith("text/html")
     assert ask("/") == (page.replace(b"<head>", b"<head>" + script().encode()) if is_page else page)
