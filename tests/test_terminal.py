@@ -205,7 +205,7 @@ def test_before_a_trial_has_ended_the_pace_of_those_that_run_tells_what_remains(
     board.take(trial(1, 0.1))  # one of two epochs
     # 30 s are left at this pace, give or take a half: sigma is 15 s, and one pace is one degree of freedom.
     # The least is 30 exp(-3.0777 sqrt(ln(1 + 1/4))): a time is never 0 while a trial runs.
-    assert board.remaining() == (pytest.approx(7.0067, rel=1e-4), pytest.approx(30 + 3.0777 * 15, rel=1e-4))
+    assert board.remaining() == (pytest.approx(7.0101, rel=1e-4), pytest.approx(30 + 3.0777 * 15, rel=1e-4))
 
 
 def test_a_failed_trial_tells_nothing_of_how_long_others_take() -> None:

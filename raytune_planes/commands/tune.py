@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from raytune_planes.commands.arguments import (
     SEARCH_DB,
@@ -163,8 +164,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _started(args: argparse.Namespace, out: ScriptOutput) -> int:
-    """Says at once that something happens: the libraries take seconds to load, on a busy machine many."""
-    print("Loading PyTorch and Ray", flush=True)
+    """Tells who waits at a terminal that something happens: the libraries take seconds to load."""
+    if sys.stdout.isatty():
+        print("Loading PyTorch and Ray", flush=True)
     from raytune_planes.commands import study_run
 
     return study_run.run(args, out)
