@@ -161,7 +161,7 @@ def _right(folder: Path, dataset: str) -> tuple[np.ndarray, np.ndarray] | None:
         found = read_validation(folder).get(dataset)
     except UserError:
         return None
-    return found and (found.pictures_N, found.logits_NK.argmax(1) == found.labels_N)
+    return None if found is None else (found.pictures_N, found.logits_NK.argmax(1) == found.labels_N)
 
 
 def _correlation(less: tuple[np.ndarray, np.ndarray] | None, whole: tuple[np.ndarray, np.ndarray] | None) -> float:
