@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,12 +97,8 @@ class TrainingRun:
             self._introduce(material[0], stage)
             return material
 
-        try:
+        with self._nothing_stays(is_new):
             end, reason = self._train(introduced, last if self.resume else None)
-        except UserError:  # before its first epoch: nothing stays of a training that was refused
-            if is_new and not self.record.epochs:
-                self._leave()
-            raise
         give_back()
         self.record = replace(self.record, end=end, reason=reason)
         if end.is_complete:
@@ -173,12 +169,18 @@ class TrainingRun:
             files.write_whole(self.out / CARD, card(about, ["", f"To use its weights: `{use}`"]))
         early.finish(print)
 
-    def _leave(self) -> None:
-        """Remove what ``_open`` has made."""
-        with suppress(OSError):
-            (self.out / files.CONFIG).unlink(missing_ok=True)
-            if self._made:
-                self.out.rmdir()
+    @contextmanager
+    def _nothing_stays(self, is_new: bool) -> Iterator[None]:
+        """Of a new training that is refused before its first epoch, what ``_open`` has made is removed."""
+        try:
+            yield
+        except UserError:
+            if is_new and not self.record.epochs:
+                with suppress(OSError):
+                    (self.out / files.CONFIG).unlink(missing_ok=True)
+                    if self._made:
+                        self.out.rmdir()
+            raise
 
     def _open(self, last: Path) -> bool:
         """Returns whether no training was there. Raises UserError."""
