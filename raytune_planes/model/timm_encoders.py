@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import timm
@@ -153,7 +154,8 @@ class TimmPyramid(Pyramid):
     def held_maps(self, image_BCHW: Tensor, *, fine: bool) -> dict[str, Tensor]:
         """timm's own maps by their index."""
         learns = any(parameter.requires_grad for parameter in self.net.parameters())
-        with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+        # Only where it changes something: an exported program cannot hold a switch of gradients.
+        with torch.no_grad() if torch.is_grad_enabled() and not learns else nullcontext():
             found = {str(index): map_BCHW for index, map_BCHW in self.maps(image_BCHW).items()}
         return found if fine else {index: found[index] for index in self.coarse}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -236,3 +237,14 @@ def test_weights_and_freezing_are_for_networks_of_timm() -> None:
         toy_config(model__backbone__weights="pretrained")
     with pytest.raises(UserError, match=r"model\.backbone\.freeze is for networks with pretrained weights"):
         toy_config(model__backbone__freeze=True)
+
+
+@pytest.mark.slow
+def test_a_frozen_encoder_can_be_kept_as_an_exported_program() -> None:
+    encoder = build_encoder(Backbone(kind="timm/ghostnet_050", width=8, weights="pretrained", freeze=True)).eval()
+    image_BCHW = torch.rand(2, 3, 64, 64)
+    file = io.BytesIO()
+    torch.export.save(torch.export.export(encoder, (image_BCHW,)), file)
+    file.seek(0)
+    again = torch.export.load(file).module()(image_BCHW)
+    torch.testing.assert_close(again, encoder(image_BCHW))
