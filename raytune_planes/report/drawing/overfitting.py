@@ -54,7 +54,7 @@ def shares(numbers: Curve) -> Figure:
                 ends = [[value - interval[0]], [interval[1] - value]]
                 axes.errorbar(place, value, ends, color=shade, elinewidth=2, capsize=6, capthick=2)
             if math.isfinite(value):
-                beside = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 10}
+                beside = {"xytext": (10, 6), "textcoords": "offset points", "va": "bottom", "fontsize": 10}
                 axes.annotate(f"{value:.1%}", (place, value), **beside)
         axes.set_title(f"{panel.dataset} {panel.metric.replace('_', ' ')}", fontsize=11)
         percent(axes)
