@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from raytune_planes.errors import UserError
 from raytune_planes.invocation import RESULTS
+from raytune_planes.tracking import files
 
 FIRST = "train"
 """The first training's folder in the results; the next are ``train-2``, ``train-3``."""
@@ -31,3 +35,18 @@ def numbered_folder(results: Path = RESULTS, *, resume: bool = False) -> Path:
         if number > 1:
             print(f"This training is in {folder}; those before it stay")
         return folder
+
+
+@contextmanager
+def nothing_stays(folder: Path, made: bool, is_new: Callable[[], bool]) -> Iterator[None]:
+    """Of a training that is refused while ``is_new`` holds, its settings are removed, and its folder where it was
+    ``made``."""
+    try:
+        yield
+    except UserError:
+        if is_new():
+            with suppress(OSError):
+                (folder / files.CONFIG).unlink(missing_ok=True)
+                if made:
+                    folder.rmdir()
+        raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from raytune_planes.allocation import give_back
 from raytune_planes.catalog import primary_metric
+from raytune_planes.commands.training_folder import nothing_stays
 from raytune_planes.commands.training_tracking import send
 from raytune_planes.config import TrialConfig
 from raytune_planes.datasets import early
@@ -97,7 +97,7 @@ class TrainingRun:
             self._introduce(material[0], stage)
             return material
 
-        with self._nothing_stays(is_new):
+        with nothing_stays(self.out, self._made, lambda: is_new and not self.record.epochs):
             end, reason = self._train(introduced, last if self.resume else None)
         give_back()
         self.record = replace(self.record, end=end, reason=reason)
@@ -168,19 +168,6 @@ class TrainingRun:
             use = command(f"predict {quoted(self.out / files.WEIGHTS)} IMAGE")
             files.write_whole(self.out / CARD, card(about, ["", f"To use its weights: `{use}`"]))
         early.finish(print)
-
-    @contextmanager
-    def _nothing_stays(self, is_new: bool) -> Iterator[None]:
-        """Of a new training that is refused before its first epoch, what ``_open`` has made is removed."""
-        try:
-            yield
-        except UserError:
-            if is_new and not self.record.epochs:
-                with suppress(OSError):
-                    (self.out / files.CONFIG).unlink(missing_ok=True)
-                    if self._made:
-                        self.out.rmdir()
-            raise
 
     def _open(self, last: Path) -> bool:
         """Returns whether no training was there. Raises UserError."""
