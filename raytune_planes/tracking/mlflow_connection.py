@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,14 @@ def connect(uri: str) -> MlflowClient:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    if database := sqlite_file(uri):
-        try_file(database)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("mlflow.store.db", "mlflow.utils.environment"):  # each retry; that pip is not installed
         logging.getLogger(name).setLevel(logging.ERROR)
+    if database := sqlite_file(uri):
+        if not database.exists():
+            _make(database)
+        try_file(database)
     # Without an answer MLflow would try again for an hour.
     with answering(uri, "MLflow's database") if is_postgres(uri) else contextlib.nullcontext():
         return MlflowClient(tracking_uri=uri)
@@ -74,6 +77,19 @@ def try_file(path: Path) -> None:
             raise sqlite3.DatabaseError(f"{way_out} ({error})") from None
         if fault != "ok":
             raise sqlite3.DatabaseError(f"{way_out} ({fault})")
+
+
+def _make(path: Path) -> None:
+    """Make the database beside its place: of a process that is killed meanwhile only some tables would stay, with which
+    MLflow never continues. Where that cannot be done, or another was quicker, MLflow finds or makes it as usual."""
+    from mlflow import MlflowClient
+
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
+            new = Path(folder) / path.name
+            MlflowClient(tracking_uri=sqlite_address(new))
+            os.link(new, path)
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: Path) -> str:
