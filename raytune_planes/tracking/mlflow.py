@@ -148,7 +148,7 @@ class MlflowTracker:
                     self._news.wait_for(lambda: self._closing, self.retry_s)
 
     def _free(self, store: MlflowStore) -> None:
-        for trial_id in [i for i in self._held if is_freed(self._trials[i])]:
+        for trial_id in [i for i in tuple(self._held) if is_freed(self._trials[i])]:  # others end meanwhile
             store.free(trial_id, self._trials[trial_id])
             self._held.remove(trial_id)
 

@@ -40,7 +40,7 @@ def connect(uri: str) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("mlflow.store.db", "mlflow.utils.environment"):  # each retry; that pip is not installed
+    for name in ("mlflow.store.db", "mlflow.utils.environment", "psycopg"):  # each retry; no pip; a row that is there
         logging.getLogger(name).setLevel(logging.ERROR)
     if database := sqlite_file(uri):
         if not database.exists():

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from raytune_planes.tracking import read_study
-from raytune_planes.tracking.mlflow import sync
+from raytune_planes.tracking import JsonlTracker, Trackers, read_study
+from raytune_planes.tracking.keeping import is_freed
+from raytune_planes.tracking.mlflow import MlflowTracker, sync
 from raytune_planes.tracking.mlflow_connection import default_uri
 from tests.tracking.stores import contents, tracked
 from tests.tracking.studies import play, three_trials
@@ -86,3 +87,22 @@ def test_a_server_in_trouble_costs_the_study_nothing_and_is_sent_all_of_it_later
     sync(out / "quick-1")
     found = contents(default_uri(out))
     assert len(found) == 1 + len(three_trials())
+
+
+def test_a_trial_that_ends_while_the_store_is_written_is_no_trouble(
+    out: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, asked = MlflowTracker(out, default_uri(out), retry_s=0.1), list[Path]()
+
+    def ends_another(folder: Path) -> bool:
+        """As ``is_freed``, while the driver's thread tells of a further end."""
+        asked.append(folder)
+        tracker._held.add(f"later-{len(asked)}")
+        tracker._trials[f"later-{len(asked)}"] = folder
+        return is_freed(folder)
+
+    monkeypatch.setattr("raytune_planes.tracking.mlflow.is_freed", ends_another)
+    with caplog.at_level(logging.WARNING):
+        play(Trackers(JsonlTracker(out), tracker))
+    assert asked
+    assert "does not answer" not in caplog.text
