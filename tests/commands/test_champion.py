@@ -115,7 +115,7 @@ def test_the_champion_served_over_http_answers_what_predict_says(
     version = connect(default_uri(tmp_path)).get_model_version_by_alias("raytune-planes", "champion")
     assert version.tags["synthetic"] == "true"
     assert version.description.startswith("Study quick-1, trial 3, epoch ")
-    assert " Validation: fgvc/accuracy 0." in version.description
+    assert " Validation: planesnet/accuracy 0.9300, " in version.description
     assert ". Of synthetic pictures, drawn by this program" in version.description
     assert sorted(version.tags)[-1] == "trial_results", "what is for programs stands last in the UI"
     card = fetch(CHAMPION, default_uri(tmp_path), "MODEL_CARD.md").read_text()
