@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 from optuna.samplers import TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
 
-from raytune_planes.tuning.optuna_hooks import ATTRIBUTES, METHODS
+from raytune_planes.tuning.optuna_hooks import ATTRIBUTES, METHODS, id_of
 from raytune_planes.tuning.ray_hooks import OF_THE_CONTROLLER
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
@@ -43,6 +45,8 @@ HOOKS: Mapping[str, str] = {
     ),
     "ray.tune.execution.class_cache.ENV_VARS_TO_PROPAGATE": "tuning/ray_hooks.py",
     "ray.tune.execution.tune_controller.TuneController._maybe_reuse_cached_actor": "tuning/ray_hooks.py",
+    "ray.tune.execution.tune_controller.TuneController._maybe_cache_trial_actor": "tuning/ray_hooks.py",
+    "ray.tune.execution.tune_controller.TuneController._update_trial_queue": "tuning/ray_hooks.py",
     "ray.train.v2._internal.execution.callback.WorkerGroupCallback": "tuning/ray_hooks.py",
     f"{GROUP}.worker_group.WorkerGroup.get_worker_group_state": "tuning/ray_hooks.py",
     f"{GROUP}.state.WorkerGroupState.placement_group_handle": "tuning/ray_hooks.py",
@@ -69,6 +73,14 @@ def test_the_installed_release_has_the_hook(hook: str) -> None:
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_a_sampler_of_optuna_has_the_attribute(name: str) -> None:
     assert hasattr(TPESampler(), name), f"TPESampler.{name} is gone; it is used in tuning/optuna_hooks.py"
+
+
+def test_a_trial_of_optuna_says_by_which_number_its_storage_knows_it() -> None:
+    storage = InMemoryStorage()
+    for name in "ab":
+        study_id = storage.create_new_study([StudyDirection.MAXIMIZE], name)
+        known = storage.create_new_trial(study_id)
+    assert id_of(storage.get_trial(known)) == known == 1
 
 
 def test_tune_says_which_process_a_trial_has() -> None:
@@ -105,7 +117,7 @@ def test_mlflows_page_reads_the_view_that_a_study_leaves_it(name: str) -> None:
 def test_private_names_of_libraries_are_used_in_their_one_file() -> None:
     used = {(name, path) for path, name in private_names()}
     allowed = {(part, path) for name, path in HOOKS.items() for part in name.split(".")}
-    allowed |= {(name, "tuning/optuna_hooks.py") for name in ATTRIBUTES}
+    allowed |= {(name, "tuning/optuna_hooks.py") for name in (*ATTRIBUTES, "_trial_id")}
     of_python = {("_ActionsContainer", "commands/arguments.py"), ("_ArgumentGroup", "commands/tune.py")}
     of_python |= {("_exit", "tuning/daemons.py")}
     of_python |= {("_replace", "datasets/depth.py")}  # of a named tuple, where it is public

@@ -22,6 +22,7 @@ from raytune_planes.cli import main
 from raytune_planes.commands.champion import register
 from raytune_planes.errors import UserError
 from raytune_planes.records import End
+from raytune_planes.report.standing import RESULTS
 from raytune_planes.tracking import DataDescription, JsonlTracker
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
@@ -83,7 +84,7 @@ def test_the_alias_moves_only_where_no_dataset_loses_more_than_its_interval(
     said = register_one(0.95, 0.95, 0.95).splitlines()
     assert holder() == "3", "better, and within the interval where it is worse"
     assert said[0].startswith(f"{CHAMPION} (version 3), in place of version 2: no dataset is worse")
-    connect(uri).delete_model_version_tag("raytune-planes", "3", "results")
+    connect(uri).delete_model_version_tag("raytune-planes", "3", RESULTS)
     assert (
         "@champion stays version 3: what the champion reached is not recorded, so the two cannot be compared"
         in register_one(1.0, 1.0, 1.0)

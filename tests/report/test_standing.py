@@ -90,6 +90,11 @@ def test_under_another_goal_the_mean_over_the_datasets_decides() -> None:
     assert (judged.promoted, judged.reason) == (False, "its score 0.6567 is below 0.6667")
 
 
+@pytest.mark.parametrize("tag", ["trial_results", "results"])
+def test_what_a_version_reached_is_read_under_both_names_of_its_tag(tag: str) -> None:
+    assert Standing.of_tags({tag: CHAMPION.to_tag(), "other": "{}"}) == Standing.from_tag(CHAMPION.to_tag()) is not None
+
+
 def test_a_champion_without_a_record_stays_and_that_is_said() -> None:
     for tag in ("", "nonsense", "{}", '{"results": 3}'):
         assert Standing.from_tag(tag) is None
