@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raytune_planes.fold_metrics import results
-from raytune_planes.printing import counted
+from raytune_planes.printing import counted, time_text
 from raytune_planes.records import HIGHER_IS_BETTER, EpochRecord, Goal, TrialRecord
 from raytune_planes.report import over_folds
 from raytune_planes.report.formatting import shown, value_text
@@ -16,6 +16,7 @@ from raytune_planes.report.licences import licences
 from raytune_planes.report.markdown import code, escaped, table
 from raytune_planes.settings import defaults
 from raytune_planes.tracking.base import DataDescription
+from raytune_planes.tracking.costs import trained_for
 from raytune_planes.tracking.gains import floor_in_words, is_quality, missed_in_words, sample_of, unapplied
 
 FILE = "MODEL_CARD.md"
@@ -101,7 +102,10 @@ def _data(subject: Subject) -> Iterator[str]:
     ]
     yield from table(("dataset", *splits, "pictures", "fingerprint"), rows, right=range(1, len(splits) + 1))
     config = subject.trial.config
-    of_split = [f"{code(k)} {escaped(value_text(v))}" for k, v in config.items() if k.startswith("split.")]
+    # ``folds`` and ``fold`` say something of folds alone.
+    idle = () if config.get("split.kind") == "kfold" else ("split.folds", "split.fold")
+    named = [k for k in config if k.startswith("split.") and k not in idle]
+    of_split = [f"{code(k)} {escaped(value_text(config[k]))}" for k in named]
     yield ""
     yield (
         f"Splits: {', '.join(of_split) or 'not recorded'}. Pictures of a group (a scene, copies of one picture) are in "
@@ -174,8 +178,7 @@ def _setting(value: Any) -> str:
 
 def _costs(subject: Subject) -> Iterator[str]:
     trial = subject.trial
-    seconds, where = sum(e.seconds for e in trial.epochs), trial.tags.get("pool", "")
-    took = f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+    took, where = time_text(trained_for(trial)), trial.tags.get("pool", "")
     yield (
         f"Its training: {counted(len(trial.epochs), 'epoch')}, {counted(trial.trained, 'training picture')}, {took}"
         f"{f' on {escaped(where)}' if where else ''}; the weights are those after "

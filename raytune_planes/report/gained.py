@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from raytune_planes.records import EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.report import explain, over_folds
 from raytune_planes.report.formatting import shown, signed, table
+from raytune_planes.report.intervals import of_difference, of_pictures
 from raytune_planes.tracking.gains import Gain, defaults_trial, floor_in_words
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -42,17 +43,31 @@ def as_lines(study: StudyFiles, best: TrialRecord, epoch: EpochRecord, gains: Se
 
 
 def transfer(study: StudyFiles, gains: Sequence[Gain]) -> list[str]:
-    """A sentence for the goal's metrics of each dataset that was trained alone: whether the others help or cost it."""
+    """A sentence for the goal's metrics of each dataset that was trained alone: whether the others help or cost it.
+
+    The defaults tell it, whose settings and samples a dataset alone has too: the best trial has other settings.
+    """
     named = {o.metric: o for o in study.start.goal.objectives}
     named = {**{key: Objective(key) for key in study.start.goal.floors}, **named}
     lines = []
     for gain in gains:
-        if gain.metric in named and math.isfinite(gain.alone):
-            difference = gain.after - gain.alone
+        difference = gain.before - gain.alone
+        if gain.metric in named and math.isfinite(difference):
             better = named[gain.metric].worse_first(difference)  # an error that falls is a gain
             kind = "positive transfer" if better > 0 else "negative transfer" if better < 0 else "no transfer"
-            lines.append(f"{gain.metric}: {kind}, {difference:+.4f} beside the dataset trained alone")
+            compared = "the defaults beside the dataset trained alone with the same settings"
+            lines.append(f"{gain.metric}: {kind}, {difference:+.4f}: {compared}{_luck(gain)}")
     return lines
+
+
+def _luck(gain: Gain) -> str:
+    """Said where the pictures are too few to tell the defaults from the dataset trained alone."""
+    n = gain.sample.count if gain.sample else 0
+    joint, alone = of_pictures(gain.before, n), of_pictures(gain.alone, n)
+    if joint is None or alone is None or gain.before == gain.alone:
+        return ""
+    low, high = of_difference(gain.before, joint, gain.alone, alone)
+    return f"; may be luck with {gain.sample}" if low <= 0 <= high else ""
 
 
 def columns(best: TrialRecord, gains: Sequence[Gain]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raytune_planes.invocation import command, quoted
-from raytune_planes.printing import counted
+from raytune_planes.printing import counted, time_text
 from raytune_planes.records import TrialRecord
 from raytune_planes.report import final, gained
 from raytune_planes.report.card import FILE, Subject, card
@@ -15,6 +15,7 @@ from raytune_planes.report.explain import confirmed_rows
 from raytune_planes.report.intervals import METHOD
 from raytune_planes.report.markdown import code, escaped, table
 from raytune_planes.report.summary import end_counts
+from raytune_planes.tracking.costs import trained_for
 from raytune_planes.tracking.files import trial_folder, write_whole
 from raytune_planes.tracking.final import Handed, called, handed_over, read_final
 from raytune_planes.tracking.gains import best_of, gains, goal_in_words
@@ -87,10 +88,10 @@ def _search(study: StudyFiles) -> Iterator[str]:
     start = study.start
     ends = ", ".join(f"{count} {end}" for end, count in end_counts(study).items())
     samples = sum(t.trained for t in study.trials)
-    hours = sum(e.seconds for t in study.trials for e in t.epochs) / 3600
+    took = time_text(sum(map(trained_for, study.trials)))
     yield f"Found by a search over the space {code(start.space)} ({code(start.space_digest[:12])}), seed {start.seed}."
     yield f"It asked: {escaped(start.about or start.name)} Its goal: {escaped(goal_in_words(start.goal))}."
     yield (
         f"It took {counted(len(study.trials), 'trial')} ({ends}), {counted(samples, 'training picture')} and "
-        f"{hours:.2f} h of trials. The best of many trials is optimistic about its validation split."
+        f"{took} of trials, one after the other. The best of many trials is optimistic about its validation split."
     )

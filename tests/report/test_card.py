@@ -54,12 +54,20 @@ def test_it_has_the_figures_of_the_best_trial_with_intervals_floors_and_referenc
     assert found["val/planesnet/accuracy"] == ["0.9300", "0.8625 to 0.9657", "100 pictures", "", "yes: 0.9"]
     assert found["val/hrplanes/iou"][2:4] == ["50 scenes", "objective"]
     assert "| `val/fgvc/accuracy` | 0.3000 | 0.5000 | +0.2000 | 0.4500 |" in text, "defaults, best, gain, alone"
-    assert "- val/fgvc/accuracy: positive transfer, +0.0500 beside the dataset trained alone" in text
-    assert "Its training: 2 epochs, 384 training pictures, 0.1 min on cpu; the weights are those after epoch 2" in text
+    assert "- val/fgvc/accuracy: negative transfer, -0.1500: the defaults beside the dataset trained alone" in text
+    assert "Its training: 2 epochs, 384 training pictures, 3 s on cpu; the weights are those after epoch 2" in text
     assert "4 trials (1 converged, 1 completed, 1 pruned, 1 failed)" in text
     assert rows(text, "Data")["fgvc"] == ["40", "20", "**synthetic**", "`f00d`"]
     assert "SYNTHETIC" in text
     assert rows(text, "Settings that differ from the defaults")["datasets.fgvc.head.depth"][1:] == ["2", "the search"]
+
+
+@pytest.mark.parametrize(("kind", "named"), [("holdout", "holdout. Pictures"), ("kfold", "kfold, `split.folds` 5, ")])
+def test_it_names_folds_where_there_are_some_alone(kind: str, named: str) -> None:
+    record = replace(trial(0), config={"split.kind": kind, "split.folds": 5, "split.fold": 0})
+    text = study_card(study(ended(record, End.COMPLETED, "1 epoch", epoch(1, 0.5))))
+    assert text is not None
+    assert f"Splits: `split.kind` {named}" in text
 
 
 def test_a_missed_floor_is_named_at_the_top_and_in_its_row() -> None:

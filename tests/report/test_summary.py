@@ -19,7 +19,7 @@ from raytune_planes.report.summary import as_text, summarise, table
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import defaults
 from raytune_planes.tracking import JsonlTracker, StudyFiles, published_log, read_study
-from raytune_planes.tracking.gains import Gain, sample_of
+from raytune_planes.tracking.gains import Gain, Sample, sample_of
 from raytune_planes.tracking.mlflow_fields import epoch_points, result_points
 from raytune_planes.tracking.mlflow_notes import best_note, study_note
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, on_folds, play, three_trials, trial
@@ -73,9 +73,18 @@ def test_a_floor_whose_reference_has_no_result_is_said_not_to_be_applied() -> No
 def test_transfer_of_an_error_is_positive_where_it_falls(mode: str, kind: str) -> None:
     goal = Goal((Objective("val/fgvc/accuracy", mode),))
     before = replace(study(*three_trials()), start=replace(START, goal=goal))
-    gain = Gain("val/fgvc/accuracy", before=4.0, after=3.0, alone=3.5)
-    told = f"val/fgvc/accuracy: {kind} transfer, -0.5000 beside the dataset trained alone"
-    assert transfer(before, [gain]) == [told]
+    gain = Gain("val/fgvc/accuracy", before=3.0, after=4.0, alone=3.5)  # what the best adds is the search's
+    compared = "the defaults beside the dataset trained alone with the same settings"
+    assert transfer(before, [gain]) == [f"val/fgvc/accuracy: {kind} transfer, -0.5000: {compared}"]
+
+
+def test_transfer_that_the_pictures_cannot_tell_from_luck_says_so() -> None:
+    # Wilson: 8 of 10 is 0.490 to 0.943 and 6 of 10 0.313 to 0.832, so the difference begins at 0.2 - 0.387, below 0;
+    # 80 of 100 is 0.711 to 0.867 and 60 of 100 0.502 to 0.691, and it begins at 0.2 - 0.127, above 0.
+    few, many = (Gain("val/fgvc/accuracy", 0.8, 0.9, Sample(n, "pictures"), alone=0.6) for n in (10, 100))
+    told = [line for gain in (few, many) for line in transfer(study(*three_trials()), [gain])]
+    assert [line.endswith("with the same settings; may be luck with 10 pictures") for line in told] == [True, False]
+    assert [line.split(":")[1] for line in told] == [" positive transfer, +0.2000"] * 2
 
 
 def measured(record: TrialRecord) -> TrialRecord:
