@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from raytune_planes.errors import UserError
 
@@ -36,16 +37,39 @@ def without_login(address: str) -> str:
     return _without(address, "")
 
 
+def named(address: str) -> str:
+    """What was given in the place of an address, for messages: of what is none, nothing that may hold a password."""
+    return without_secrets(address) if ADDRESS.match(address) or not re.search("[@=]", address) else "***"
+
+
 def is_postgres(address: str) -> bool:
-    return re.match(r"postgres(ql)?(\+\w+)?:", address) is not None
+    """Whether a PostgreSQL is meant, also where the address is malformed."""
+    return re.match(r"postgres(ql)?(\+\w+)?:", address, re.IGNORECASE) is not None
 
 
 def same_database(one: str, other: str) -> bool:
-    """Whether two addresses of PostgreSQL lead to one database, whoever logs in."""
-    from sqlalchemy import make_url
+    """Whether two addresses of PostgreSQL lead to one database, whoever logs in and however the host is called: where
+    both answer, a lock that is taken by one of them is missing at the other."""
+    from sqlalchemy import NullPool, create_engine, make_url, text
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-    first, second = ((u.host, u.port or 5432, u.database) for u in (make_url(one), make_url(other)))
-    return first == second
+    def place(address: str) -> tuple[object, ...]:
+        url = make_url(address)
+        told = url.get_dialect()().create_connect_args(url)[1]  # with what stands behind the ?
+        return told.get("host"), int(told.get("port") or 5432), told.get("dbname") or told.get("user")
+
+    try:
+        if place(one) == place(other):
+            return True
+    except (ArgumentError, ValueError):
+        return False
+    lock = {"lock": secrets.randbits(62)}
+    with suppress(SQLAlchemyError, ImportError, UnicodeError):
+        engines = (create_engine(address, poolclass=NullPool) for address in (one, other))
+        with next(engines).connect() as first, next(engines).connect() as second:
+            first.execute(text("select pg_advisory_xact_lock(:lock)"), lock)
+            return not second.scalar(text("select pg_try_advisory_xact_lock(:lock)"), lock)
+    return False
 
 
 @contextmanager
@@ -62,7 +86,7 @@ def answering(address: str, what: str) -> Iterator[None]:
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(ANSWER_S))  # a host that is away keeps silent for two minutes
-    shown = without_secrets(address)
+    shown = named(address)
     _refuse_unclear(address, what)
     try:
         engine = create_engine(address, poolclass=NullPool)
@@ -73,10 +97,12 @@ def answering(address: str, what: str) -> Iterator[None]:
         ) from None
     except (ArgumentError, ValueError):
         raise UserError(f"{what} is asked for at {shown}, which is no {FORM}") from None
+    if engine.dialect.is_async:
+        raise UserError(f"{what} is asked for at {shown}, by a driver that cannot be used here; name none: {FORM}")
     try:
         connection = engine.connect()
-    except DBAPIError as error:
-        why = (str(error.orig).strip() or "no reason").splitlines()[0]
+    except (DBAPIError, UnicodeError) as error:  # UnicodeError: a host that no name can be
+        why = (str(getattr(error, "orig", error)).strip() or "no reason").splitlines()[0]
         raise UserError(
             f"{what} does not answer at {shown}: {without_secrets(why)}; start the server, or mend host, database and "
             "login (a password may stand in PGPASSWORD or ~/.pgpass as well)"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from raytune_planes.addresses import answering, is_postgres, without_login, without_secrets
+from raytune_planes.addresses import answering, is_postgres, same_database, without_login, without_secrets
 from raytune_planes.errors import UserError
 
 PASSWORDS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12)
@@ -112,3 +112,41 @@ def test_a_server_that_is_away_is_said_with_what_to_do() -> None:
     ):
         raise AssertionError
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "host=127.0.0.1 user=me password=swordfish",
+        "me:swordfish@host/db",
+        "postgresql:me:swordfish@host/db",
+        "postgresql:/me:swordfish@host/db",
+        "POSTGRESQL:me:swordfish@host/db",
+        "postgresql+nope://me:swordfish@host/db",
+        "postgresql+psycopg_async://me:swordfish@host/db",
+        "postgresql://me:swordfish@..x/db",
+        "postgresql://me:swordfish@" + "x" * 64 + "/db",
+        "postgresql://me:swordfish@127.0.0.1:port/db",
+    ],
+)
+def test_what_is_no_address_is_refused_without_what_it_may_hold(text: str) -> None:
+    with pytest.raises(UserError, match=r"asked for at \S*\*\*\*|does not answer at postgresql://\*\*\*@") as told:
+        ask(text)
+    assert "swordfish" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("postgresql://me@h/db", "postgresql+psycopg://you:secret@h:5432/db?sslmode=require", True),
+        ("postgresql:///db?host=/srv/a", "postgresql://me@/db?host=/srv/a", True),
+        ("postgresql://me@h/db?port=1", "postgresql://me@h:1/db", True),
+        ("postgresql://me@h/", "postgresql://me@h/me", True),
+        ("postgresql:///db?host=/nowhere/a", "postgresql:///db?host=/nowhere/b", False),
+        ("postgresql:///db?host=/nowhere/a", "postgresql:///other?host=/nowhere/a", False),
+        ("postgresql://me@h/db", "postgresql://me@h:port/db", False),
+        ("postgresql://me@h/db", "postgres:db", False),
+    ],
+)
+def test_two_addresses_lead_to_one_database_or_not(one: str, other: str, is_same: bool) -> None:
+    assert same_database(one, other) is is_same

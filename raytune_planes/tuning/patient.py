@@ -52,7 +52,8 @@ class Patient(RDBStorage):
 
         Raises:
             UserError: the connection was lost before the study runs.
-            KeyboardInterrupt: it was lost for too long, or the study is interrupted meanwhile.
+            KeyboardInterrupt: it was lost for too long, the study is interrupted meanwhile, or the database refuses
+                what it took before: its tables are gone, or it is read only now.
         """
         if self._is_asking:  # one method of Optuna's calls another
             return call()
@@ -68,6 +69,7 @@ class Patient(RDBStorage):
                     answer = True  # it had been done
                 except (StorageInternalError, SQLAlchemyError) as error:
                     if not _is_lost(error):
+                        self._end(error)
                         raise
                     lost_s = self._wait(lost_s, error)
                     continue
@@ -76,6 +78,14 @@ class Patient(RDBStorage):
                 return answer
         finally:
             self._is_asking = False
+
+    def _end(self, error: BaseException) -> None:
+        """Raises KeyboardInterrupt: the study runs, and waiting would mend nothing."""
+        if self.is_interrupted is not None:
+            raise KeyboardInterrupt(
+                f"the search's database at {self.shown} does not take it any more: {_reason(error)}; nothing is lost: "
+                "mend the database, and what it lacks is made again from the records when the study continues"
+            ) from error
 
     def _wait(self, lost_s: float | None, error: BaseException) -> float:
         """Pause, and tell it the first time; returns since when."""

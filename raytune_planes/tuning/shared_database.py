@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytune_planes.addresses import FORM, answering, is_postgres, same_database, without_login, without_secrets
+from raytune_planes.addresses import FORM, answering, is_postgres, named, same_database, without_login, without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.tracking import files
 from raytune_planes.tuning.patient import Patient
@@ -23,7 +23,7 @@ def refuse_away(address: str, mlflow: str = "") -> None:
     """Raises UserError: ``address`` is not one of a PostgreSQL, nobody answers there, or ``mlflow`` is the same one."""
     if not is_postgres(address):
         raise UserError(
-            f"the search's database is asked for at {without_secrets(address)}, which is no {FORM}; without "
+            f"the search's database is asked for at {named(address)}, which is no {FORM}; without "
             "--search-db it is a file in the study's folder"
         )
     with answering(address, WHAT):
@@ -79,7 +79,7 @@ class SharedDatabase:
 
     def keep(self) -> None:
         """Note the name in the folder, once the study is there."""
-        if not self.exists():
+        if self._kept() != self.study:
             self.parent.mkdir(parents=True, exist_ok=True)
             files.save_json(self.parent / FILE, {**self._place(), "study": self.study})
 
