@@ -10,12 +10,15 @@ from pathlib import Path
 
 from raytune_planes.tracking import files
 
-DRIVEN, LAST = ".driving-", ".last.json"
-"""Begins the name of a study's lock on this host; and who drove each study last, as far as this host knows."""
+DRIVEN, LAST, LOCK = ".driving-", ".last.json", ".last.lock"
+"""Begins the name of a study's lock on this host; who drove each study last, as far as this host knows; its lock."""
 
 
 def remember(folder: Path, name: str, run: str) -> None:
-    files.write_whole(folder / LAST, json.dumps({**last(folder), name: run}))
+    """Note that ``run`` has the study now; one process after the other, so that none forgets what another noted."""
+    with (folder / LOCK).open("ab") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        files.write_whole(folder / LAST, json.dumps({**last(folder), name: run}))
 
 
 def last(folder: Path) -> dict[str, str]:
