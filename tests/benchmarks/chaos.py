@@ -15,6 +15,7 @@ from raytune_planes.datasets.synthetic import synthesise
 from tests.benchmarks.tables import Table
 from tests.chaos.agreement import differences, disagreements
 from tests.chaos.attack import SPACE, Study, attack, blows
+from tests.chaos.hosts import TRIALS, disagreements_after, on_loopback, play, prepared
 from tests.chaos.server import Server
 
 LIMIT_S = 3600.0
@@ -50,6 +51,14 @@ def measure(quick: bool) -> Table:
         figures[name] = {"killed": done, "time against peace": ratio, "faults": faults}
         if faults:
             raise AssertionError("\n".join([f"{name}, in {root}:", *faults]))
+    name = "drained, late, killed and restarted hosts"
+    study = prepared(root / "hosts")
+    with on_loopback() as stage:
+        faults = play(study, stage, limit_s=LIMIT_S)
+    if faults := [*faults, *disagreements_after(study)]:
+        raise AssertionError("\n".join([f"{name}, in {root}:", *faults]))
+    rows.append((f"{TRIALS} trials on {name}", "3", "", "0"))
+    figures[name] = {"faults": faults}
     shutil.rmtree(root)
     header = ("study", "killed", "time against peace", "differences")
     return Table("Chaos: processes killed with SIGKILL at seeded moments, then --resume", header, rows, figures)

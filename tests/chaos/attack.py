@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 import psutil
 
@@ -72,7 +73,7 @@ class Study:
     name: str
     words: tuple[str, ...]
     """All that follows ``tune`` at the first start."""
-    driver: subprocess.Popen[bytes] | None = None
+    driver: subprocess.Popen[Any] | None = None
     starts: int = 0
     dead: list[psutil.Process] = field(default_factory=list)
     """Processes of killed drivers."""
@@ -92,10 +93,13 @@ class Study:
         words = known if self.starts else (*self.words, "--name", self.name, "--out", str(self.out))
         self.starts += 1
         self.out.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         with (self.out / f"{self.name}.log").open("ab") as log:
-            command = [sys.executable, "-m", "raytune_planes", "tune", *words]
-            self.driver = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            self.driver = self.launch([sys.executable, "-m", "raytune_planes", "tune", *words], log)
+
+    def launch(self, command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[Any]:
+        """Start the driver, which writes to ``log``."""
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     def children(self) -> list[psutil.Process]:
         assert self.driver is not None

@@ -55,7 +55,7 @@ def test_a_study_spans_hosts_and_the_cluster_leaves_none_of_its_processes(made: 
         assert time.monotonic() < deadline, "the workers did not join"
         time.sleep(5)
     assert raylets(made) == dict.fromkeys(SERVERS, 1)
-    tokens = {made.run(host, "stat -c %a ~/.ray/auth_token; cat ~/.ray/auth_token") for host in ADDRESSES}
+    tokens = {made.run(host, "stat -c %a ~/.ray/auth_token; cat ~/.ray/auth_token") for host in ("laptop", *SERVERS)}
     assert len(tokens) == 1
     assert tokens.pop().startswith("600\n")
 

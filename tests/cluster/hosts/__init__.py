@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 INIT = Path(__file__).with_name("init.sh")
 PROJECT = Path(__file__).resolve().parents[3]
@@ -23,8 +26,15 @@ TOOLS = {
 }  # fmt: skip
 """Programs that hosts need, and the Debian package of each."""
 
-ADDRESSES: Mapping[str, str] = {"laptop": "10.77.0.1", "head": "10.77.0.10", "w1": "10.77.0.11", "w2": "10.77.0.12"}
+ADDRESSES: Mapping[str, str] = {
+    "laptop": "10.77.0.1",
+    "head": "10.77.0.10",
+    "w1": "10.77.0.11",
+    "w2": "10.77.0.12",
+    "w3": "10.77.0.13",
+}
 SERVERS = ("head", "w1", "w2")
+"""Beside the laptop, unless others are asked for."""
 HOME = "/root"
 
 
@@ -58,7 +68,9 @@ class Hosts:
 
     processes: Mapping[str, int]
     shared: Path
-    """Stands for a file server: every host has it at /srv/raytune."""
+    """Stands for a file server: every host has it at /srv/raytune, and where it lies here."""
+    networks: Mapping[str, str]
+    """The network namespace of each host."""
 
     def start(self, host: str, command: str) -> subprocess.Popen[str]:
         """Start ``command`` in a login shell of ``host``, in the folder ``cluster/`` of the project."""
@@ -82,10 +94,22 @@ class Hosts:
         assert process.returncode == status, f"{command} on {host} ended with {process.returncode}:\n{output}"
         return output
 
+    def lose(self, host: str) -> None:
+        """A host loses its power: it is silent from now on, and nobody is told."""
+        _ip(self.networks[host], "link set eth0 down")
+        os.kill(self.processes[host], signal.SIGKILL)  # takes all others of its process namespace along
+
+    def end_all(self, host: str) -> None:
+        """Kill what runs on a host beside its first process and the commands of ``start``; it stays usable."""
+        for process in psutil.Process(self.processes[host]).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.name() != "sleep":  # what its first process waits for
+                    process.kill()
+
 
 @contextmanager
-def hosts(folder: Path) -> Iterator[Hosts]:
-    """A laptop, a head and two workers that know one key; all gone afterwards. Raises where :func:`why_not` speaks."""
+def hosts(folder: Path, servers: Sequence[str] = SERVERS) -> Iterator[Hosts]:
+    """A laptop and ``servers`` that know one key; all gone afterwards. Raises where :func:`why_not` speaks."""
     with ExitStack() as stack:
         switch = f"rt{os.getpid()}"
         _netns(stack, switch)
@@ -94,12 +118,13 @@ def hosts(folder: Path) -> Iterator[Hosts]:
         (shared := folder / "shared").mkdir()
         key = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        networks = {name: f"{switch}-{name}" for name in ("laptop", *servers)}
         processes = {}
-        for name, address in ADDRESSES.items():
-            _connect(stack, f"{switch}-{name}", address, switch, name)
-            processes[name] = _boot(stack, name, f"{switch}-{name}", folder / name, shared)
-        made = Hosts(processes, shared)
-        for name in ADDRESSES:
+        for name, network in networks.items():
+            _connect(stack, network, ADDRESSES[name], switch, name)
+            processes[name] = _boot(stack, name, network, folder / name, shared)
+        made = Hosts(processes, shared, networks)
+        for name in networks:
             _furnish(made, name, key)
         yield made
 
@@ -107,7 +132,7 @@ def hosts(folder: Path) -> Iterator[Hosts]:
 def _boot(stack: ExitStack, name: str, network: str, folder: Path, shared: Path) -> int:
     """Start a host's first process and return its id here."""
     folder.mkdir()
-    paths = [str(path) for path in _outside_paths()]
+    paths = [str(path) for path in (*_outside_paths(), shared)]
     own = ["--mount", "--propagation", "private", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
     host = ["bash", str(INIT), name, str(folder), str(shared), *paths]
     command = ["ip", "netns", "exec", network, "unshare", *own, *host]
@@ -138,7 +163,7 @@ def _furnish(made: Hosts, name: str, key: Path) -> None:
         f"echo 'export PATH={Path(uv).parent}:{sys.base_prefix}/bin:$PATH' >> ~/.bashrc",
         f"echo 'export UV_OFFLINE=1 UV_LINK_MODE=symlink UV_CACHE_DIR={_uv_cache()}' >> ~/.bashrc",
     ]
-    if name in SERVERS:
+    if name != "laptop":
         lines.append("ssh-keygen -A >/dev/null; /usr/sbin/sshd -o PasswordAuthentication=no")
     else:
         lines.append(f"echo 'export PATH={Path(sys.executable).parent}:$PATH' >> ~/.bashrc")
