@@ -153,7 +153,7 @@ def crowd(at_once: int, trials: int, folder: Path) -> dict[str, float]:
 
 
 def measure(quick: bool) -> Table:
-    sizes, more = ((8,), 16) if quick else ((10, 20, 32), 80)
+    sizes, more = ((8,), 16) if quick else ((8, 32), 60)
     runs: dict[str, dict[str, float]] = {}
     for at_once in sizes:
         with tempfile.TemporaryDirectory(prefix="crowd-") as folder:

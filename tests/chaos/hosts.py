@@ -25,13 +25,13 @@ DRAINED_AT, KILLED_AT, HEAD_AT = 2, 10, 20
 """Epochs on record of the whole study when each happens."""
 
 
-def prepared(root: Path, *more: str) -> Study:
-    """The study, not started: small enough for hosts that are processes of one machine."""
+def prepared(root: Path, steps: int = 6) -> Study:
+    """The study, not started: with ``steps`` of each epoch as few, small enough for hosts that are processes here."""
     synthesise(root / "data", planesnet=48, hrplanes=4, fgvc=24, fgvc_classes=3, seed=0, scene_side=320)
-    (root / "hosts.yaml").write_text(SPACE.format(epochs=EPOCHS, steps=6))
+    (root / "hosts.yaml").write_text(SPACE.format(epochs=EPOCHS, steps=steps))
     words = (str(root / "hosts.yaml"), "--data", str(root / "data"), "--cache", str(root / "cache"), "--seed", "3")
     words += ("--trials", str(TRIALS), "--no-rungs", "--no-references", "--set", "stopping.rule=none")
-    return Study(root / "out", "hosts", (*words, *more))
+    return Study(root / "out", "hosts", words)
 
 
 class Stage(Protocol):

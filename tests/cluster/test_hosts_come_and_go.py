@@ -103,8 +103,9 @@ def made(tmp_path: Path) -> Iterator[Hosts]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore")
 def test_every_trial_exists_once_after_hosts_apart_came_and_went_and_the_head_was_restarted(made: Hosts) -> None:
-    plain = prepared(made.shared)
+    plain = prepared(made.shared, steps=80)  # trials still run when Ray finds that a host has been silent for long
     study = StudyThere(plain.out, plain.name, plain.words, made=made)
     assert play(study, Apart(made), limit_s=900) == [], study.said()
     assert disagreements_after(study) == []
