@@ -153,7 +153,8 @@ def crowd(at_once: int, trials: int, folder: Path) -> dict[str, float]:
 
 
 def measure(quick: bool) -> Table:
-    sizes, more = ((8,), 16) if quick else ((8, 32), 60)
+    # A process of a trial takes 0.7 GiB.
+    sizes, more = ((8,), 16) if quick else ((4, 12), 32)
     runs: dict[str, dict[str, float]] = {}
     for at_once in sizes:
         with tempfile.TemporaryDirectory(prefix="crowd-") as folder:
