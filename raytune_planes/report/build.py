@@ -132,6 +132,8 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
     if summary is None:
         failed = [f"Trial {t.number} failed: {t.reason}." for t in study.trials if t.end is End.FAILED]
         return Section("Answer", [*filter(None, question), *failed[:10]])
+    # Which it is stands above: now why, and what it cost.
+    question.append(f"Chosen for: {summary.choice.reason}. {cost_in_words(study, summary.best)}")
     confirmed = explain.uncertainty(study, summary.best)
     if summary.best.number and not confirmed:
         question.append("One seed each: the last command of this part tells gain from luck, on the test split.")
@@ -157,10 +159,9 @@ def _answer(study: StudyFiles, summary: Summary | None) -> Section:
         Table(("setting", "default", "best", ""), changes),
         Table(("nearest on the front", "objectives against the best", "its settings"), near),
     ]
-    chosen = f"Chosen for: {summary.choice.reason}. {cost_in_words(study, summary.best)}"
     commands = [line for _, line in explain.commands(study, summary.best)]
     commands += [explain.confirmation(study)] if summary.best.number and not confirmed else []
-    return Section("Answer", [*filter(None, question), chosen], [t for t in tables if t.rows], commands=commands)
+    return Section("Answer", [*filter(None, question)], [t for t in tables if t.rows], commands=commands)
 
 
 def _named_first(study: StudyFiles, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:

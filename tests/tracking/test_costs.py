@@ -9,6 +9,8 @@ import pytest
 
 from raytune_planes.printing import time_text
 from raytune_planes.records import EpochRecord, TrialRecord
+from raytune_planes.report.build import study_report
+from raytune_planes.report.figure import Missing
 from raytune_planes.tracking.costs import cost_in_words
 from raytune_planes.tracking.mlflow_notes import best_note, study_note
 from raytune_planes.tracking.reading import StudyFiles
@@ -42,3 +44,11 @@ def test_mlflow_says_what_the_best_cost(tmp_path: Path) -> None:
     said = cost_in_words(study, three_trials()[3])
     assert said in best_note(study, three_trials()[3], "")
     assert said in study_note(study)
+
+
+def test_the_report_says_why_a_trial_is_best_and_what_it_cost_right_after_the_goal(tmp_path: Path) -> None:
+    study = StudyFiles(tmp_path, START, three_trials())
+    answer = study_report(study, Missing("too few trials"), Missing("left out")).sections[0].text
+    after = next(i for i, text in enumerate(answer) if text.startswith("Goal: ")) + 1
+    assert answer[after].startswith("Chosen for: ")
+    assert answer[after].endswith(cost_in_words(study, three_trials()[3]))
