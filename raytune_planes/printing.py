@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,7 @@ CONTROL = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-
 """Control characters, separators of lines, marks that turn the direction of text, and bytes that are no UTF-8."""
 RESET = "\x1b[0m"
 """Ends all colours and nothing else. Ray's copy of colorama writes it to a terminal when the process ends."""
+COMMAND = re.compile(r"raytune[-_]planes ")
 IN_A_LINE, IN_TEXT = re.compile(f"[{CONTROL}]"), re.compile(f"(?![\n\t])[{CONTROL}]")
 
 
@@ -38,6 +41,22 @@ def in_number(number: int, what: str) -> str:
 def told(text: str) -> None:
     """To the person who waits; not to standard output, which a program may read."""
     print(text, file=sys.stderr, flush=True)
+
+
+def by_words(text: str, stream: Any) -> str:
+    """``text`` for ``stream``: where that is a terminal, lines too long for it are broken between words.
+
+    Lines of a table and commands stay whole, so that columns stand and what is pasted is one line.
+    """
+    if not stream.isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+
+    def broken(line: str) -> str:
+        is_whole = len(line) <= columns or "  " in line or COMMAND.search(line)
+        return line if is_whole else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
+
+    return "\n".join(map(broken, text.split("\n")))
 
 
 def size_text(size: float) -> str:

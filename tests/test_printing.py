@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from raytune_planes.printing import counted, in_number, printable, safe, safe_output
+from raytune_planes.printing import by_words, counted, in_number, printable, safe, safe_output
 
 TITLE = "\x1b]0;owned\x07"
 """Sets the title of a terminal's window."""
@@ -82,3 +82,18 @@ def test_a_count_of_one_makes_the_noun_before_a_phrase_singular() -> None:
     assert in_number(1, "files of s.json, left out") == "1 file of s.json, left out"
     assert in_number(1, "boxes without an area") == "1 box without an area"
     assert in_number(2000, "boxes without an area") == "2,000 boxes without an area"
+
+
+def test_long_lines_are_broken_between_words_in_a_terminal_and_commands_and_tables_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Screen(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "30")
+    prose = "hrplanes: tiles of 192 px, neighbours sharing 25% of their side"
+    table, paste = f"{'metric':30}  0.4", "go on with: uv run raytune-planes tune --resume night"
+    told = by_words("\n".join([prose, table, "", paste]), Screen()).split("\n")
+    assert told == ["hrplanes: tiles of 192 px,", "neighbours sharing 25% of", "their side", table, "", paste]
+    assert by_words(prose, io.StringIO()) == prose, "a pipe has no width"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
 from raytune_planes.invocation import command, in_folder, near
 from raytune_planes.learning import earlier_studies
-from raytune_planes.printing import counted
+from raytune_planes.printing import by_words, counted
 from raytune_planes.report import summary
 from raytune_planes.report.card import FILE as CARD
 from raytune_planes.report.final import final_lines
@@ -199,4 +200,4 @@ def _draw(plan: StudyPlan, place: MlflowPlace) -> Path | None:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(by_words(text, sys.stdout), flush=True)
