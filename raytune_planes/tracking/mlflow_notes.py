@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import results
 from raytune_planes.printing import printable
-from raytune_planes.records import End, TrialRecord
+from raytune_planes.records import End, Goal, TrialRecord
 from raytune_planes.tracking.base import StudyStart
 from raytune_planes.tracking.costs import cost_in_words
 from raytune_planes.tracking.final import read_final, rows
@@ -29,8 +29,8 @@ from raytune_planes.tracking.reading import StudyFiles
 EXPERIMENT_NOTE = (
     "Studies that tune one model on several datasets at once. Each study is one run, named like the study, whose "
     "description says what was asked and what was found. Its trials are the runs below it, the best marked with a "
-    "star. The columns `end` and `reason` say how a trial ended: *pruned* means that the search stopped it early, "
-    "which is no fault. A trial below a floor says in `floors` which and by how much, and has no `score`."
+    "star. The columns `end` and `reason`, at the right, say how a trial ended: *pruned* means that the search stopped "
+    "it early, which is no fault. A trial below a floor says in `floors` which and by how much, and has no `score`."
 )
 
 
@@ -63,10 +63,16 @@ def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
     score = f"score {goal.value(epoch.metrics):.4f} at epoch {epoch.epoch}"
     gained = gains(study, best)
     short = "; ".join(_in_words(g) for o in goal.objectives for g in gained if g.metric == o.metric)
-    head = f"**Best of study {study.start.name}**: {score}; {kept}. {short}."
+    head = f"**Best of study {study.start.name}**: {score}; {kept}. {short}. {_score_in_words(goal)}"
     where = [f"[Report of the study]({report})"] if report else ["Report: see the study's own run, once it has ended."]
-    parts = [_gains(best, gained), [cost_in_words(study, best)], _changes(study, best), where, [trial_note(best)]]
+    # The UI folds all but the first lines.
+    parts = [[cost_in_words(study, best)], _gains(best, gained), _changes(study, best), where, [trial_note(best)]]
     return cut("\n".join([head, *(line for part in parts for line in ("", *part))]))
+
+
+def _score_in_words(goal: Goal) -> str:
+    several = "the mean of the objectives" if len(goal.objectives) > 1 else "the objective"
+    return f"The score is {several}; only complete trials{' that keep every floor' if goal.floors else ''} have one."
 
 
 def _in_words(gain: Gain) -> str:
@@ -105,7 +111,8 @@ def study_note(study: StudyFiles) -> str:
         about_study += ["", "The data is synthetic: figures say how the search works, not how well planes are found."]
     question = ["", f"**{start.about or start.name}**", "", f"Goal: {goal_in_words(start.goal)}.", *_written(study)]
     result = _result(study, best) if best else ["No trial is complete yet."]
-    return cut("\n".join([result[0], *question, *about_study, *result[1:]]))
+    cost = ["", cost_in_words(study, best)] if best else []
+    return cut("\n".join([result[0], *cost, *question, *about_study, *result[1:]]))
 
 
 def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
@@ -117,16 +124,15 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
     short = ", ".join(f"{g.metric} {before[g.metric]}{g.after:.4f}" for g in gained if g.metric in objectives)
     kept = "" if start.goal.feasible(epoch.metrics) else ", **below a floor**"
     place = f"over {len(folds)} folds" if (folds := results(best)) else f"at epoch {epoch.epoch}"
-    floors = " that keep every floor" if start.goal.floors else ""
     lines = [f"Best: **{trial_name(best)}**, score {start.goal.value(epoch.metrics):.4f}{kept} {place}. " + short]
-    lines += ["", *_gains(best, gained), "", cost_in_words(study, best)]
+    lines += ["", *_gains(best, gained)]
     lines += ["", "| drawn setting | best |", "|---|---|"]
     drawn = {path: printable(value).replace("|", "\\|") for path, value in params(start, best).items()}
     lines += [f"| `{path}` | {value} |" for path, value in drawn.items()]
     return [
         *lines,
         "",
-        f"Sort the trials by `score`, highest first: only complete trials{floors} have one.",
+        f"Sort the trials by `score`, highest first. {_score_in_words(start.goal)}",
     ]
 
 
