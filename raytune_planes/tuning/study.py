@@ -46,11 +46,9 @@ class Outcome:
     """The outcome of a study."""
 
     study: reading.StudyFiles  # all its records, as read back from its folder
-    reason: str
-    """Which limit ended it, or what stopped it."""
+    reason: str  # which limit ended it, or what stopped it
     interrupted: bool
-    seconds: float
-    """Wall-clock time from the first trial of this run to the end of the last."""
+    seconds: float  # wall-clock, from the first trial of this run to the end of the last
     used: CoreTime
     """Of the trials of this run."""
     cores: float
@@ -246,5 +244,7 @@ class _Study:
         )
         if plan.references:
             self._references.start(self._pools.now[0].gpus, self._pools.at_once, self._pools.has_cards)
+        if self._waits and self._ended_defaults:  # resumed: no trial may start, and Tune only asks for one meanwhile
+            self._references.finish(self._pools.at_once)
         with ray_hooks.processes(unless=lambda: self._waits), nullcontext() if alone else reaper.registry():
             tuner.fit()
