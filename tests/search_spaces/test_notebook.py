@@ -53,6 +53,7 @@ def test_it_runs_from_top_to_bottom_and_calls_every_figure_synthetic(tmp_path: P
     assert not [output for output in with_figures if "SYNTHETIC" not in output]
     assert re.search(r"has ended: completed$", outputs[0], re.MULTILINE)
     assert len(re.findall(r"^\d +completed", outputs[1], re.MULTILINE)) == 3
+    assert "val/fgvc/accuracy" in outputs[2], "no column of the curves is left out for want of room"
     (page,) = tmp_path.glob("results/plots/*/report.html")
     assert outputs[3].split()[-1] == page.as_uri()
     assert "SYNTHETIC" in page.read_text()
