@@ -53,8 +53,12 @@ def by_words(text: str, stream: Any) -> str:
     columns = shutil.get_terminal_size().columns
 
     def broken(line: str) -> str:
-        is_whole = len(line) <= columns or "  " in line or COMMAND.search(line)
-        return line if is_whole else textwrap.fill(line, columns, break_long_words=False, break_on_hyphens=False)
+        prose = line.lstrip()
+        if len(line) <= columns or "  " in prose or COMMAND.search(line):
+            return line
+        margin = line[: len(line) - len(prose)]
+        wrapper = textwrap.TextWrapper(columns, margin, margin, break_long_words=False, break_on_hyphens=False)
+        return wrapper.fill(prose)
 
     return "\n".join(map(broken, text.split("\n")))
 

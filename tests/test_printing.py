@@ -96,4 +96,5 @@ def test_long_lines_are_broken_between_words_in_a_terminal_and_commands_and_tabl
     table, paste = f"{'metric':30}  0.4", "go on with: uv run raytune-planes tune --resume night"
     told = by_words("\n".join([prose, table, "", paste]), Screen()).split("\n")
     assert told == ["hrplanes: tiles of 192 px,", "neighbours sharing 25% of", "their side", table, "", paste]
+    assert by_words(f"  {prose}", Screen()).split("\n")[1:] == ["  neighbours sharing 25% of", "  their side"]
     assert by_words(prose, io.StringIO()) == prose, "a pipe has no width"
