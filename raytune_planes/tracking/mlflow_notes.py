@@ -33,6 +33,8 @@ EXPERIMENT_NOTE = (
     "it early, which is no fault. A trial below a floor says in `floors` which and by how much, and has no `score`."
 )
 
+LISTED = "The list of metrics below has the last epoch of each `val/` and `train/`, and in `best/` the best epoch."
+
 
 def experiment_note(experiment_id: str, start: StudyStart) -> str:
     """Markdown for the experiment: what is in it, and where the study that was recorded last is shown."""
@@ -66,7 +68,14 @@ def best_note(study: StudyFiles, best: TrialRecord, report: str) -> str:
     head = f"**Best of study {study.start.name}**: {score}; {kept}. {short}. {_score_in_words(goal)}"
     where = [f"[Report of the study]({report})"] if report else ["Report: see the study's own run, once it has ended."]
     # The UI folds all but the first lines.
-    parts = [[cost_in_words(study, best)], _gains(best, gained), _changes(study, best), where, [trial_note(best)]]
+    parts = [
+        [cost_in_words(study, best)],
+        [LISTED],
+        _gains(best, gained),
+        _changes(study, best),
+        where,
+        [trial_note(best)],
+    ]
     return cut("\n".join([head, *(line for part in parts for line in ("", *part))]))
 
 

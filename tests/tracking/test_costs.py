@@ -42,6 +42,7 @@ def test_the_cost_of_the_best_is_its_own_part_and_that_of_the_study_is_all(tmp_p
 def test_mlflow_says_what_the_best_cost(tmp_path: Path) -> None:
     study = StudyFiles(tmp_path, START, tuple(replace(t) for t in three_trials()))
     said = cost_in_words(study, three_trials()[3])
+    assert "has the last epoch of each `val/`" in best_note(study, three_trials()[3], "")
     score = "The score is the mean of the objectives; only complete trials that keep every floor have one."
     for note in (best_note(study, three_trials()[3], ""), study_note(study)):
         assert note.splitlines()[2] == said, "the UI folds what stands further below"
