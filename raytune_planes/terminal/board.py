@@ -12,6 +12,7 @@ from raytune_planes.fold_metrics import plain, with_error
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.settings import epochs_in_all
 from raytune_planes.terminal.remaining import Length, remaining
+from raytune_planes.tracking.costs import trained_for
 from raytune_planes.tracking.files import trial_folder
 from raytune_planes.tracking.steps import Steps, read_steps
 
@@ -121,7 +122,7 @@ class Board:
 
     def seconds(self, trial: TrialRecord) -> float:
         """Since it began, until it ended; at least of its epochs together, as where it ended before this view."""
-        own = sum(e.seconds for e in trial.epochs)
+        own = trained_for(trial)
         if trial.end is End.RUNNING and trial.trial_id in self._began_s:
             return max(own, self._clock() - self._began_s[trial.trial_id])
         return max(own, self._took_s.get(trial.trial_id, 0.0))
@@ -130,7 +131,7 @@ class Board:
         """Its pace by its whole epochs, without what was done once before them; before the first by its steps."""
         share, epochs = self._share(trial), self._epochs(trial)
         if trial.epochs:
-            return Length(sum(e.seconds for e in trial.epochs) / len(trial.epochs) * epochs, share)
+            return Length(trained_for(trial) / len(trial.epochs) * epochs, share)
         return Length(self.seconds(trial) / share if share else None, share)
 
     def _epochs(self, trial: TrialRecord) -> int:

@@ -9,6 +9,7 @@ from raytune_planes.floors import DEFAULTS
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord, best_trial
 from raytune_planes.space import StudySettings
+from raytune_planes.tracking.costs import trained_for
 from raytune_planes.tuning.tally import Tally
 
 
@@ -110,14 +111,14 @@ class StudyBudget:
         """
         if self._tally.state != self._looked:
             trials = list(self._tally.trials.values())
-            took = (sum(e.seconds for e in t.epochs) for t in trials if t.end.is_complete)
+            took = (trained_for(t) for t in trials if t.end.is_complete)
             self._looked, self._shortest = self._tally.state, min(took, default=0.0)
             self._final = self._final_seconds(trials, self.goal)
 
 
 def long_seconds(trial: TrialRecord, epochs: int) -> float:
     """Wall clock that ``epochs`` more epochs of ``trial`` take, by those it had; 0 before its first."""
-    return epochs * sum(epoch.seconds for epoch in trial.epochs) / max(1, len(trial.epochs))
+    return epochs * trained_for(trial) / max(1, len(trial.epochs))
 
 
 def final_seconds(trials: Iterable[TrialRecord], goal: Goal, epochs: int, *, one_by_one: bool) -> float:
