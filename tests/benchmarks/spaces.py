@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from raytune_planes.report.final import final_json
+from raytune_planes.report.formatting import as_json_number
 from raytune_planes.space import packaged
 from raytune_planes.tracking import read_study
 from raytune_planes.tracking.files import study_folder
+from raytune_planes.tracking.final import called
+from raytune_planes.tracking.gains import best_of, gains
+from raytune_planes.tracking.reading import StudyFiles
 from tests.benchmarks.tables import Aim, Table
 from tests.benchmarks.trainings import METRICS, of_pictures, pictures
 
@@ -47,7 +51,7 @@ def measure(quick: bool) -> Table:
 
 
 def _studied(name: str, data: Path) -> dict[str, Any]:
-    """The final training of a study of the space ``name``, as ``final_json`` gives it."""
+    """What a study of the space ``name`` found, as ``final_json`` gives it."""
     import raytune_planes as rp
 
     if not study_folder(OUT, name).is_dir():
@@ -55,23 +59,44 @@ def _studied(name: str, data: Path) -> dict[str, Any]:
         rp.tune(name, data=data, out=OUT, name=name, settings={**BUDGET, **of_pictures()}, **asked)
     elif not (final_json(read_study(study_folder(OUT, name))) or {}).get("ended"):
         rp.tune(data=data, out=OUT, resume=name, trials=TRIALS, final=LONG)
-    final = final_json(read_study(study_folder(OUT, name)))
-    assert final is not None, f"study {name} has no final training"
-    return final
+    study = read_study(study_folder(OUT, name))
+    return final_json(study) or _without_final(study)
+
+
+def _without_final(study: StudyFiles) -> dict[str, Any]:
+    """The same of a study that trains nothing again, as one of a space with a plan, or that was stopped before."""
+    best = best_of(study)
+    metrics = {
+        gain.metric: {
+            "defaults": as_json_number(gain.before),
+            "best": as_json_number(gain.after),
+            "alone": as_json_number(gain.alone),
+            "long_defaults": None,
+            "long_choice": None,
+        }
+        for gain in (gains(study, best) if best else ())
+    }
+    verdict = f"no final training; best: {called(best.number) if best else 'no trial'}"
+    return {"verdict": verdict, "handed_over": best.number if best else None, "metrics": metrics}
 
 
 def _rows(name: str, final: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     lost = _lost(final)
     for metric in (key.replace("test", "val", 1) for key in METRICS):
-        values = final["metrics"][metric]
+        values = final["metrics"].get(metric, dict.fromkeys(FIGURES))
         cells = ("-" if values[key] is None else f"{100 * values[key]:.1f}" for key in FIGURES)
         yield name, metric.removeprefix("val/"), *cells, "LOST" if metric in lost else ""
 
 
 def _lost(final: Mapping[str, Any]) -> list[str]:
-    """Metrics of the datasets that what the study hands over leaves below the defaults of the same budget."""
+    """Metrics of the datasets that what the study hands over leaves below the defaults of the same budget: the long
+    one, or that of a trial where nothing was trained longer."""
     if not final["handed_over"]:  # the defaults themselves, or nothing
         return []
     keys = [key.replace("test", "val", 1) for key in METRICS]
     values = {key: final["metrics"][key] for key in keys}
-    return [key for key, of in values.items() if of["long_choice"] < of["long_defaults"] - LOST]
+    pairs = {
+        key: (of["long_choice"], of["long_defaults"]) if "epochs" in final else (of["best"], of["defaults"])
+        for key, of in values.items()
+    }
+    return [key for key, (mine, usual) in pairs.items() if mine < usual - LOST]

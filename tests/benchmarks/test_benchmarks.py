@@ -15,7 +15,7 @@ from raytune_planes.settings import flatten
 from raytune_planes.space import trial_config
 from raytune_planes.tracking import DataDescription
 from raytune_planes.training.feature_files import BESIDE
-from tests.benchmarks import backbones, elsewhere, frozen, hypervolume, lcbench_table
+from tests.benchmarks import backbones, elsewhere, frozen, hypervolume, lcbench_table, spaces
 from tests.benchmarks.lcbench import EPOCHS, FIRST, Run, course, full_training, ours, run
 from tests.benchmarks.lcbench_table import interval, tabulate
 from tests.benchmarks.ranks import Agreement, agreement, scores
@@ -205,3 +205,17 @@ def test_a_replayed_study_has_each_configuration_of_the_pool_once_and_begins_wit
         assert cold[0] == learnt[0] == scores[0]
         assert learnt[1] == max(scores[1:])
     assert [elsewhere.trials_to([0.2, 0.5, 0.4], target) for target in (0.1, 0.5, 0.6)] == [1, 2, 4]
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_a_dataset_loses_by_a_space_at_the_longest_budget_that_was_trained(long: bool) -> None:
+    shorts = {"defaults": 0.5, "best": 0.48, "alone": None}
+    longs = {"long_defaults": 0.6, "long_choice": 0.6} if long else {"long_defaults": None, "long_choice": None}
+    keys = ("val/planesnet/accuracy", "val/hrplanes/iou", "val/fgvc/accuracy")
+    study = {
+        **({"epochs": 18} if long else {}),
+        "handed_over": 3,
+        "metrics": {key: {**shorts, **longs} for key in keys},
+    }
+    lost = [row[-1] for row in spaces._rows("stages", study)]
+    assert lost == [""] * 3 if long else lost == ["LOST"] * 3
