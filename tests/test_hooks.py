@@ -15,7 +15,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 
 from raytune_planes.tuning.optuna_hooks import ATTRIBUTES, METHODS, id_of
-from raytune_planes.tuning.ray_hooks import OF_THE_CONTROLLER
+from raytune_planes.tuning.ray_hooks import BESIDE_TRIALS, OF_THE_CONTROLLER
 
 PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
@@ -40,6 +40,7 @@ HOOKS: Mapping[str, str] = {
     "optuna.study.Study._get_trials": "tuning/optuna_hooks.py",
     "ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV": "tuning/ray_hooks.py",
     "ray._private.ray_constants.ENABLE_RAY_CLUSTER": "tuning/ray_hooks.py",
+    **{f"ray._private.node.Node.{name}": "tuning/ray_hooks.py" for name in BESIDE_TRIALS},
     "ray._private.authentication.authentication_token_setup.maybe_enable_token_auth_if_token_available": (
         "tuning/ray_hooks.py"
     ),

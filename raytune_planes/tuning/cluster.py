@@ -205,7 +205,8 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
         try:
             # Errors of workers come with their trials; what else they print is libraries' chatter.
             quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
-            ray.init("local", num_cpus=allowed(), **_memory(), **where, **quiet)
+            with ray_hooks.only_what_runs_trials():
+                ray.init("local", num_cpus=allowed(), **_memory(), **where, **quiet)
         except Exception as error:
             if "timed out during startup" not in str(error):
                 raise

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 OF_THE_CONTROLLER = ("_trial_to_actor", "_actor_manager", "_started_actors", "_search_alg")
 """Attributes of Tune's controller that ``processes`` reads."""
+BESIDE_TRIALS = ("start_monitor", "start_log_monitor", "start_api_server")
+"""How a node of Ray starts its autoscaler, what follows the logs of workers, and the page with its service."""
 ASK_S = 0.1
 """Pause between two questions for a trial while none runs."""
 
@@ -106,6 +108,28 @@ def draining() -> dict[str, int]:
         _lost("state.get_draining_nodes", "trials of a host that is about to end do not leave it before")
         return {}
     return dict(ask())
+
+
+@contextmanager
+def only_what_runs_trials() -> Iterator[None]:
+    """Inside, a Ray that starts on this machine starts nothing beside the processes that run trials.
+
+    Each of the others is a Python process that imports Ray, for as long as the study lasts. On one machine nothing is
+    scaled, nobody reads the logs of workers (``log_to_driver`` is off), and the page is off too: without it its process
+    sends statistics of use, which are off.
+    """
+    node = getattr(_module("ray._private.node"), "Node", None)
+    own = {name: getattr(node, name) for name in BESIDE_TRIALS if hasattr(node, name)}
+    for name in BESIDE_TRIALS:
+        if name in own:
+            setattr(node, name, lambda *_, **__: None)
+        else:
+            _lost(f"Node.{name}", "it starts a process that no study needs")
+    try:
+        yield
+    finally:
+        for name, method in own.items():
+            setattr(node, name, method)
 
 
 @contextmanager

@@ -141,12 +141,16 @@ def test_what_ray_reads_when_it_is_imported_is_set_all_the_same(monkeypatch: pyt
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-def test_the_ray_of_this_machine_offers_the_processors_that_this_process_may_use() -> None:
+def test_the_ray_of_this_machine_offers_the_processors_that_this_process_may_use_and_starts_no_more_than_it_needs() -> (
+    None
+):
     code = (
         "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "from raytune_planes.tuning.cluster import connected\n"
         "with connected() as cluster:\n    print(cluster.cpus, os.environ['OMP_WAIT_POLICY'])\n"
+        "    words = [word for process in cluster.processes for word in process.cmdline()]\n"
+        "    print([word for word in words if word.endswith(('monitor.py', 'dashboard.py'))])\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == "1.0 PASSIVE\n", done.stderr
+    assert done.stdout == "1.0 PASSIVE\n[]\n", done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ray._private import ray_constants, state
+from ray._private import node, ray_constants, state
 from ray._private.authentication import authentication_token_setup
 from ray.train.v2._internal.execution import callback
 from ray.tune.execution import class_cache, tune_controller
@@ -137,6 +137,18 @@ def test_a_process_that_starts_is_kept_while_short_trials_pass(tmp_path: Path) -
     assert len(trained) == 12
     assert len(set(trained)) == 2, "by itself Tune ends the second process while it starts, and one trains all trials"
     assert len(list(tmp_path.glob("*.started"))) == 2
+
+
+def test_a_ray_without_a_way_to_start_fewer_processes_says_so_and_takes_none_from_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(node.Node, "start_monitor")
+    own = node.Node.start_log_monitor
+    with ray_hooks.only_what_runs_trials():
+        assert node.Node.start_log_monitor is not own
+    assert node.Node.start_log_monitor is own
+    assert not hasattr(node.Node, "start_monitor")
+    assert "no Node.start_monitor: it starts a process that no study needs" in caplog.text
 
 
 def test_a_tune_without_the_method_that_reuses_processes_says_what_is_lost(
