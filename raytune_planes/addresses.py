@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raytune_planes.errors import UserError
+from raytune_planes.waiting import told_while
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 ADDRESS = re.compile(r"[A-Za-z][\w+.-]*://")
 OF_FILES = ("sqlite", "file")
@@ -17,6 +24,9 @@ SECRET = re.compile(r"[?&][^=&]*(?:password|passwd|pwd|secret|token)[^=&]*=", re
 """Begins a secret behind the ? of an address."""
 ANSWER_S = 10
 """How long a server may take to let a client in."""
+TABLES_S, LOOK_S = 600.0, 0.2
+"""How long another process may make tables, and the pause between two looks: a client that has lost its network keeps
+the lock for hours."""
 MAKES_TABLES = 7_245_119
 """A lock of PostgreSQL: Optuna and MLflow make their tables one after the other, for they fail where two do at once."""
 
@@ -73,8 +83,8 @@ def same_database(one: str, other: str) -> bool:
 
 
 @contextmanager
-def answering(address: str, what: str) -> Iterator[None]:
-    """A PostgreSQL answers at ``address``; inside the block no other process makes tables there.
+def answering(address: str, what: str) -> Iterator[Connection]:
+    """A PostgreSQL answers at ``address``, by this connection; inside the block no other process makes tables there.
 
     Args:
         what: The database is for, as the beginning of a sentence.
@@ -103,13 +113,37 @@ def answering(address: str, what: str) -> Iterator[None]:
         connection = engine.connect()
     except (DBAPIError, UnicodeError) as error:  # UnicodeError: a host that no name can be
         why = (str(getattr(error, "orig", error)).strip() or "no reason").splitlines()[0]
+        came = f" (the password came from {_password_of(address)})" if "password" in why else ""
         raise UserError(
-            f"{what} does not answer at {shown}: {without_secrets(why)}; start the server, or mend host, database and "
-            "login (a password may stand in PGPASSWORD or ~/.pgpass as well)"
+            f"{what} does not answer at {shown}: {without_secrets(why)}{came}; start the server, or mend host, "
+            "database and login (a password may stand in PGPASSWORD or ~/.pgpass as well)"
         ) from None
     with connection:
-        connection.execute(text("select pg_advisory_lock(:lock)"), {"lock": MAKES_TABLES})
-        yield
+        lock = {"lock": MAKES_TABLES}
+        with told_while(lambda: f"{what} at {shown}: another process makes tables there, which is waited for"):
+            until_s = time.monotonic() + TABLES_S
+            while not connection.scalar(text("select pg_try_advisory_lock(:lock)"), lock):
+                connection.commit()
+                if time.monotonic() > until_s:
+                    raise UserError(
+                        f"{what} at {shown}: another process has been making tables there for {TABLES_S / 60:.0f} "
+                        "minutes; end it (in PostgreSQL, pg_locks shows it by locktype advisory), then try again"
+                    )
+                time.sleep(LOOK_S)
+        yield connection
+
+
+def _password_of(address: str) -> str:
+    """Where the password came from that the server refused, or that it missed."""
+    from sqlalchemy import make_url
+
+    url = make_url(address)
+    if url.password or "password" in url.query:
+        return "the address itself"
+    if os.environ.get("PGPASSWORD"):
+        return "PGPASSWORD"
+    kept = Path(os.environ.get("PGPASSFILE") or Path.home() / ".pgpass")
+    return f"{kept}, if it has a line for it" if kept.is_file() else "nowhere: none was given"
 
 
 FORM = "address of the form postgresql://USER:PASSWORD@HOST:PORT/DATABASE"

@@ -61,14 +61,19 @@ def quoted(path: Path) -> str:
 def in_folder(out: Path) -> str:
     """The option that names the results folder ``out``, after a space; empty where no option means it. Of a folder that
     holds what is in an object store, the store's address."""
-    if (place := shown(out)) != str(out):
+    if place := address_of(out):
         return f" --out {shlex.quote(place)}"
     return "" if near(out) == RESULTS else f" --out {quoted(out)}"
 
 
 def shown(out: Path) -> str:
     """The results folder ``out`` for people: the address of which it holds a copy, else its path."""
+    return address_of(out) or str(out)
+
+
+def address_of(out: Path) -> str:
+    """The address in an object store of which the results folder ``out`` holds a copy; empty where of none."""
     try:
         return (out / SOURCE).read_text(encoding="utf-8")
     except OSError:
-        return str(out)
+        return ""

@@ -129,7 +129,7 @@ def test_a_name_that_is_not_public_is_no_attribute() -> None:
         (lambda: rp.train(resume=True), "nothing to resume: .* does not exist; leave out resume to start"),
         (
             lambda: rp.load_study("gone"),
-            "no study in results; run 'raytune-planes tune' first, or name its folder with out$",
+            "no study in results; run 'raytune-planes tune' first, or name its folder or s3://BUCKET/PREFIX with out$",
         ),
         (lambda: rp.load_model("gone"), r"\(studies are looked for in results; out names another folder\)$"),
         (lambda: rp.load_study(None), "study=None: give the path"),

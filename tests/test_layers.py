@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "raytune_planes"
 
 LEVELS = (
     ("system", "plugins", "errors", "section", "allocation", "arithmetic", "floors", "printing", "invocation"),
-    ("processors", "memory", "catalog", "paths", "addresses", "encoders", "misfits"),
-    ("tasks (settings)", "stores"),
+    ("processors", "memory", "catalog", "paths", "waiting", "encoders", "misfits"),
+    ("tasks (settings)", "stores", "addresses"),
     ("records", "strict_yaml"),  # settings and spaces alike are YAML that people wrote
     ("pareto", "fold_metrics"),
     ("config",),

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import time
-import uuid
 from collections.abc import Container
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from raytune_planes.commands.stored_drivers import DRIVEN, driven_here, is_free, last, remember, undriven
+from raytune_planes.commands.stored_drivers import (
+    DRIVEN,
+    driven_here,
+    is_free,
+    last,
+    no_empty_folder,
+    take,
+    unclaimed_if_refused,
+    undriven,
+    yield_to_others,
+)
 from raytune_planes.commands.stored_listing import Listed
 from raytune_planes.errors import UserError
-from raytune_planes.invocation import command
+from raytune_planes.invocation import address_of, command
 from raytune_planes.paths import own_folder
 from raytune_planes.printing import told
 from raytune_planes.stores.access import listing, local_name
 from raytune_planes.stores.address import Address, Place
-from raytune_planes.stores.lease import FOLDER, StoreLease
+from raytune_planes.stores.lease import StoreLease
 from raytune_planes.stores.mirror import Mirror
 from raytune_planes.stores.sending import Sender
-from raytune_planes.stores.writing import content, write
 from raytune_planes.tracking import files
 
 ORDER = {
@@ -88,6 +95,11 @@ def folder_of(place: Place) -> Path:
     return place if isinstance(place, Path) else _root() / local_name(place)
 
 
+def seen(out: Path) -> list[str]:
+    """The addresses whose results this user of this machine has asked for; none where ``out`` is of one of them."""
+    return [] if address_of(out) else sorted(filter(None, map(address_of, _root().glob("*"))))
+
+
 def training_folder_of(place: Place) -> Path:
     """Where the folder of a training is on this host; a path as it is. Raises UserError: the address names none."""
     if isinstance(place, Path):
@@ -121,7 +133,9 @@ def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
     for name in own.keys() - driven:
         with undriven(mirror.folder / f"{DRIVEN}{name}") as nobody_has_it:
             if nobody_has_it:
-                _yield_to_others(mirror, name)  # before files are compared: what was not sent is put aside whole
+                yield_to_others(
+                    mirror, name, _is_kept
+                )  # before files are compared: what was not sent is put aside whole
     ours = partial(_is_of, studies=own)
     mirror.fetch(lambda name: here(name) and not name.endswith(".pt"), ours)
     names = _named(args, mirror.folder)
@@ -166,7 +180,7 @@ def _drive(args: argparse.Namespace, mirror: Mirror) -> int:
 
 def _driven(args: argparse.Namespace, mirror: Mirror, name: str, kind: str) -> int:
     """Run a command that changes the study or training ``name``, the one driver of it, and send what it makes."""
-    files.study_folder(mirror.folder, name)  # refuses what cannot be a name
+    files.study_folder(mirror.folder, name, kind)  # refuses what cannot be a name
     is_study = kind == "study"
 
     def interrupt() -> None:
@@ -176,8 +190,13 @@ def _driven(args: argparse.Namespace, mirror: Mirror, name: str, kind: str) -> i
 
     read = (name, files.SHARED) if is_study else (name,)
     shared = (*read, files.LOGS, files.PLOTS) if is_study else read
-    with StoreLease(mirror.store, mirror.address, name, interrupt, kind) as lease, driven_here(mirror.folder, name):
-        _yield_to_others(mirror, name)
+    with (
+        no_empty_folder(mirror, name),
+        StoreLease(mirror.store, mirror.address, name, interrupt, kind) as lease,
+        driven_here(mirror.folder, name),
+        unclaimed_if_refused(mirror, name),
+    ):
+        yield_to_others(mirror, name, _is_kept)
         ours = partial(_is_of, studies=last(mirror.folder))
         weights = is_study or args.resume  # a training that is there and is not resumed is refused by its records
 
@@ -185,7 +204,7 @@ def _driven(args: argparse.Namespace, mirror: Mirror, name: str, kind: str) -> i
             return _is_kept(path) and _is_of(path, read) and (weights or not path.endswith(".pt"))
 
         mirror.fetch(wanted, ours)
-        _take(mirror, name)
+        take(mirror, name)
 
         def send() -> int:
             return mirror.send(lambda p: _is_kept(p) and _is_of(p, shared), lease.holds)
@@ -227,19 +246,3 @@ def _is_kept(name: str, but: list[str] | tuple[str, ...] = ()) -> bool:
 def _is_of(name: str, studies: Container[str]) -> bool:
     """Whether a file is in one of these folders of the results."""
     return name.partition("/")[0] in studies
-
-
-def _yield_to_others(mirror: Mirror, name: str) -> None:
-    """Where another machine has driven the study since this one did, its files here give way to those of the store."""
-    there, here = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json"), last(mirror.folder).get(name)
-    if there is None or here is None or json.loads(there)["run"] == here:
-        return
-    if aside := mirror.yield_folder(name, _is_kept):
-        told(f"Study {name} went on elsewhere: what was not sent from this machine is kept in {aside}")
-    remember(mirror.folder, name, json.loads(there)["run"])
-
-
-def _take(mirror: Mirror, name: str) -> None:
-    run = uuid.uuid4().hex
-    write(mirror.store, mirror.address, f"{FOLDER}/{name}.json", json.dumps({"run": run}).encode())
-    remember(mirror.folder, name, run)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from raytune_planes.errors import UserError
+from raytune_planes.printing import told
+from raytune_planes.stores.access import listing
+from raytune_planes.stores.lease import FOLDER
+from raytune_planes.stores.mirror import Mirror
+from raytune_planes.stores.writing import content, remove, write
 from raytune_planes.tracking import files
 
 DRIVEN, LAST, LOCK = ".driving-", ".last.json", ".last.lock"
@@ -19,6 +26,13 @@ def remember(folder: Path, name: str, run: str) -> None:
     with (folder / LOCK).open("ab") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
         files.write_whole(folder / LAST, json.dumps({**last(folder), name: run}))
+
+
+def forget(folder: Path, name: str) -> None:
+    """As if no run of this host had had the study."""
+    with (folder / LOCK).open("ab") as file:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        files.write_whole(folder / LAST, json.dumps({key: run for key, run in last(folder).items() if key != name}))
 
 
 def last(folder: Path) -> dict[str, str]:
@@ -49,3 +63,52 @@ def undriven(path: Path) -> Iterator[bool]:
             fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
             nobody_has_it = True
         yield nobody_has_it
+
+
+def take(mirror: Mirror, name: str) -> None:
+    """From now on this host is the one that drove the study last."""
+    run = uuid.uuid4().hex
+    write(mirror.store, mirror.address, f"{FOLDER}/{name}.json", json.dumps({"run": run}).encode())
+    remember(mirror.folder, name, run)
+
+
+def yield_to_others(mirror: Mirror, name: str, is_kept: Callable[[str], bool]) -> None:
+    """Where another machine has driven the study since this one did, its files here give way to those of the store."""
+    there, here = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json"), last(mirror.folder).get(name)
+    if there is None or here is None or json.loads(there)["run"] == here:
+        return
+    if aside := mirror.yield_folder(name, is_kept):
+        told(f"Study {name} went on elsewhere: what was not sent from this machine is kept in {aside}")
+    remember(mirror.folder, name, json.loads(there)["run"])
+
+
+@contextmanager
+def unclaimed_if_refused(mirror: Mirror, name: str) -> Iterator[None]:
+    """Of a new study or training that is refused in the block, and has no file, the store does not say who drove it.
+
+    Call it while the study is held.
+    """
+    was_there = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json") is not None
+    try:
+        yield
+    except UserError:
+        if not was_there and not any(path.is_file() for path in (mirror.folder / name).rglob("*")):
+            with suppress(UserError):  # a store that is away
+                remove(mirror.store, mirror.address, f"{FOLDER}/{name}.json")
+            forget(mirror.folder, name)
+        raise
+
+
+@contextmanager
+def no_empty_folder(mirror: Mirror, name: str) -> Iterator[None]:
+    """After a refusal in the block, the mark of a folder that pyarrow leaves where the last claim was is removed."""
+    try:
+        yield
+    except UserError:
+        place = mirror.address.below(f"{FOLDER}/{name}")
+        with suppress(UserError, OSError):
+            if content(mirror.store, mirror.address, f"{FOLDER}/{name}.json") is None and not listing(
+                mirror.store, place
+            ):
+                mirror.store.delete_dir(place.path)
+        raise

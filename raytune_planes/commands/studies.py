@@ -27,7 +27,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     import json
+    import shlex
 
+    from raytune_planes.commands.stored import seen
     from raytune_planes.invocation import command, in_folder, shown
     from raytune_planes.report.studies import as_lines, overviews
 
@@ -40,7 +42,9 @@ def run(args: argparse.Namespace) -> None:
         print("\n".join(as_lines(studies)))
         print(f"\nThe best of one study: {command(f'best STUDY{in_folder(args.out)}')}")
     else:
-        print(f"no study in {shown(args.out)}; start one with: {command('tune')}")
+        print(f"no study in {shown(args.out)}; start one with: {command(f'tune{in_folder(args.out)}')}")
+        for place in seen(args.out):
+            print(f"This machine knows studies in {place}: {command(f'studies --out {shlex.quote(place)}')}")
 
 
 def _export(args: argparse.Namespace, names: list[str]) -> None:

@@ -66,22 +66,37 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
             f"the pictures of study '{args.resume}' were in {known['data']}, which no longer exists; "
             "name their new folder with --data"
         )
-    if args.search_db is None and (named := os.environ.get(SEARCH_DB)):
-        known["search_db"] = named
+    known["search_db"], known["search_named"] = search_place(args.search_db, known.get("search_db") or "")
     typed = {key: value for key in TAKEN if (value := getattr(args, key)) is not None}
     return argparse.Namespace(**{**vars(args), **known, **typed, "resume": args.resume, "out": args.out})
 
 
+def search_place(typed: str | None, stored: str = "") -> tuple[str, str]:
+    """The address of the search's database, empty for a file in the study's folder, and what named it, for messages.
+
+    Args:
+        typed: With ``--search-db``; empty for the file, None where nothing was typed.
+        stored: What an earlier command line of the study said.
+    """
+    if typed is not None:
+        return typed, "--search-db"
+    if named := os.environ.get(SEARCH_DB):
+        return named, SEARCH_DB
+    return stored, "an earlier command line of this study"
+
+
 def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> None:
     """Keep the command line in the study's ``folder``. Raises UserError when that cannot be written."""
-    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", *APART)}
+    own = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "verb", "search_named", *APART)}
     for key in ("data", "cache", "config"):
         own[key] = own[key] and str(own[key].resolve() if isinstance(own[key], Path) else own[key])
     for key, instead in (("tracking_uri", MLFLOW_LOGIN), ("search_db", POSTGRES_LOGIN)):
         if (typed := own[key]) and (address := without_login(typed)) != typed:
             own[key] = address
             instead = POSTGRES_LOGIN if is_postgres(typed) else instead
-            say(f"The login in --{key.replace('_', '-')} is kept nowhere: for --resume and sync {instead}")
+            by = getattr(args, "search_named", "--search-db") if key == "search_db" else "--tracking-uri"
+            for_what = "--resume" if key == "search_db" else "--resume and sync"
+            say(f"The login in {by} is kept nowhere: for {for_what} {instead}")
     own["set"] = [path_made_absolute(assignment) for assignment in args.set]
     own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
     space = Path(args.space)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import sys
 import time
@@ -11,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from raytune_planes.addresses import without_secrets
-from raytune_planes.commands.arguments import SEARCH_DB, share_of_gpus
+from raytune_planes.commands.arguments import share_of_gpus
 from raytune_planes.commands.learn_run import with_lessons
 from raytune_planes.commands.script_output import ScriptOutput
 from raytune_planes.commands.study_arguments import remember, same_data
@@ -51,6 +50,16 @@ LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 def run(args: argparse.Namespace, out: ScriptOutput) -> int:
     """Run the study. Returns 0 with a best configuration, 1 when no trial is complete, 130 when interrupted."""
     check_tags(args.tag)
+    try:
+        return _run(args, out)
+    except KeyboardInterrupt:  # at any moment: also while Ray starts, or after the trials
+        name = args.resume or (out.folder.name if out.folder else "")
+        if name and (files.study_folder(args.out, name) / files.ARGUMENTS).is_file():
+            _say(f"Continue it with: {command(f'tune --resume {name}{in_folder(args.out)}')}")
+        raise
+
+
+def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     plan = make_plan(args)
     out.folder = folder = files.study_folder(plan.out, plan.name)
     for name, described in plan.material.data.items():
@@ -66,6 +75,8 @@ def run(args: argparse.Namespace, out: ScriptOutput) -> int:
     _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
     if plan.final:
         _say(planned(plan.space, plan.final).capitalize())
+    if args.search_db:
+        _say(f"Search: {without_secrets(args.search_db)} (from {args.search_named})")
     if message := mlflow.place.in_words():
         _say(message)
     early.refuse_broken()
@@ -105,9 +116,8 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
             f"the floor of {key} is '{space.goal.relative[key]}', which needs each dataset trained alone: "
             "leave out --no-references, or give the floor as a number or after the defaults in a space of your own"
         )
-    search_db = args.search_db or os.environ.get(SEARCH_DB, "")
-    if search_db:  # before the data, which may take long
-        refuse_away(search_db, MlflowPlace.of(args.out, args.tracking_uri).uri)
+    if args.search_db:  # before the data, which may take long
+        refuse_away(args.search_db, MlflowPlace.of(args.out, args.tracking_uri).uri, args.search_named)
     start_from = tuple(load(path) for path in args.start_from)
     if args.learn_from and not args.resume:  # a resumed study learns nothing anew
         earlier_studies(args.out, args.learn_from)
@@ -131,7 +141,7 @@ def make_plan(args: argparse.Namespace) -> StudyPlan:
         cpu_hosts=cpu_hosts,
         concurrent=args.concurrent,
         seed=args.seed,
-        search_db=search_db,
+        search_db=args.search_db,
         references=not args.no_references,
         start_from=start_from,
         commit=commit(),
@@ -152,11 +162,7 @@ def conclude(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome) -> int
 
 def _final(args: argparse.Namespace, plan: StudyPlan, outcome: Outcome, view: View) -> None:
     """The long training, in the terminal and in MLflow: a store that is away costs the study nothing."""
-    try:
-        train_final(plan, outcome.study, view)
-    except KeyboardInterrupt:
-        _say(f"Continue the final training with: {command(f'tune --resume {plan.name}{in_folder(args.out)}')}")
-        raise
+    train_final(plan, outcome.study, view)
     study = reading.read_study(outcome.study.folder)
     _say("\n" + "\n".join(final_lines(study)))
     try:

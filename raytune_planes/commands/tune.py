@@ -156,6 +156,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         missing = {key: value for key, value in TUNE_DEFAULTS.items() if getattr(args, key) is None}
         whole = argparse.Namespace(**{**vars(args), **missing})
+        whole.search_db, whole.search_named = study_arguments.search_place(args.search_db)
     if args.dry_run:
         from raytune_planes.commands import dry_run
 

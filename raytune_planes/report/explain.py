@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.invocation import command, in_folder, quoted
+from raytune_planes.invocation import address_of, command, in_folder, quoted
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
@@ -20,6 +20,7 @@ from raytune_planes.stores.address import Place, where
 from raytune_planes.tracking.files import ARGUMENTS, BEST, CONFIG, WEIGHTS, trial_folder
 from raytune_planes.tracking.final import handed_over
 from raytune_planes.tracking.gains import best_of
+from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.reading import StudyFiles
 
 NEAREST = 3
@@ -89,7 +90,11 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     if data:
         again += f" --data {quoted(Path(data)) if isinstance(where(data), Path) else shlex.quote(data)}"
     lines = [("train it again", again)]
-    if weights.is_file():
+    if (place := address_of(study.folder.parent)) and not is_freed(weights.parent):  # fetched when it predicts
+        model = f"{study.folder.name}/{weights.parent.relative_to(study.folder).as_posix()}"
+        model = study.folder.name if trial is best_of(study) else model
+        lines.append(("predict with it", command(f"predict {model} IMAGE... --studies {shlex.quote(place)}")))
+    elif weights.is_file():
         lines.append(("predict with it", command(f"predict {quoted(weights)} IMAGE...")))
     return tuple(lines)
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from raytune_planes.errors import UserError, first_line
@@ -81,11 +82,36 @@ def refusal(address: Address, error: BaseException) -> UserError:
         return StoreUnavailable(
             f"{address} does not answer: {said}. Check the network, and AWS_ENDPOINT_URL where it is set"
         )
+    if REFUSED.search(found) and _has_none(address):
+        return UserError(
+            f"{address} refuses requests without credentials, and none were found in the environment or in a file: "
+            f"give {CREDENTIALS[address.scheme]} (one with the right to it); a public bucket opens without any as "
+            f"{address.scheme}://{ANONYMOUS}@{address.path} (the store says: {said})"
+        )
     if REFUSED.search(found):
         known = "none are used" if address.anonymous else f"they are found in {CREDENTIALS[address.scheme]}"
         more = "" if address.anonymous else f"; a public bucket opens as {address.scheme}://{ANONYMOUS}@{address.path}"
         return UserError(f"{address} refuses these credentials ({known}){more} (the store says: {said})")
     return UserError(f"{address}: {said}")
+
+
+def _has_none(address: Address) -> bool:
+    """Whether neither the environment nor a file holds credentials for the store: it is asked without, or by the role
+    of this host, if it has one that may."""
+    if address.anonymous:
+        return False
+    has, home = os.environ.get, Path.home()
+    if address.scheme == "s3":
+        at = (
+            has("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials",
+            has("AWS_CONFIG_FILE") or home / ".aws/config",
+        )
+        given = has("AWS_ACCESS_KEY_ID") or has("AWS_PROFILE") or has("AWS_WEB_IDENTITY_TOKEN_FILE")
+        return not given and not any(Path(path).is_file() for path in at)
+    if address.scheme == "gs":
+        known = has("GOOGLE_APPLICATION_CREDENTIALS") or home / ".config/gcloud/application_default_credentials.json"
+        return not Path(known).is_file()
+    return not (has("AZURE_STORAGE_KEY") or has("AZURE_STORAGE_SAS_TOKEN") or (home / ".azure").is_dir())
 
 
 def opened(address: Address) -> fs.FileSystem:

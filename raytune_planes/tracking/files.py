@@ -39,11 +39,11 @@ RESERVED = (LOGS, PLOTS, "mlartifacts", SHARED)
 """Folders beside the studies that hold something else."""
 
 
-def study_folder(out: Path, name: str) -> Path:
-    """``<out>/<name>``. Raises UserError when ``name`` is no plain folder name."""
+def study_folder(out: Path, name: str, kind: str = "study") -> Path:
+    """``<out>/<name>``, of a study or another ``kind``. Raises UserError when ``name`` is no plain folder name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name in RESERVED:
         raise UserError(
-            f"'{name}' cannot name a study; use up to 100 letters, digits, '-', '_' and '.', "
+            f"'{name}' cannot name a {kind}; use up to 100 letters, digits, '-', '_' and '.', "
             f"not one of {', '.join(map(repr, RESERVED))}"
         )
     return out / name
@@ -58,7 +58,10 @@ def find_study(out: Path, name: str | None = None) -> Path:
     """The folder of the study ``name``, or of the latest one. Raises UserError listing the studies there are."""
     starts = {study: _started_ms(out / study) for study in study_names(out)}
     if not starts:
-        raise UserError(f"no study in {shown(out)}; run '{command('tune')}' first, or name its folder with --out")
+        raise UserError(
+            f"no study in {shown(out)}; run '{command('tune')}' first, or name its folder "
+            "or s3://BUCKET/PREFIX with --out"
+        )
     if name is None:
         return out / max(starts, key=lambda n: (starts[n], n))
     if name not in starts:

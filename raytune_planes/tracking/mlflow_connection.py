@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
+import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +20,10 @@ from raytune_planes.paths import sqlite_address, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+
+PREFIX, HELD = ".mlflow-", "held"
+"""Begins the name of a folder beside the studies in which the database is made; the lock in it."""
 
 
 def connect(uri: str) -> MlflowClient:
@@ -47,7 +54,8 @@ def connect(uri: str) -> MlflowClient:
             _make(database)
         try_file(database)
     # Without an answer MLflow would try again for an hour.
-    with answering(uri, "MLflow's database") if is_postgres(uri) else contextlib.nullcontext():
+    named = "MLFLOW_TRACKING_URI" if uri == os.environ.get("MLFLOW_TRACKING_URI") else "--tracking-uri"
+    with answering(uri, f"MLflow's database (from {named})") if is_postgres(uri) else contextlib.nullcontext():
         return MlflowClient(tracking_uri=uri)
 
 
@@ -86,10 +94,29 @@ def _make(path: Path) -> None:
 
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".mlflow-", dir=path.parent) as folder:
+        _remove_stale(path.parent)
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=path.parent) as folder, _held(Path(folder)):
             new = Path(folder) / path.name
             MlflowClient(tracking_uri=sqlite_address(new))
             os.link(new, path)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Others see that somebody works in ``folder``; the lock is there under its name only once it is held."""
+    with (folder / f"{HELD}.new").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.rename(lock.name, folder / HELD)
+        yield
+
+
+def _remove_stale(parent: Path) -> None:
+    """Remove the folders whose processes were killed while they made a database."""
+    for folder in parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # held by one that lives, or without a lock yet
+            with (folder / HELD).open("rb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def experiment_id(client: MlflowClient, name: str, uri: str, artifacts: Path) -> str:

@@ -15,10 +15,12 @@ import psutil
 from raytune_planes.allocation import ONE_HEAP
 from raytune_planes.errors import UserError
 from raytune_planes.memory import granted, is_limited
+from raytune_planes.printing import told
 from raytune_planes.processors import allowed
 from raytune_planes.tuning import ray_hooks
 from raytune_planes.tuning.joining import choose, no_answer, temporary_folder
 from raytune_planes.tuning.leaving import hosts_that_leave
+from raytune_planes.waiting import told_while
 
 UV_RUN, LOOPBACK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Variables of the environment that Ray reads when it is imported."""
@@ -200,12 +202,15 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
     """
     import ray
 
-    for _ in range(STARTS):
+    def busy() -> str:
+        return f"this machine is busy: a load of {os.getloadavg()[0]:.0f} on {allowed()} of its processors"
+
+    for turn in range(1, STARTS + 1):
         before = set(psutil.Process().children(recursive=True))
         try:
             # Errors of workers come with their trials; what else they print is libraries' chatter.
             quiet = {"log_to_driver": False, "logging_level": "CRITICAL", "include_dashboard": False}
-            with ray_hooks.only_what_runs_trials():
+            with ray_hooks.only_what_runs_trials(), told_while(lambda: f"Ray is still starting, {busy()}"):
                 ray.init("local", num_cpus=allowed(), **_memory(), **where, **quiet)
         except Exception as error:
             if "timed out during startup" not in str(error):
@@ -213,6 +218,8 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
             for process in set(psutil.Process().children(recursive=True)) - before:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
+            if turn < STARTS:
+                told(f"Ray did not start within 30 s, {busy()}; try {turn + 1} of {STARTS}")
         else:
             return set(psutil.Process().children(recursive=True)) - before
     raise UserError(

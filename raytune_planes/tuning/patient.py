@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,8 @@ METHODS = (
 )
 """What Optuna asks of a storage, and its cache in between."""
 
+GONE = re.compile(r'(database|role) "[^"]*" does not exist')
+
 log = logging.getLogger(__name__)
 
 
@@ -37,15 +40,16 @@ class Patient(RDBStorage):
     A trial that was made then has no draws and no id of ours: the next question of the search takes it.
     """
 
-    def __init__(self, url: str, shown: str) -> None:
-        """``shown``: the address for messages."""
+    def __init__(self, url: str, shown: str, name: str = "") -> None:
+        """``shown``: the address for messages; ``name``: of this client, for whoever looks at the server."""
         self.shown = shown
         self.is_interrupted: Callable[[], bool] | None = None
         """Of the study that runs; None before it runs. Until then a lost connection is an error at once."""
         self.losses = 0
         """How often the connection was lost while the study ran."""
         self._is_asking = False
-        super().__init__(url, engine_kwargs={"pool_pre_ping": True})
+        seen = {"connect_args": {"application_name": name}} if name else {}
+        super().__init__(url, engine_kwargs={"pool_pre_ping": True, **seen})
 
     def again(self, call: Callable[[], Any]) -> Any:
         """The answer of ``call``.
@@ -53,7 +57,7 @@ class Patient(RDBStorage):
         Raises:
             UserError: the connection was lost before the study runs.
             KeyboardInterrupt: it was lost for too long, the study is interrupted meanwhile, or the database refuses
-                what it took before: its tables are gone, or it is read only now.
+                what it took before: it was dropped, its tables are gone, or it is read only now.
         """
         if self._is_asking:  # one method of Optuna's calls another
             return call()
@@ -68,8 +72,9 @@ class Patient(RDBStorage):
                         raise
                     answer = True  # it had been done
                 except (StorageInternalError, SQLAlchemyError) as error:
-                    if not _is_lost(error):
+                    if _is_gone(error) or not _is_lost(error):
                         self._end(error)
+                    if not _is_lost(error):
                         raise
                     lost_s = self._wait(lost_s, error)
                     continue
@@ -124,12 +129,20 @@ def _is_lost(error: BaseException) -> bool:
     return False
 
 
+def _is_gone(error: BaseException) -> bool:
+    """Whether the server answers, and has no such database or user any more, which no waiting brings back."""
+    while error.__cause__ is not None and not isinstance(error, DBAPIError):
+        error = error.__cause__
+    return GONE.search(str(getattr(error, "orig", ""))) is not None
+
+
 def _reason(error: BaseException) -> str:
-    """The first line of what the driver said; it names no login."""
+    """The line of what the driver said that says why; it names no login."""
     while error.__cause__ is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
     said = error.orig if isinstance(error, DBAPIError) and error.orig else error
-    return (str(said).strip() or type(said).__name__).splitlines()[0]
+    lines = str(said).strip().splitlines() or [type(said).__name__]
+    return next((line for line in lines if GONE.search(line)), lines[0])
 
 
 def _patient(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,14 +19,18 @@ FILE = "search.json"
 WHAT = "the search's database"
 
 
-def refuse_away(address: str, mlflow: str = "") -> None:
-    """Raises UserError: ``address`` is not one of a PostgreSQL, nobody answers there, or ``mlflow`` is the same one."""
+def refuse_away(address: str, mlflow: str = "", named_by: str = "--search-db") -> None:
+    """Raises UserError: ``address`` is not one of a PostgreSQL, nobody answers there, or ``mlflow`` is the same one.
+
+    Args:
+        named_by: The option or variable that names ``address``.
+    """
     if not is_postgres(address):
         raise UserError(
-            f"the search's database is asked for at {named(address)}, which is no {FORM}; without "
-            "--search-db it is a file in the study's folder"
+            f"the search's database is asked for at {named(address)} by {named_by}, which is no {FORM}; without "
+            "it the search is in a file in the study's folder"
         )
-    with answering(address, WHAT):
+    with answering(address, f"{WHAT} (from {named_by})"):
         pass
     if is_postgres(mlflow) and same_database(address, mlflow):
         raise UserError(
@@ -75,7 +79,7 @@ class SharedDatabase:
     def open(self) -> Patient:
         """Raises UserError where nobody answers."""
         with answering(self.address, WHAT):
-            return Patient(self.address, without_secrets(self.address))
+            return Patient(self.address, without_secrets(self.address), _client(self.study))
 
     def keep(self) -> None:
         """Note the name in the folder, once the study is there."""
@@ -86,9 +90,20 @@ class SharedDatabase:
     def _kept(self) -> str:
         with suppress(OSError, ValueError, TypeError, KeyError):
             known = json.loads((self.parent / FILE).read_bytes())
-            if {key: known[key] for key in self._place()} == self._place():
+            here, there = self._place(), {key: str(known[key]) for key in self._place()}
+            other_host = {**there, "folder": f"{socket.gethostname()}:{there['folder'].partition(':')[2]}"} == here
+            if there == here or (other_host and not self._is_driven(str(known["study"]))):
                 return str(known["study"])
         return ""
+
+    def _is_driven(self, study: str) -> bool:
+        """Whether a client of this name is connected: a host whose name has changed drives its study no more, but the
+        folder may also be a copy on another host."""
+        from sqlalchemy import text
+
+        asked = text("select count(*) from pg_stat_activity where application_name = :name")
+        with answering(self.address, WHAT) as connection:
+            return bool(connection.scalar(asked, {"name": _client(study)}))
 
     def _new(self) -> str:
         return f"{self.name}-{secrets.token_hex(6)}"
@@ -96,3 +111,8 @@ class SharedDatabase:
     def _place(self) -> dict[str, str]:
         here = f"{socket.gethostname()}:{self.parent.resolve()}"
         return {"database": without_login(self.address), "folder": here}
+
+
+def _client(study: str) -> str:
+    """What the driver of a study is called where the server lists its clients; short enough for every server."""
+    return f"raytune-planes {study[-40:]}"

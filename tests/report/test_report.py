@@ -30,7 +30,8 @@ from raytune_planes.report.predictions import (
 )
 from raytune_planes.report.search import Importance
 from raytune_planes.tracking import StudyFiles
-from raytune_planes.tracking.gains import Sample
+from raytune_planes.tracking.files import trial_folder
+from raytune_planes.tracking.gains import Sample, best_of
 from tests.report.test_search import study
 from tests.tracking.studies import START, ended, epoch, three_trials, trial
 
@@ -280,6 +281,24 @@ def test_what_to_do_next_names_the_data_and_the_weights(tmp_path: Path) -> None:
     assert found["train it again"].endswith("config.yaml --data '/my data'")
     assert found["predict with it"] == f"raytune-planes predict {folder / 'best.pt'} IMAGE..."
     assert explain.rests_text(record) == ["epoch 2: planesnet rests: no gain in 2 epochs"]
+
+
+def test_weights_in_a_store_are_predicted_with_from_there_unless_they_were_removed(tmp_path: Path) -> None:
+    first, second = three_trials()[:2]
+    (tmp_path / ".address").write_text("s3://planes/my results")
+    asked = replace(study(first, second), folder=tmp_path / "quick-1")
+    best = best_of(asked)
+    assert best is not None
+    other = next(each for each in (first, second) if each.trial_id != best.trial_id)
+    place = trial_folder(asked.folder, other.number, other.trial_id)
+    told = [dict(explain.commands(asked, each)).get("predict with it") for each in (best, other)]
+    assert told == [
+        f"raytune-planes predict {model} IMAGE... --studies 's3://planes/my results'"
+        for model in ("quick-1", f"quick-1/trials/{place.name}")
+    ]
+    place.mkdir(parents=True)
+    (place / "freed.json").write_text("{}")
+    assert "predict with it" not in dict(explain.commands(asked, other))
 
 
 def test_a_name_is_shown_in_a_report_and_is_neither_markup_nor_command(tmp_path: Path) -> None:

@@ -168,3 +168,37 @@ def test_a_study_that_is_not_in_the_bucket_is_told_with_those_that_are(
     said = capsys.readouterr().err
     assert "nigth" in said
     assert "Traceback" not in said
+
+
+def test_a_new_study_or_training_that_is_refused_leaves_nothing_in_the_bucket(
+    s3: Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    out = f"s3://{bucket}/results"
+    assert main(["tune", "quick", f"--data={tmp_path / 'absent'}", "--name=night", f"--out={out}"]) == 2
+    assert main(["train", f"--data={tmp_path / 'absent'}", f"--out={out}/one"]) == 2
+    found = [item["Key"] for item in s3.client.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    assert not [name for name in found if "night" in name or "one" in name]
+    capsys.readouterr()
+    assert main(["train", f"--out={out}/plots"]) == 2
+    assert "'plots' cannot name a training" in capsys.readouterr().err
+
+
+def test_where_a_folder_has_no_study_the_addresses_that_this_machine_knows_are_named(
+    there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["studies", "--out", there]) == 0
+    assert "This machine knows" not in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    assert main(["studies"]) == 0
+    assert f"This machine knows studies in {there}: raytune-planes studies --out {there}" in capsys.readouterr().out
+
+
+def test_on_another_machine_the_best_model_is_predicted_with_as_it_is_said(
+    there: str, made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["best", "night", "--json", "--out", there]) == 0
+    said = json.loads(capsys.readouterr().out)["best"]["commands"]["predict with it"]
+    assert said == f"raytune-planes predict night IMAGE... --studies {there}"
+    picture = next((made / "data" / "planesnet").rglob("*.png"))
+    assert main(said.replace("IMAGE...", str(picture)).split()[1:]) == 0

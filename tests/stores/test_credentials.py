@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,29 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, 
     key, secret = server.demand_credentials()
     yield server, key, secret
     server.close()
+
+
+class Denies(BaseHTTPRequestHandler):
+    """Answers a request without credentials as S3 does; moto breaks down over it where it demands them."""
+
+    def do_GET(self) -> None:
+        said = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def denying() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Denies) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 def listed(server: Server, folder: Path, address: str, **variables: str) -> str:
@@ -67,6 +92,15 @@ def test_wrong_credentials_are_refused_with_where_they_are_looked_for(
         "the profile that AWS_PROFILE names, or the role of this host); a public bucket opens as s3://anonymous@"
         in said
     )
+
+
+def test_that_there_are_no_credentials_at_all_is_said_with_how_to_give_them(
+    s3: Server, denying: str, tmp_path: Path
+) -> None:
+    none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": str(tmp_path), "AWS_ENDPOINT_URL": denying}
+    said = listed(s3, tmp_path, "s3://planes/data", **none)
+    assert "and none were found in the environment or in a file: give AWS_ACCESS_KEY_ID and" in said
+    assert "a public bucket opens without any as s3://anonymous@planes/data" in said
 
 
 def test_no_credentials_are_used_where_none_are_wanted(s3: Server, bucket: str, tmp_path: Path) -> None:

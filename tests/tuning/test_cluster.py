@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from raytune_planes import waiting
 from raytune_planes.errors import UserError
 from raytune_planes.tuning import cluster
 from raytune_planes.tuning.cluster import Node, connected, may_start
@@ -110,11 +113,30 @@ def test_a_machine_that_is_too_busy_for_ray_is_told_and_left_without_its_process
     assert [process.wait(10) for process in busy.left] == [-signal.SIGKILL] * 3
 
 
-def test_ray_is_started_again_when_it_was_too_slow_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_is_started_again_when_it_was_too_slow_once_and_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     busy = BusyMachine(1)
     monkeypatch.setattr("ray.init", busy)
     cluster._start({})
     assert [process.wait(10) for process in busy.left] == [-signal.SIGKILL]
+    assert re.search(
+        r"^Ray did not start within 30 s, this machine is busy: a load of \d+ on \d+ of its processors; try 2 of 3$",
+        capsys.readouterr().err,
+        re.MULTILINE,
+    )
+
+
+def test_a_slow_start_of_ray_is_told_while_it_lasts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = threading.Event()
+    monkeypatch.setattr(waiting, "AFTER_S", 0.01)
+    monkeypatch.setattr(waiting, "AGAIN_S", 0.01)
+    monkeypatch.setattr(cluster, "allowed", lambda: told.set() or 2)
+    monkeypatch.setattr("ray.init", lambda *_, **__: (told.clear(), told.wait(60)))
+    cluster._start({})
+    assert "Ray is still starting, this machine is busy: a load of" in capsys.readouterr().err
 
 
 def test_any_other_failure_of_ray_passes(monkeypatch: pytest.MonkeyPatch) -> None:
