@@ -27,7 +27,7 @@ def refuse_away(address: str, mlflow: str = "", named_by: str = "--search-db") -
     """
     if not is_postgres(address):
         raise UserError(
-            f"the search's database is asked for at {named(address)} by {named_by}, which is no {FORM}; without "
+            f"the search's database is asked for by {named_by} at {named(address)}, which is no {FORM}; without "
             "it the search is in a file in the study's folder"
         )
     with answering(address, f"{WHAT} (from {named_by})"):
