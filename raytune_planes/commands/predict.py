@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytune_planes.commands.arguments import add_mlflow, place, place_or_address
-from raytune_planes.commands.predict_fast import add_fast, benchmark, check_fast, device_of, video
+from raytune_planes.commands.predict_fast import add_fast, benchmark, check_fast, device_of, put_in_place, video
 from raytune_planes.errors import UserError, listed
 from raytune_planes.paths import shortened, there
 from raytune_planes.printing import counted, printable
@@ -139,6 +139,7 @@ def _model(args: argparse.Namespace) -> Model:
         print("This model's checkpoint does not tell whether it learnt synthetic pictures", file=sys.stderr)
     if args.dataset:
         require(args.dataset, model.infos)
+    put_in_place(args, model)
     return model
 
 

@@ -53,11 +53,20 @@ def add_fast(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the CPU for both (default: as many as this process has processors)",
     )
+    fast.add_argument(
+        "--exported",
+        type=place,
+        metavar="FILE",
+        help="an onnx file that 'export' wrote of this model (--int8 too) answers in the network's place",
+    )
     fast.add_argument("--device", choices=("cpu", "cuda"), help="for both (default: a GPU if there is one)")
 
 
 def check_fast(args: argparse.Namespace) -> None:
     """Raises UserError: options that do not go together."""
+    if args.exported and (args.explain or args.device == "cuda"):
+        needs = "--explain" if args.explain else "--device cuda"
+        raise UserError(f"--exported runs a file on the CPU, and {needs} needs the network; leave one of them out")
     if args.video and args.benchmark:
         raise UserError("--video answers frames and --benchmark measures; give one of them")
     own = ("rate", "batch", "size", "threads", "device")
@@ -90,10 +99,11 @@ def benchmark(args: argparse.Namespace, found: Model, pictures: list[Path]) -> N
 
     model, dataset = one_head(found, args.model, args.dataset, "measure", "speed is that of one head")
     model.threads = args.threads or allowed()
+    by = model.in_place.get(dataset) or f"torch {torch.__version__}"
     card = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else ""
     place = f"GPU {card}" if card else f"CPU, {counted(min(model.threads, allowed()), 'thread')}"
     kind = model.config.model.backbone.kind
-    print(f"dataset {dataset}, encoder {kind}; {place}; torch {torch.__version__}")
+    print(f"dataset {dataset}, encoder {kind}; {place}; {by}")
     print(f"pictures a second: median of {ROUNDS} rounds, in brackets the slowest and the fastest")
     print(f"{'what':<28}{'px':>6}{'batch':>7}{'a second':>12}")
     for each in speeds(model, dataset, args.batch or BATCHES, args.size or SIDE, pictures):
@@ -138,6 +148,25 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(at_least(1)(part)) for part in text.split(","))
 
 
+def put_in_place(args: argparse.Namespace, model: Model) -> None:
+    """Let the file of ``--exported`` answer for its dataset. Raises UserError: it is none of this model's."""
+    if args.exported is None:
+        return
+    from raytune_planes.processors import allowed
+    from raytune_planes.serving.exported import Exported
+    from raytune_planes.serving.predictor import Predictor
+
+    if not isinstance(model, Predictor):
+        raise UserError("--exported takes the place of one model's network, and an ensemble has several; leave it out")
+    file = Exported(args.exported, model, args.threads or allowed())
+    if args.dataset and args.dataset != file.dataset:
+        raise UserError(
+            f"the file of --exported answers for dataset '{file.dataset}', not for '{args.dataset}'; leave out one"
+        )
+    args.dataset = file.dataset
+    model.in_place = {file.dataset: file}
+
+
 def device_of(args: argparse.Namespace) -> str:
     """Where the model computes: as asked, or ``auto``."""
-    return args.device or "auto"
+    return args.device or ("cpu" if args.exported else "auto")

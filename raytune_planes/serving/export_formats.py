@@ -62,10 +62,55 @@ def _write_onnx(answers: nn.Module, example: Tensor, names: Sequence[str], about
 
 
 def _read_onnx(path: Path) -> Run:
+    opened = opened_onnx(path)
+    assert opened is not None, "it was written by us"
+    return opened.run
+
+
+class Opened(NamedTuple):
+    """A file that ONNX Runtime runs."""
+
+    run: Run
+    said: Mapping[str, str]
+    """Its metadata."""
+    int8: bool
+    """Whether it computes with 8-bit integers."""
+
+
+def opened_onnx(path: Path, threads: int | None = None) -> Opened | None:
+    """A file, ready to run on the CPU; None where ONNX Runtime cannot read it.
+
+    Args:
+        threads: That it computes with; as many as the machine has cores when None.
+    """
+    needed("onnx")
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return lambda pixels_NCHW: session.run(None, {INPUT: pixels_NCHW})
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+        # Threads that wait in a busy loop take the processors from what decodes the next pictures.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    content = path.read_bytes()
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception:  # its own kinds of errors, of files of any content
+        return None
+    return Opened(
+        lambda pixels_NCHW: session.run(None, {INPUT: pixels_NCHW}),
+        session.get_modelmeta().custom_metadata_map,
+        b"QuantizeLinear" in content,
+    )
+
+
+def metadata_kept(whole: Path, out: Path) -> None:
+    """Give ``out`` what ``whole`` says about itself: quantising drops it."""
+    import onnx
+
+    written = onnx.load(out)
+    del written.metadata_props[:]
+    written.metadata_props.extend(onnx.load(whole).metadata_props)
+    onnx.save(written, out)
 
 
 def _write_program(answers: nn.Module, example: Tensor, names: Sequence[str], about: str, path: Path) -> None:

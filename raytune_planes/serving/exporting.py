@@ -150,6 +150,16 @@ def _side(model: Predictor, dataset: str) -> int:
     return model.learnt[dataset].seen.side(model.learnt[dataset].reader.image_size)
 
 
+def compared(model: Predictor, dataset: str, run: Run, pixels_NHWC: np.ndarray) -> Parity:
+    """How far the answers of a file that ``run`` runs are from the model's, whatever they are.
+
+    Args:
+        pixels_NHWC: uint8 pictures of the dataset's image size.
+    """
+    pixels_NCHW = np.ascontiguousarray(pixels_NHWC.transpose(0, 3, 1, 2))
+    return _compared(model, dataset, Answers(model, dataset).names, run, pixels_NCHW)
+
+
 def _compared(model: Predictor, dataset: str, names: Sequence[str], run: Run, pixels_NCHW: np.ndarray) -> Parity:
     found = model.predict(dataset, torch.from_numpy(pixels_NCHW))
     parts = [run(pixels_NCHW[i : i + BATCH]) for i in range(0, len(pixels_NCHW), BATCH)]

@@ -76,6 +76,14 @@ class Model(Protocol):
         ...
 
 
+class InPlace(Protocol):
+    """What answers for one dataset in the place of a model's network."""
+
+    def predict(self, pixels_NCHW: torch.Tensor) -> Prediction:
+        """Of uint8 pictures at the dataset's image size."""
+        ...
+
+
 class Predictor:
     """A trial's ``best.pt``, ready to answer."""
 
@@ -94,6 +102,8 @@ class Predictor:
         self.prompts: Mapping[str, torch.Tensor] = state["prompts"]
         """Of each dataset's classes, unit rows [K, W]."""
         self._texts: dict[tuple[str, ...], torch.Tensor] = {}
+        self.in_place: Mapping[str, InPlace] = {}
+        """By dataset, what answers in the network's place (``serving.exported``)."""
 
     @staticmethod
     def load(path: Path, device: str = "auto") -> Predictor:
@@ -174,6 +184,8 @@ class Predictor:
 
     def predict(self, dataset: str, pixels_NCHW: torch.Tensor) -> Prediction:
         """What all tasks say together of uint8 pictures at the dataset's image size (``datasets.crops.Seen``)."""
+        if (other := self.in_place.get(dataset)) is not None:
+            return other.predict(pixels_NCHW)
         return predicted(self.model.tasks, self.outputs(dataset, pixels_NCHW))
 
     @torch.no_grad()
