@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 
 from raytune_planes.commands import (
+    augment,
     best,
     check,
     compare,
@@ -45,6 +46,7 @@ VERBS: Mapping[str, ModuleType] = {
     "spaces": spaces,
     "settings": settings,
     "data": data,
+    "augment": augment,
     "sync": sync,
     "prune": prune,
     "synth": synth,

@@ -222,6 +222,8 @@ class Arrays:
     """The scenes that the pictures are tiles of, whole; None for datasets of small pictures."""
     of_group_N: np.ndarray | None = None
     """int64: pictures of one scene, or copies of each other, have one number; None where each stands alone."""
+    copy_N: np.ndarray | None = None
+    """bool: copies of other pictures that ``augment`` wrote, which only train; None where there are none."""
     limit_bytes: int | None = None
     """What the cache that they lie in may hold; None where nobody said."""
 

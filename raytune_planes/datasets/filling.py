@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from raytune_planes.datasets import boxes, files, ranges, records, scene_files, storage
+from raytune_planes.datasets import boxes, files, ranges, records, scene_files, split_folders, storage
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
 from raytune_planes.datasets.crew import each
 from raytune_planes.datasets.early import Early
@@ -127,6 +127,9 @@ def _describe(target: Target, listing: Listing, sizes: Mapping[str, Any]) -> Non
         storage.save(folder / "boxes.npy", boxes.padded(listing.samples))
     storage.save(folder / "labels.npy", np.array([s.label for s in listing.samples], np.int64))
     storage.save(folder / "groups.npy", target.groups[1].astype(np.int64))
+    copies = np.array([split_folders.is_augmented(s.path.name) for s in listing.samples])
+    if copies.any():
+        storage.save(folder / "copies.npy", copies)
     for split in SPLITS:
         storage.save(folder / f"{split}.npy", np.array(listing.splits[split], np.int64))
     about = {

@@ -58,6 +58,9 @@ def _validating(arrays: Arrays, split: Split) -> Arrays:
         )
     chosen = parts[1 if split.kind == "group" else split.fold]
     val_N = pool_N[list(chosen)]
-    anew = {**arrays.splits, "train": np.setdiff1d(pool_N, val_N), "val": val_N}
+    train_N = np.setdiff1d(pool_N, val_N)
+    if arrays.copy_N is not None:  # they validate nothing, and do not train where their source validates
+        val_N = val_N[~np.asarray(arrays.copy_N)[val_N]]
+    anew = {**arrays.splits, "train": train_N, "val": val_N}
     scenes = arrays.scenes and arrays.scenes.validating(np.unique(arrays.groups_N[val_N]))
     return replace(arrays, splits=anew, scenes=scenes, fingerprint=f"{arrays.fingerprint} {named}")

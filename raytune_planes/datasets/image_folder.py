@@ -69,9 +69,11 @@ class ImageFolder(Reader):
         )
         given = [labelled.split_of[path] for path, _, _ in labelled.rows] if labelled.split_of else []
         parts, warnings = self._splits(samples, given)
+        parts, left = split_folders.trains_only(samples, parts)
         warnings = [
             *labelled.warnings,
             *warnings,
+            *left,
             *_unmasked(root / "masks", masks, samples),
             *self._lacking(samples, parts, classes),
             *split_folders.copy_warnings(samples, parts),

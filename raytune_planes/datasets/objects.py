@@ -77,7 +77,7 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
         for i, sample in enumerate(listing.samples):
             if sample.row is not None or i not in split_of:
                 continue
-            inside = Path(split_of[i]) / names[sample.label] / _folder(sample.group)
+            inside = Path(split_of[i]) / names[sample.label] / folder_of(sample.group)
             stem = f"{i:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', sample.path.stem)[:60]}"
             for kind, path, values in (("images", sample.path, reader.values), ("masks", sample.mask, (0.0, 255.0))):
                 if path is None:
@@ -90,7 +90,7 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
                 bands = reader.options.bands if kind == "images" else ()
                 whole = images.decode(path, most=reader.options.max_pixels, values=values, shown=bands).image
                 for k, box in enumerate(boxes_of[i]):
-                    whole.crop(_with_margin(box, whole.size)).save(folder / f"{stem}-{k}.png")
+                    whole.crop(with_margin(box, whole.size)).save(folder / f"{stem}-{k}.png")
             count += len(boxes_of.get(i, ()))
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}; name another folder") from None
@@ -115,7 +115,7 @@ def _parts(mask: Image.Image) -> list[Box]:
     return [(float(x.start), float(y.start), float(x.stop), float(y.stop)) for y, x in parts]
 
 
-def _with_margin(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def with_margin(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     left, top, right, bottom = box
     margin = MARGIN * max(right - left, bottom - top)
     width, height = size
@@ -127,7 +127,7 @@ def _with_margin(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     )
 
 
-def _folder(group: str) -> str:
+def folder_of(group: str) -> str:
     """A name for a group's folder: readable, and different for different groups."""
     digest = hashlib.sha256(group.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', group)[-40:]}-{digest}"

@@ -85,6 +85,7 @@ def _open(folder: Path, shown: Callable[[np.ndarray], np.ndarray] = lambda held:
         synthetic=about["synthetic"],
         warnings=tuple(about["warnings"]),
         of_group_N=storage.mapped(folder / "groups.npy"),
+        copy_N=storage.mapped(folder / "copies.npy") if (folder / "copies.npy").exists() else None,
         sizes=Sizes.of_json(about["sizes"]),
         scenes=scene_files.opened(folder, images_NHWC.shape[1], bool(about["compressed"])) if about["scenes"] else None,
     )

@@ -21,8 +21,9 @@ NAMES: Mapping[str, str] = {
 """What folders of splits are called, in any case."""
 YEAR = re.compile(r"[-_]?(19|20)\d\d")
 """Behind the name of a split, as in COCO's ``train2017``."""
-COPY = re.compile(r"(?P<stem>.+?)(_(?P<suffix>[A-Za-z0-9]{3,4}))?\.rf\.[0-9A-Za-z]{8,}(?P<own>\.\w+)?")
-"""An export of Roboflow: ``X_jpg.rf.HASH.jpg`` is ``X.jpg``, perhaps mirrored, turned or brightened; X has several."""
+COPY = re.compile(r"(?P<stem>.+?)(_(?P<suffix>[A-Za-z0-9]{3,4}))?\.(rf|(?P<ours>aug))\.[0-9A-Za-z]{8,}(?P<own>\.\w+)?")
+"""An export of Roboflow: ``X_jpg.rf.HASH.jpg`` is ``X.jpg``, perhaps mirrored, turned or brightened; X has several. A
+copy that ``augment`` wrote is ``X_jpg.aug.HASH.png``."""
 
 
 def split_of(folder: str) -> str | None:
@@ -98,6 +99,37 @@ def source_name(name: str) -> str | None:
         return None
     suffix = f".{match['suffix']}" if match["suffix"] else match["own"] or ""
     return f"{match['stem']}{suffix}"
+
+
+def is_augmented(name: str) -> bool:
+    """Whether ``augment`` wrote this picture. Beside it lies its source, so it only trains: see ``trains_only``."""
+    match = COPY.fullmatch(name)
+    return match is not None and match["ours"] is not None
+
+
+def augmented_name(source: str, key: str) -> str:
+    """Of a copy of the picture ``source``, by a number of at least eight digits and letters that no other copy has."""
+    stem, _, suffix = source.rpartition(".")
+    return f"{stem}_{suffix}.aug.{key}.png" if stem and 3 <= len(suffix) <= 4 else f"{source}.aug.{key}.png"
+
+
+def trains_only(
+    samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, tuple[int, ...]], list[str]]:
+    """``parts`` without the copies of ``augment`` in validation and test, and a warning where there were any.
+
+    What is measured on changed pictures says nothing of real ones. They are not moved to training either: their source
+    would then be on both sides.
+    """
+    kept = {
+        split: tuple(i for i in parts[split] if split == "train" or not is_augmented(samples[i].path.name))
+        for split in SPLITS
+    }
+    lost = sum(len(parts[split]) - len(kept[split]) for split in SPLITS)
+    told = (
+        f"{counted(lost, 'augmented copy', 'augmented copies')} of pictures in val or test, left out: copies only train"
+    )
+    return kept, [told] if lost else []
 
 
 def copies_across(samples: Sequence[Sample], parts: Mapping[str, Sequence[int]]) -> list[str]:
