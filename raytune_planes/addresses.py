@@ -83,14 +83,15 @@ def same_database(one: str, other: str) -> bool:
 
 
 @contextmanager
-def answering(address: str, what: str) -> Iterator[Connection]:
+def answering(address: str, what: str, table: str = "") -> Iterator[Connection]:
     """A PostgreSQL answers at ``address``, by this connection; inside the block no other process makes tables there.
 
     Args:
         what: The database is for, as the beginning of a sentence.
+        table: One of those that are made there: the user must be allowed to write it, or to make it.
 
     Raises:
-        UserError: the address is malformed, its driver is missing, or nobody answers.
+        UserError: the address is malformed, its driver is missing, nobody answers, or the user may not write there.
     """
     from sqlalchemy import NullPool, create_engine, text
     from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -119,6 +120,8 @@ def answering(address: str, what: str) -> Iterator[Connection]:
             "database and login (a password may stand in PGPASSWORD or ~/.pgpass as well)"
         ) from None
     with connection:
+        if table:
+            _refuse_unwritable(connection, table, f"{what} at {shown}")
         lock = {"lock": MAKES_TABLES}
         with told_while(lambda: f"{what} at {shown}: another process makes tables there, which is waited for"):
             until_s = time.monotonic() + TABLES_S
@@ -131,6 +134,32 @@ def answering(address: str, what: str) -> Iterator[Connection]:
                     )
                 time.sleep(LOOK_S)
         yield connection
+
+
+def _refuse_unwritable(connection: Connection, table: str, what: str) -> None:
+    """Raises UserError: the server is read only, or its user may neither write the table nor make it."""
+    from sqlalchemy import text
+
+    asked = (
+        "select current_user, current_database(), "
+        "pg_is_in_recovery() or current_setting('transaction_read_only')::bool, "
+        "to_regclass(:table) is not null, has_table_privilege(to_regclass(:table), 'INSERT'), "
+        "has_schema_privilege(current_schema(), 'CREATE')"
+    )
+    user, database, is_read_only, is_there, may_write, may_make = connection.execute(
+        text(asked), {"table": table}
+    ).one()
+    connection.commit()
+    if is_read_only:
+        raise UserError(
+            f"{what} can only be read: the server is a copy of another one, or set so; name one that is written"
+        )
+    if not (may_write if is_there else may_make):
+        wants = f"write the table '{table}'" if is_there else "make tables"
+        raise UserError(
+            f"{what} cannot be used by its user {user}, who may not {wants} there; log in as another user, or let the "
+            f"database's owner give it to this one: ALTER DATABASE {database} OWNER TO {user}, or GRANT what is missing"
+        )
 
 
 def _password_of(address: str) -> str:

@@ -55,7 +55,11 @@ def connect(uri: str) -> MlflowClient:
         try_file(database)
     # Without an answer MLflow would try again for an hour.
     named = "MLFLOW_TRACKING_URI" if uri == os.environ.get("MLFLOW_TRACKING_URI") else "--tracking-uri"
-    with answering(uri, f"MLflow's database (from {named})") if is_postgres(uri) else contextlib.nullcontext():
+    with (
+        answering(uri, f"MLflow's database (from {named})", "experiments")
+        if is_postgres(uri)
+        else contextlib.nullcontext()
+    ):
         return MlflowClient(tracking_uri=uri)
 
 

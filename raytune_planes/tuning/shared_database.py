@@ -30,7 +30,7 @@ def refuse_away(address: str, mlflow: str = "", named_by: str = "--search-db") -
             f"the search's database is asked for by {named_by} at {named(address)}, which is no {FORM}; without "
             "it the search is in a file in the study's folder"
         )
-    with answering(address, f"{WHAT} (from {named_by})"):
+    with answering(address, f"{WHAT} (from {named_by})", "studies"):
         pass
     if is_postgres(mlflow) and same_database(address, mlflow):
         raise UserError(

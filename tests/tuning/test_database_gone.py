@@ -120,3 +120,20 @@ def test_a_refused_login_names_what_gave_the_address_and_the_password(
     with pytest.raises(UserError, match=r"the password came from the address itself") as told:
         refuse_away(server.address(password="swordfish"))
     assert "swordfish" not in str(told.value)
+
+
+def test_a_user_who_may_not_write_is_refused_before_anything_starts_with_what_is_missing(server: Postgres) -> None:
+    sql(server.address(), "create database guarded", "create role reader login password 'r'")
+    mine = f"postgresql://reader:r@127.0.0.1:{server.port}/guarded"
+    sql(server.address("guarded"), "revoke create on schema public from public")
+    for ask, what in ((refuse_away, "the search's database"), (connect, "MLflow's database")):
+        with pytest.raises(UserError, match=rf"{what} .* cannot be used by its user reader, who may not make tables"):
+            ask(mine)
+    sql(server.address("guarded"), "create table studies (a int)", "grant select on studies to reader")
+    with pytest.raises(UserError, match="reader, who may not write the table 'studies' there"):
+        refuse_away(mine)
+    sql(server.address("guarded"), "grant insert on studies to reader")
+    refuse_away(mine)
+    sql(server.address(), "alter database guarded set default_transaction_read_only = on")
+    with pytest.raises(UserError, match="can only be read"):
+        refuse_away(mine)
