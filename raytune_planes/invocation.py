@@ -66,6 +66,28 @@ def in_folder(out: Path) -> str:
     return "" if near(out) == RESULTS else f" --out {quoted(out)}"
 
 
+def predicting(model: Path, images: str = "IMAGE") -> str:
+    """The command that predicts with the model in the folder ``model``, on any machine where its results are in an
+    object store."""
+    place, name = _in_store(model)
+    if place:
+        return command(f"predict {shlex.quote(name)} {images} --studies {shlex.quote(place)}")
+    return command(f"predict {quoted(model)} {images}")
+
+
+def told_as(path: Path) -> str:
+    """A path for people: below the address of which its folder is a copy, else as it is."""
+    place, name = _in_store(path)
+    return f"{place}/{name}" if place else str(path)
+
+
+def _in_store(path: Path) -> tuple[str, str]:
+    """The address of the results in which ``path`` is, and its name below it; empty where they are in no store."""
+    whole = path.absolute()
+    found = ((address_of(results), whole.relative_to(results).as_posix()) for results in whole.parents)
+    return next((each for each in found if each[0]), ("", ""))
+
+
 def shown(out: Path) -> str:
     """The results folder ``out`` for people: the address of which it holds a copy, else its path."""
     return address_of(out) or str(out)

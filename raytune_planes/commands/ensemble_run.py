@@ -14,7 +14,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import results
-from raytune_planes.invocation import command, in_folder, quoted
+from raytune_planes.invocation import command, in_folder, predicting
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.printing import counted
 from raytune_planes.records import End, TrialRecord, rank
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     about = {"method": args.method, "study": study.start.name, "seed": args.seed, "result": result}
     ensemble.save(to, entries, rules, about)
     print(in_words(members, args.method, rules, verdicts, study.start.synthetic))
-    print(f"Use it: {command(f'predict {quoted(to)} IMAGE')}")
+    print(f"Use it: {predicting(to)}")
     return 0
 
 

@@ -21,7 +21,7 @@ from raytune_planes.datasets.base import Arrays
 from raytune_planes.datasets.cache import LIMIT_GIB
 from raytune_planes.datasets.folds import parted
 from raytune_planes.errors import UserError
-from raytune_planes.invocation import command, quoted
+from raytune_planes.invocation import address_of, predicting, told_as
 from raytune_planes.preparation.data import data_folder, open_data
 from raytune_planes.preparation.prompts import embed_prompts
 from raytune_planes.printing import counted
@@ -165,7 +165,7 @@ class TrainingRun:
         if best is not None:
             name = f"training {code(self.out.resolve().name)}"
             about = Subject(name, self.record, self.goal, self.data, on_test or {}, commit())
-            use = command(f"predict {quoted(self.out / files.WEIGHTS)} IMAGE")
+            use = predicting(self.out if address_of(self.out.parent) else self.out / files.WEIGHTS)
             files.write_whole(self.out / CARD, card(about, ["", f"To use its weights: `{use}`"]))
         early.finish(print)
 
@@ -173,9 +173,11 @@ class TrainingRun:
         """Returns whether no training was there. Raises UserError."""
         epochs = self.out / files.EPOCHS
         if self.resume and not last.is_file():
-            raise UserError(f"nothing to resume: {last} does not exist; leave out --resume to start")
+            raise UserError(f"nothing to resume: {told_as(last)} does not exist; leave out --resume to start")
         if not self.resume and epochs.is_file():
-            raise UserError(f"{self.out} holds a training already; give --resume to continue it, or another --out")
+            raise UserError(
+                f"{told_as(self.out)} holds a training already; give --resume to continue it, or another --out"
+            )
         is_new = not (self.out / files.CONFIG).exists()
         self._made = not self.out.exists()
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.invocation import address_of, command, in_folder, quoted
+from raytune_planes.invocation import address_of, command, in_folder, predicting, quoted
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
@@ -90,12 +90,11 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     if data:
         again += f" --data {quoted(Path(data)) if isinstance(where(data), Path) else shlex.quote(data)}"
     lines = [("train it again", again)]
-    if (place := address_of(study.folder.parent)) and not is_freed(weights.parent):  # fetched when it predicts
-        model = f"{study.folder.name}/{weights.parent.relative_to(study.folder).as_posix()}"
-        model = study.folder.name if trial is best_of(study) else model
-        lines.append(("predict with it", command(f"predict {model} IMAGE... --studies {shlex.quote(place)}")))
+    if address_of(study.folder.parent):  # what is there is fetched when it predicts
+        model = study.folder if trial is best_of(study) else weights.parent
+        lines += [("predict with it", predicting(model, "IMAGE..."))] * (not is_freed(weights.parent))
     elif weights.is_file():
-        lines.append(("predict with it", command(f"predict {quoted(weights)} IMAGE...")))
+        lines.append(("predict with it", predicting(weights, "IMAGE...")))
     return tuple(lines)
 
 

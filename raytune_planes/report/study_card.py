@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from raytune_planes.invocation import command, quoted
+from raytune_planes.invocation import predicting
 from raytune_planes.printing import counted, time_text
 from raytune_planes.records import TrialRecord
 from raytune_planes.report import final, gained
@@ -42,7 +42,7 @@ def study_card(study: StudyFiles) -> str | None:
     name = f"{called(handed.trial.number)} of study {code(start.name)}{long}"
     subject = Subject(name, handed.trial, handed.goal, start.data, {}, start.commit, start.versions)
     weights = code(handed.weights.relative_to(study.folder))
-    use = command(f"predict {quoted(study.folder)} IMAGE")
+    use = predicting(study.folder)
     lines = [*_beside(study, handed), *_confirmed(study, handed.trial), "", *_search(study)]
     return card(subject, ["", f"The weights are {weights} in the folder of the study. To use them: `{use}`", *lines])
 

@@ -59,7 +59,7 @@ def test_a_training_that_was_cut_off_goes_on_from_the_bucket_on_another_machine_
 
     on("second", tmp_path, monkeypatch)
     assert main([*words, f"--out={out}"]) == 2
-    assert "holds a training already; give --resume to continue it" in capsys.readouterr().err
+    assert f"train: {out} holds a training already; give --resume to continue it" in capsys.readouterr().err
     assert main([*words, f"--out={out}", "--resume"]) == 0
     assert f"All of training one is in s3://{bucket}/results" in "".join(capsys.readouterr())
     objects = s3.objects(bucket, "results/one/")
@@ -71,6 +71,8 @@ def test_a_training_that_was_cut_off_goes_on_from_the_bucket_on_another_machine_
     digests = [epochs_digest(read_epochs(folder / "epochs.jsonl")[0]) for folder in (tmp_path, tmp_path / "calm")]
     assert digests[0] == digests[1]
 
+    card = objects["results/one/MODEL_CARD.md"].decode()
+    assert f"raytune-planes predict one IMAGE --studies s3://{bucket}/results`" in card, "as any machine has it"
     third = on("third", tmp_path, monkeypatch)
     picture = str(next((tmp_path / "data" / "planesnet").rglob("*.png")))
     answers = []
