@@ -93,7 +93,7 @@ def answering(address: str, what: str, table: str = "") -> Iterator[Connection]:
     Raises:
         UserError: the address is malformed, its driver is missing, nobody answers, or the user may not write there.
     """
-    from sqlalchemy import NullPool, create_engine, text
+    from sqlalchemy import NullPool, create_engine
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
     os.environ.setdefault("PGCONNECT_TIMEOUT", str(ANSWER_S))  # a host that is away keeps silent for two minutes
@@ -122,18 +122,25 @@ def answering(address: str, what: str, table: str = "") -> Iterator[Connection]:
     with connection:
         if table:
             _refuse_unwritable(connection, table, f"{what} at {shown}")
-        lock = {"lock": MAKES_TABLES}
-        with told_while(lambda: f"{what} at {shown}: another process makes tables there, which is waited for"):
-            until_s = time.monotonic() + TABLES_S
-            while not connection.scalar(text("select pg_try_advisory_lock(:lock)"), lock):
-                connection.commit()
-                if time.monotonic() > until_s:
-                    raise UserError(
-                        f"{what} at {shown}: another process has been making tables there for {TABLES_S / 60:.0f} "
-                        "minutes; end it (in PostgreSQL, pg_locks shows it by locktype advisory), then try again"
-                    )
-                time.sleep(LOOK_S)
+        _lock_tables(connection, f"{what} at {shown}")
         yield connection
+
+
+def _lock_tables(connection: Connection, what: str) -> None:
+    """Wait until no other process makes tables there, which is told. Raises UserError: one does for too long."""
+    from sqlalchemy import text
+
+    lock = {"lock": MAKES_TABLES}
+    with told_while(lambda: f"{what}: another process makes tables there, which is waited for"):
+        until_s = time.monotonic() + TABLES_S
+        while not connection.scalar(text("select pg_try_advisory_lock(:lock)"), lock):
+            connection.commit()
+            if time.monotonic() > until_s:
+                raise UserError(
+                    f"{what}: another process has been making tables there for {TABLES_S / 60:.0f} "
+                    "minutes; end it (in PostgreSQL, pg_locks shows it by locktype advisory), then try again"
+                )
+            time.sleep(LOOK_S)
 
 
 def _refuse_unwritable(connection: Connection, table: str, what: str) -> None:

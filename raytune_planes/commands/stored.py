@@ -11,9 +11,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from raytune_planes.commands.stored_config import study_above
 from raytune_planes.commands.stored_drivers import (
     DRIVEN,
     driven_here,
+    finish,
     is_free,
     last,
     no_empty_folder,
@@ -24,7 +26,7 @@ from raytune_planes.commands.stored_drivers import (
 )
 from raytune_planes.commands.stored_listing import Listed
 from raytune_planes.errors import UserError
-from raytune_planes.invocation import address_of, command
+from raytune_planes.invocation import address_of
 from raytune_planes.paths import own_folder
 from raytune_planes.printing import told
 from raytune_planes.stores.access import listing, local_name
@@ -52,7 +54,6 @@ DRIVES = ("tune", "prune", "sync")
 WRITES = {"report": files.PLOTS, "compare": files.PLOTS, "note": "", "ensemble": ""}
 """Commands that write beside a driver: into this folder, or where it is empty into the study's; with ``--data-curve``
 into both."""
-INTERRUPTED = 130
 
 
 def run(args: argparse.Namespace) -> int:
@@ -61,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: the command does, the store cannot be read, or another driver has the study.
     """
+    if isinstance(getattr(args, "config", None), Address):
+        args.config = _config(args.config)
     key = next((key for key in ("out", "studies") if isinstance(getattr(args, key, None), Address)), "")
     if not key or getattr(args, "print_config", False):
         return int(args.run(args) or 0)
@@ -88,6 +91,14 @@ def opened(place: Place, study: str = "") -> Path:
     mirror = _mirror(place)
     _fetch(argparse.Namespace(verb="predict", model=study), mirror)
     return mirror.folder
+
+
+def _config(address: Address) -> Path:
+    """Where the settings at an address are on this host, beside their study: its goal counts for them."""
+    results, name, below = study_above(address)
+    mirror = _mirror(results)
+    _fetch(argparse.Namespace(verb="best", study=name), mirror)
+    return mirror.folder / name / below
 
 
 def folder_of(place: Place) -> Path:
@@ -184,8 +195,8 @@ def _driven(args: argparse.Namespace, mirror: Mirror, name: str, kind: str) -> i
     is_study = kind == "study"
 
     def interrupt() -> None:
-        taken = f"Another driver has taken {kind} {name} in {mirror.address}"
-        told(f"{taken}: it ends here; its files are in {mirror.folder}")
+        taken = f"The claim on {kind} {name} in {mirror.address} was removed: by another driver, or by hand"
+        told(f"{taken}. It ends here; its files are in {mirror.folder}")
         os.kill(os.getpid(), signal.SIGINT)
 
     read = (name, files.SHARED) if is_study else (name,)
@@ -215,24 +226,7 @@ def _driven(args: argparse.Namespace, mirror: Mirror, name: str, kind: str) -> i
             except BaseException:
                 sender.once()
                 raise
-            return _finish(sender, mirror, lease, name, kind) or status
-
-
-def _finish(sender: Sender, mirror: Mirror, lease: StoreLease, name: str, kind: str) -> int:
-    if lease.lost:
-        return INTERRUPTED
-    told(f"Sending what is left to {mirror.address}")
-    try:
-        sender.finish()
-    except KeyboardInterrupt:
-        sync = command(f"sync {name} --out {mirror.address}")
-        again = sync if kind == "study" else "the same command with --resume"
-        told(f"Not all of {kind} {name} is in {mirror.address}; it is in {mirror.folder}, and sent by: {again}")
-        return INTERRUPTED
-    if lease.lost:  # nothing more was sent
-        return INTERRUPTED
-    told(f"All of {kind} {name} is in {mirror.address}")
-    return 0
+            return finish(sender, mirror, lease, name, kind) or status
 
 
 def _is_kept(name: str, but: list[str] | tuple[str, ...] = ()) -> bool:

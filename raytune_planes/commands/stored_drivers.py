@@ -10,15 +10,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from raytune_planes.errors import UserError
+from raytune_planes.invocation import command
 from raytune_planes.printing import told
 from raytune_planes.stores.access import listing
-from raytune_planes.stores.lease import FOLDER
+from raytune_planes.stores.lease import FOLDER, StoreLease
 from raytune_planes.stores.mirror import Mirror
+from raytune_planes.stores.sending import Sender
 from raytune_planes.stores.writing import content, remove, write
 from raytune_planes.tracking import files
 
 DRIVEN, LAST, LOCK = ".driving-", ".last.json", ".last.lock"
 """Begins the name of a study's lock on this host; who drove each study last, as far as this host knows; its lock."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 
 
 def remember(folder: Path, name: str, run: str) -> None:
@@ -73,8 +77,13 @@ def take(mirror: Mirror, name: str) -> None:
 
 
 def yield_to_others(mirror: Mirror, name: str, is_kept: Callable[[str], bool]) -> None:
-    """Where another machine has driven the study since this one did, its files here give way to those of the store."""
+    """Where another machine has driven the study since this one did, its files here give way to those of the store.
+
+    Where the store knows nothing of it any more, they stay, and are sent again.
+    """
     there, here = content(mirror.store, mirror.address, f"{FOLDER}/{name}.json"), last(mirror.folder).get(name)
+    if there is None and here is not None:  # emptied, or another bucket by now: what was sent is only here
+        mirror.forget(name)
     if there is None or here is None or json.loads(there)["run"] == here:
         return
     if aside := mirror.yield_folder(name, is_kept):
@@ -112,3 +121,21 @@ def no_empty_folder(mirror: Mirror, name: str) -> Iterator[None]:
             ):
                 mirror.store.delete_dir(place.path)
         raise
+
+
+def finish(sender: Sender, mirror: Mirror, lease: StoreLease, name: str, kind: str) -> int:
+    """Send what is left; returns the exit status, 0 where all of the study is in the store."""
+    if lease.lost:
+        return INTERRUPTED
+    told(f"Sending what is left to {mirror.address}")
+    try:
+        sender.finish()
+    except KeyboardInterrupt:
+        sync = command(f"sync {name} --out {mirror.address}")
+        again = sync if kind == "study" else "the same command with --resume"
+        told(f"Not all of {kind} {name} is in {mirror.address}; it is in {mirror.folder}, and sent by: {again}")
+        return INTERRUPTED
+    if lease.lost:  # nothing more was sent
+        return INTERRUPTED
+    told(f"All of {kind} {name} is in {mirror.address}")
+    return 0

@@ -14,7 +14,6 @@ from raytune_planes.commands.arguments import (
     add_set,
     assigned,
     at_least,
-    place,
     place_or_address,
 )
 from raytune_planes.commands.script_output import (
@@ -35,7 +34,12 @@ EXAMPLES = (
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=place, metavar="FILE", help="saved settings, e.g. a study's best.yaml")
+    parser.add_argument(
+        "--config",
+        type=place_or_address,
+        metavar="FILE",
+        help="saved settings, e.g. a study's best.yaml, also at s3://BUCKET/PREFIX/STUDY/best.yaml",
+    )
     add_set(parser)
     add_data(parser)
     parser.add_argument(
@@ -60,7 +64,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.print_config:
         refuse_script_output(args, "--print-config")
-    return with_script_output(args, lambda out: _run(args, out))
+    return with_script_output(args, lambda out: _continued(args, out))
+
+
+def _continued(args: argparse.Namespace, out: ScriptOutput) -> int:
+    """Says after Ctrl-C how the training goes on, where it has something to go on from."""
+    from raytune_planes.tracking.files import LAST
+
+    try:
+        return _run(args, out)
+    except KeyboardInterrupt:
+        if out.folder and any(out.folder.rglob(LAST)):
+            print(f"Continue it with the same command{'' if args.resume else ' and --resume'}")
+        raise
 
 
 def _run(args: argparse.Namespace, out: ScriptOutput) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytune_planes.invocation import address_of, command, in_folder, predicting, quoted
+from raytune_planes.invocation import address_of, command, in_folder, predicting, quoted, told_as
 from raytune_planes.pareto import Choice, vector
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
@@ -85,12 +85,14 @@ def commands(study: StudyFiles, trial: TrialRecord) -> tuple[tuple[str, str], ..
     if handed and handed.epochs and trial is best_of(study):  # what held at the long budget
         folder, is_best = handed.folder, False
     weights, data = folder / WEIGHTS, saved_arguments(study).get("data")
-    again = command(f"train --config {quoted(whole if is_best else folder / CONFIG)}")
+    config = whole if is_best else folder / CONFIG
+    stored = address_of(study.folder.parent)
+    again = command(f"train --config {shlex.quote(told_as(config)) if stored else quoted(config)}")
     again += f" --folds {trial.config['split.folds']}" if any(e.fold for e in trial.epochs) else ""
     if data:
         again += f" --data {quoted(Path(data)) if isinstance(where(data), Path) else shlex.quote(data)}"
     lines = [("train it again", again)]
-    if address_of(study.folder.parent):  # what is there is fetched when it predicts
+    if stored:  # what is there is fetched when it predicts
         model = study.folder if trial is best_of(study) else weights.parent
         lines += [("predict with it", predicting(model, "IMAGE..."))] * (not is_freed(weights.parent))
     elif weights.is_file():

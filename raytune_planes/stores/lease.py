@@ -142,6 +142,7 @@ class StoreLease:
         """Renew the claim, or find that another driver has removed it."""
         began_s = time.clock_gettime(CLOCK)
         if content(self._store, self._place, self._mine) is None:
+            listing(self._store, self._place)  # raises where the whole bucket is gone: no driver has removed that
             self.lost = True
             self._on_loss()
             return

@@ -132,6 +132,11 @@ class Mirror:
                 self._save(known)
             return sent
 
+    def forget(self, name: str) -> None:
+        """As if nothing of the folder ``name`` had been in the store: what is here stays here, and is sent again."""
+        with self._alone():
+            self._save({path: values for path, values in self._load().items() if not path.startswith(f"{name}/")})
+
     def yield_folder(self, name: str, wanted: Wanted) -> Path | None:
         """Give way to what went on elsewhere: the folder ``name`` goes, with what is here alone, to be fetched anew.
 

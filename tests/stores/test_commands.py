@@ -194,11 +194,29 @@ def test_where_a_folder_has_no_study_the_addresses_that_this_machine_knows_are_n
     assert f"This machine knows studies in {there}: raytune-planes studies --out {there}" in capsys.readouterr().out
 
 
-def test_on_another_machine_the_best_model_is_predicted_with_as_it_is_said(
+def test_on_another_machine_the_best_is_predicted_with_and_trained_again_as_it_is_said(
     there: str, made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["best", "night", "--json", "--out", there]) == 0
-    said = json.loads(capsys.readouterr().out)["best"]["commands"]["predict with it"]
+    told = json.loads(capsys.readouterr().out)["best"]["commands"]
+    said, again = told["predict with it"], told["train it again"]
     assert said == f"raytune-planes predict night IMAGE... --studies {there}"
     picture = next((made / "data" / "planesnet").rglob("*.png"))
     assert main(said.replace("IMAGE...", str(picture)).split()[1:]) == 0
+    assert again.startswith(f"raytune-planes train --config {there}/night/")
+    assert main([*again.split()[1:], *SMALL, f"--cache={made / 'cache'}", f"--out={made / 'again'}"]) == 0
+    assert "Epochs are ranked by the goal of study night" in capsys.readouterr().out
+    assert main(["train", "--config", f"{there}/absent/best.yaml"]) == 2
+    assert "no study is there; give the best.yaml" in capsys.readouterr().err
+
+
+def test_what_this_machine_drove_outlives_a_bucket_that_is_emptied_and_is_sent_again(
+    there: str, s3: Server, bucket: str
+) -> None:
+    assert main(["prune", "night", "--out", there]) == 0
+    before = s3.objects(bucket, "results/night/")
+    for name in s3.names(bucket):
+        s3.client.delete_object(Bucket=bucket, Key=name)
+    assert main(["best", "night", "--out", there]) == 0
+    assert main(["prune", "night", "--out", there]) == 0
+    assert s3.objects(bucket, "results/night/") == before

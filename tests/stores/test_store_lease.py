@@ -190,3 +190,18 @@ def test_a_driver_that_cannot_ask_after_a_sleep_does_not_write(
         finally:
             s3.line.mend()
         assert own.holds()
+
+
+def test_a_bucket_that_is_gone_is_no_other_driver(s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = list[bool]()
+    with taken(bucket, lambda: lost.append(True)) as held:
+        monkeypatch.setattr(lease, "STALE_S", 0.0)  # it asks before each write
+        for name in s3.names(bucket):
+            s3.client.delete_object(Bucket=bucket, Key=name)
+        for item in s3.client.list_objects_v2(Bucket=bucket).get("Contents", []):
+            s3.client.delete_object(Bucket=bucket, Key=item["Key"])
+        s3.client.delete_bucket(Bucket=bucket)
+        with pytest.raises(UserError, match=f"there is no bucket '{bucket}'"):
+            held.holds()
+        assert lost == []
+        assert not held.lost

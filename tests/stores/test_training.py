@@ -55,6 +55,7 @@ def test_a_training_that_was_cut_off_goes_on_from_the_bucket_on_another_machine_
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", cut_off_after_the_second)
         assert main([*words, f"--out={out}"]) == 130
+    assert "Continue it with the same command and --resume" in capsys.readouterr().out
     assert "results/one/last.pt" in s3.names(bucket)
 
     on("second", tmp_path, monkeypatch)
