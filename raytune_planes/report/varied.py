@@ -116,11 +116,12 @@ def slices(study: StudyFiles) -> Slices | Missing:
 
 
 def place(axis: Axis, values: Mapping[str, Any]) -> float:
-    """Where a trial with these settings lies on the axis; NaN where it did not draw the setting."""
-    if axis.path not in values:
-        return math.nan
-    value = values[axis.path]
-    return float(axis.choices.index(show(value))) if axis.choices else float(value)
+    """Where a trial with these settings lies on the axis; NaN where it did not draw the setting, or has no number in
+    it (``optim.backbone_factor`` may be left to the encoder)."""
+    value = values.get(axis.path)
+    if axis.choices and axis.path in values:
+        return float(axis.choices.index(show(value)))
+    return math.nan if value is None else float(value)
 
 
 def _measured(study: StudyFiles) -> list[Result]:

@@ -48,7 +48,7 @@ def _fanova(varied: Sequence[Axis], pairs: Sequence[tuple[TrialRecord, float]]) 
         kinds = {a.path: _distribution(a, [t.config[a.path] for t, _ in pairs]) for a in varied}
         study = optuna.create_study(storage=optuna.storages.InMemoryStorage(), direction="maximize")
         for trial, value in pairs:
-            values = {a.path: _value(a, trial.config) for a in varied}
+            values = {a.path: _value(a, trial.config, kinds[a.path]) for a in varied}
             study.add_trial(optuna.trial.create_trial(params=values, distributions=kinds, value=value))
         judge = optuna.importance.FanovaImportanceEvaluator(seed=0)
         return dict(optuna.importance.get_param_importances(study, evaluator=judge))
@@ -59,9 +59,23 @@ def _distribution(axis: Axis, tried: Sequence[Any]) -> Any:
 
     if axis.choices:
         return CategoricalDistribution(sorted({*axis.choices, *map(show, tried)}))
-    low, high = min(axis.low, *map(float, tried)), max(axis.high, *map(float, tried))
+    numbers = [float(value) for value in tried if value is not None]
+    low, high = min([axis.low, *numbers]), max([axis.high, *numbers])
+    if len(numbers) < len(tried):
+        low = _below(low, high, log=axis.log)
     return FloatDistribution(low, high, log=axis.log and low > 0)
 
 
-def _value(axis: Axis, config: Mapping[str, Any]) -> Any:
-    return show(config[axis.path]) if axis.choices else float(config[axis.path])
+def _value(axis: Axis, config: Mapping[str, Any], kind: Any) -> Any:
+    """A setting that has no number in a trial stands below all of them, where the trees of the forest can part it."""
+    value = config[axis.path]
+    if axis.choices:
+        return show(value)
+    return kind.low if value is None else float(value)
+
+
+def _below(low: float, high: float, *, log: bool) -> float:
+    """A tenth of the range below it."""
+    if log and low > 0:
+        return low * (low / high) ** 0.1 if high > low else low / 2
+    return low - (0.1 * (high - low) or 1.0)
