@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{printable(args.folder)}: {warning}", file=sys.stderr)
     pictures = list(offline.crops(listing) if args.crops else offline.whole_pictures(listing))
     counts = offline.copies_of(pictures, args.copies, args.balance)
-    offline.write(source, pictures, counts, args.out, settings.augment, settings.turns(NAME), args.seed)
+    offline.write(source, pictures, counts, args.out, settings.augment.applied, settings.turns(NAME), args.seed)
     for name in sorted({picture.name for picture in pictures}):
         mine = [(p, n) for p, n in zip(pictures, counts, strict=True) if p.name == name and p.split == "train"]
         copies = sum(n for _, n in mine)

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from raytune_planes.section import Fraction, Section
 
+OF_STRENGTH = ("rotate", "scale", "shift", "shear", "elastic", "noise")
+"""What ``Augment.strength`` multiplies."""
+
 
 class Policy(Section):
     """Operations that each image draws from a list, as published for photographs: turns, shears, shifts and colours."""
@@ -39,6 +42,9 @@ class Augment(Section):
     """The largest share of the area."""
     crop_ratio: Annotated[float, Field(ge=1, le=4)] = 1.33
     """The longer side of a random crop over its shorter one, at most."""
+    strength: Fraction = 1.0
+    """Factor on ``rotate``, ``scale``, ``shift``, ``shear``, ``elastic`` and ``noise``: 0 switches all of them off, so
+    that one setting decides on them together."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 15.0
     """Rotation by up to this many degrees either way; 0 for none."""
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -74,3 +80,11 @@ class Augment(Section):
     """CutMix (Yun et al. 2019): a rectangle of another image of the batch is pasted in, with its mask. Its area is from
     Beta(a, a) of this a and weighs the labels; 0 for none. With ``mixup`` as well, each image draws one of the two."""
     policy: Policy = Policy()
+
+    @property
+    def applied(self) -> Augment:
+        """With ``strength`` multiplied in."""
+        if self.strength == 1:
+            return self
+        weaker = {name: getattr(self, name) * self.strength for name in OF_STRENGTH}
+        return self.model_copy(update={**weaker, "strength": 1.0})

@@ -28,6 +28,10 @@ class Split(Section):
     use: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training pictures of each dataset that train: whole groups, classes in proportion. The pictures of a
     smaller share are among those of a larger one. Steps and validation pictures stay the same."""
+    unique: bool = False
+    """Leave out training pictures that are copies of a validation picture, or of another training picture of their
+    class: identical, turned, mirrored or resized. ``data --clean`` finds more, on the files, and can be looked through
+    before."""
 
     @property
     def trainings(self) -> int:

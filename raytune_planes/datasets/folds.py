@@ -9,8 +9,11 @@ import numpy as np
 from raytune_planes.config import Split
 from raytune_planes.datasets import splits
 from raytune_planes.datasets.base import Arrays
+from raytune_planes.datasets.repeats import unrepeated
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted
+
+UNIQUE = " unique"
 
 
 def parted(arrays: Arrays, split: Split) -> Arrays:
@@ -23,6 +26,9 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
         UserError: there are fewer groups than parts.
     """
     whole = _validating(arrays, split)
+    if split.unique:
+        kept = {**whole.splits, "train": unrepeated(whole)}
+        whole = replace(whole, splits=kept, fingerprint=f"{whole.fingerprint}{UNIQUE}")
     if split.use == 1:
         return whole
     train_N = np.sort(whole.splits["train"])
@@ -34,7 +40,8 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
 def fingerprint(arrays: Arrays, split: Split) -> str:
     """Of the pictures that a study trains and validates on: of all folds where there are any, as its trials do."""
     if split.kind == "kfold":
-        return f"{arrays.fingerprint} {split.folds}-folds{_used(split)}"
+        unique = UNIQUE if split.unique else ""
+        return f"{arrays.fingerprint} {split.folds}-folds{unique}{_used(split)}"
     return parted(arrays, split).fingerprint
 
 

@@ -115,7 +115,7 @@ class TrainStream:
         """Training images in use: one pass."""
         self.batch_size = batch_size
         self._pixels = pixels or Pixels(arrays, seen=crops.Seen.of(settings))
-        self._augment, self._turns, self._seed = settings.augment, settings.turns(name), seed
+        self._augment, self._turns, self._seed = settings.augment.applied, settings.turns(name), seed
         moved = arrays.scenes is not None and settings.train_tiles == "moved"
         self._crops = SceneCrops(arrays, self._pixels.decoder) if moved else None
         self._order: sampling.Stream

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from raytune_planes.printing import counted
-from raytune_planes.report import search, varied
+from raytune_planes.report import search, switches, varied
 from raytune_planes.report.figure import Figure, Missing, Section
 from raytune_planes.report.search import Importance
 from raytune_planes.report.trials import trials_table
@@ -42,7 +42,9 @@ def search_section(study: StudyFiles, importance: Importance | Missing) -> Secti
     ]  # fmt: skip
     what = OF_FOLDS if any(e.fold for t in study.trials for e in t.epochs[:1]) else OF_EPOCHS
     table = [trials_table(study)] if study.trials else []
-    return Section("Search", [what] if table else [], table, figures)
+    effects = switches.tables(study)
+    text = [*([what] if table else []), *([switches.METHOD] if effects else [])]
+    return Section("Search", text, [*table, *effects], figures)
 
 
 def _left_out(numbers: object, what: str) -> str:

@@ -232,3 +232,18 @@ def test_pictures_are_copied_only_where_they_are_to_live_on_the_device(is_reside
     arrays = arrays_of([0, 1, 0, 1])
     held = np.asarray(Pixels(arrays, "cpu", is_resident)._images_NHWC)
     assert np.shares_memory(held, arrays.images_NHWC) is not is_resident
+
+
+def test_strength_is_a_factor_of_all_changes_of_place_and_noise_and_leaves_the_others() -> None:
+    settings = Augment(flips=True, rotate=30, scale=0.2, shift=0.1, shear=10, elastic=0.02, noise=0.05, color=0.4)
+    half = settings.model_copy(update={"strength": 0.5}).applied
+    assert (half.rotate, half.scale, half.shift, half.shear) == (15, 0.1, 0.05, 5)
+    assert (half.elastic, half.noise, half.color, half.flips) == (0.01, 0.025, 0.4, True)
+    assert settings.applied is settings, "the default costs nothing"
+
+
+def test_training_at_strength_0_sees_no_change_of_place() -> None:
+    changed = Augment(flips=False, rotate=40, scale=0.3, shift=0.2, color=0, noise=0.1)
+    still, none = (stream([0, 1, 0, 1], augment=a) for a in (STILL, changed.model_copy(update={"strength": 0.0})))
+    assert equal(still.batch(0), none.batch(0))
+    assert not equal(still.batch(0), stream([0, 1, 0, 1], augment=changed).batch(0))
