@@ -255,13 +255,14 @@ def test_progress_within_an_epoch_is_shown_by_both_views(tmp_path: Path) -> None
         view.trial_started(replace(running, epochs=()))
         view.tick()  # nothing is known yet
         tell(0, 8, 0)
-        (folder / FILE).write_text(json.dumps({"done": 4, "steps": 8, "images": 64, "seconds": 2.0}))
+        (folder / FILE).write_text(json.dumps({"done": 4, "steps": 8, "images": 64, "seconds": 2.0, "loss": 3.21449}))
         view.tick()
         view.tick()
         view.stop()
         tell.clear()
-    assert plain.getvalue().splitlines()[2:] == ["trial 0 epoch 0/2 +50%: step 4 of 8, 32 images a second"]
+    assert plain.getvalue().splitlines()[2:] == ["trial 0 epoch 0/2 +50%: step 4 of 8, loss 3.214, 32 images a second"]
     assert "0/2 +50%" in screen.getvalue()
+    assert "loss 3.214" in screen.getvalue(), "before the first score"
 
 
 def test_steps_are_written_at_the_start_of_an_epoch_and_then_once_a_second(
@@ -275,8 +276,8 @@ def test_steps_are_written_at_the_start_of_an_epoch_and_then_once_a_second(
     tell(1, 4, 8)
     assert read_steps(tmp_path) == Steps(0, 4, 0, 0.0)
     now = 11.5
-    tell(3, 4, 24)
-    assert read_steps(tmp_path) == Steps(3, 4, 24, 1.5)
+    tell(3, 4, 24, lambda: 0.25)
+    assert read_steps(tmp_path) == Steps(3, 4, 24, 1.5, 0.25)
     tell.clear()
     assert read_steps(tmp_path) is None
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from raytune_planes.commands.arguments import share_of_gpus
 from raytune_planes.commands.learn_run import with_lessons
 from raytune_planes.commands.script_output import ScriptOutput
 from raytune_planes.commands.study_arguments import remember, same_data
-from raytune_planes.commands.study_space import settings_of, space_of
+from raytune_planes.commands.study_space import settings_of
 from raytune_planes.datasets import early
 from raytune_planes.errors import UserError
 from raytune_planes.floors import ALONE
@@ -26,12 +26,12 @@ from raytune_planes.report.card import FILE as CARD
 from raytune_planes.report.final import final_lines
 from raytune_planes.report.summary_json import as_json
 from raytune_planes.settings import load
-from raytune_planes.space import planned
+from raytune_planes.space import Space, planned
 from raytune_planes.terminal import View
 from raytune_planes.tracking import files, reading
 from raytune_planes.tracking.base import Trackers, of_table
 from raytune_planes.tracking.commit import commit
-from raytune_planes.tracking.gains import best_of, goal_in_words
+from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker, sync
 from raytune_planes.tracking.mlflow_place import MlflowPlace
@@ -47,11 +47,12 @@ LIBRARIES = ("torch", "ray", "optuna", "mlflow", "raytune-planes")
 
 
 @early.given_up()
-def run(args: argparse.Namespace, out: ScriptOutput) -> int:
-    """Run the study. Returns 0 with a best configuration, 1 when no trial is complete, 130 when interrupted."""
+def run(args: argparse.Namespace, out: ScriptOutput, space: Space, text: str) -> int:
+    """Run the study of a space and its text. Returns 0 with a best configuration, 1 when no trial is complete, 130 when
+    it was interrupted."""
     check_tags(args.tag)
     try:
-        return _run(args, out)
+        return _run(args, out, space, text)
     except KeyboardInterrupt:  # at any moment: also while Ray starts, or after the trials
         name = args.resume or (out.folder.name if out.folder else "")
         if name and (files.study_folder(args.out, name) / files.ARGUMENTS).is_file():
@@ -59,8 +60,8 @@ def run(args: argparse.Namespace, out: ScriptOutput) -> int:
         raise
 
 
-def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
-    plan = make_plan(args)
+def _run(args: argparse.Namespace, out: ScriptOutput, space: Space, text: str) -> int:
+    plan = make_plan(args, space, text)
     out.folder = folder = files.study_folder(plan.out, plan.name)
     for name, described in plan.material.data.items():
         out.lines.data(name, described)
@@ -72,7 +73,6 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     own = JsonlTracker(plan.out), mlflow
     trackers = Trackers(*own, *of_table(plan.out))
     view = out.view()
-    _say(f"Question: {plan.space.about or plan.space.name}\nGoal: {goal_in_words(plan.space.goal)}")
     if plan.final:
         _say(planned(plan.space, plan.final).capitalize())
     if args.search_db:
@@ -80,7 +80,7 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     if message := mlflow.place.in_words():
         _say(message)
     early.refuse_broken()
-    _say("Starting Ray; the first figures come with the first steps of the first trial")
+    _say("The first figures come with the first steps of the first trial")
     outcome = run_study(plan, view=view, trackers=trackers)
     status = conclude(args, plan, outcome)
     if plan.final and status == 0:
@@ -100,13 +100,12 @@ def _run(args: argparse.Namespace, out: ScriptOutput) -> int:
     return status
 
 
-def make_plan(args: argparse.Namespace) -> StudyPlan:
+def make_plan(args: argparse.Namespace, space: Space, text: str) -> StudyPlan:
     """All that was asked, checked, with the data decoded.
 
     Raises:
         UserError: anything that cannot be run: a setting, the space, the data, the name of the study.
     """
-    space, text = space_of(args)
     name = args.resume or args.name or f"{space.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     folder = files.study_folder(args.out, name)
     if not args.resume and ((folder / files.STUDY).is_file() or reading.has_trials(folder)):

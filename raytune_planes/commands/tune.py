@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from raytune_planes.commands.arguments import (
     SEARCH_DB,
@@ -165,9 +167,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _started(args: argparse.Namespace, out: ScriptOutput) -> int:
-    """Tells who waits at a terminal that something happens: the libraries take seconds to load."""
-    if sys.stdout.isatty():
-        print("Loading PyTorch and Ray", flush=True)
-    from raytune_planes.commands import study_run
+    """Checks and tells what is asked before the libraries are loaded, which takes seconds, Ray in a thread beside."""
+    from raytune_planes.commands.study_space import space_of
+    from raytune_planes.printing import by_words
+    from raytune_planes.tracking.gains import goal_in_words
 
-    return study_run.run(args, out)
+    space, text = space_of(args)
+    print(by_words(f"Question: {space.about or space.name}\nGoal: {goal_in_words(space.goal)}", sys.stdout))
+    print("Loading PyTorch and starting Ray", flush=True)
+    with _ray_beside(args):
+        from raytune_planes.commands import study_run
+
+        return study_run.run(args, out, space, text)
+
+
+def _ray_beside(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Ray starts in a thread, unless it is seen already that nothing will run."""
+    from raytune_planes.tracking import files
+
+    is_there = args.name and not args.resume and (files.study_folder(args.out, args.name) / files.STUDY).is_file()
+    if is_there or (isinstance(args.data, Path) and not args.data.is_dir()):
+        return nullcontext()
+    from raytune_planes.tuning.cluster import beginning
+
+    return beginning()

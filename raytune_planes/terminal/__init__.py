@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, TextIO
 
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
+from raytune_planes.terminal.alone import Alone
 from raytune_planes.terminal.board import Outline
 from raytune_planes.terminal.plain import PlainView
 
-__all__ = ["Outline", "PlainView", "View", "make_view"]
+__all__ = ["Alone", "Outline", "PlainView", "View", "make_view"]
 
 
 class View(Protocol):
@@ -22,6 +24,12 @@ class View(Protocol):
         """``trial`` already holds ``epoch``."""
 
     def trial_ended(self, trial: TrialRecord) -> None: ...
+
+    def alone_began(self, alone: Alone) -> None:
+        """A dataset is trained alone from now on, for comparison."""
+
+    def alone_ended(self, dataset: str, text: str, metrics: Mapping[str, float] | None) -> None:
+        """It has ended, as ``text`` says; ``metrics``: at its best epoch, None without a result. It may begin again."""
 
     def goal(self, goal: Goal) -> None:
         """The goal, from now on: floors that follow a reference have become known."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from raytune_planes.fold_metrics import plain, with_error
 from raytune_planes.records import Action, End, EpochRecord, Goal, TrialRecord, split_metric
 from raytune_planes.settings import epochs_in_all
+from raytune_planes.terminal.alone import Alone
 from raytune_planes.terminal.remaining import Length, remaining
 from raytune_planes.tracking.costs import trained_for
 from raytune_planes.tracking.files import trial_folder
@@ -51,10 +52,9 @@ class Board:
 
     def __init__(self, outline: Outline, clock: Callable[[], float] = time.monotonic) -> None:
         self.outline, self._clock = outline, clock
-        self.trials = {t.trial_id: t for t in outline.earlier}
+        self.trials, self.alone = {t.trial_id: t for t in outline.earlier}, dict[str, Alone]()  # those that run alone
         self._start_s = clock()
-        self._began_s: dict[str, float] = {}
-        self._took_s: dict[str, float] = {}
+        self._began_s, self._took_s = dict[str, float](), dict[str, float]()
         self._ranks: dict[str, tuple[TrialRecord, Rank | None]] = {}  # the best is asked for at each drawing
         self._left: tuple[float, float] | None = None
         self._left_due_s = -math.inf

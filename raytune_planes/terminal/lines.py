@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from raytune_planes.records import Decision, EpochRecord, Goal, TrialRecord
+from raytune_planes.terminal.alone import Alone
 from raytune_planes.terminal.board import Outline
 from raytune_planes.tracking.base import DataDescription
 
@@ -18,6 +19,8 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "trial": ("trial", "trial_id", "drawn"),
     "epoch": ("trial", *EPOCH),
     "floors": ("floors",),
+    "alone": ("dataset", "folder", "epochs"),
+    "alone_end": ("dataset", "text", "metrics"),
     "trial_end": ("trial", "trial_id", "end", "reason", "epoch", "score", "metrics"),
     "note": ("text",),
     "report": ("page",),
@@ -91,6 +94,12 @@ class JsonLinesView:
             score=best and self._goal.value(best.metrics),
             metrics=dict(best.metrics) if best else None,
         )
+
+    def alone_began(self, alone: Alone) -> None:
+        self._lines.tell("alone", dataset=alone.dataset, folder=str(alone.folder), epochs=alone.epochs)
+
+    def alone_ended(self, dataset: str, text: str, metrics: Mapping[str, float] | None) -> None:
+        self._lines.tell("alone_end", dataset=dataset, text=text, metrics=metrics)
 
     def goal(self, goal: Goal) -> None:
         self._goal = goal

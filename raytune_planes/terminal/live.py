@@ -16,6 +16,7 @@ from rich.text import Text
 
 from raytune_planes.printing import counted, printable, safe, unguarded
 from raytune_planes.records import End, EpochRecord, Goal, TrialRecord
+from raytune_planes.terminal.alone import Alone, loss_text
 from raytune_planes.terminal.board import (
     Board,
     Outline,
@@ -26,7 +27,7 @@ from raytune_planes.terminal.board import (
     score_text,
     short_name,
 )
-from raytune_planes.terminal.remaining import span
+from raytune_planes.terminal.remaining import STARTING, UNKNOWN, span
 
 MARKS: Mapping[End, str] = {
     End.RUNNING: "cyan",
@@ -38,7 +39,6 @@ MARKS: Mapping[End, str] = {
     End.PAUSED: "blue",
 }
 """End -> colour."""
-STARTING, UNKNOWN = "the processes of the first trials start", "the time to go is known after the first epoch"
 WIDE = 100
 """Columns of a terminal from which the number of images is shown, and a column for figures of GPUs; in fewer the rest
 would be cut, and figures of a GPU are a line below the table."""
@@ -79,6 +79,17 @@ class LiveView:
         assert self._board is not None, "start comes first"
         with self._lock:
             self._board.take_goal(goal)
+
+    def alone_began(self, alone: Alone) -> None:
+        assert self._board is not None, "start comes first"
+        with self._lock:
+            self._board.alone[alone.dataset] = alone
+
+    def alone_ended(self, dataset: str, text: str, metrics: Mapping[str, float] | None) -> None:
+        assert self._board is not None, "start comes first"
+        with self._lock:
+            self._board.alone.pop(dataset, None)
+        self.note(text)
 
     def tick(self) -> None:
         """Nothing: the table is drawn anew all the time."""
@@ -134,7 +145,7 @@ class LiveView:
         for trial, card in zip(shown, cards, strict=True):
             values = board.values(trial)
             is_best = best is not None and trial.trial_id == best.trial_id
-            score = score_text(trial, board.outline.goal)
+            score = score_text(trial, board.outline.goal) or loss_text(board.steps(trial))
             table.add_row(
                 str(trial.number),
                 Text(str(trial.end), MARKS[trial.end]),
@@ -147,6 +158,10 @@ class LiveView:
                 *([Text(printable(place_of(trial)))] if board.outline.has_places else []),
                 style="bold" if is_best else "",
             )
+        for alone in board.alone.values():
+            steps = alone.steps
+            cells = [alone.progress, *[""] * len(board.outline.primary), loss_text(steps)]
+            table.add_row("alone", Text(alone.dataset, "cyan"), *cells, style="dim")
         return table
 
     def _shown(self, board: Board, best: TrialRecord | None) -> list[TrialRecord]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Mapping
 from typing import TextIO
 
 from raytune_planes.printing import counted, printable
 from raytune_planes.records import EpochRecord, Goal, TrialRecord
+from raytune_planes.terminal.alone import Alone, loss_text
 from raytune_planes.terminal.board import (
     Board,
     Outline,
@@ -21,6 +23,7 @@ from raytune_planes.terminal.board import (
 )
 from raytune_planes.terminal.remaining import span
 from raytune_planes.tracking.gains import missed_in_words
+from raytune_planes.tracking.steps import Steps
 
 AGAIN_S = 60.0
 """How often a trial without a new epoch tells its steps."""
@@ -78,8 +81,21 @@ class PlainView:
             if steps is None or not steps.done:
                 continue
             self._told_s[trial.trial_id] = now
-            pace = f", {steps.images / steps.seconds:,.0f} images a second" if steps.seconds > 0 else ""
-            self._say(f"trial {trial.number} epoch {board.progress(trial)}: step {steps.done} of {steps.steps}{pace}")
+            self._say(f"trial {trial.number} epoch {board.progress(trial)}: {_steps(steps)}")
+        for alone in board.alone.values():
+            if now < self._told_s.get(alone.dataset, -math.inf) + AGAIN_S:
+                continue
+            if (steps := alone.steps) and steps.done:
+                self._told_s[alone.dataset] = now
+                self._say(f"{alone.dataset} alone epoch {alone.progress}: {_steps(steps)}")
+
+    def alone_began(self, alone: Alone) -> None:
+        self._know().alone[alone.dataset] = alone
+        self._say(f"{alone.dataset} alone starts, for comparison: {counted(alone.epochs, 'epoch')}")
+
+    def alone_ended(self, dataset: str, text: str, metrics: Mapping[str, float] | None) -> None:
+        self._know().alone.pop(dataset, None)
+        self._say(text)
 
     def goal(self, goal: Goal) -> None:
         self._know().take_goal(goal)
@@ -99,6 +115,12 @@ class PlainView:
     def _know(self) -> Board:
         assert self._board is not None, "start comes first"
         return self._board
+
+
+def _steps(steps: Steps) -> str:
+    """``step 3 of 40, loss 3.214, 65 images a second``."""
+    pace = f"{steps.images / steps.seconds:,.0f} images a second" if steps.seconds > 0 else ""
+    return ", ".join(filter(None, (f"step {steps.done} of {steps.steps}", loss_text(steps), pace)))
 
 
 def _reached(trial: TrialRecord, goal: Goal, mark: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 CHANCE = 0.8
 """That what remains lies in the range."""
+STARTING, UNKNOWN = "the processes of the first trials start", "the time to go is known after the first epoch"
+"""What is told while nothing is known."""
 UNKNOWN_SPREAD = 0.5
 """Of a trial's length, relative to its mean, while fewer than two have ended: some are pruned early."""
 

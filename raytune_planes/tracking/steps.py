@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +29,10 @@ class Steps:
     """Training images of ``done``, over all workers."""
     seconds: float
     """Since the epoch began."""
+    loss: float | None = None
+    """Of the images so far, as ``train/loss`` of an epoch; None before the first."""
+    epochs: int = 0
+    """Whole ones before, where no record tells them while the training runs."""
 
     @property
     def share(self) -> float:
@@ -37,13 +43,15 @@ class Steps:
 class StepFile:
     """Writes ``Steps`` into the folder of a trial, once a second at most. A disk that is full costs nothing more."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FILE
+    def __init__(self, folder: Path, epochs: Callable[[], int] = lambda: 0) -> None:
+        """``epochs``: whole ones so far, for trainings whose records are written at their end."""
+        self._path, self._epochs = folder / FILE, epochs
         self._began_s = self._written_s = -EVERY_S
         self.clear()
 
-    def __call__(self, done: int, steps: int, images: int) -> None:
-        """Called before each move of the weights; ``done`` is 0 where an epoch begins."""
+    def __call__(self, done: int, steps: int, images: int, loss: Callable[[], float] = lambda: math.nan) -> None:
+        """Called before each move of the weights; ``done`` is 0 where an epoch begins. ``loss`` is asked for only where
+        it is written."""
         now = time.monotonic()
         if done == 0:
             self._began_s = now
@@ -51,8 +59,10 @@ class StepFile:
             return
         self._written_s = now
         new = self._path.with_name(f"{FILE}.{os.getpid()}")
+        value = loss() if done else math.nan
+        known = Steps(done, steps, images, now - self._began_s, value if math.isfinite(value) else None, self._epochs())
         with suppress(OSError):
-            new.write_text(json.dumps(asdict(Steps(done, steps, images, now - self._began_s))))
+            new.write_text(json.dumps(asdict(known)))
             new.replace(self._path)
 
     def clear(self) -> None:
@@ -65,6 +75,14 @@ def read_steps(folder: Path) -> Steps | None:
     """What the trial in ``folder`` wrote last; None before its first epoch began."""
     try:
         data = json.loads((folder / FILE).read_bytes())
-        return Steps(int(data["done"]), int(data["steps"]), int(data["images"]), float(data["seconds"]))
+        loss = data.get("loss")
+        return Steps(
+            int(data["done"]),
+            int(data["steps"]),
+            int(data["images"]),
+            float(data["seconds"]),
+            None if loss is None else float(loss),
+            int(data.get("epochs", 0)),
+        )
     except (OSError, *MALFORMED):
         return None

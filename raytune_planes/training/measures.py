@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from raytune_planes.config import TrialConfig
@@ -38,6 +39,12 @@ class Measures:
         """Fresh ones for each dataset."""
         return {name: Sums(name, tasks, self._worker.device) for name, tasks in self._tasks.items()}
 
+    def loss(self, sums: Mapping[str, Sums]) -> float:
+        """The mean over datasets of ``loss`` as below, of this worker's images alone; nan before the first."""
+        results = {name: each.result(each.vector, training=True) for name, each in sums.items()}
+        losses = [self._loss(name, result) for name, result in results.items() if result]
+        return sum(losses) / len(losses) if losses else math.nan
+
     def collect(self, split: str, sums: Mapping[str, Sums]) -> dict[str, float]:
         """The metrics ``<split>/<dataset>/<name>`` of all workers' batches; ``loss`` is the weighted sum of the terms.
 
@@ -48,8 +55,8 @@ class Measures:
             result = own.result(self._worker.sum(own.vector), training=split == "train")
             out |= {metric(split, name, key): value for key, value in result.items()}
             if result:
-                terms = self._tasks[name]
-                out[metric(split, name, "loss")] = sum(
-                    self._weights[f"{name}/{t}"] * result[f"{t}_loss"] for t in terms
-                )
+                out[metric(split, name, "loss")] = self._loss(name, result)
         return out
+
+    def _loss(self, name: str, result: Mapping[str, float]) -> float:
+        return sum(self._weights[f"{name}/{term}"] * result[f"{term}_loss"] for term in self._tasks[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ class Trainer:
         optim, budget = self.config.optim, self.config.budget
         with batches(self._batch, self._numbered(order), self.worker.device) as coming:
             for i in range(0, len(order), optim.accumulate):
-                self.worker.watch(i, len(order), i * budget.batch_size)
+                self.worker.watch(i, len(order), i * budget.batch_size, partial(self._measures.loss, sums))
                 names = order[i : i + optim.accumulate]
                 now = rate(optim, (self.epoch - 1 + i / len(order)) / budget.epochs)
                 set_rate(self.optimizer, now * sum(map(self.plateau.factor, names)) / len(names))

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from raytune_planes.errors import UserError
 
-Watch = Callable[[int, int, int], None]
-"""(batches of this epoch so far, batches of the epoch, training images of this epoch so far)."""
+Watch = Callable[[int, int, int, Callable[[], float]], None]
+"""(batches of this epoch so far, batches of the epoch, training images of this epoch so far, asks for their loss: on a
+GPU that waits for the device)."""
 
 
-def unwatched(done: int, steps: int, images: int) -> None:
+def unwatched(done: int, steps: int, images: int, loss: Callable[[], float]) -> None:
     """Where nobody looks."""
 
 

@@ -20,6 +20,7 @@ from raytune_planes.tracking.files import CONFIG, LAST, WEIGHTS, load_json, save
 from raytune_planes.tracking.jsonl import dotted_yaml
 from raytune_planes.tracking.reading import MALFORMED
 from raytune_planes.tracking.reference_files import write_reference
+from raytune_planes.tracking.steps import StepFile
 from raytune_planes.training.checkpoint import Checkpoint, load
 from raytune_planes.training.folds import train_trial
 from raytune_planes.training.mixing import Mixer
@@ -58,11 +59,13 @@ def train_alone(task: Task, first: Mapping[str, Value], name: str, folder: Path)
             epochs.append(record)
             state = {**checkpoint.state, "alone": [e.to_json() for e in epochs]}
             writer.save(replace(checkpoint, state=state), folder)
+            steps.clear()
             leave_if_told()
 
         last = folder / LAST
         epochs += _epochs_of(last) if last.is_file() else []
         worker = make_worker(1, config.devices.vision, holds_card=task.holds_card)
+        worker.watch = steps = StepFile(folder, lambda: len(epochs))
         more: dict[str, Any] = {"worker": worker, "resume": last if epochs else None}
         with Writer() as writer:
             end, reason = train_trial(config, task.supply, goal, report=keep, **more)

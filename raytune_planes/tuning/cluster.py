@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import warnings
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -19,8 +18,11 @@ from raytune_planes.printing import told
 from raytune_planes.processors import allowed
 from raytune_planes.tuning import ray_hooks
 from raytune_planes.tuning.joining import choose, no_answer, temporary_folder
-from raytune_planes.tuning.leaving import hosts_that_leave
+from raytune_planes.tuning.nodes import Node, nodes_now
+from raytune_planes.tuning.quiet import quiet_libraries
 from raytune_planes.waiting import told_while
+
+log = logging.getLogger(__name__)
 
 UV_RUN, LOOPBACK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Variables of the environment that Ray reads when it is imported."""
@@ -45,29 +47,12 @@ LEVERS: Mapping[str, str] = {
 """Environment of driver and workers (measured on Ray 2.60); what the user set stays."""
 
 
-AUTOSCALES = "RAYTUNE_PLANES_AUTOSCALES"
-"""Hosts that the cluster may start when trials wait, as its file says: ``4 x 4 CPU 1 GPU, 8 x 8 CPU``."""
-
-
 SECRET = "KEY|TOKEN|SECRET|PASSWORD"
 """In the name of an environment variable that must not be shown or passed on."""
 LEAST_SHARED = 80 * 2**20
 """Bytes of shared objects, below which Ray does not start."""
 STARTS = 3
 """How often Ray may be started on a busy machine."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """What one machine of the cluster offers."""
-
-    cpus: float
-    gpus: float
-    name: str = ""
-    """Ray's id of it; none while it is not started."""
-    has_card: bool = True
-    """Whether its GPUs are real ones: Ray found the cards, or the cluster's file says that such hosts have them.
-    ``ray start --num-gpus`` can claim others."""
 
 
 @dataclass(frozen=True)
@@ -85,45 +70,6 @@ class Cluster:
         return sum(n.cpus for n in self.nodes)
 
 
-def nodes_now() -> tuple[Node, ...]:
-    """The machines that are there to stay, and those that the autoscaler may still start. Call while connected.
-
-    Raises:
-        UserError: ``RAYTUNE_PLANES_AUTOSCALES`` cannot be read.
-    """
-    import ray
-
-    nodes, kinds = [], may_start(os.environ.get(AUTOSCALES, ""))
-    # A host without a driver joins all the same: the launcher tells Ray how many GPUs the host was rented with.
-    promised = {(kind.cpus, kind.gpus) for _, kind in kinds}
-    leaving = hosts_that_leave()  # Ray starts nothing there
-    for node in ray.nodes():
-        if node["Alive"] and node["NodeID"] not in leaving:
-            offered, labels = node["Resources"], node["Labels"]
-            cpus, gpus = offered.get("CPU", 0.0), offered.get("GPU", 0.0)
-            has_card = "ray.io/accelerator-type" in labels or (cpus, gpus) in promised
-            nodes.append(Node(cpus, gpus, node["NodeID"], has_card))
-    there = [(n.cpus, n.gpus) for n in nodes]
-    for count, kind in kinds:
-        nodes += [kind] * (count - there.count((kind.cpus, kind.gpus)))
-    return tuple(nodes)
-
-
-def may_start(text: str) -> list[tuple[int, Node]]:
-    """``4 x 4 CPU 1 GPU, 8 x 8 CPU`` as numbers of machines of a kind.
-
-    Raises:
-        UserError: it cannot be parsed.
-    """
-    kinds = []
-    for part in filter(None, (p.strip() for p in text.split(","))):
-        match = re.fullmatch(r"(\d+) x (\d+) CPU(?: (\d+) GPU)?", part)
-        if not match:
-            raise UserError(f"{AUTOSCALES}: cannot read '{part}'; write it like '4 x 4 CPU 1 GPU, 8 x 8 CPU'")
-        kinds.append((int(match[1]), Node(float(match[2]), float(match[3] or 0))))
-    return kinds
-
-
 @contextmanager
 def connected() -> Iterator[Cluster]:
     """Ray for the time of a study.
@@ -134,7 +80,68 @@ def connected() -> Iterator[Cluster]:
     Raises:
         UserError: ``RAY_ADDRESS`` names a cluster that does not answer.
     """
+
     _pull_levers()
+    with quiet_libraries():
+        connection = _begun() or _connect()
+        try:
+            yield Cluster(nodes_now(), connection.address, connection.processes, connection.notes)
+        finally:
+            connection.end()
+
+
+@contextmanager
+def beginning() -> Iterator[None]:
+    """Inside, a thread begins what the next ``connected`` needs, while this process loads torch and opens the data:
+    either takes seconds. What is not taken over is ended."""
+    with quiet_libraries():
+        _pull_levers()
+        with ThreadPoolExecutor(1, "ray") as thread:
+            _early.append(thread.submit(_connect))
+            try:
+                yield
+            finally:
+                for left in _early:
+                    with suppress(Exception):  # another error is on its way to the user, or nobody asked for Ray
+                        left.result().end()
+                _early.clear()
+
+
+@dataclass(frozen=True)
+class _Connection:
+    address: str
+    """Of a Ray that was there before."""
+    named: str | None
+    """``RAY_ADDRESS`` before."""
+    processes: tuple[psutil.Process, ...]
+    notes: tuple[str, ...]
+
+    def end(self) -> None:
+        import ray
+
+        ray.shutdown()
+        if self.named is not None:
+            os.environ["RAY_ADDRESS"] = self.named
+
+
+_early: list[Future[_Connection]] = []
+"""What ``beginning`` began and nobody has taken over; one at most."""
+
+
+def _begun() -> _Connection | None:
+    """What ``beginning`` began; None where it began nothing, or failed: beside the import of torch on a machine that is
+    busy anyway, Ray may be too slow for its own limit."""
+    found = None
+    if _early:
+        try:
+            found = _early[0].result()
+        except Exception as error:
+            log.debug("Ray did not start beside the import of torch: %s", error)
+        _early.clear()  # after Ctrl-C ``beginning`` ends it
+    return found
+
+
+def _connect() -> _Connection:
     import ray
 
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
@@ -144,39 +151,22 @@ def connected() -> Iterator[Cluster]:
         os.environ.pop("RAY_ADDRESS", None)
     address, notes = choice.address, [choice.note]
     processes: set[psutil.Process] = set()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            if address:  # named, for without one Ray reads the note again, or takes any user's Ray that it finds
-                if choice.with_token:
-                    ray_hooks.use_token()
-                environment = {"env_vars": {k: os.environ[k] for k in LEVERS}}
-                ray.init(address, log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
-            else:
-                _stay_on_loopback()
-                folder, note = temporary_folder(os.environ)
-                notes.append(note)
-                processes = _start({"_temp_dir": folder} if folder else {})
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            if not address:
-                raise
-            raise no_answer(address, str(error)) from None
-    messages = tuple(filter(None, notes))
     try:
-        yield Cluster(nodes_now(), address, tuple(processes), messages)
-    finally:
-        ray.shutdown()
-        if named is not None:
-            os.environ["RAY_ADDRESS"] = named
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Ray's and torch's deprecation warnings are not for users of this program."""
-    with warnings.catch_warnings():
-        for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
-            warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
-        yield
+        if address:  # named, for without one Ray reads the note again, or takes any user's Ray that it finds
+            if choice.with_token:
+                ray_hooks.use_token()
+            environment = {"env_vars": {k: os.environ[k] for k in LEVERS}}
+            ray.init(address, log_to_driver=False, logging_level="CRITICAL", runtime_env=environment)
+        else:
+            _stay_on_loopback()
+            folder, note = temporary_folder(os.environ)
+            notes.append(note)
+            processes = _start({"_temp_dir": folder} if folder else {})
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        if not address:
+            raise
+        raise no_answer(address, str(error)) from None
+    return _Connection(address, named, tuple(processes), tuple(filter(None, notes)))
 
 
 def _pull_levers() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from raytune_planes.errors import UserError
 from raytune_planes.printing import counted
 from raytune_planes.records import TrialRecord
-from raytune_planes.tuning.cluster import Node
+from raytune_planes.tuning.nodes import Node
 
 GPU, CPU = "gpu", "cpu"
 LATER_GPUS, LATER_AT_ONCE = "later_gpus", "later_at_once"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from raytune_planes.printing import counted
 from raytune_planes.records import Goal, TrialRecord
+from raytune_planes.terminal import Alone, View
 from raytune_planes.tracking.files import REFERENCES, SHARED, save_json
 from raytune_planes.tracking.reading import DamagedFile, alone_metrics, kept_references, read_ends
 from raytune_planes.tuning.alone import RESULT, alone, folder_name, primary, result_of, train_alone, why_no_teacher
@@ -24,8 +25,6 @@ from raytune_planes.tuning.trial import Task
 if TYPE_CHECKING:
     import ray
 
-Say = Callable[[str], None]
-
 
 class References:
     """The trainings of a study's datasets, each alone, beside its trials; what an earlier study trained is read.
@@ -34,9 +33,10 @@ class References:
     """
 
     def __init__(
-        self, plan: StudyPlan, task: Task, folder: Path, say: Say, is_interrupted: Callable[[], bool] = lambda: False
+        self, plan: StudyPlan, task: Task, folder: Path, view: View, is_interrupted: Callable[[], bool] = lambda: False
     ) -> None:
-        self._plan, self._task, self._folder, self._say = plan, replace(task, workers=1), folder, say
+        self._plan, self._task, self._folder, self._view = plan, replace(task, workers=1), folder, view
+        self._say = view.note
         self._is_interrupted = is_interrupted
         self._asked = deque[tuple[str, Path]]()
         self._running: dict[ray.ObjectRef[dict[str, Any]], str] = {}
@@ -108,7 +108,7 @@ class References:
             except ray.exceptions.RayError as error:
                 result = {"failed": explain(error)}
             if host := result.get(LEFT):
-                self._say(f"{name} trained alone {goes_on(host)}")
+                self._view.alone_ended(name, f"{name} trained alone {goes_on(host)}", None)
                 self._asked.appendleft((name, self._places[name]))
                 continue
             self._take(name, result)
@@ -117,6 +117,8 @@ class References:
         while self._asked and len(self._running) < at_once:
             name, place = self._asked.popleft()
             self._running[self._train(name, place)] = name
+            epochs = alone(self._task, self._plan.space.first(), name).budget.epochs
+            self._view.alone_began(Alone(name, place, epochs))
 
     def finish(self, at_once: int) -> None:
         """Train what is left, while no trial does.
@@ -142,13 +144,14 @@ class References:
     def _take(self, name: str, result: Mapping[str, Any]) -> None:
         if "failed" in result:
             taught = ", and trials that learn from it fail" if self._plan.teachers else ""
-            self._say(f"{name} trained alone failed: {result['failed']}; nothing is compared with it{taught}")
+            text = f"{name} trained alone failed: {result['failed']}; nothing is compared with it{taught}"
+            self._view.alone_ended(name, text, None)
             return
         self.metrics[name] = dict(result["metrics"])
         key = primary(name, self._plan.config(self._plan.space.first()))
         samples, value = counted(result["samples"], "sample"), self.metrics[name].get(key)
         reached = "no validation pictures" if value is None else f"{key} {value:.4f}"
-        self._say(f"{name} trained alone: {reached} after {samples}")
+        self._view.alone_ended(name, f"{name} trained alone: {reached} after {samples}", self.metrics[name])
 
     def _keep(self) -> None:
         kept = {name: place.name for name, place in self._places.items() if name in self.metrics}

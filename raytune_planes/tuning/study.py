@@ -19,7 +19,7 @@ from raytune_planes.tracking.base import StudyEnd, Trackers
 from raytune_planes.tuning import mps, ray_hooks, reaper
 from raytune_planes.tuning.budget import Limits, StudyBudget, final_seconds, needs_defaults, trained_seconds
 from raytune_planes.tuning.callbacks import Recorder
-from raytune_planes.tuning.cluster import Cluster, connected, nodes_now, quiet_libraries
+from raytune_planes.tuning.cluster import Cluster, connected
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.daemons import Guard, resumable
 from raytune_planes.tuning.earlier import recover
@@ -28,6 +28,7 @@ from raytune_planes.tuning.interrupt import Interrupt
 from raytune_planes.tuning.judging import rungs_of
 from raytune_planes.tuning.keeping import Keeper
 from raytune_planes.tuning.lease import Lease
+from raytune_planes.tuning.nodes import nodes_now
 from raytune_planes.tuning.outline import outline_of
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.pools import Pools
@@ -73,7 +74,6 @@ def run_study(plan: StudyPlan, *, view: View, trackers: Trackers) -> Outcome:
     """
     folder = files.study_folder(plan.out, plan.name)
     with (
-        quiet_libraries(),
         connected() as cluster,
         Interrupt() as interrupt,
         Guard(cluster, interrupt.ask, resumable(view, plan.name, plan.out)),
@@ -109,7 +109,7 @@ class _Study:
             self._search, pools, resume=going_on, may_start=self._may_start, promoted=promoted
         )
         self._task = plan.task(folder)
-        self._references = References(plan, self._task, folder, view.note, lambda: interrupt.requested)
+        self._references = References(plan, self._task, folder, view, lambda: interrupt.requested)
         goal, spent = plan.space.goal, trained_seconds(self._earlier)
         one_by_one = pools.at_once == 1 or needs_defaults(goal)
         final = partial(final_seconds, epochs=long_in_all(plan.space, plan.final), one_by_one=one_by_one)

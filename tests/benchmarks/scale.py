@@ -13,8 +13,8 @@ from collections import Counter, deque
 from pathlib import Path
 
 from raytune_planes.tracking.base import StudyEnd, StudyStart
-from raytune_planes.tuning.cluster import Node
 from raytune_planes.tuning.lease import Lease
+from raytune_planes.tuning.nodes import Node
 from raytune_planes.tuning.pools import Needs, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search

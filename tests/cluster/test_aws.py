@@ -25,7 +25,7 @@ from ray.autoscaler.tags import (
     TAG_RAY_USER_NODE_TYPE,
 )
 
-from raytune_planes.tuning.cluster import Node, may_start
+from raytune_planes.tuning.nodes import Node, may_start
 from tests.cluster.test_head_setup import nfs_exports
 from tests.cluster.test_host_needs import FOLDER
 

@@ -16,7 +16,7 @@ import yaml
 from ray.autoscaler._private.providers import _get_node_provider_cls
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from raytune_planes.tuning.cluster import AUTOSCALES, Node, may_start
+from raytune_planes.tuning.nodes import AUTOSCALES, Node, may_start
 from tests.cluster import kuberay
 
 FOLDER = Path(__file__).resolve().parents[2] / "cluster"

@@ -20,9 +20,9 @@ from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.reading import read_study, read_trial
 from raytune_planes.tuning.budget import Limits, StudyBudget
 from raytune_planes.tuning.callbacks import Recorder
-from raytune_planes.tuning.cluster import Node
 from raytune_planes.tuning.cores import CoreTime
 from raytune_planes.tuning.judging import is_final
+from raytune_planes.tuning.nodes import Node
 from raytune_planes.tuning.pools import Needs, Pools
 from raytune_planes.tuning.rungs import Rungs
 from raytune_planes.tuning.search import Search

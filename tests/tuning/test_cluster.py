@@ -16,7 +16,8 @@ import pytest
 from raytune_planes import waiting
 from raytune_planes.errors import UserError
 from raytune_planes.tuning import cluster
-from raytune_planes.tuning.cluster import Node, connected, may_start
+from raytune_planes.tuning.cluster import beginning, connected
+from raytune_planes.tuning.nodes import AUTOSCALES, Node, may_start, nodes_now
 from tests.tuning.heads import ray_head
 
 
@@ -35,9 +36,9 @@ def test_a_host_that_was_rented_with_a_gpu_has_a_card_also_where_ray_finds_none(
 
     found = [node("a", 4.0, 1.0), node("b", 2.0, 1.0), node("c", 2.0, 1.0, **{"ray.io/accelerator-type": "L4"})]
     monkeypatch.setattr("ray.nodes", lambda: found)
-    assert [n.has_card for n in cluster.nodes_now()] == [False, False, True]
-    monkeypatch.setenv(cluster.AUTOSCALES, "1 x 4 CPU 1 GPU, 8 x 8 CPU")
-    assert [n.has_card for n in cluster.nodes_now()][:3] == [True, False, True]
+    assert [n.has_card for n in nodes_now()] == [False, False, True]
+    monkeypatch.setenv(AUTOSCALES, "1 x 4 CPU 1 GPU, 8 x 8 CPU")
+    assert [n.has_card for n in nodes_now()][:3] == [True, False, True]
 
 
 def test_a_named_cluster_that_does_not_answer_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,3 +177,44 @@ def test_the_ray_of_this_machine_offers_the_processors_that_this_process_may_use
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "1.0 PASSIVE\n[]\n", done.stderr
+
+
+class NoRay:
+    """Ray's functions, which note which thread called them and start nothing."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int = 0) -> None:
+        self.called, self.failures = list[tuple[str, bool]](), failures
+        monkeypatch.setattr("ray.init", lambda *_, **__: self._note("init"))
+        monkeypatch.setattr("ray.shutdown", lambda: self._note("shutdown"))
+        monkeypatch.setattr("ray.nodes", lambda: [])
+        monkeypatch.setenv("RAY_ADDRESS", "local")
+
+    def _note(self, name: str) -> None:
+        self.called.append((name, threading.current_thread() is threading.main_thread()))
+        if name == "init" and self.failures:
+            self.failures -= 1
+            raise RuntimeError("it is a test")
+
+
+def test_ray_that_a_thread_began_is_taken_over_once_and_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = NoRay(monkeypatch)
+    with beginning():
+        with connected():
+            assert ray.called == [("init", False)]
+        with connected():
+            pass
+    assert ray.called == [("init", False), ("shutdown", True), ("init", True), ("shutdown", True)]
+
+
+def test_ray_that_nobody_takes_over_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = NoRay(monkeypatch)
+    with pytest.raises(UserError, match="no pictures"), beginning():
+        raise UserError("no pictures")
+    assert ray.called == [("init", False), ("shutdown", True)]
+
+
+def test_ray_that_did_not_start_in_the_thread_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = NoRay(monkeypatch, failures=1)
+    with beginning(), connected():
+        pass
+    assert ray.called == [("init", False), ("init", True), ("shutdown", True)]

@@ -17,7 +17,7 @@ from raytune_planes.tracking.jsonl import JsonlTracker
 from raytune_planes.tracking.mlflow import MlflowTracker
 from raytune_planes.tracking.mlflow_connection import default_uri
 from raytune_planes.tuning import watch
-from raytune_planes.tuning.cluster import AUTOSCALES
+from raytune_planes.tuning.nodes import AUTOSCALES
 from raytune_planes.tuning.plan import StudyPlan
 from raytune_planes.tuning.study import Outcome, run_study
 from tests.tuning.hosts import SIZE, drain, kill, loopback, with_a_head

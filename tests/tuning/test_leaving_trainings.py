@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import ray
 
+from raytune_planes.terminal import Outline, PlainView
 from raytune_planes.tracking.files import LAST
 from raytune_planes.tracking.reading import epochs_digest, read_trial
 from raytune_planes.tuning import cluster
@@ -37,6 +39,8 @@ def test_trainings_that_are_no_trials_save_and_move_before_their_host_ends(
     fixed = {"budget.epochs": EPOCHS, "stopping.rule": "none", "datasets.planesnet.enabled": False}
     plan, said, drained = tiny_plan(tmp_path, fixed=fixed), list[str](), list[str]()
     study, names = plan.out / plan.name, ("long", "again")
+    view = PlainView(shown := io.StringIO())
+    view.start(Outline(plan.name, GOAL, {}, trials=1, epochs=EPOCHS))
     study.mkdir(parents=True)
     task, (long, again) = plan.task(study), (tmp_path / name for name in names)
     jobs: dict[str, tuple[Any, ...]] = {
@@ -53,7 +57,7 @@ def test_trainings_that_are_no_trials_save_and_move_before_their_host_ends(
         monkeypatch.setenv("RAY_ADDRESS", hosts.address)
         try:
             with cluster.connected() as joined, Interrupt() as interrupt:
-                references = References(plan, task, study, said.append)
+                references = References(plan, task, study, view)
                 references.start(0.0, at_once=1)
 
                 def look() -> None:
@@ -75,8 +79,10 @@ def test_trainings_that_are_no_trials_save_and_move_before_their_host_ends(
     host = socket.gethostname()
     left = f"leaves {host}, which is about to end, and continues on another host from its last epoch"
     assert sorted(line for line in said if "leaves" in line)[:2] == [f"a training {left}"] * 2, said
-    assert any(line.endswith(f"trained alone {left}") for line in said), said
-    assert not any("failed" in line for line in said), said
+    lines = shown.getvalue().splitlines()
+    assert any(line.endswith(f"trained alone {left}") for line in lines), lines
+    assert any(line.endswith(f"alone starts, for comparison: {EPOCHS} epochs") for line in lines), lines
+    assert not any("failed" in line for line in (*said, *lines)), (said, lines)
 
     calm = tmp_path / "calm"
     train_long(task, Long("t1", 1, DRAWN, EPOCHS, GOAL), calm / "long")

@@ -8,7 +8,7 @@ import pytest
 
 from raytune_planes.errors import UserError
 from raytune_planes.tuning import pools
-from raytune_planes.tuning.cluster import Node
+from raytune_planes.tuning.nodes import Node
 from raytune_planes.tuning.pools import Needs, Pool, Pools, pools_of
 
 LAPTOP = (Node(2, 0, "a"),)

@@ -20,8 +20,8 @@ from optuna.trial import TrialState
 from raytune_planes.errors import UserError
 from raytune_planes.records import End, EpochRecord, Goal, Objective, TrialRecord
 from raytune_planes.space import SAMPLERS, Dimension, RungSettings, Space, load_space, packaged, with_base
-from raytune_planes.tuning.cluster import Node
 from raytune_planes.tuning.drawn import OptunaDraw
+from raytune_planes.tuning.nodes import Node
 from raytune_planes.tuning.pools import Needs, Pools
 from raytune_planes.tuning.search import Search, Suggestion
 from raytune_planes.tuning.searcher import TuneSearcher
