@@ -72,6 +72,7 @@ def write(args: argparse.Namespace, model: Predictor, dataset: str, pixels_NHWC:
 
     from raytune_planes.processors import allowed
     from raytune_planes.serving import exporting, int8
+    from raytune_planes.serving.export_formats import say_more
     from raytune_planes.serving.exported import Exported
 
     arrays, seen_NHWC = _pictures(args, model, dataset)
@@ -84,7 +85,6 @@ def write(args: argparse.Namespace, model: Predictor, dataset: str, pixels_NHWC:
             both = [Exported(path, model, allowed()) for path in (whole, partial)]
             sizes = [path.stat().st_size for path in (whole, partial)]
             apart = exporting.compared(model, dataset, both[1].run, pixels_NHWC)
-            os.replace(partial, args.out)
             part = sizes[1] / sizes[0]
             print(
                 f"{printable(args.out)}: onnx of dataset {dataset} with 8-bit integers, {sizes[1] / 1e6:.1f} MB "
@@ -97,7 +97,9 @@ def write(args: argparse.Namespace, model: Predictor, dataset: str, pixels_NHWC:
             for name, difference in parity.differences.items():
                 own = apart.differences[name]
                 print(f"  {name:<14} {difference:.1e}  {own:.1e}   {exporting.OUTPUTS[name]}")
-            _tell_accuracy(model, arrays, both)
+            judged = _tell_accuracy(model, arrays, both)
+            say_more(partial, {"int8": {"calibrated_on": len(seen_NHWC), "validation": judged}})
+            os.replace(partial, args.out)
             _tell_speed(model, both)
     finally:
         partial.unlink(missing_ok=True)
@@ -139,20 +141,23 @@ def _arrays(args: argparse.Namespace, model: Predictor, dataset: str) -> Arrays 
     return parted(opened[dataset], model.config.split)
 
 
-def _tell_accuracy(model: Predictor, arrays: Arrays | None, both: list[Exported]) -> None:
+def _tell_accuracy(model: Predictor, arrays: Arrays | None, both: list[Exported]) -> dict[str, list[float]]:
+    """Print it. Returns for each metric the value by floats and by 8 bits; nothing where there is no data."""
     from raytune_planes.report.formatting import shown, signed, table
     from raytune_planes.serving.file_judging import lost
 
     if arrays is None:
         print("what accuracy is lost is not known: --data DIR, the model's data, measures it on the validation split")
-        return
-    rows = []
+        return {}
+    rows, values = [], {}
     for each in lost(model, arrays, both[0], both[1]):
         ends = "" if each.interval is None else f"{signed(each.interval[0])} to {signed(each.interval[1])}"
         change = signed(each.after - each.before)
+        values[each.metric] = [each.before, each.after]
         rows.append([f"val {each.metric}", shown(each.before), shown(each.after), change, ends, str(each.count)])
     head = ["on validation", "floats", "8-bit", "change", "95 %", "pictures or scenes"]
     print("\n".join(table(head, rows, right=range(1, 6))))
+    return values
 
 
 def _tell_speed(model: Predictor, both: list[Exported]) -> None:

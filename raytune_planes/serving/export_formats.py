@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -101,6 +102,16 @@ def opened_onnx(path: Path, threads: int | None = None) -> Opened | None:
         session.get_modelmeta().custom_metadata_map,
         b"QuantizeLinear" in content,
     )
+
+
+def say_more(path: Path, more: Mapping[str, Any]) -> None:
+    """Add ``more`` to what an ONNX file says about itself in ``ABOUT``."""
+    import onnx
+
+    written = onnx.load(path)
+    (about,) = [each for each in written.metadata_props if each.key == ABOUT]
+    about.value = json.dumps({**json.loads(about.value), **more})
+    onnx.save(written, path)
 
 
 def metadata_kept(whole: Path, out: Path) -> None:

@@ -115,6 +115,7 @@ def test_the_command_tells_size_difference_and_speed_and_that_accuracy_is_unknow
     assert "difference from the model on 50 pictures: floats, 8-bit (no limit is held)" in said
     assert "what accuracy is lost is not known: --data DIR" in said
     assert "  batch 8 " in said
+    assert Exported(out, Predictor.load(real, "cpu"), 1).about["int8"] == {"calibrated_on": 48, "validation": {}}
     model = Predictor.load(real, "cpu")
     own = compared(model, "planesnet", Exported(out, model, 1).run, toy_data()["planesnet"].images_NHWC)
     assert 1e-4 < own.largest < 1, "8-bit integers answer a little otherwise"
