@@ -38,6 +38,8 @@ and a pruned trial is no fault."""
 
 KINDS = ("trial", "final", "data-curve")
 """Values of the tag ``kind`` of runs with records as trials have: of the search, at the long budget, on less data."""
+NOTE = "mlflow.note.content"
+"""Tag that the UI shows as a description, in Markdown."""
 DECIMALS = 4
 LONGEST = 5000
 """Characters of a tag; older servers refuse more."""

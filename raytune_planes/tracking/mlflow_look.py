@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from raytune_planes.records import End, TrialRecord
 from raytune_planes.tracking.gains import best_of, missed_in_words
-from raytune_planes.tracking.mlflow_fields import LONGEST, trial_name, trial_note
+from raytune_planes.tracking.mlflow_fields import LONGEST, NOTE, trial_name, trial_note
 from raytune_planes.tracking.mlflow_notes import best_note
 from raytune_planes.tracking.mlflow_runs import NAME
 from raytune_planes.tracking.reading import StudyFiles
 
 STAR = "★"
-RANK, FLOORS, NOTE = "rank", "floors", "mlflow.note.content"
+RANK, FLOORS = "rank", "floors"
 """Tags. Sorted by the first, ascending, the best trial comes first and what has no result last."""
 BEST = "0 best"
 COLOR = "mlflow.runColor"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from raytune_planes.errors import UserError
 from raytune_planes.fold_metrics import results
@@ -21,7 +21,16 @@ from raytune_planes.tracking.gains import (
     missed_in_words,
     unapplied,
 )
-from raytune_planes.tracking.mlflow_fields import cut, params, short_names, trial_name, trial_note, value_text
+from raytune_planes.tracking.mlflow_fields import (
+    NOTE,
+    cut,
+    digest,
+    params,
+    short_names,
+    trial_name,
+    trial_note,
+    value_text,
+)
 from raytune_planes.tracking.mlflow_view import view_path
 from raytune_planes.tracking.notes import Notes, read_notes
 from raytune_planes.tracking.reading import StudyFiles
@@ -34,6 +43,24 @@ EXPERIMENT_NOTE = (
 )
 
 LISTED = "The list of metrics below has the last epoch of each `val/` and `train/`, and in `best/` the best epoch."
+
+
+OURS = "mlflow.note.ours"
+"""Tag with the digest of a description that was written here; the UI hides it. One that people changed stays theirs."""
+_BEFORE = ("Studies that tune one model on several datasets at once.", "Best: **", "No trial is complete yet.")
+"""How descriptions of versions without that tag begin."""
+
+
+def marked(note: str) -> dict[str, str]:
+    """The tags that describe a run or an experiment by ``note``."""
+    return {NOTE: note, OURS: digest(note)}
+
+
+def stale(tags: Mapping[str, str], note: str) -> bool:
+    """Whether the description among ``tags`` was written here and is no longer ``note``."""
+    before = tags.get(NOTE, "")
+    ours = digest(before) == tags[OURS] if tags.get(OURS) else not before or before.startswith(_BEFORE)
+    return ours and before != note
 
 
 def experiment_note(experiment_id: str, start: StudyStart) -> str:

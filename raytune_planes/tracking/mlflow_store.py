@@ -15,8 +15,8 @@ from raytune_planes.tracking.final import long_runs
 from raytune_planes.tracking.gains import best_of
 from raytune_planes.tracking.keeping import is_freed
 from raytune_planes.tracking.mlflow_connection import analyze, connect, experiment_id
-from raytune_planes.tracking.mlflow_look import BEST, NOTE, RANK, looks
-from raytune_planes.tracking.mlflow_notes import EXPERIMENT_NOTE, experiment_note, study_note, written_notes
+from raytune_planes.tracking.mlflow_look import BEST, RANK, looks
+from raytune_planes.tracking.mlflow_notes import experiment_note, marked, stale, study_note, written_notes
 from raytune_planes.tracking.mlflow_references import REFERENCE, push_references
 from raytune_planes.tracking.mlflow_runs import DONE, Runs, Sent, kept_files
 from raytune_planes.tracking.mlflow_view import view_tag
@@ -44,9 +44,9 @@ class MlflowStore:
         self.experiment_id = experiment_id(client, self.experiment, self.uri, self.artifacts)
         self._runs = Runs(client, self.experiment_id, self.start)
         self._tags: dict[str, str] = dict(client.get_experiment(self.experiment_id).tags)
-        described, before = experiment_note(self.experiment_id, self.start), self._tags.get(NOTE, "")
-        if before != described and (not before or before.startswith(EXPERIMENT_NOTE)):  # one that people wrote stays
-            client.set_experiment_tag(self.experiment_id, NOTE, described)
+        if stale(self._tags, described := experiment_note(self.experiment_id, self.start)):
+            for key, value in marked(described).items():
+                client.set_experiment_tag(self.experiment_id, key, value)
         runs = self._runs.found("study_id", self.start.study_id)
         of_trials = [r for r in runs if r.data.tags.get("kind") in mlflow_fields.KINDS]
         self._trials = {r.data.tags["trial_id"]: Sent.of(r) for r in of_trials}
@@ -109,12 +109,11 @@ class MlflowStore:
         """Bring the study's own run up to its files: the note always, the rest when it has ended."""
         assert self._parent is not None
         self.show(study)
-        tags = {NOTE: study_note(study)}
         if study.end is None:
             self.changed.add(self.start.name)
-            self._runs.log(self.parent_run_id, tags=tags)
             self._runs.set_status(self._parent, "RUNNING", 0)
             return
+        tags = dict[str, str]()
         notes = written_notes(study)
         written = (notes,) if notes != Notes() else ()  # without any, the digest is that of a store of before
         later = (each.trial for each in (*long_runs(study), *curve_runs(study)))
@@ -136,8 +135,20 @@ class MlflowStore:
         if database := sqlite_file(self.uri):
             analyze(database)
 
+    def _describe(self, study: StudyFiles) -> None:
+        """Also of a study that ended long ago: it may say less, or otherwise, than this version does."""
+        assert self._parent is not None
+        note = study_note(study)
+        if self._report:
+            note = f"{note[: mlflow_fields.LONGEST - 100]}\n\nFigures: artifact `{self._report}`."
+        if stale(self._parent.look, note):
+            self.changed.add(self.start.name)
+            self._runs.log(self.parent_run_id, tags=marked(note))
+            self._parent.look |= marked(note)
+
     def show(self, study: StudyFiles) -> None:
-        """Name and describe the trials' runs by how they stand now, and keep the best one above the others."""
+        """Name and describe the runs by how they stand now, and keep the best one above the others."""
+        self._describe(study)
         best = ""
         for trial_id, look in looks(study, self._report_address()).items():
             sent = self._trials.get(trial_id)
@@ -163,11 +174,8 @@ class MlflowStore:
         """Put a report's files, its page first, into the folder ``inside`` of the study's run, and note it there."""
         for path in paths:
             self._runs.client.log_artifact(self.parent_run_id, str(path), inside)
-        note = self._runs.client.get_run(self.parent_run_id).data.tags.get(NOTE, "")
-        where = f"Figures: artifact `{inside}/{paths[0].name}`."
-        tags = {} if where in note else {NOTE: f"{note[: mlflow_fields.LONGEST - 100]}\n\n{where}"}
         self._report = f"{inside}/{paths[0].name}"
-        self._runs.log(self.parent_run_id, tags={"report": self._report, **tags})
+        self._runs.log(self.parent_run_id, tags={"report": self._report})
 
     @property
     def parent_run_id(self) -> str:

@@ -12,9 +12,9 @@ from raytune_planes.records import End
 from raytune_planes.tracking import JsonlTracker, StudyFiles
 from raytune_planes.tracking.mlflow import attach, sync
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
-from raytune_planes.tracking.mlflow_fields import epoch_points, result_points, short_names
+from raytune_planes.tracking.mlflow_fields import NOTE, epoch_points, result_points, short_names
 from raytune_planes.tracking.mlflow_look import looks
-from raytune_planes.tracking.mlflow_notes import best_note, study_note
+from raytune_planes.tracking.mlflow_notes import OURS, best_note, study_note
 from raytune_planes.tracking.notes import add_notes
 from tests.tracking.stores import contents, experiment, runs
 from tests.tracking.studies import FINISH, GOAL, START, ended, epoch, play, three_trials, trial
@@ -104,6 +104,27 @@ def test_a_note_on_a_study_that_has_ended_arrives_with_the_next_sync(out: Path) 
     assert "- tags: paper\n- note of " in note
     assert ": the floor is too high\n" in note
     assert sync(out / "quick-1") == ()
+
+
+@pytest.mark.slow
+def test_a_description_of_an_earlier_version_is_renewed_by_sync_and_one_that_people_wrote_stays(out: Path) -> None:
+    play(JsonlTracker(out))
+    sync(out / "quick-1")
+    client = connect(default_uri(out))
+    (run,) = client.search_runs([experiment(client).experiment_id], "tags.kind = 'study'")
+    there, note = experiment(client), run.data.tags[NOTE]
+    for tag in (NOTE, OURS):
+        client.delete_tag(run.info.run_id, tag)
+        client.set_experiment_tag(there.experiment_id, tag, "")
+    client.set_tag(run.info.run_id, NOTE, "Best: **trial 003**, as an earlier version said it.")
+    assert sync(out / "quick-1") == ("quick-1",)
+    assert client.get_run(run.info.run_id).data.tags[NOTE] == note
+    assert experiment(client).tags[NOTE] == there.tags[NOTE]
+    client.set_tag(run.info.run_id, NOTE, f"{note}\n\nSee also the log book.")
+    client.set_experiment_tag(there.experiment_id, NOTE, "Ours.")
+    assert sync(out / "quick-1") == ()
+    assert client.get_run(run.info.run_id).data.tags[NOTE].endswith("See also the log book.")
+    assert experiment(client).tags[NOTE] == "Ours."
 
 
 def test_the_description_of_the_best_tells_its_gain_beside_alone_and_the_settings_it_changed() -> None:
