@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from raytune_planes.errors import UserError, did_you_mean
+from raytune_planes.printing import counted
 from raytune_planes.records import HIGHER_IS_BETTER, Goal, TrialRecord, best_trial, split_metric
 
 Vector = Sequence[float]
@@ -60,7 +61,11 @@ def choose(trials: Iterable[TrialRecord], goal: Goal, prefer: str | None = None)
         reason = "highest mean of the objectives" if len(goal.objectives) > 1 else f"best {goal.objectives[0].metric}"
     else:
         trial, reason = _preferred(feasible, goal, prefer), f"best {prefer}"
-    kept = f" among the trials that keep every floor, {len(feasible)} of {len(complete)}" if goal.floors else ""
+    kept = (
+        f" among the trials that keep every floor ({len(feasible)} of {counted(len(complete), 'complete trial')})"
+        if goal.floors
+        else ""
+    )
     return Choice(trial, reason + kept, True, {}, front_trials, knee(front_trials, goal))
 
 

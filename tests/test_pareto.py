@@ -69,7 +69,7 @@ def test_a_choice_tells_front_knee_and_reason() -> None:
     choice = choose([*FOUR, trial(4, 0.9, 0.9, planes=0.8)], GOAL, IOU)
     assert choice is not None
     assert choice.feasible
-    assert choice.reason == f"best {IOU} among the trials that keep every floor, 4 of 5"
+    assert choice.reason == f"best {IOU} among the trials that keep every floor (4 of 5 complete trials)"
     assert [t.number for t in choice.front] == [2, 1, 0]
     assert choice.knee is not None
     assert choice.knee.number == 1

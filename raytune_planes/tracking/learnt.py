@@ -58,8 +58,10 @@ class Learnt:
 
     @property
     def in_words(self) -> str:
-        """``trials 1 to 4 from a (weight 0.90, 40 trials), b (weight 0.52, 8 trials)``."""
-        named = ", ".join(f"{s.study} (weight {s.weight:.2f}, {counted(s.trials, 'trial')})" for s in self.sources)
+        """``trials 1 to 4 from a (40 trials, likeness 0.90 of 1), b (8 trials, …)``."""
+        named = ", ".join(
+            f"{s.study} ({counted(s.trials, 'trial')}, likeness {s.weight:.2f} of 1)" for s in self.sources
+        )
         last = f" to {self.numbers[-1]}" if len(self.portfolio) > 1 else ""
         where = f"the packaged portfolio: {counted(len(self.sources), 'study', 'studies')}, " if self.packaged else ""
         return f"{'trials' if last else 'trial'} {self.first}{last} from {where}{named}"

@@ -51,7 +51,7 @@ def test_a_study_begins_with_what_did_best_in_one_that_is_there_unless_it_is_tol
     assert [lesson.values for lesson in learnt.portfolio] == [{"optim.lr": 0.004}, {"optim.lr": 0.007}]
     assert (learnt.sources[0].study, learnt.sources[0].weight) == ("old", 1.0)
     assert said == [
-        "Earlier studies: trials 1 to 2 from old (weight 1.00, 6 trials); --learn-from none begins without them"
+        "Earlier studies: trials 1 to 2 from old (6 trials, likeness 1.00 of 1); --learn-from none begins without them"
     ]
     assert with_lessons(plan, ["none"], said.append).learnt == NOTHING
     assert with_lessons(plan, ["old"], said.append).learnt == learnt
@@ -90,7 +90,7 @@ def test_what_was_learnt_and_what_it_brought_stand_in_best_and_in_mlflow(plan: S
     an_old_study(begun, "mine", (0.002, 0.004, 0.007, 0.0051))
     study = read_study(plan.out / "mine")
     text = summary.as_text(study)
-    assert "learnt from earlier studies: trials 1 to 2 from old (weight 1.00, 6 trials)" in text
+    assert "learnt from earlier studies: trials 1 to 2 from old (6 trials, likeness 1.00 of 1)" in text
     assert "the best of these, trial 1 (as trial 4 of old), scored 0.6750; the defaults 0.6250, " in text
     assert "the best trial of all 0.6975" in text
     assert summary_json.as_json(study)["learnt"] == {
@@ -115,7 +115,7 @@ def test_the_first_study_begins_with_packaged_studies_and_says_so_everywhere(pla
     begun = with_lessons(plan, [], said.append, shipped)
     assert [lesson.values for lesson in begun.learnt.portfolio] == [{"optim.lr": 0.004}, {"optim.lr": 0.007}]
     assert said == [
-        "Earlier studies: trials 1 to 2 from the packaged portfolio: 1 study, tiny-1 (weight 1.00, 6 trials); "
+        "Earlier studies: trials 1 to 2 from the packaged portfolio: 1 study, tiny-1 (6 trials, likeness 1.00 of 1); "
         "--learn-from none begins without them"
     ]
     assert with_lessons(plan, ["none"], said.append, shipped).learnt == NOTHING
@@ -130,7 +130,7 @@ def test_the_first_study_begins_with_packaged_studies_and_says_so_everywhere(pla
     assert trial_tags(study.start, study.trials[1])["learnt_from"] == "trial 4 of packaged tiny-1"
     said.clear()
     assert not with_lessons(plan, [], said.append, shipped).learnt.packaged  # a study of its own is there now
-    assert "from mine (weight" in said[-1]
+    assert "from mine (4 trials, likeness" in said[-1]
 
 
 def test_a_study_unlike_the_packaged_ones_begins_cold_and_says_so(plan: StudyPlan) -> None:

@@ -159,14 +159,17 @@ def test_floors_that_follow_a_reference_follow_that_of_the_earlier_study() -> No
 def test_what_was_learnt_reads_back_as_it_was_written() -> None:
     learnt, _ = learn(present(), [a_study()])
     assert Learnt.from_json(asdict(learnt)) == learnt
-    assert learnt.in_words == "trials 1 to 3 from old (weight 1.00, 20 trials)"
+    assert learnt.in_words == "trials 1 to 3 from old (20 trials, likeness 1.00 of 1)"
 
 
 def test_packaged_studies_count_where_no_earlier_one_resembles_for_at_most_a_quarter_of_the_trials() -> None:
     packaged = [a_study("elsewhere", count=60, data=OTHER)]
     learnt, notes = learn(present(trials=8), [], packaged=packaged)
     assert (len(learnt.portfolio), learnt.packaged, notes) == (2, True, ())
-    assert learnt.in_words == "trials 1 to 2 from the packaged portfolio: 1 study, elsewhere (weight 0.60, 60 trials)"
+    assert (
+        learnt.in_words
+        == "trials 1 to 2 from the packaged portfolio: 1 study, elsewhere (60 trials, likeness 0.60 of 1)"
+    )
     assert len(learn(present(trials=40), [], packaged=packaged)[0].portfolio) == 4
     assert len(learn(present(trials=9), [], first=3, packaged=packaged)[0].portfolio) == 1
     assert learn(present(trials=3), [], packaged=packaged)[0] == NOTHING

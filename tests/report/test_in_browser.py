@@ -183,6 +183,18 @@ def test_without_a_clipboard_the_command_is_copied_by_the_older_way(opened: Brow
     assert opened.run("getSelection().toString()") == opened.run("document.querySelector('pre').textContent")
 
 
+def in_frame(browser: Browser, frame: str, selector: str) -> None:
+    """Click with the mouse what ``selector`` finds in the only frame."""
+    where = (
+        f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}}); "
+        "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+    )
+    at = "(() => { const b = document.querySelector('iframe').getBoundingClientRect(); return [b.x, b.y]; })()"
+    (x, y), (left, top) = browser.run(where, frame), browser.run(at)
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=left + x, y=top + y, button="left", clickCount=1)
+
+
 def test_in_the_frame_of_mlflow_the_page_works_and_its_links_move_within_it(browser: Browser, url: str) -> None:
     held = base64.b64encode(Path(url.removeprefix("file://")).read_bytes()).decode()
     browser.open("about:blank", 800)
@@ -194,7 +206,13 @@ def test_in_the_frame_of_mlflow_the_page_works_and_its_links_move_within_it(brow
     top = browser.run("document.querySelector('#part1 h2').getBoundingClientRect().top", frame)
     assert -1 < top < 3
     assert browser.run("document.querySelectorAll('h1').length", frame) == 1, "it went nowhere else"
-    browser.run("document.querySelector('.copy').click()", frame)
+    assert browser.run(SHOWN, frame) == [3, 0, 1, 2]
+    in_frame(browser, frame, "#sorted thead th:nth-child(3) button")
+    assert browser.run(SHOWN, frame) == [2, 3, 0, 1], "a click sorts"
+    in_frame(browser, frame, "#words")
+    browser.call("Input.insertText", text="0.004 rest")
+    assert browser.run(SHOWN, frame) == [3], "words filter"
+    in_frame(browser, frame, ".copy")
     said = "new Promise((done) => setTimeout(() => done(document.querySelector('.copy').textContent), 300))"
     assert browser.run(said, frame) in ("Copied", "Press Ctrl+C")
     assert browser.errors == []
