@@ -96,6 +96,9 @@ def beginning() -> Iterator[None]:
     either takes seconds. What is not taken over is ended."""
     with quiet_libraries():
         _pull_levers()
+        import ray  # noqa: F401  # here: two threads that import halves of one package can see each other's half
+
+        # The thread lives as long as Ray: what it started would be killed with it.
         with ThreadPoolExecutor(1, "ray") as thread:
             _early.append(thread.submit(_connect))
             try:
