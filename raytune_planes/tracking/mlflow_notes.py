@@ -38,8 +38,9 @@ from raytune_planes.tracking.reading import StudyFiles
 EXPERIMENT_NOTE = (
     "Studies that tune one model on several datasets at once. Each study is one run, named like the study, whose "
     "description says what was asked and what was found. Its trials are the runs below it, the best marked with a "
-    "star. The columns `end` and `reason`, at the right, say how a trial ended: *pruned* means that the search stopped "
-    "it early, which is no fault. A trial below a floor says in `floors` which and by how much, and has no `score`."
+    "star. A name such as `trial 002, pruned` says how a trial ended, and the columns `end` and `reason`, right of the "
+    "settings, why: *pruned* means that the search stopped it early, which is no fault. "
+    "A trial below a floor says in `floors` which and by how much, and has no `score`."
 )
 
 LISTED = "The list of metrics below has the last epoch of each `val/` and `train/`, and in `best/` the best epoch."
