@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def recall(args: argparse.Namespace) -> argparse.Namespace:
     known["search_db"], known["search_named"] = search_place(args.search_db, known.get("search_db") or "")
     typed = {key: value for key in TAKEN if (value := getattr(args, key)) is not None}
     return argparse.Namespace(**{**vars(args), **known, **typed, "resume": args.resume, "out": args.out})
+
+
+def mlflow_kept(folder: Path) -> tuple[str, str]:
+    """MLflow's store and experiment that the study in ``folder`` was started with; empty where its command line named
+    none, or is not kept."""
+    with suppress(OSError, ValueError):
+        stored = json.loads(regular(folder / files.ARGUMENTS).read_text(encoding="utf-8"))
+        if isinstance(stored, dict):
+            return str(stored.get("tracking_uri") or ""), str(stored.get("experiment") or "")
+    return "", ""
 
 
 def search_place(typed: str | None, stored: str = "") -> tuple[str, str]:

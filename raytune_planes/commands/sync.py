@@ -21,16 +21,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from raytune_planes.commands.study_arguments import mlflow_kept
     from raytune_planes.tracking.files import find_study
     from raytune_planes.tracking.mlflow import sync
     from raytune_planes.tracking.mlflow_place import MlflowPlace
 
-    if message := MlflowPlace.of(args.out, args.tracking_uri, args.experiment).in_words():
-        print(message)
     folder = find_study(args.out, args.study)
-    changed = sync(folder, args.tracking_uri, experiment=args.experiment)
+    place = MlflowPlace.of(args.out, args.tracking_uri, args.experiment, kept=mlflow_kept(folder))
+    if message := place.in_words():
+        print(message)
+    changed = sync(folder, place.uri, experiment=place.experiment)
     print(f"Sent to MLflow: {', '.join(changed)}" if changed else "MLflow has all of it already")
     if args.promote:
         from raytune_planes.commands.champion import register
 
-        print(f"Model: {register(folder, args.tracking_uri, args.experiment, promote=True)}")
+        print(f"Model: {register(folder, place.uri, place.experiment, promote=True)}")

@@ -24,6 +24,8 @@ class MlflowPlace:
     uri: str
     experiment: str = EXPERIMENT
     variables: tuple[str, ...] = ()
+    is_kept: bool = False
+    """Whether the store is that of the study's own command line."""
 
     @staticmethod
     def of(
@@ -31,6 +33,7 @@ class MlflowPlace:
         uri: str | None = None,
         experiment: str | None = None,
         environment: Mapping[str, str] = os.environ,
+        kept: tuple[str, str] = ("", ""),
     ) -> MlflowPlace:
         """The place for the studies in ``out``: an argument counts before a variable, a variable before the default.
 
@@ -39,22 +42,26 @@ class MlflowPlace:
             uri: As typed (``--tracking-uri``); None or empty where nothing was.
             experiment: As typed (``--experiment``), likewise.
             environment: An empty variable counts as none.
+            kept: Store and experiment that the study itself was started with, empty for none: they count before the
+                default alone.
         """
         named = {name: environment.get(name, "") for name in (URI, EXPERIMENT_NAME)}
         used = [name for name, typed in ((URI, uri), (EXPERIMENT_NAME, experiment)) if named[name] and not typed]
         return MlflowPlace(
-            uri or named[URI] or default_uri(out),
-            experiment or named[EXPERIMENT_NAME] or EXPERIMENT,
+            uri or named[URI] or kept[0] or default_uri(out),
+            experiment or named[EXPERIMENT_NAME] or kept[1] or EXPERIMENT,
             tuple(used),
+            bool(kept[0]) and not (uri or named[URI]),
         )
 
     def in_words(self) -> str:
-        """One line for people where a variable decides; empty where the command line or the default does."""
-        if not self.variables:
+        """One line for people where a variable or an earlier command line decides; else empty."""
+        sources = [*self.variables, *["the study's command line"] * self.is_kept]
+        if not sources:
             return ""
         return (
             f"MLflow: {without_secrets(self.uri)}, experiment '{printable(self.experiment)}' "
-            f"(from {' and '.join(self.variables)}; --tracking-uri and --experiment count before)"
+            f"(from {' and '.join(sources)}; --tracking-uri and --experiment count before)"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.records import End
 from raytune_planes.serving.predictor import Predictor
 from raytune_planes.tracking import JsonlTracker, read_study
+from raytune_planes.tracking.files import ARGUMENTS
 from raytune_planes.tracking.mlflow import attach, sync
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_model import fetch
@@ -67,6 +69,35 @@ def test_an_argument_counts_before_a_variable_and_that_before_the_default(
 ) -> None:
     place = MlflowPlace.of(tmp_path, uri, typed, environment)
     assert (place.uri.replace(default_uri(tmp_path), "default"), place.experiment) == found
+
+
+@pytest.mark.parametrize(
+    ("uri", "environment", "found"),
+    [(None, {}, "sqlite:///kept.db"), (None, NAMED, NAMED[URI]), ("sqlite:///x.db", {}, "sqlite:///x.db")],
+)
+def test_what_a_study_was_started_with_counts_before_the_default(
+    uri: str | None, environment: dict[str, str], found: str, tmp_path: Path
+) -> None:
+    place = MlflowPlace.of(tmp_path, uri, None, environment, ("sqlite:///kept.db", "own"))
+    assert place.uri == found
+    assert place.is_kept == (found == "sqlite:///kept.db")
+    assert place.experiment == ("planes" if environment else "own")
+
+
+def test_sync_sends_to_the_store_that_the_study_was_started_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, server = tmp_path / "here", default_uri(tmp_path / "server")
+    (tmp_path / "server").mkdir()
+    play(JsonlTracker(here))
+    (here / "quick-1" / ARGUMENTS).write_text(json.dumps({"tracking_uri": server, "experiment": None}))
+    assert main(["sync", "--out", str(here)]) == 0
+    assert names(server, "raytune-planes") == RUNS
+    assert not (here / "mlflow.db").exists()
+    assert "from the study's command line; --tracking-uri and --experiment count before" in capsys.readouterr().out
+    (here / "quick-1" / ARGUMENTS).write_text("no command line")
+    assert main(["sync", "--out", str(here)]) == 0
+    assert names(default_uri(here), "raytune-planes") == RUNS
 
 
 def test_what_the_environment_decides_is_said_without_its_password(tmp_path: Path) -> None:
