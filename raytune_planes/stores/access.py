@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from raytune_planes.errors import UserError, first_line
 from raytune_planes.printing import printable
+from raytune_planes.stores import azure
 from raytune_planes.stores.address import ANONYMOUS, Address
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ CHUNK = 8 * 2**20
 CREDENTIALS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the profile that AWS_PROFILE names, or the role of this host",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, 'gcloud auth application-default login', or this host's service account",
-    "az": "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, 'az login', or this host's managed identity",
+    "az": "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, 'az login', or this host's "
+    "managed identity",
 }
 """Where each kind of store finds them, in order."""
+SERVERS = {"s3": "AWS_ENDPOINT_URL", "gs": "CLOUD_STORAGE_EMULATOR_ENDPOINT", "az": azure.CONNECTION}
+"""The variable that names another server than the cloud's own."""
 AWAY = re.compile(
     r"NETWORK_CONNECTION|[Cc]ould not (connect|resolve)|[Tt]imed? ?out|TIMEOUT|UNAVAILABLE|SLOW_DOWN|THROTTL"
     r"|INTERNAL_FAILURE|HTTP status 5\d\d|Connection (reset|refused)|curlCode"
@@ -80,7 +84,7 @@ def refusal(address: Address, error: BaseException) -> UserError:
         return UserError(f"{address}: there is no bucket '{address.bucket}'; make it first, or correct its name")
     if AWAY.search(found) and NO_TOKEN not in found:
         return StoreUnavailable(
-            f"{address} does not answer: {said}. Check the network, and AWS_ENDPOINT_URL where it is set"
+            f"{address} does not answer: {said}. Check the network, and {SERVERS[address.scheme]} where it is set"
         )
     if REFUSED.search(found) and _has_none(address):
         return UserError(
@@ -111,7 +115,7 @@ def _has_none(address: Address) -> bool:
     if address.scheme == "gs":
         known = has("GOOGLE_APPLICATION_CREDENTIALS") or home / ".config/gcloud/application_default_credentials.json"
         return not Path(known).is_file()
-    return not (has("AZURE_STORAGE_KEY") or has("AZURE_STORAGE_SAS_TOKEN") or (home / ".azure").is_dir())
+    return not (azure.has_login() or (home / ".azure").is_dir())
 
 
 def opened(address: Address) -> fs.FileSystem:
@@ -123,15 +127,14 @@ def opened(address: Address) -> fs.FileSystem:
             # It tries again for 15 minutes by default.
             return fs.GcsFileSystem(anonymous=address.anonymous, retry_time_limit=timedelta(seconds=REQUEST_S))
         if address.scheme == "az":
-            return _azure(address)
+            return azure.account_of(address).opened(address.bucket, anonymous=address.anonymous)
         return _s3(address)
 
 
 def local_name(address: Address) -> str:
     """A folder's name for the address on this host; buckets of one name at two servers or accounts have two."""
     server = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    account = os.environ.get("AZURE_STORAGE_ACCOUNT", "")
-    told = f"{address.scheme}://{address.path} {server if address.scheme == 's3' else account}"
+    told = f"{address.scheme}://{address.path} {server if address.scheme == 's3' else azure.named()}"
     return f"{address.bucket[:60]}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
 
@@ -149,19 +152,6 @@ def _s3(address: Address) -> fs.FileSystem:
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         allow_delayed_open=True,  # one request for a small object instead of three
     )
-
-
-def _azure(address: Address) -> fs.FileSystem:
-    from pyarrow import fs
-
-    account = os.environ.get("AZURE_STORAGE_ACCOUNT")
-    if not account:
-        raise UserError(f"{address}: name the storage account with AZURE_STORAGE_ACCOUNT")
-    if address.anonymous:
-        place = f"abfss://{address.bucket}@{account}.dfs.core.windows.net/?credential_kind=anonymous"
-        return fs.FileSystem.from_uri(place)[0]
-    key, token = os.environ.get("AZURE_STORAGE_KEY"), os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-    return fs.AzureFileSystem(account, account_key=key, sas_token=None if key else token)
 
 
 def listing(store: fs.FileSystem, address: Address) -> list[Item]:
@@ -194,6 +184,8 @@ def _below(store: fs.FileSystem, address: Address) -> list[fs.FileInfo]:
     except FileNotFoundError:
         if address.scheme == "gs":  # Google's store says it of the bucket
             raise OSError("the bucket does not exist") from None
+        if address.scheme == "az" and store.get_file_info([address.bucket])[0].type == fs.FileType.NotFound:
+            raise OSError("the bucket does not exist") from None  # it says the same of the bucket and of a prefix
         return []
     except OSError as error:
         if address.scheme == "gs" and NOTHING_BELOW in str(error):
