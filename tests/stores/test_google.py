@@ -145,7 +145,7 @@ def test_missing_credentials_are_told_as_such(bucket: Address, tmp_path: Path, m
     monkeypatch.setenv("GCE_METADATA_ROOT", "127.0.0.1:9")
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     own = parsed(f"gs://{bucket.bucket}")
-    with pytest.raises(UserError, match="refuses these credentials .they are found in GOOGLE_APPLICATION_CREDENTIALS"):
+    with pytest.raises(UserError, match="and none were found.*give GOOGLE_APPLICATION_CREDENTIALS"):
         listing(opened(own), own)
 
 
