@@ -16,7 +16,7 @@ from raytune_planes.datasets.early import TAKEN_OVER, Early
 from raytune_planes.datasets.pending import BrokenPictures, Pending, State
 from raytune_planes.errors import UserError
 from tests.datasets.test_building import building_in
-from tests.datasets.test_cache import dots, draw, elsewhere
+from tests.datasets.test_cache import Dots, dots, draw, elsewhere
 from tests.datasets.test_early import (  # noqa: F401  its fixtures
     COUNT,
     Broken,
@@ -124,15 +124,15 @@ def test_who_waits_for_rows_that_another_process_decodes_by_now_is_told(again: b
 
 
 def test_what_is_being_filled_counts_toward_the_limit_of_the_cache(root: Path, tmp_path: Path) -> None:  # noqa: F811
-    def decode(of: Path) -> object:
-        reader = Gated(of, name="dots", image_size=16, tile=320)
+    def decode(reader: Dots) -> object:
         limit = COUNT * 16 * 16 * 4 * 3 // 2
         return cache.decode(reader, tmp_path / "cache", workers=1, at_once=True, limit_bytes=limit).images_NHWC
 
-    assert isinstance(decode(root), Pending)
-    assert isinstance(decode(root), Pending), "it has its place already"
-    Gated.may.release(3 * COUNT)
-    assert not isinstance(decode(draw(tmp_path / "more", COUNT + 1)), Pending)
+    assert isinstance(decode(gated(root)), Pending)
+    assert isinstance(decode(gated(root)), Pending), "it has its place already"
+    # The first is not let go on: once it is whole, it may be removed, and then there is a place.
+    more = Dots(draw(tmp_path / "more", COUNT + 1), name="dots", image_size=16, tile=320)
+    assert not isinstance(decode(more), Pending)
 
 
 class Listed(Gated):
