@@ -82,6 +82,15 @@ def same_database(one: str, other: str) -> bool:
     return False
 
 
+def refuse_other(address: str, named_by: str) -> None:
+    """Raises UserError: the address of the search's database, which ``named_by`` gave, is not one of a PostgreSQL."""
+    if not is_postgres(address):
+        raise UserError(
+            f"the search's database is asked for by {named_by} at {named(address)}, which is no {FORM}; without "
+            "it the search is in a file in the study's folder"
+        )
+
+
 @contextmanager
 def answering(address: str, what: str, table: str = "") -> Iterator[Connection]:
     """A PostgreSQL answers at ``address``, by this connection; inside the block no other process makes tables there.

@@ -38,6 +38,8 @@ DISK = {
 SHELLS = ("bash", "zsh", "tcsh")
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+LOADING = ("train", "report", "predict", "ensemble", "export", "serve")
+"""Verbs whose first word comes after PyTorch is loaded, which takes seconds: who waits at a terminal is told."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,6 +55,8 @@ def _run(argv: Sequence[str] | None) -> int:
         parser.print_help()
         return 0
     wait_asleep()
+    if args.verb in LOADING and sys.stderr.isatty():
+        print("Loading PyTorch", file=sys.stderr, flush=True)
     try:
         return stored.run(args)
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 from urllib.parse import quote
 
@@ -101,6 +102,17 @@ def test_an_address_that_is_none_is_said_so(address: str) -> None:
     ):
         raise AssertionError
     assert "secret" not in str(told.value)
+
+
+def test_a_search_in_what_is_no_postgres_is_refused_before_anything_is_loaded() -> None:
+    code = (
+        "import sys\nfrom raytune_planes.cli import main\n"
+        "status = main(['tune', 'quick', '--search-db', 'sqlite:///x.db'])\n"
+        "print(status, [name for name in ('torch', 'ray', 'optuna') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "2 []\n"
+    assert "by --search-db at sqlite:///x.db, which is no address of the form postgresql://" in done.stderr
 
 
 def test_a_server_that_is_away_is_said_with_what_to_do() -> None:

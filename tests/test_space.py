@@ -293,6 +293,16 @@ def test_a_condition_on_a_setting_that_is_not_searched_is_not_answered_with_the_
     assert "did you mean" not in str(told.value)
 
 
+def test_a_condition_is_not_answered_with_a_dimension_that_is_itself_mistyped(tmp_path: Path) -> None:
+    text = SMALL.replace("optim.lr", "datasets.fgvc.head.deph") + (
+        "  datasets.fgvc.head.width: {int: [8, 16], when: {datasets.fgvc.head.depth: [1]}}\n"
+    )
+    with pytest.raises(UserError) as told:
+        loaded(tmp_path, text)
+    assert "no setting 'datasets.fgvc.head.deph'; did you mean 'datasets.fgvc.head.depth'" in str(told.value)
+    assert "datasets.fgvc.head.depth is not searched; put it under 'search' as well" in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("condition", "message"),
     [

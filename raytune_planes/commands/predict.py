@@ -79,8 +79,6 @@ def run(args: argparse.Namespace) -> int:
     """
     import json
 
-    from raytune_planes.serving.answers import answer
-
     told: list[dict[str, Any]] = []
     failed: list[UserError] = []
     answers: list[Answer] = []
@@ -91,6 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
     check_fast(args)
     pictures = pictures_of(args.pictures, leave_out) if args.pictures else []
+    from raytune_planes.serving.answers import answer
+
     model = _model(args)
     if args.benchmark:
         benchmark(args, model, pictures)

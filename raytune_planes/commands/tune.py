@@ -168,11 +168,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _started(args: argparse.Namespace, out: ScriptOutput) -> int:
     """Checks and tells what is asked before the libraries are loaded, which takes seconds, Ray in a thread beside."""
+    from raytune_planes.addresses import refuse_other
     from raytune_planes.commands.study_space import space_of
     from raytune_planes.printing import by_words
     from raytune_planes.tracking.gains import goal_in_words
 
     space, text = space_of(args)
+    if args.search_db:
+        refuse_other(args.search_db, args.search_named)
     print(by_words(f"Question: {space.about or space.name}\nGoal: {goal_in_words(space.goal)}", sys.stdout))
     print("Loading PyTorch and starting Ray", flush=True)
     with _ray_beside(args):

@@ -19,7 +19,15 @@ from raytune_planes.report.formatting import shown, table, value_text
 from raytune_planes.report.learnt import learnt_lines
 from raytune_planes.settings import defaults
 from raytune_planes.space.effects import is_of_stopping
-from raytune_planes.tracking.gains import Gain, defaults_trial, gains, goal_in_words, missed_in_words, unapplied
+from raytune_planes.tracking.gains import (
+    Gain,
+    best_of,
+    defaults_trial,
+    gains,
+    goal_in_words,
+    missed_in_words,
+    unapplied,
+)
 from raytune_planes.tracking.notes import read_notes
 from raytune_planes.tracking.reading import StudyFiles
 
@@ -145,7 +153,9 @@ def _verdict(summary: Summary) -> list[str]:
         every = "every other floor" if goal.unknown else "every floor"
         kept = f" that keeps {every}" if goal.floors else ""
         floors = f"; {every} is kept" if goal.floors else ""
-        name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else f"trial {best.number}"
+        name = f"trial {best.number}" if best.number else "the defaults"
+        if best == best_of(summary.study):  # else they are asked for by one metric, and need not be the best
+            name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else name
         return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}", *unapplied(goal)]
     missed = missed_in_words(goal, summary.epoch.metrics)
     return [

@@ -18,7 +18,8 @@ METHOD = (
     "Settings of two values: the change of each dataset's metric from the first value to the second, by least squares "
     "over complete trials with different settings, as if the settings' effects added up; 95 % intervals by Student's "
     "t from what that leaves over, which holds interactions and the chance of one training each, not that of the "
-    "validation pictures, on which all are judged."
+    "validation pictures, on which all are judged. n: those trials; a dash where they are no more than the settings "
+    "and one, or two settings changed together in all."
 )
 LEAST = 2
 """Settings of two values from which a study is a table of switches."""

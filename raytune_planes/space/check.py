@@ -66,7 +66,7 @@ def problems(space: Space, *layers: Mapping[str, Value]) -> Iterator[str]:
     types = Types()
 
     def misfit(dimension: Dimension) -> str:
-        fault = _misfit(dimension, types, base) or _condition_misfit(dimension, searched, space)
+        fault = _misfit(dimension, types, base) or _condition_misfit(dimension, searched, space, base)
         return fault or refused(dimension, space, invalid)
 
     def invalid(values: Mapping[str, Value]) -> str:
@@ -169,11 +169,14 @@ def _misfit(dimension: Dimension, known: Types, base: Mapping[str, Value]) -> st
     return ""
 
 
-def _condition_misfit(dimension: Dimension, searched: Mapping[str, Dimension], space: Space) -> str:
+def _condition_misfit(
+    dimension: Dimension, searched: Mapping[str, Dimension], space: Space, base: Mapping[str, Value]
+) -> str:
     for path, allowed in dimension.when.items():
         other = searched.get(path)
         if other is None:
-            near = did_you_mean(path, searched.keys() - {dimension.path}) or "; put it under 'search' as well"
+            known = {other for other in searched if other != dimension.path and not unknown(other, base)}
+            near = did_you_mean(path, known) or "; put it under 'search' as well"
             why = "is fixed, not searched" if path in space.fixed else f"is not searched{near}"
             return f"search: {dimension.path}: when: {path} {why}"
         if other.kind == "float":

@@ -174,14 +174,17 @@ def _result(study: StudyFiles, best: TrialRecord) -> list[str]:
 
 
 def _gains(best: TrialRecord, gained: Iterable[Gain]) -> list[str]:
-    if not best.number:
-        lines = ["| metric | defaults | alone | n |", "|---|---:|---:|---:|"]
-        return [*lines, *(f"| {g.metric} | {g.after:.4f} | {_alone(g)} | {g.sample or '-'} |" for g in gained)]
-    lines = ["| metric | defaults | best | gain | alone | n |", "|---|---:|---:|---:|---:|---:|"]
-    return lines + [
-        f"| {g.metric} | {g.before:.4f} | {g.after:.4f} | {g.difference:+.4f} | {_alone(g)} | {g.sample or '-'} |"
-        for g in gained
-    ]
+    """What was not measured is a dash; without any dataset trained alone there is no column of them."""
+    gained = list(gained)
+    columns = {"defaults": [_number(g.before if best.number else g.after) for g in gained]}
+    if best.number:
+        columns |= {"best": [_number(g.after) for g in gained], "gain": [_number(g.difference, "+") for g in gained]}
+    if any(math.isfinite(g.alone) for g in gained):
+        columns["alone"] = [_number(g.alone) for g in gained]
+    columns["n"] = [str(g.sample or "-") for g in gained]
+    lines = [f"| metric | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    rows = zip(*columns.values(), strict=True)
+    return [*lines, *(f"| {g.metric} | {' | '.join(row)} |" for g, row in zip(gained, rows, strict=True))]
 
 
 def _final(study: StudyFiles) -> list[str]:
@@ -201,5 +204,5 @@ def _final(study: StudyFiles) -> list[str]:
     return lines
 
 
-def _alone(gain: Gain) -> str:
-    return f"{gain.alone:.4f}" if math.isfinite(gain.alone) else "-"
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign}.4f}" if math.isfinite(value) else "-"

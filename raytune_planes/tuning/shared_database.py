@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from raytune_planes.addresses import FORM, answering, is_postgres, named, same_database, without_login, without_secrets
+from raytune_planes.addresses import answering, is_postgres, refuse_other, same_database, without_login, without_secrets
 from raytune_planes.errors import UserError
 from raytune_planes.tracking import files
 from raytune_planes.tuning.patient import Patient
@@ -25,11 +25,7 @@ def refuse_away(address: str, mlflow: str = "", named_by: str = "--search-db") -
     Args:
         named_by: The option or variable that names ``address``.
     """
-    if not is_postgres(address):
-        raise UserError(
-            f"the search's database is asked for by {named_by} at {named(address)}, which is no {FORM}; without "
-            "it the search is in a file in the study's folder"
-        )
+    refuse_other(address, named_by)
     with answering(address, f"{WHAT} (from {named_by})", "studies"):
         pass
     if is_postgres(mlflow) and same_database(address, mlflow):

@@ -156,6 +156,15 @@ def test_a_trial_that_keeps_the_floors_goes_before_one_that_scores_higher() -> N
     assert "best: the defaults: no complete trial that keeps every floor beat them" in as_text(study(keeps, leads))
 
 
+def test_defaults_that_lead_in_one_metric_alone_are_not_said_to_be_unbeaten() -> None:
+    first = ended(trial(0), End.COMPLETED, "done", epoch(1, 0.1, iou=0.9, planesnet=0.9))
+    leads = ended(trial(1), End.COMPLETED, "done", epoch(1, 0.99, iou=0.8, planesnet=0.9))
+    assert "best: trial 1, score" in as_text(study(first, leads))
+    preferred = as_text(study(first, leads), prefer="val/hrplanes/iou")
+    assert "best: the defaults, score" in preferred
+    assert "beat them" not in preferred
+
+
 def test_with_no_complete_trial_the_failures_are_told() -> None:
     failed = [ended(trial(n), End.FAILED, f"reason {n}") for n in range(7)]
     text = as_text(study(*failed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -137,6 +138,17 @@ def test_the_description_of_the_best_tells_its_gain_beside_alone_and_the_setting
     assert "| `fgvc.head.depth` | 1 | 2 |\n| `optim.lr` | 0.002 | 0.004 |" in "\n".join(sorted(note.splitlines()))
     assert "epoch 2: planesnet rests: no gain in 2 epochs" in note
     assert "Report: see the study's own run" in note
+
+
+def test_a_description_has_no_column_without_figures_and_a_dash_for_what_was_not_measured() -> None:
+    first, *_ = three_trials()
+    odd = replace(first.epochs[-1], metrics={**first.epochs[-1].metrics, "val/hrplanes/scene_iou": math.nan})
+    for trials in ((first, replace(BETTER, epochs=(odd,))), (replace(first, epochs=(odd,)),)):
+        note = best_note(StudyFiles(Path("results/quick-1"), START, trials, FINISH), trials[-1], "")
+        (row,) = (line for line in note.splitlines() if line.startswith("| val/hrplanes/scene_iou"))
+        assert "nan" not in note
+        assert " - |" in row
+        assert "alone" not in note.partition("| metric |")[2].partition("\n")[0]
 
 
 def test_metrics_arrive_with_the_objectives_first_and_then_validation() -> None:
