@@ -50,6 +50,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Raises UserError: the folder cannot be read, the new one is not empty, or a setting blends several pictures."""
     from raytune_planes.datasets import offline, reader
+    from raytune_planes.datasets.split_folders import is_augmented
     from raytune_planes.settings import make_config, only, parse_assignments
 
     given = parse_assignments([f"datasets.{NAME}.augment.{each}" for each in args.settings])
@@ -64,11 +65,20 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
         raise UserError(f"{printable(args.out)} holds something already; name a new folder with --out")
+    if args.out.resolve().is_relative_to(args.folder.resolve()):
+        raise UserError(
+            f"{printable(args.out)} lies in {printable(args.folder)}, where it would be read as more of its pictures; "
+            "name a folder beside it with --out"
+        )
     source = reader(NAME, settings, None)
     listing = source.scan()
     for warning in listing.warnings:
         print(f"{printable(args.folder)}: {warning}", file=sys.stderr)
-    pictures = list(offline.crops(listing) if args.crops else offline.whole_pictures(listing))
+    found = list(offline.crops(listing) if args.crops else offline.whole_pictures(listing))
+    pictures = [each for each in found if not is_augmented(each.sample.path.name)]
+    if len(pictures) < len(found):
+        left = counted(len(found) - len(pictures), "picture that augment wrote", "pictures that augment wrote")
+        print(f"{printable(args.folder)}: {left} earlier, left out", file=sys.stderr)
     counts = offline.copies_of(pictures, args.copies, args.balance)
     offline.write(source, pictures, counts, args.out, settings.augment.applied, settings.turns(NAME), args.seed)
     for name in sorted({picture.name for picture in pictures}):

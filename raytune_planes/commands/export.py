@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     needed(args.format)
     found = find_model(args.model, args.studies, args.tracking_uri, "cpu")
     model, dataset = one_head(found, args.model, args.dataset, "export", "a file answers for one dataset")
+    if args.out.is_dir():
+        raise UserError(f"{printable(args.out)} is a folder; name the file to write with --out")
     if not args.out.absolute().parent.is_dir():
         raise UserError(
             f"no folder {printable(args.out.parent)} to write {printable(args.out.name)} into; make it first"

@@ -18,6 +18,7 @@ from raytune_planes.settings import path_made_absolute
 from raytune_planes.stores.address import where
 from raytune_planes.tracking import files
 from raytune_planes.tracking.base import DataDescription
+from raytune_planes.tracking.mlflow_place import absolute
 from raytune_planes.tracking.origin import origin_of
 
 LIMITS = ("trials", "hours", "samples", "patience", "stall_minutes", "free_gib")
@@ -108,6 +109,7 @@ def remember(args: argparse.Namespace, folder: Path, say: Callable[[str], None])
             by = getattr(args, "search_named", "--search-db") if key == "search_db" else "--tracking-uri"
             for_what = "--resume" if key == "search_db" else "--resume and sync"
             say(f"The login in {by} is kept nowhere: for {for_what} {instead}")
+    own["tracking_uri"] = own["tracking_uri"] and absolute(own["tracking_uri"])
     own["set"] = [path_made_absolute(assignment) for assignment in args.set]
     own["start_from"] = [str(p.resolve()) for p in own["start_from"]]
     space = Path(args.space)

@@ -189,7 +189,8 @@ def _ray_beside(args: argparse.Namespace) -> AbstractContextManager[None]:
     from raytune_planes.tracking import files
 
     is_there = args.name and not args.resume and (files.study_folder(args.out, args.name) / files.STUDY).is_file()
-    if is_there or (isinstance(args.data, Path) and not args.data.is_dir()):
+    lacks = [path for path in args.start_from if not Path(path).is_file()]
+    if is_there or lacks or (isinstance(args.data, Path) and not args.data.is_dir()):
         return nullcontext()
     from raytune_planes.tuning.cluster import beginning
 

@@ -28,6 +28,11 @@ def parted(arrays: Arrays, split: Split) -> Arrays:
     whole = _validating(arrays, split)
     if split.unique:
         kept = {**whole.splits, "train": unrepeated(whole)}
+        if not len(kept["train"]) and len(whole.splits["train"]):
+            raise UserError(
+                f"split.unique leaves '{arrays.info.name}' no training picture: each is a copy of a validation "
+                "picture; look at them with 'data', or set split.unique=false"
+            )
         whole = replace(whole, splits=kept, fingerprint=f"{whole.fingerprint}{UNIQUE}")
     if split.use == 1:
         return whole

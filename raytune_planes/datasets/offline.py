@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections import Counter
@@ -23,6 +24,8 @@ from raytune_planes.errors import UserError
 
 LARGEST = 512
 """Pixels to a side of a copy, at most: it is square, as a model sees its source."""
+AT_ONCE = 16
+"""Copies of a picture that are in memory together."""
 OBJECT, GROUND = "plane", "background"
 """Classes of crops."""
 
@@ -117,15 +120,22 @@ def write(
     Raises:
         UserError: a picture cannot be decoded, or ``out`` cannot be written.
     """
+    new = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}")  # a folder is whole, or not there
     try:
+        new.mkdir(parents=True)
         for done, (source, count) in enumerate(zip(sources, counts, strict=True)):
             image, mask = _whole(reader, source)
-            _save(out, source, source.file, image, mask)
+            _save(new, source, source.file, image, mask)
             if count:
-                _copies(out, source, count, image, mask, settings, turns, seed)
+                _copies(new, source, count, image, mask, settings, turns, seed)
             progress(done + 1)
+        if out.is_dir():
+            out.rmdir()  # empty, or it would have been refused
+        new.rename(out)
     except OSError as error:
         raise UserError(f"{out} cannot be written: {error.strerror}; name another folder") from None
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _whole(reader: Reader, source: Source) -> tuple[Image.Image, Image.Image | None]:
@@ -162,21 +172,25 @@ def _copies(
 ) -> None:
     side = min(LARGEST, max(image.size))
     pixels_HWC = np.asarray(image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR), np.float32) / 255
-    image_BCHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)[None].repeat(count, 1, 1, 1)
-    masks_BHW = None
+    image_CHW = torch.from_numpy(pixels_HWC).permute(2, 0, 1)
+    mask_HW = None
     if mask is not None:
         drawn_HW = np.asarray(mask.resize((side, side), Image.Resampling.NEAREST))
-        masks_BHW = torch.from_numpy((drawn_HW > (127 if drawn_HW.max() > 1 else 0)).astype(np.float32))[None]
-        masks_BHW = masks_BHW.repeat(count, 1, 1)
+        mask_HW = torch.from_numpy((drawn_HW > (127 if drawn_HW.max() > 1 else 0)).astype(np.float32))
     where = f"{source.inside.as_posix()}/{source.file}"
     number = int.from_bytes(hashlib.sha256(f"{seed}:{where}".encode("utf-8", "surrogateescape")).digest()[:7])
-    draws_BD = transforms.draw(count, torch.Generator().manual_seed(number))
-    image_BCHW, masks_BHW = transforms.apply(image_BCHW, masks_BHW, settings, draws_BD, turns)
-    pixels_BHWC = (image_BCHW * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    for k in range(count):
-        drawn = None if masks_BHW is None else Image.fromarray((masks_BHW[k] > 0.5).to(torch.uint8).numpy() * 255)
-        name = augmented_name(source.file, f"{number:014x}{k:04d}")
-        _save(out, source, name, Image.fromarray(pixels_BHWC[k]), drawn)
+    generator = torch.Generator().manual_seed(number)
+    for first in range(0, count, AT_ONCE):
+        some = min(AT_ONCE, count - first)
+        image_BCHW = image_CHW[None].repeat(some, 1, 1, 1)
+        masks_BHW = None if mask_HW is None else mask_HW[None].repeat(some, 1, 1)
+        draws_BD = transforms.draw(some, generator)
+        image_BCHW, masks_BHW = transforms.apply(image_BCHW, masks_BHW, settings, draws_BD, turns)
+        pixels_BHWC = (image_BCHW * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        for k in range(some):
+            drawn = None if masks_BHW is None else Image.fromarray((masks_BHW[k] > 0.5).to(torch.uint8).numpy() * 255)
+            name = augmented_name(source.file, f"{number:014x}{first + k:04d}")
+            _save(out, source, name, Image.fromarray(pixels_BHWC[k]), drawn)
 
 
 def _file(i: int, sample: Sample) -> str:

@@ -12,7 +12,8 @@ from torch import Tensor
 from raytune_planes.errors import UserError
 from raytune_planes.paths import there
 from raytune_planes.printing import printable
-from raytune_planes.serving.export_formats import ABOUT, Opened, Run, opened_onnx
+from raytune_planes.serving.export_formats import ABOUT, INPUT, Opened, Run, opened_onnx
+from raytune_planes.serving.exporting import side_of, weights_digest
 from raytune_planes.serving.predictor import Predictor
 from raytune_planes.tasks.prediction import Prediction
 from raytune_planes.training.passes import eval_batch
@@ -30,16 +31,25 @@ class Exported:
             raise UserError(f"{printable(path)} is no ONNX file of 'export --format onnx'")
         self._opened: Opened = opened
         self._name = path.name
-        self.about = json.loads(opened.said[ABOUT])
-        self.dataset: str = self.about["dataset"]
+        try:
+            self.about = json.loads(opened.said[ABOUT])
+            self.dataset, classes = str(self.about["dataset"]), list(self.about["classes"])
+            self.side = int(self.about["input"][INPUT][-1])
+            """Of the pictures that it takes, in pixels."""
+            self._outputs = list(self.about["outputs"])
+        except (ValueError, KeyError, TypeError, IndexError):
+            raise UserError(f"{printable(path)} does not say of which model it is; export it again") from None
         info = model.infos.get(self.dataset)
-        if info is None or list(info.classes) != self.about["classes"]:
+        if info is None or list(info.classes) != classes:
             raise UserError(
                 f"{printable(path)} answers for dataset '{self.dataset}' of another model: this one has "
                 f"{', '.join(model.infos)}, or other classes of it; export it from this model"
             )
-        self.side: int = self.about["input"]["pixels"][-1]
-        """Of the pictures that it takes, in pixels."""
+        if self.about.get("weights") != weights_digest(model) or self.side != side_of(model, self.dataset):
+            raise UserError(
+                f"{printable(path)} was exported from other weights than this model's, or by an earlier version: it "
+                "would answer otherwise than the model; export it from this model"
+            )
         one = model.predict(self.dataset, torch.zeros(1, 3, self.side, self.side, dtype=torch.uint8))
         self._log_temperature = one.log_temperature
 
@@ -62,8 +72,7 @@ class Exported:
         """As ``Predictor.predict`` of the file's dataset."""
         parts = [self._opened.run(np.ascontiguousarray(some.numpy())) for some in
                  pixels_NCHW.split(eval_batch(pixels_NCHW.shape[-1]))]  # fmt: skip
-        names = list(self.about["outputs"])
-        out = {name: torch.from_numpy(np.concatenate([part[i] for part in parts])) for i, name in enumerate(names)}
+        out = {name: torch.from_numpy(np.concatenate([p[i] for p in parts])) for i, name in enumerate(self._outputs)}
         return Prediction(
             probability_BK=out.get("probability"),
             mask_BHW=out.get("mask"),

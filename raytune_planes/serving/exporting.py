@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -88,7 +89,7 @@ class Answers(nn.Module):
     def __init__(self, model: Predictor, dataset: str) -> None:
         super().__init__()
         self.network, self.dataset, self._model = model.model, dataset, (model,)  # a tuple: its parts are not ours
-        side = _side(model, dataset)
+        side = side_of(model, dataset)
         found = model.predict(dataset, torch.zeros(1, 3, side, side, dtype=torch.uint8))
         self.names = tuple(name for name in OUTPUTS if _output(found, name) is not None)
 
@@ -106,8 +107,18 @@ class Answers(nn.Module):
             "classes": list(model.infos[self.dataset].classes),
             "input": {INPUT: ["N", 3, side, side], "type": "uint8", "order": "RGB"},
             "outputs": {name: OUTPUTS[name] for name in self.names},
+            "weights": weights_digest(model),
             "synthetic": None if model.synthetic is None else self.dataset in model.synthetic,
         }
+
+
+def weights_digest(model: Predictor) -> str:
+    """Of all that the network has learnt: a file that was exported from other weights answers otherwise."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 OUTPUTS: Mapping[str, str] = {
@@ -137,7 +148,7 @@ def _output(found: Prediction, name: str) -> Any:
 
 def noise(model: Predictor, dataset: str, pictures: int) -> np.ndarray:
     """uint8 [N, S, S, 3]: what the model could see of ``dataset``, coarse and fine, dark and light."""
-    side = _side(model, dataset)
+    side = side_of(model, dataset)
     random, parts = np.random.default_rng(0), []
     for i in range(pictures):
         cells = -(-side // 2 ** (i % 4))
@@ -146,7 +157,8 @@ def noise(model: Predictor, dataset: str, pictures: int) -> np.ndarray:
     return np.stack(parts)
 
 
-def _side(model: Predictor, dataset: str) -> int:
+def side_of(model: Predictor, dataset: str) -> int:
+    """Of the pictures that the head of ``dataset`` takes, in pixels."""
     return model.learnt[dataset].seen.side(model.learnt[dataset].reader.image_size)
 
 

@@ -27,7 +27,7 @@ def quantised(whole: Path, out: Path, pixels_NCHW: np.ndarray) -> None:
     of matrices, to which this applies, so there is no dynamic quantisation.
 
     Args:
-        whole: A file of ``export``.
+        whole: A file of ``export``, in a folder that goes afterwards: others are written beside it.
         pixels_NCHW: uint8, what the model would see.
 
     Raises:
@@ -45,7 +45,7 @@ def quantised(whole: Path, out: Path, pixels_NCHW: np.ndarray) -> None:
             batch = next(self._batches, None)
             return None if batch is None else {INPUT: batch}
 
-    ready = out.with_name(f"{out.name}.ready")
+    ready = whole.with_name("ready.onnx")  # and what the library writes beside it
     try:
         with _quiet():
             # Symbolic shapes are left out: they fail on outputs without a known rank, and nothing here needs them.
@@ -65,8 +65,6 @@ def quantised(whole: Path, out: Path, pixels_NCHW: np.ndarray) -> None:
             f"this model cannot be written with 8-bit integers: {type(error).__name__}: {first_line(error)}; "
             "leave out --int8"
         ) from error
-    finally:
-        ready.unlink(missing_ok=True)
 
 
 @contextmanager

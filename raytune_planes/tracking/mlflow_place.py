@@ -65,6 +65,14 @@ class MlflowPlace:
         )
 
 
+def absolute(uri: str) -> str:
+    """The same store from any folder: ``sqlite:///x.db`` and a plain path are taken from the present one."""
+    prefix = "sqlite:///"
+    if uri.startswith(prefix) and (path := uri.removeprefix(prefix)) and not path.startswith(("/", ":")):
+        return f"{prefix}{Path(path).resolve()}"
+    return uri if ":" in uri or uri == "databricks" else str(Path(uri).resolve())
+
+
 @contextmanager
 def current_store(uri: str) -> Iterator[None]:
     """Let MLflow's functions that take no address use ``uri``, and leave MLflow and the environment as they were.

@@ -16,7 +16,7 @@ from raytune_planes.errors import UserError
 from raytune_planes.memory import granted, is_limited
 from raytune_planes.printing import told
 from raytune_planes.processors import allowed
-from raytune_planes.tuning import ray_hooks
+from raytune_planes.tuning import giving_up, ray_hooks
 from raytune_planes.tuning.joining import choose, no_answer, temporary_folder
 from raytune_planes.tuning.nodes import Node, nodes_now
 from raytune_planes.tuning.quiet import quiet_libraries
@@ -105,9 +105,11 @@ def beginning() -> Iterator[None]:
                 yield
             finally:
                 for left in _early:
+                    giving_up.hurry(left)
                     with suppress(Exception):  # another error is on its way to the user, or nobody asked for Ray
                         left.result().end()
                 _early.clear()
+                giving_up.GIVEN_UP.clear()
 
 
 @dataclass(frozen=True)
@@ -132,13 +134,16 @@ _early: list[Future[_Connection]] = []
 
 
 def _begun() -> _Connection | None:
-    """What ``beginning`` began; None where it began nothing, or failed: beside the import of torch on a machine that is
-    busy anyway, Ray may be too slow for its own limit."""
+    """What ``beginning`` began; None where it began nothing, or Ray was too slow for its own limit: beside the import
+    of torch on a machine that is busy anyway. Raises what ``_connect`` does otherwise."""
     found = None
     if _early:
         try:
             found = _early[0].result()
         except Exception as error:
+            if isinstance(error, UserError) and not isinstance(error, giving_up.TooBusy):
+                _early.clear()
+                raise
             log.debug("Ray did not start beside the import of torch: %s", error)
         _early.clear()  # after Ctrl-C ``beginning`` ends it
     return found
@@ -191,7 +196,7 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
         The processes that came with it.
 
     Raises:
-        UserError: it did not start ``STARTS`` times.
+        TooBusy: it did not start ``STARTS`` times.
     """
     import ray
 
@@ -206,16 +211,14 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
             with ray_hooks.only_what_runs_trials(), told_while(lambda: f"Ray is still starting, {busy()}"):
                 ray.init("local", num_cpus=allowed(), **_memory(), **where, **quiet)
         except Exception as error:
-            if "timed out during startup" not in str(error):
+            if "timed out during startup" not in str(error) or giving_up.GIVEN_UP.is_set():
                 raise
-            for process in set(psutil.Process().children(recursive=True)) - before:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+            giving_up.end(set(psutil.Process().children(recursive=True)) - before)
             if turn < STARTS:
                 told(f"Ray did not start within 30 s, {busy()}; try {turn + 1} of {STARTS}")
         else:
             return set(psutil.Process().children(recursive=True)) - before
-    raise UserError(
+    raise giving_up.TooBusy(
         f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
         "on it; the study has not started"
     )

@@ -46,6 +46,39 @@ def test_copies_are_in_the_group_of_their_source_and_in_training_alone(tmp_path:
     assert len({s.path.read_bytes() for s in listing.samples}) == 20 + 32, "every copy is another picture"
 
 
+def test_copies_are_not_copied_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, once, twice = classes(tmp_path / "own"), tmp_path / "once", tmp_path / "twice"
+    assert main(["augment", str(source), "--out", str(once), "--copies", "20"]) == 0
+    assert main(["augment", str(once), "--out", str(twice)]) == 0
+    assert "320 pictures that augment wrote earlier, left out" in capsys.readouterr().err
+    parts = by_split(written(twice))
+    assert Counter(map(is_augmented, parts["train"])) == {False: 16, True: 16}
+
+
+def test_what_ends_midway_leaves_nothing_and_a_folder_inside_the_pictures_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = classes(tmp_path / "own"), tmp_path / "new"
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["augment", str(source), "--out", str(source / "new")]) == 2
+    assert "lies in" in capsys.readouterr().err
+    out.mkdir()
+    calls, real = list[int](), Image.Image.save
+
+    def full(*args: object, **more: object) -> None:
+        calls.append(1)
+        if len(calls) == 5:
+            raise OSError(28, "No space left on device")
+        real(*args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert main(["augment", str(source), "--out", str(out)]) == 2
+    assert "cannot be written: No space left on device" in capsys.readouterr().err
+    assert not list(out.iterdir())
+    out.rmdir()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_no_copy_validates_on_any_fold_and_none_trains_where_its_source_validates(tmp_path: Path) -> None:
     source, out = classes(tmp_path / "own"), tmp_path / "new"
     assert main(["augment", str(source), "--out", str(out)]) == 0

@@ -10,6 +10,7 @@ import pytest
 from raytune_planes.config import Split
 from raytune_planes.datasets.base import Arrays, Info
 from raytune_planes.datasets.folds import fingerprint, parted
+from raytune_planes.errors import UserError
 
 COUNT = 24
 
@@ -52,6 +53,13 @@ def test_validation_and_test_stay_and_the_fingerprint_tells_it(arrays: Arrays) -
         np.testing.assert_array_equal(found.splits[split], data.splits[split])
     assert fingerprint(data, Split(unique=True)) == "print unique"
     assert fingerprint(data, Split(unique=True, use=0.5)) == "print unique use-0.5"
+
+
+def test_where_nothing_is_left_that_is_said_with_the_setting(arrays: Arrays) -> None:
+    images = arrays.images_NHWC.copy()
+    images[:] = images[-1]
+    with pytest.raises(UserError, match="split.unique leaves 'mine' no training picture"):
+        parted(replace(arrays, images_NHWC=images, labels_N=np.zeros(COUNT, np.int64)), Split(unique=True))
 
 
 def test_where_it_is_not_asked_no_picture_is_looked_at(arrays: Arrays) -> None:

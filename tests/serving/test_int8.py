@@ -154,6 +154,20 @@ def test_a_file_of_another_model_does_not_answer_in_this_ones_place(
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(UserError, match="of another model: this one has planesnet"):
         Exported(tmp_path / "other.onnx", model, 1)
+    for changed, why in (
+        ({"weights": "0" * 16}, "was exported from other weights"),
+        ({"input": {"pixels": ["N", 3, 999, 999]}}, "was exported from other weights"),
+        ({"classes": None}, "does not say of which model it is"),
+        ({"input": {}}, "does not say of which model it is"),
+    ):
+        other.metadata_props[0].value = json.dumps(about | changed)
+        onnx.save(other, tmp_path / "other.onnx")
+        with pytest.raises(UserError, match=why):
+            Exported(tmp_path / "other.onnx", model, 1)
+    other.metadata_props[0].value = "no JSON"
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(UserError, match="does not say of which model it is"):
+        Exported(tmp_path / "other.onnx", model, 1)
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(UserError, match="is no ONNX file of 'export --format onnx'"):
         Exported(tmp_path / "text.onnx", model, 1)

@@ -19,7 +19,7 @@ from raytune_planes.tracking.files import ARGUMENTS
 from raytune_planes.tracking.mlflow import attach, sync
 from raytune_planes.tracking.mlflow_connection import connect, default_uri
 from raytune_planes.tracking.mlflow_model import fetch
-from raytune_planes.tracking.mlflow_place import EXPERIMENT_NAME, URI, MlflowPlace
+from raytune_planes.tracking.mlflow_place import EXPERIMENT_NAME, URI, MlflowPlace, absolute
 from raytune_planes.tracking.mlflow_ui import serve_ui
 from tests.tracking.stores import contents, experiment, tracked
 from tests.tracking.studies import FINISH, START, play, three_trials
@@ -82,6 +82,14 @@ def test_what_a_study_was_started_with_counts_before_the_default(
     assert place.uri == found
     assert place.is_kept == (found == "sqlite:///kept.db")
     assert place.experiment == ("planes" if environment else "own")
+
+
+def test_a_kept_store_is_the_same_one_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("sqlite:///x.db") == f"sqlite:///{tmp_path.resolve()}/x.db"
+    assert absolute("runs") == str(tmp_path.resolve() / "runs")
+    for uri in ("sqlite:////a/x.db", "sqlite:///:memory:", "http://host:5000", "postgresql://host/db", "databricks"):
+        assert absolute(uri) == uri
 
 
 def test_sync_sends_to_the_store_that_the_study_was_started_with(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from raytune_planes import waiting
 from raytune_planes.errors import UserError
-from raytune_planes.tuning import cluster
+from raytune_planes.tuning import cluster, giving_up
 from raytune_planes.tuning.cluster import beginning, connected
 from raytune_planes.tuning.nodes import AUTOSCALES, Node, may_start, nodes_now
 from tests.tuning.heads import ray_head
@@ -218,3 +220,32 @@ def test_ray_that_did_not_start_in_the_thread_is_started_again(monkeypatch: pyte
     with beginning(), connected():
         pass
     assert ray.called == [("init", False), ("init", True), ("shutdown", True)]
+
+
+def test_a_cluster_that_does_not_answer_is_told_by_who_asks_for_it_and_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with beginning(), pytest.raises(UserError, match=r"the Ray cluster at 127\.0\.0\.1:1 does not answer"), connected():
+        raise AssertionError
+
+
+def test_a_start_that_nobody_waits_for_any_more_ends_with_its_processes_and_is_not_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copy("/bin/sleep", tmp_path / "raylet")  # by its name it is known
+    begun, started = threading.Event(), list[subprocess.Popen[bytes]]()
+
+    def slow(*_: object, **__: object) -> None:
+        started.append(subprocess.Popen([tmp_path / "raylet", "600"]))
+        begun.set()
+        started[-1].wait()
+        raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr("ray.init", slow)
+    monkeypatch.setenv("RAY_ADDRESS", "local")
+    with suppress(KeyboardInterrupt), beginning():
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+    assert not giving_up.GIVEN_UP.is_set(), "a later study may start one"
