@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -105,11 +106,10 @@ def beginning() -> Iterator[None]:
                 yield
             finally:
                 for left in _early:
-                    giving_up.hurry(left)
+                    giving_up.wait(left)
                     with suppress(Exception):  # another error is on its way to the user, or nobody asked for Ray
                         left.result().end()
                 _early.clear()
-                giving_up.GIVEN_UP.clear()
 
 
 @dataclass(frozen=True)
@@ -211,13 +211,16 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
             with ray_hooks.only_what_runs_trials(), told_while(lambda: f"Ray is still starting, {busy()}"):
                 ray.init("local", num_cpus=allowed(), **_memory(), **where, **quiet)
         except Exception as error:
-            if "timed out during startup" not in str(error) or giving_up.GIVEN_UP.is_set():
+            if "timed out during startup" not in str(error):
                 raise
             giving_up.end(set(psutil.Process().children(recursive=True)) - before)
-            if turn < STARTS:
-                told(f"Ray did not start within 30 s, {busy()}; try {turn + 1} of {STARTS}")
         else:
             return set(psutil.Process().children(recursive=True)) - before
+        gc.collect()  # Ray's record of the failed start, while what its processes would warn of is quiet
+        if giving_up.GIVEN_UP.is_set():
+            break
+        if turn < STARTS:
+            told(f"Ray did not start within 30 s, {busy()}; try {turn + 1} of {STARTS}")
     raise giving_up.TooBusy(
         f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
         "on it; the study has not started"

@@ -16,8 +16,9 @@ from raytune_planes.invocation import command, in_folder
 from raytune_planes.terminal import View
 from raytune_planes.tuning import joining
 from raytune_planes.tuning.cluster import Cluster
-from raytune_planes.tuning.giving_up import NAMES
 
+NAMES = ("gcs_server", "raylet")
+"""Without one of them no trial can start or report; Ray's library ends this process some time later, without a word."""
 POLL_S = 0.1
 """Ray's agents look every 0.4 s for the raylet, and write of its death for pages."""
 ASK_S = 2.0
@@ -59,7 +60,6 @@ class Guard:
             self._thread.join()  # it ends this process
 
     def _watch_daemons(self) -> None:
-        # Without one of them no trial can start or report; Ray's library ends this process later, without a word.
         names = {p: name for p in self._started if (name := _name(p)) in NAMES}
         looks = 0
         while not self._over.wait(POLL_S):

@@ -1,9 +1,8 @@
-"""A start of Ray that nobody waits for any more, as after Ctrl-C, ends soon."""
+"""A start of Ray that nobody waits for any more, as after Ctrl-C: it is not tried again."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -12,27 +11,25 @@ from typing import Any
 import psutil
 
 from raytune_planes.errors import UserError
+from raytune_planes.waiting import told_while
 
-NAMES = ("gcs_server", "raylet")
-"""Ray's own processes, which start all others."""
 GIVEN_UP = threading.Event()
-"""Nobody waits any more for the start that is under way: it is not tried again."""
-LOOK_S = 0.1
+"""Nobody waits any more for the start that is under way."""
 
 
 class TooBusy(UserError):
     """Ray did not start in time."""
 
 
-def hurry(start: Future[Any]) -> None:
-    """Let a start end soon: Ray itself would wait for its processes for 30 s, and then be started again."""
+def wait(start: Future[Any]) -> None:
+    """Let a start end without another try. What is under way cannot be stopped: Ray looks for its processes for up to
+    30 s, also once they are gone, and of a start that is broken off others would be left."""
     GIVEN_UP.set()
-    while not start.done():
-        for process in psutil.Process().children():
-            with suppress(psutil.Error):
-                if process.name() in NAMES:
-                    end([*process.children(recursive=True), process])
-        time.sleep(LOOK_S)
+    try:
+        with suppress(Exception), told_while(lambda: "Ray's start is given up, which takes up to 30 s"):
+            start.result()
+    finally:
+        GIVEN_UP.clear()
 
 
 def end(processes: Iterable[psutil.Process]) -> None:

@@ -13,4 +13,6 @@ def quiet_libraries() -> Iterator[None]:
     with warnings.catch_warnings():
         for kind in (DeprecationWarning, FutureWarning, UserWarning, ResourceWarning, RuntimeWarning):
             warnings.filterwarnings("ignore", category=kind, module=r"(ray|torch|optuna|mlflow|pydantic)\b.*")
+        # Of a start of Ray that failed: Ray forgets its processes.
+        warnings.filterwarnings("ignore", message=r"subprocess \d+ is still running", category=ResourceWarning)
         yield
