@@ -213,6 +213,7 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
         except Exception as error:
             if "timed out during startup" not in str(error):
                 raise
+            ray.shutdown()  # else its library ends this process a minute after its server is gone
             giving_up.end(set(psutil.Process().children(recursive=True)) - before)
         else:
             return set(psutil.Process().children(recursive=True)) - before
