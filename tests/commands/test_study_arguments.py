@@ -25,7 +25,7 @@ from tests.tracking.studies import START
 FIRST: dict[str, Any] = {
     **{"trials": 4, "hours": 1.0, "samples": 99, "patience": 3, "stall_minutes": 5.0, "free_gib": 2.0, "keep": 5},
     **{"workers": 2, "cpus_per_worker": 2, "gpus_per_worker": "0", "concurrent": 2},
-    **{"data": "pictures", "cache": "decoded", "cache_limit": 7.0, "tracking_uri": "sqlite:///first.db"},
+    **{"data": "pictures", "cache": "decoded", "cache_limit": 7.0, "tracking_uri": "sqlite:////kept/first.db"},
     **{"experiment": "one", "search_db": "postgresql://one/planes", "final": 30, "confirm": 1, "seeds": 7},
 }
 SECOND: dict[str, Any] = {
