@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 
 from raytune_planes.commands.arguments import (
     SEARCH_DB,
@@ -167,7 +165,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _started(args: argparse.Namespace, out: ScriptOutput) -> int:
-    """Checks and tells what is asked before the libraries are loaded, which takes seconds, Ray in a thread beside."""
+    """Checks and tells what is asked before the libraries are loaded, which takes seconds."""
     from raytune_planes.addresses import refuse_other
     from raytune_planes.commands.study_space import space_of
     from raytune_planes.printing import by_words
@@ -177,21 +175,7 @@ def _started(args: argparse.Namespace, out: ScriptOutput) -> int:
     if args.search_db:
         refuse_other(args.search_db, args.search_named)
     print(by_words(f"Question: {space.about or space.name}\nGoal: {goal_in_words(space.goal)}", sys.stdout))
-    print("Loading PyTorch and starting Ray", flush=True)
-    with _ray_beside(args):
-        from raytune_planes.commands import study_run
+    print("Loading PyTorch and Ray", flush=True)
+    from raytune_planes.commands import study_run
 
-        return study_run.run(args, out, space, text)
-
-
-def _ray_beside(args: argparse.Namespace) -> AbstractContextManager[None]:
-    """Ray starts in a thread, unless it is seen already that nothing will run."""
-    from raytune_planes.tracking import files
-
-    is_there = args.name and not args.resume and (files.study_folder(args.out, args.name) / files.STUDY).is_file()
-    lacks = [path for path in args.start_from if not Path(path).is_file()]
-    if is_there or lacks or (isinstance(args.data, Path) and not args.data.is_dir()):
-        return nullcontext()
-    from raytune_planes.tuning.cluster import beginning
-
-    return beginning()
+    return study_run.run(args, out, space, text)

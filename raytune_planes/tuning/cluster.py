@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -17,13 +16,11 @@ from raytune_planes.errors import UserError
 from raytune_planes.memory import granted, is_limited
 from raytune_planes.printing import told
 from raytune_planes.processors import allowed
-from raytune_planes.tuning import giving_up, ray_hooks
+from raytune_planes.tuning import ray_hooks
 from raytune_planes.tuning.joining import choose, no_answer, temporary_folder
 from raytune_planes.tuning.nodes import Node, nodes_now
 from raytune_planes.tuning.quiet import quiet_libraries
 from raytune_planes.waiting import told_while
-
-log = logging.getLogger(__name__)
 
 UV_RUN, LOOPBACK = "RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Variables of the environment that Ray reads when it is imported."""
@@ -84,32 +81,11 @@ def connected() -> Iterator[Cluster]:
 
     _pull_levers()
     with quiet_libraries():
-        connection = _begun() or _connect()
+        connection = _connect()
         try:
             yield Cluster(nodes_now(), connection.address, connection.processes, connection.notes)
         finally:
             connection.end()
-
-
-@contextmanager
-def beginning() -> Iterator[None]:
-    """Inside, a thread begins what the next ``connected`` needs, while this process loads torch and opens the data:
-    either takes seconds. What is not taken over is ended."""
-    with quiet_libraries():
-        _pull_levers()
-        import ray  # noqa: F401  # here: two threads that import halves of one package can see each other's half
-
-        # The thread lives as long as Ray: what it started would be killed with it.
-        with ThreadPoolExecutor(1, "ray") as thread:
-            _early.append(thread.submit(_connect))
-            try:
-                yield
-            finally:
-                for left in _early:
-                    giving_up.wait(left)
-                    with suppress(Exception):  # another error is on its way to the user, or nobody asked for Ray
-                        left.result().end()
-                _early.clear()
 
 
 @dataclass(frozen=True)
@@ -127,26 +103,6 @@ class _Connection:
         ray.shutdown()
         if self.named is not None:
             os.environ["RAY_ADDRESS"] = self.named
-
-
-_early: list[Future[_Connection]] = []
-"""What ``beginning`` began and nobody has taken over; one at most."""
-
-
-def _begun() -> _Connection | None:
-    """What ``beginning`` began; None where it began nothing, or Ray was too slow for its own limit: beside the import
-    of torch on a machine that is busy anyway. Raises what ``_connect`` does otherwise."""
-    found = None
-    if _early:
-        try:
-            found = _early[0].result()
-        except Exception as error:
-            if isinstance(error, UserError) and not isinstance(error, giving_up.TooBusy):
-                _early.clear()
-                raise
-            log.debug("Ray did not start beside the import of torch: %s", error)
-        _early.clear()  # after Ctrl-C ``beginning`` ends it
-    return found
 
 
 def _connect() -> _Connection:
@@ -196,7 +152,7 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
         The processes that came with it.
 
     Raises:
-        TooBusy: it did not start ``STARTS`` times.
+        UserError: it did not start ``STARTS`` times.
     """
     import ray
 
@@ -214,15 +170,15 @@ def _start(where: Mapping[str, str]) -> set[psutil.Process]:
             if "timed out during startup" not in str(error):
                 raise
             ray.shutdown()  # else its library ends this process a minute after its server is gone
-            giving_up.end(set(psutil.Process().children(recursive=True)) - before)
+            for process in set(psutil.Process().children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
         else:
             return set(psutil.Process().children(recursive=True)) - before
         gc.collect()  # Ray's record of the failed start, while what its processes would warn of is quiet
-        if giving_up.GIVEN_UP.is_set():
-            break
         if turn < STARTS:
             told(f"Ray did not start within 30 s, {busy()}; try {turn + 1} of {STARTS}")
-    raise giving_up.TooBusy(
+    raise UserError(
         f"Ray did not start within 30 s, {STARTS} times in a row: this machine is too busy. Try again when less runs "
         "on it; the study has not started"
     )

@@ -9,15 +9,14 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from raytune_planes import waiting
 from raytune_planes.errors import UserError
-from raytune_planes.tuning import cluster, giving_up
-from raytune_planes.tuning.cluster import beginning, connected
+from raytune_planes.tuning import cluster
+from raytune_planes.tuning.cluster import connected
 from raytune_planes.tuning.nodes import AUTOSCALES, Node, may_start, nodes_now
 from tests.tuning.heads import ray_head
 
@@ -178,73 +177,3 @@ def test_the_ray_of_this_machine_offers_the_processors_that_this_process_may_use
     environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout == "1.0 PASSIVE\n[]\n", done.stderr
-
-
-class NoRay:
-    """Ray's functions, which note which thread called them and start nothing."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: int = 0) -> None:
-        self.called, self.failures = list[tuple[str, bool]](), failures
-        monkeypatch.setattr("ray.init", lambda *_, **__: self._note("init"))
-        monkeypatch.setattr("ray.shutdown", lambda: self._note("shutdown"))
-        monkeypatch.setattr("ray.nodes", lambda: [])
-        monkeypatch.setenv("RAY_ADDRESS", "local")
-
-    def _note(self, name: str) -> None:
-        self.called.append((name, threading.current_thread() is threading.main_thread()))
-        if name == "init" and self.failures:
-            self.failures -= 1
-            raise RuntimeError("it is a test")
-
-
-def test_ray_that_a_thread_began_is_taken_over_once_and_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = NoRay(monkeypatch)
-    with beginning():
-        with connected():
-            assert ray.called == [("init", False)]
-        with connected():
-            pass
-    assert ray.called == [("init", False), ("shutdown", True), ("init", True), ("shutdown", True)]
-
-
-def test_ray_that_nobody_takes_over_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = NoRay(monkeypatch)
-    with pytest.raises(UserError, match="no pictures"), beginning():
-        raise UserError("no pictures")
-    assert ray.called == [("init", False), ("shutdown", True)]
-
-
-def test_ray_that_did_not_start_in_the_thread_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = NoRay(monkeypatch, failures=1)
-    with beginning(), connected():
-        pass
-    assert ray.called == [("init", False), ("init", True), ("shutdown", True)]
-
-
-def test_a_cluster_that_does_not_answer_is_told_by_who_asks_for_it_and_not_asked_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with beginning(), pytest.raises(UserError, match=r"the Ray cluster at 127\.0\.0\.1:1 does not answer"), connected():
-        raise AssertionError
-
-
-def test_a_start_that_nobody_waits_for_any_more_is_not_tried_again_and_leaves_no_process(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    begun, started = threading.Event(), list[subprocess.Popen[bytes]]()
-
-    def slow(*_: object, **__: object) -> None:
-        started.append(subprocess.Popen(["sleep", "600"]))
-        begun.set()
-        assert giving_up.GIVEN_UP.wait(60)
-        raise Exception("The current node timed out during startup. This could happen because ...")
-
-    monkeypatch.setattr("ray.init", slow)
-    monkeypatch.setenv("RAY_ADDRESS", "local")
-    with suppress(KeyboardInterrupt), beginning():
-        assert begun.wait(60)
-        raise KeyboardInterrupt
-    assert [process.wait(10) for process in started] == [-signal.SIGKILL]
-    assert capsys.readouterr().err == ""
-    assert not giving_up.GIVEN_UP.is_set(), "a later study may start one"
