@@ -56,7 +56,7 @@ class StoreLease:
         self._store, self._name, self._on_loss, self._kind = store, name, on_loss, kind
         self._place = results.below(f"{FOLDER}/{name}")
         self._mine = f"{uuid.uuid4().hex}.json"
-        self._over, self._asking = threading.Event(), threading.Lock()
+        self._over, self._ending, self._asking = threading.Event(), threading.Lock(), threading.Lock()
         self._renewed_s = 0.0
         self.lost = False
 
@@ -71,7 +71,8 @@ class StoreLease:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
+        with self._ending:
+            self._over.set()
         if not self.lost:
             with suppress(UserError):  # a store that is away: the claim becomes stale
                 remove(self._store, self._place, self._mine)
@@ -143,8 +144,10 @@ class StoreLease:
         began_s = time.clock_gettime(CLOCK)
         if content(self._store, self._place, self._mine) is None:
             listing(self._store, self._place)  # raises where the whole bucket is gone: no driver has removed that
-            self.lost = True
-            self._on_loss()
+            with self._ending:
+                if not self._over.is_set():  # else it is this driver itself that has removed it
+                    self.lost = True
+                    self._on_loss()
             return
         self._claim(held=True)
         self._renewed_s = began_s

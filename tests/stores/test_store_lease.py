@@ -205,3 +205,28 @@ def test_a_bucket_that_is_gone_is_no_other_driver(s3: Server, bucket: str, monke
             held.holds()
         assert lost == []
         assert not held.lost
+
+
+def test_a_renewal_that_meets_the_end_takes_no_other_driver_for_the_reason(
+    s3: Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, place = opened(parsed(f"s3://{bucket}")), parsed(f"s3://{bucket}/results")
+    asking, ended, answered, lost = (threading.Event() for _ in range(4))
+
+    def late(*args: Any) -> bytes | None:
+        asking.set()
+        assert ended.wait(60)
+        try:
+            return content(*args)
+        finally:
+            answered.set()
+
+    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    with StoreLease(store, place, "night", lost.set) as held:
+        monkeypatch.setattr(lease, "content", late)
+        assert asking.wait(60)
+    ended.set()
+    assert answered.wait(60)
+    with held._asking:  # the renewal has ended
+        assert not lost.is_set()
+        assert not held.lost
