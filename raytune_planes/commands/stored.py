@@ -144,9 +144,8 @@ def _fetch(args: argparse.Namespace, mirror: Mirror) -> list[str]:
     for name in own.keys() - driven:
         with undriven(mirror.folder / f"{DRIVEN}{name}") as nobody_has_it:
             if nobody_has_it:
-                yield_to_others(
-                    mirror, name, _is_kept
-                )  # before files are compared: what was not sent is put aside whole
+                # Before files are compared: what was not sent is put aside whole.
+                yield_to_others(mirror, name, _is_kept)
     ours = partial(_is_of, studies=own)
     mirror.fetch(lambda name: here(name) and not name.endswith(".pt"), ours)
     names = _named(args, mirror.folder)

@@ -26,17 +26,22 @@ INTERRUPTED = 130
 
 
 def remember(folder: Path, name: str, run: str) -> None:
-    """Note that ``run`` has the study now; one process after the other, so that none forgets what another noted."""
-    with (folder / LOCK).open("ab") as file:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        files.write_whole(folder / LAST, json.dumps({**last(folder), name: run}))
+    """Note that ``run`` has the study now."""
+    _note(folder, name, {name: run})
 
 
 def forget(folder: Path, name: str) -> None:
     """As if no run of this host had had the study."""
+    _note(folder, name, {})
+
+
+def _note(folder: Path, name: str, noted: dict[str, str]) -> None:
+    """``noted`` in the place of what is known of the study; one process after the other, so that none forgets what
+    another noted."""
     with (folder / LOCK).open("ab") as file:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
-        files.write_whole(folder / LAST, json.dumps({key: run for key, run in last(folder).items() if key != name}))
+        others = {key: run for key, run in last(folder).items() if key != name}
+        files.write_whole(folder / LAST, json.dumps({**others, **noted}))
 
 
 def last(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from raytune_planes.datasets import images, yolo
-from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
+from raytune_planes.datasets.base import SPLITS, Info, Listing, Reader, Sample
 from raytune_planes.datasets.labels import Box
 from raytune_planes.errors import UserError
 
@@ -65,9 +65,7 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
     Raises:
         UserError: ``out`` holds something already, cannot be written, or two classes would share a folder.
     """
-    names = [re.sub(r"^\.|[/\\\0]", "_", name) for name in listing.info.classes]
-    if len({name.casefold() for name in names}) < len(names):  # a Mac's folders differ by more than case
-        raise UserError(f"the classes of '{reader.name_in_study}' cannot be folders: two of them have one name there")
+    names = class_folders(listing.info)
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} holds something already; name a new folder with --split-objects")
     boxes_of = {each.sample: each.boxes for each in several}
@@ -78,7 +76,7 @@ def split_objects(reader: Reader, listing: Listing, several: Sequence[Several], 
             if sample.row is not None or i not in split_of:
                 continue
             inside = Path(split_of[i]) / names[sample.label] / folder_of(sample.group)
-            stem = f"{i:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '_', sample.path.stem)[:60]}"
+            stem = f"{i:06d}-{plain_name(sample)}"
             for kind, path, values in (("images", sample.path, reader.values), ("masks", sample.mask, (0.0, 255.0))):
                 if path is None:
                     continue
@@ -125,6 +123,19 @@ def with_margin(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
         min(width, max(int(left) + 1, round(right + margin))),
         min(height, max(int(top) + 1, round(bottom + margin))),
     )
+
+
+def class_folders(info: Info) -> list[str]:
+    """A folder's name for each class. Raises UserError: two classes would share one."""
+    names = [re.sub(r"^\.|[/\\\0]", "_", name) for name in info.classes]
+    if len({name.casefold() for name in names}) < len(names):  # a Mac's folders differ by more than case
+        raise UserError(f"the classes of '{info.name}' cannot be folders: two of them have one name there")
+    return names
+
+
+def plain_name(sample: Sample) -> str:
+    """The name of its file without the ending, of letters that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", sample.path.stem)[:60]
 
 
 def folder_of(group: str) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from PIL import Image
 from raytune_planes.config import Augment
 from raytune_planes.datasets import images, transforms
 from raytune_planes.datasets.base import SPLITS, Listing, Reader, Sample
-from raytune_planes.datasets.objects import folder_of, with_margin
+from raytune_planes.datasets.objects import class_folders, folder_of, plain_name, with_margin
 from raytune_planes.datasets.split_folders import augmented_name
 from raytune_planes.errors import UserError
 
@@ -53,9 +52,7 @@ class Source:
 
 def whole_pictures(listing: Listing) -> Iterator[Source]:
     """The pictures of class folders. Raises UserError: two classes would share a folder."""
-    names = [re.sub(r"^\.|[/\\\0]", "_", name) for name in listing.info.classes]
-    if len({name.casefold() for name in names}) < len(names):  # a Mac's folders differ by more than case
-        raise UserError(f"the classes of '{listing.info.name}' cannot be folders: two of them have one name there")
+    names = class_folders(listing.info)
     for split in SPLITS:
         for i in listing.splits[split]:
             sample = listing.samples[i]
@@ -71,13 +68,13 @@ def crops(listing: Listing) -> Iterator[Source]:
             assert scene.window is not None, "scenes are windows of their own"
             size = (scene.window[2], scene.window[3])
             for k, box in enumerate(scene.boxes):
-                file = f"{n:05d}-{k}-{_plain(scene)}.png"
+                file = f"{n:05d}-{k}-{plain_name(scene)}.png"
                 objects[split] += 1
                 yield Source(scene, split, OBJECT, file, folder_of(scene.group), with_margin(box, size))
         tiles = [i for i in listing.splits[split] if not listing.samples[i].label]
         for i in tiles[: objects[split]]:
             tile = listing.samples[i]
-            yield Source(tile, split, GROUND, f"{i:06d}-{_plain(tile)}.png", folder_of(tile.group), tile.window)
+            yield Source(tile, split, GROUND, f"{i:06d}-{plain_name(tile)}.png", folder_of(tile.group), tile.window)
 
 
 def copies_of(sources: list[Source], each: int, balance: bool) -> list[int]:
@@ -109,7 +106,6 @@ def write(
     settings: Augment,
     turns: bool,
     seed: int,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Write ``sources`` and their copies below ``out``, each copy in the folder of its source, so in its group.
 
@@ -123,12 +119,11 @@ def write(
     new = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}")  # a folder is whole, or not there
     try:
         new.mkdir(parents=True)
-        for done, (source, count) in enumerate(zip(sources, counts, strict=True)):
+        for source, count in zip(sources, counts, strict=True):
             image, mask = _whole(reader, source)
             _save(new, source, source.file, image, mask)
             if count:
                 _copies(new, source, count, image, mask, settings, turns, seed)
-            progress(done + 1)
         if out.is_dir():
             out.rmdir()  # empty, or it would have been refused
         new.rename(out)
@@ -194,8 +189,4 @@ def _copies(
 
 
 def _file(i: int, sample: Sample) -> str:
-    return f"{i:06d}-{_plain(sample)}{sample.path.suffix}"
-
-
-def _plain(sample: Sample) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", sample.path.stem)[:60]
+    return f"{i:06d}-{plain_name(sample)}{sample.path.suffix}"

@@ -153,9 +153,9 @@ def _verdict(summary: Summary) -> list[str]:
         every = "every other floor" if goal.unknown else "every floor"
         kept = f" that keeps {every}" if goal.floors else ""
         floors = f"; {every} is kept" if goal.floors else ""
-        name = f"trial {best.number}" if best.number else "the defaults"
-        if best == best_of(summary.study):  # else they are asked for by one metric, and need not be the best
-            name = f"the defaults: no complete trial{kept} beat them" if best.number == 0 else name
+        # Defaults that are asked for by one metric need not be the best.
+        beaten = "" if best != best_of(summary.study) else f": no complete trial{kept} beat them"
+        name = f"trial {best.number}" if best.number else f"the defaults{beaten}"
         return [f"best: {name}, {score} {at}{floors}", f"chosen for: {summary.choice.reason}", *unapplied(goal)]
     missed = missed_in_words(goal, summary.epoch.metrics)
     return [

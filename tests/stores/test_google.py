@@ -23,7 +23,8 @@ from raytune_planes.stores.address import Address, parsed
 from raytune_planes.stores.lease import StoreLease
 from raytune_planes.stores.mirror import Mirror
 from raytune_planes.stores.staging import staged
-from raytune_planes.stores.writing import content, remove, write
+from raytune_planes.stores.writing import write
+from tests.stores.objects import objects_are_written_listed_read_and_removed
 
 SERVE = (
     "import sys; from gcp_storage_emulator.server import create_server\n"
@@ -63,19 +64,7 @@ def bucket(google: str, monkeypatch: pytest.MonkeyPatch) -> Address:
 
 
 def test_objects_are_written_listed_read_and_removed(bucket: Address) -> None:
-    store, place = opened(bucket), bucket.below("results")
-    assert listing(store, place) == [], "nothing below the prefix yet"
-    item = write(store, place, "a/1.bin", b"one")
-    assert listing(store, place) == [item]
-    assert item[:2] == ("a/1.bin", 3)
-    write(store, place, "a/1.bin", b"another")
-    write(store, place, "empty", b"")
-    assert content(store, place, "a/1.bin") == b"another"
-    assert content(store, place, "empty") == b""
-    assert content(store, place, "absent") is None
-    remove(store, place, "a/1.bin")
-    remove(store, place, "a/1.bin")
-    assert [item.name for item in listing(store, place)] == ["empty"]
+    objects_are_written_listed_read_and_removed(bucket)
 
 
 def test_a_bucket_that_is_not_there_is_refused(bucket: Address, capsys: pytest.CaptureFixture[str]) -> None:
